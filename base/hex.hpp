@@ -1,0 +1,19 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.hpp"
+
+namespace forerun {
+
+/// Lowercase hexadecimal, two digits a byte.
+std::string to_hex(std::span<const std::uint8_t> bytes);
+
+/// Reads lowercase or uppercase hexadecimal. Errors: invalid (odd length, other characters).
+Result<std::vector<std::uint8_t>> from_hex(std::string_view text);
+
+} // namespace forerun

@@ -1,0 +1,47 @@
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.hpp"
+#include "speculation/seed_chain.hpp"
+
+namespace forerun {
+
+/// How a race's winner follows from its branches' validities (docs/protocol.md, "Selecting a winner").
+enum class SelectRule { seeded, ranked, ordered, first };
+std::string_view to_string(SelectRule rule);
+Result<SelectRule> select_rule_from(std::string_view text);
+
+/// The branch indices in the order in which `rule` prefers them: `ranked` by SHA-256(Sk ‖ name) then index, all
+/// others in declared order. @pre names are unique.
+std::vector<std::size_t> rank(SelectRule rule, const ChainValue& chain, std::span<const std::string> names);
+
+struct Selection {
+  enum class State {
+    undecided, ///< A branch that the rule needs has not settled.
+    winner,    ///< `index` won.
+    none,      ///< Every branch settled invalid.
+  };
+  State state = State::undecided;
+  std::size_t index = 0; ///< Meaningful for `winner` only.
+};
+
+/// Applies `rule` to what is known. `validities` is in declared order, empty where a branch has not settled.
+/// `arrival` lists branch indices in the order in which they settled; only `first` reads it.
+/// @pre names, validities have equal sizes, at least one.
+Selection select(SelectRule rule, const ChainValue& chain, std::span<const std::string> names,
+                 std::span<const std::optional<bool>> validities, std::span<const std::size_t> arrival);
+
+/// What a decision records: validities in declared order, emptied for branches that it did not need (`ranked`,
+/// `ordered`: ranked behind the winner). @pre selection is decided.
+std::vector<std::optional<bool>> recorded_validities(SelectRule rule, const ChainValue& chain,
+                                                     std::span<const std::string> names,
+                                                     std::span<const std::optional<bool>> validities,
+                                                     const Selection& selection);
+
+} // namespace forerun
