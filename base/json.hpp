@@ -26,7 +26,6 @@ public:
   const Value* find(std::string_view name) const;
   /// Inserts or replaces.
   void set(std::string name, Value value);
-  bool erase(std::string_view name);
   std::size_t size() const { return members_.size(); }
   bool empty() const { return members_.empty(); }
   auto begin() const { return members_.begin(); }
@@ -79,9 +78,6 @@ struct Member {
   friend bool operator==(const Member&, const Member&) = default;
 };
 
-/// Builds an object from members in any order.
-Object object(std::initializer_list<std::pair<std::string_view, Value>> members);
-
 struct Limits {
   std::size_t bytes = document_bytes_max;
   std::size_t depth = depth_max;
@@ -99,8 +95,5 @@ void append_canonical(std::string& out, const Value& value);
 void append_string(std::string& out, std::string_view text);
 /// A number as ECMAScript's Number::toString writes it (RFC 8785 §3.2.2.3). @pre finite.
 void append_number(std::string& out, double number);
-
-/// The value at an RFC 6901 pointer, or nothing. Errors are not told apart: a bad pointer finds nothing.
-const Value* at_pointer(const Value& value, std::string_view pointer);
 
 } // namespace forerun::json

@@ -37,11 +37,4 @@ struct Selection {
 Selection select(SelectRule rule, const ChainValue& chain, std::span<const std::string> names,
                  std::span<const std::optional<bool>> validities, std::span<const std::size_t> arrival);
 
-/// What a decision records: validities in declared order, emptied for branches that it did not need (`ranked`,
-/// `ordered`: ranked behind the winner). @pre selection is decided.
-std::vector<std::optional<bool>> recorded_validities(SelectRule rule, const ChainValue& chain,
-                                                     std::span<const std::string> names,
-                                                     std::span<const std::optional<bool>> validities,
-                                                     const Selection& selection);
-
 } // namespace forerun

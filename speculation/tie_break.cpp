@@ -1,0 +1,85 @@
+#include "speculation/tie_break.hpp"
+
+#include <algorithm>
+#include <numeric>
+
+#include "base/assert.hpp"
+
+namespace forerun {
+
+std::string_view to_string(SelectRule rule) {
+  switch (rule) {
+    case SelectRule::seeded: return "seeded";
+    case SelectRule::ranked: return "ranked";
+    case SelectRule::ordered: return "ordered";
+    case SelectRule::first: return "first";
+  }
+  FORERUN_ASSERT(false);
+}
+
+Result<SelectRule> select_rule_from(std::string_view text) {
+  for (const SelectRule rule : {SelectRule::seeded, SelectRule::ranked, SelectRule::ordered, SelectRule::first}) {
+    if (to_string(rule) == text) {
+      return rule;
+    }
+  }
+  return fail(Errc::invalid, "select: \"" + std::string(text) + "\", expected seeded, ranked, ordered or first");
+}
+
+std::vector<std::size_t> rank(SelectRule rule, const ChainValue& chain, std::span<const std::string> names) {
+  std::vector<std::size_t> order(names.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  if (rule == SelectRule::ranked) {
+    std::vector<Digest> keys;
+    keys.reserve(names.size());
+    for (const std::string& name : names) {
+      keys.push_back(sha256_concat(chain.bytes, name));
+    }
+    std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return keys[a] < keys[b]; });
+  }
+  return order;
+}
+
+Selection select(SelectRule rule, const ChainValue& chain, std::span<const std::string> names,
+                 std::span<const std::optional<bool>> validities, std::span<const std::size_t> arrival) {
+  FORERUN_ASSERT(!names.empty() && names.size() == validities.size());
+  const bool all_settled = std::all_of(validities.begin(), validities.end(), [](const auto& v) { return v.has_value(); });
+  switch (rule) {
+    case SelectRule::seeded: {
+      if (!all_settled) {
+        return {};
+      }
+      std::vector<std::size_t> valid;
+      for (std::size_t i = 0; i < validities.size(); ++i) {
+        if (*validities[i]) {
+          valid.push_back(i);
+        }
+      }
+      if (valid.empty()) {
+        return {Selection::State::none, 0};
+      }
+      return {Selection::State::winner, valid[seed_of(chain) % valid.size()]};
+    }
+    case SelectRule::ranked:
+    case SelectRule::ordered:
+      for (const std::size_t i : rank(rule, chain, names)) {
+        if (!validities[i]) {
+          return {};
+        }
+        if (*validities[i]) {
+          return {Selection::State::winner, i};
+        }
+      }
+      return {Selection::State::none, 0};
+    case SelectRule::first:
+      for (const std::size_t i : arrival) {
+        if (i < validities.size() && validities[i].value_or(false)) {
+          return {Selection::State::winner, i};
+        }
+      }
+      return {all_settled ? Selection::State::none : Selection::State::undecided, 0};
+  }
+  FORERUN_ASSERT(false);
+}
+
+} // namespace forerun
