@@ -29,20 +29,19 @@ bool utf16_less(std::string_view a, std::string_view b) {
   return p < q;
 }
 
+bool before(const Member& member, std::string_view name) { return utf16_less(member.name, name); }
+
 constexpr double integer_exact_max = 9007199254740991.0;
 
 } // namespace
 
 const Value* Object::find(std::string_view name) const {
-  const auto at = std::lower_bound(members_.begin(), members_.end(), name,
-                                   [](const Member& m, std::string_view n) { return utf16_less(m.name, n); });
+  const auto at = std::lower_bound(members_.begin(), members_.end(), name, before);
   return at != members_.end() && at->name == name ? &at->value : nullptr;
 }
 
 void Object::set(std::string name, Value value) {
-  const auto at = std::lower_bound(members_.begin(), members_.end(), name, [](const Member& m, const std::string& n) {
-    return utf16_less(m.name, n);
-  });
+  const auto at = std::lower_bound(members_.begin(), members_.end(), name, before);
   if (at != members_.end() && at->name == name) {
     at->value = std::move(value);
     return;

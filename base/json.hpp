@@ -10,7 +10,7 @@
 #include "base/result.hpp"
 
 /// JSON values and their canonical text (RFC 8785, JCS). Reading is strict: what cannot be kept exactly is refused,
-/// never repaired (docs/protocol.md, "Canonical JSON").
+/// never repaired.
 namespace forerun::json {
 
 inline constexpr std::size_t depth_max = 64;

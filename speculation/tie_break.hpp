@@ -12,7 +12,7 @@
 
 namespace forerun {
 
-/// How a race's winner follows from its branches' validities (docs/protocol.md, "Selecting a winner").
+/// How a race's winner follows from its branches' validities.
 enum class SelectRule { seeded, ranked, ordered, first };
 std::string_view to_string(SelectRule rule);
 Result<SelectRule> select_rule_from(std::string_view text);
