@@ -1,0 +1,77 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/result.hpp"
+#include "cluster/keys.hpp"
+#include "speculation/ids.hpp"
+
+/// The only wire between processes: ZeroMQ with CURVE and a ZAP allow-list. It carries frames of bytes and does not know
+/// what they mean. Each bus owns one thread; callbacks run on it and must not block.
+namespace forerun {
+
+struct BusLimits {
+  std::size_t frame_bytes = 8U << 20U;   ///< ZMQ_MAXMSGSIZE: larger frames close the connection.
+  int queue_frames = 100'000;            ///< High-water mark, per peer and direction.
+  std::size_t outbox_frames = 200'000;   ///< Frames waiting for the bus's thread; beyond it send() refuses.
+};
+
+/// Where a coordinator listens. Port 0 lets the system choose.
+struct CoordinatorBusSettings {
+  std::string host = "127.0.0.1";
+  std::uint16_t port = 0;
+  std::uint16_t publish_port = 0;
+  BusLimits limits;
+};
+
+struct CoordinatorBusEvents {
+  /// Frames that one peer sent, in its order. `node` comes from the peer's authenticated key, never from its bytes.
+  std::function<void(ConnectionId, const NodeId& node, std::vector<std::string> frames)> received;
+  /// A frame could not be sent: the peer is gone.
+  std::function<void(ConnectionId)> unreachable;
+};
+
+class CoordinatorBus {
+public:
+  virtual ~CoordinatorBus() = default; ///< Stops the thread and closes all sockets without lingering.
+  /// Binds the ZAP handler first, then the sockets, then proves with a random key that strangers are refused.
+  /// Errors: io (address in use, …); refused when the self-test shows that an unknown key gets in.
+  static Result<std::unique_ptr<CoordinatorBus>> start(const CoordinatorBusSettings& settings,
+                                                       const CurveKeyPair& server,
+                                                       std::vector<AllowedPeer> allowed, CoordinatorBusEvents events);
+  virtual std::uint16_t port() const = 0;
+  virtual std::uint16_t publish_port() const = 0;
+  /// Thread-safe. False when the outbox is full (the frame is dropped; peers find out by sequence and heartbeat).
+  virtual bool send(ConnectionId peer, std::string frame) = 0;
+  virtual bool publish(std::string frame) = 0;
+  /// Replaces the allow-list; connections of keys no longer on it get nothing more within a second. Thread-safe.
+  virtual void allow(std::vector<AllowedPeer> allowed) = 0;
+};
+
+struct NodeBusSettings {
+  std::string host = "127.0.0.1";
+  std::uint16_t port = 0;
+  BusLimits limits;
+};
+
+struct NodeBusEvents {
+  std::function<void(std::vector<std::string> frames)> received;  ///< From the coordinator alone.
+  std::function<void(std::vector<std::string> frames)> published;
+};
+
+class NodeBus {
+public:
+  virtual ~NodeBus() = default;
+  static Result<std::unique_ptr<NodeBus>> start(const NodeBusSettings& settings, const CurveKeyPair& own,
+                                                const CurveKey& server_public, NodeBusEvents events);
+  virtual bool send(std::string frame) = 0;
+  /// Connects (or moves) the subscription to the coordinator's host and this port. Thread-safe.
+  virtual void subscribe(std::uint16_t publish_port) = 0;
+};
+
+} // namespace forerun

@@ -1,0 +1,24 @@
+# One target a folder: what a folder DEPENDS on is its place in the diagram of README.md.
+add_library(forerun_options INTERFACE)
+target_compile_options(forerun_options INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wnon-virtual-dtor
+                                                 -Woverloaded-virtual -ffp-contract=off)
+
+# forerun_library(NAME SOURCES … HEADERS … [DEPENDS forerun::…] [FOREIGN targets used in .cpp files only])
+function(forerun_library name)
+  cmake_parse_arguments(arg "" "" "SOURCES;HEADERS;DEPENDS;FOREIGN" ${ARGN})
+  add_library(forerun_${name} STATIC)
+  add_library(forerun::${name} ALIAS forerun_${name})
+  target_sources(forerun_${name} PRIVATE ${arg_SOURCES}
+                 PUBLIC FILE_SET HEADERS BASE_DIRS ${PROJECT_SOURCE_DIR} FILES ${arg_HEADERS})
+  target_link_libraries(forerun_${name} PUBLIC ${arg_DEPENDS} PRIVATE forerun_options ${arg_FOREIGN})
+endfunction()
+
+# forerun_test(NAME LABEL SOURCES … DEPENDS …): a Catch2 program, one ctest entry.
+function(forerun_test name label)
+  cmake_parse_arguments(arg "" "" "SOURCES;DEPENDS" ${ARGN})
+  add_executable(${name} ${arg_SOURCES})
+  target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR})
+  target_link_libraries(${name} PRIVATE ${arg_DEPENDS} forerun_options Catch2::Catch2WithMain)
+  add_test(NAME ${name} COMMAND ${name})
+  set_tests_properties(${name} PROPERTIES LABELS ${label})
+endfunction()

@@ -1,0 +1,57 @@
+#pragma once
+
+#include <cstdint>
+
+#include "base/time.hpp"
+
+namespace forerun {
+
+struct AdmissionSettings {
+  double start_above = 0.90;               ///< `bands`: start.
+  double idle_above = 0.70;                ///< `bands`: start only on idle capacity; below: wait.
+  double waste_ratio_max = 0.15;           ///< Of committed slot time.
+  Duration bucket_max = std::chrono::minutes(5);
+  std::uint32_t per_session_max = 8;       ///< Speculations running in one session.
+  std::uint32_t in_cluster_max = 4096;     ///< Running in the cluster.
+  std::uint32_t depth_max = 3;
+  std::uint32_t kept_per_session_max = 32; ///< Finished and waiting to be asked for.
+};
+
+/// The hard bound on waste (design.md §5): filled by waste_ratio_max of committed slot time, drained by speculative slot
+/// time as it passes, refilled by what a hit gives back. Each term starts empty. Pure; time is what the caller says passed.
+class WasteBudget {
+public:
+  explicit WasteBudget(const AdmissionSettings& settings);
+  /// Slot time of work that a step's answer came from, or that was confirmed from the start.
+  void committed(Duration slot_time);
+  /// Speculative slot time that has just passed, over all running speculations.
+  void spent(Duration slot_time);
+  /// A speculation answered: its slot time was no waste. @pre it was spent before.
+  void refunded(Duration slot_time);
+  /// False: nothing may start, and what runs must be killed.
+  bool is_open() const;
+  Duration level() const;
+
+private:
+  double ratio_;
+  std::int64_t size_us_;
+  std::int64_t level_us_ = 0;
+};
+
+/// What admission looks at for one candidate.
+struct Candidate {
+  double confidence = 0;          ///< Joint, over the chain it hangs under.
+  std::uint32_t depth = 1;
+  bool has_idle_slot = false;     ///< A free slot beyond those that queued confirmed work will take.
+  std::uint32_t running_in_session = 0;
+  std::uint32_t running_in_cluster = 0;
+  Duration expected{};            ///< The task's expected run time; zero when unknown.
+};
+
+enum class Verdict : std::uint8_t { start, too_unlikely, no_idle_slot, too_deep, session_full, cluster_full, budget_empty };
+const char* to_string(Verdict verdict);
+
+/// `bands`: may this candidate start now? A speculation never starts without a free slot.
+Verdict admit(const AdmissionSettings& settings, const WasteBudget& budget, const Candidate& candidate);
+
+} // namespace forerun

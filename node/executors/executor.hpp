@@ -1,0 +1,83 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <stop_token>
+#include <string>
+
+#include "base/json.hpp"
+#include "base/result.hpp"
+#include "speculation/catalog.hpp"
+#include "speculation/protocol.hpp"
+
+namespace forerun {
+
+/// One run of a branch as an executor sees it: no run ID, step or seed.
+struct Run {
+  Task task;
+  Call call;
+  json::Value state;
+  std::string outside_key;              ///< For a `write`.
+  std::optional<WorldPosition> world;
+};
+
+/// How a run ended. Exactly one is delivered for each start, also after a stop.
+struct RunEnded {
+  Ending ending = Ending::returned;     ///< returned, failed, cancelled or lost.
+  std::string output;                   ///< Canonical JSON.
+  std::string writes;
+  std::string effects;
+  std::string cause;
+  Duration latency{};
+  std::uint32_t dead_handles = 0;       ///< Processes or descriptors that outlived their stop.
+};
+using RunDone = std::function<void(RunEnded)>;
+
+/// A handle to a run in progress.
+class RunningTask {
+public:
+  virtual ~RunningTask() = default;     ///< Stops it and waits for nothing.
+  /// Ends it early and for real. `done` is still called, with `cancelled` unless it had ended. Idempotent.
+  virtual void stop() = 0;
+};
+
+/// Runs one kind of task. Thread-safe; `done` comes on a thread of the executor and must not block.
+class Executor {
+public:
+  virtual ~Executor() = default;
+  virtual std::unique_ptr<RunningTask> start(Run run, RunDone done) = 0;
+};
+
+/// What a native function gets. It must look at `stop` at least every few milliseconds.
+struct NativeCall {
+  const json::Object& input;
+  const json::Value& state;
+  std::string_view outside_key;
+  std::stop_token stop;
+};
+using NativeFunction = std::function<Result<json::Value>(const NativeCall&)>;
+using NativeFunctions = std::map<std::string, NativeFunction, std::less<>>;
+
+/// Runs functions on a pool of `threads` threads of its own.
+std::unique_ptr<Executor> make_native_executor(NativeFunctions functions, std::size_t threads);
+
+struct ExecSettings {
+  std::string folder = ".";                      ///< Where commands run (the node's --tasks-dir).
+  std::size_t output_bytes = output_bytes_max;
+  Duration kill_after = std::chrono::milliseconds(50); ///< From SIGTERM to SIGKILL of the whole group.
+};
+/// Runs commands: input as canonical JSON on stdin, output as one JSON document on stdout, the last line of stderr as
+/// cause of a failure. Own process group, clean environment (PATH, HOME, LANG, FORERUN_OUTSIDE_KEY), no inherited descriptor.
+/// One thread of its own for all runs.
+std::unique_ptr<Executor> make_exec_executor(const ExecSettings& settings);
+
+class RecordedWorld;
+/// Answers from a recorded world after the recorded latency; one timer thread for all runs.
+std::unique_ptr<Executor> make_world_executor(std::shared_ptr<const RecordedWorld> world);
+
+/// Executors by kind; a kind that is absent makes its tasks fail with a cause that says what to do.
+using Executors = std::map<ExecutorKind, std::unique_ptr<Executor>>;
+
+} // namespace forerun

@@ -1,0 +1,120 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "base/time.hpp"
+#include "speculation/durable.hpp"
+#include "speculation/ledger_checker.hpp"
+#include "speculation/protocol.hpp"
+
+namespace forerun {
+
+struct NodeSettings {
+  std::string name;
+  std::string version;
+  std::uint64_t instance = 0;              ///< Random, one a process start.
+  std::vector<WorkerOffer> workers;        ///< From the data directory.
+  Duration heartbeat = std::chrono::milliseconds(250);
+  Duration join_retry = std::chrono::milliseconds(500);
+  Duration silence_max = std::chrono::seconds(3); ///< Nothing heard from the coordinator for so long: join again.
+  std::optional<PublicKey> pinned_key;     ///< The ledger's first key, when the operator gave it.
+  bool resync = false;                     ///< Drop the replica and fetch it anew.
+};
+
+/// A branch that a worker must run.
+struct StartBranch {
+  Dispatch dispatch;
+};
+/// A branch that must stop; its worker answers with BranchFinished.
+struct StopBranch {
+  BranchToken token;
+};
+/// A branch ended on its worker (by itself or stopped).
+struct BranchFinished {
+  BranchEnded ended;
+};
+struct ReplicaPersisted {};
+struct MarkPersisted {
+  WorkerId worker;
+  std::uint64_t mark = 0;
+};
+struct TimePassed {};
+
+using NodeInput = std::variant<TimePassed, CoordinatorMessage, BranchFinished, MarkPersisted>;
+
+/// What the shell must do, in this order.
+struct NodeOutput {
+  std::optional<ReplicaBatch> persist;      ///< Not waited for.
+  std::vector<MarkRow> marks;               ///< Make durable with a full sync, then MarkPersisted for each.
+  std::vector<NodeMessage> send;
+  std::optional<std::uint32_t> subscribe;   ///< Connect the subscription to this port.
+  std::optional<std::string> catalog;       ///< A new catalog: give it to the workers before what starts below.
+  std::vector<StartBranch> start;
+  std::vector<StopBranch> stop;
+  std::vector<BranchToken> destroyed;       ///< Isolated states that are gone now, committed or discarded.
+  std::vector<std::string> alerts;          ///< For the operator's log.
+  std::optional<std::string> fatal;         ///< The node must end with this message (refused, diverged).
+  std::optional<Instant> wake_at;           ///< Ask again then, with TimePassed.
+};
+
+/// The brain of a node: joins, follows and re-checks the ledger, hands branches to workers and releases or destroys them as
+/// the ledger says. Pure: no clock, socket, file, thread or actor. Not thread-safe.
+class NodeMachine {
+public:
+  NodeMachine(NodeSettings settings, LedgerChecker replica, Epoch epoch_accepted);
+  NodeOutput step(Instant now, const NodeInput& input);
+
+  LedgerHead head() const { return checker_.head(); }
+  bool is_joined() const { return joined_; }
+
+private:
+  struct Branch {
+    Dispatch dispatch;
+    enum class State : std::uint8_t { running, stopping, finished } state = State::running;
+    Instant cancelled_at{};
+    std::optional<Instant> deadline;       ///< While running.
+    std::optional<BranchEnded> result;     ///< While finished; sent again on request.
+    std::optional<Ending> forced;          ///< Why we stopped it ourselves.
+  };
+  void on(Instant now, const TimePassed&, NodeOutput& out);
+  void on(Instant now, const CoordinatorMessage& message, NodeOutput& out);
+  void on(Instant now, const BranchFinished& finished, NodeOutput& out);
+  void on(Instant now, const MarkPersisted& persisted, NodeOutput& out);
+  void handle(Instant now, const Welcome& message, NodeOutput& out);
+  void handle(Instant now, const JoinRefused& message, NodeOutput& out);
+  void handle(Instant now, const JoinAgain& message, NodeOutput& out);
+  void handle(Instant now, const Dispatch& message, NodeOutput& out);
+  void handle(Instant now, const ConfirmBranch& message, NodeOutput& out);
+  void handle(Instant now, const CancelBranch& message, NodeOutput& out);
+  void handle(Instant now, const ResendResult& message, NodeOutput& out);
+  void handle(Instant now, const ReserveRunIds& message, NodeOutput& out);
+  void handle(Instant now, const Entries& message, NodeOutput& out);
+  void follow(Instant now, const Entries& entries, NodeOutput& out);
+  void settle_by_entry(const Entry& entry, NodeOutput& out);
+  void drop_older_epochs(NodeOutput& out);
+  void destroy(std::map<BranchToken, Branch>::iterator at, NodeOutput& out);
+  void diverge(const std::string& why, const LedgerHead& theirs, NodeOutput& out);
+  void send_join(Instant now, NodeOutput& out);
+  void finish_output(Instant now, NodeOutput& out);
+
+  NodeSettings settings_;
+  LedgerChecker checker_;
+  Epoch epoch_;                            ///< Highest accepted, of Welcome or entries.
+  bool joined_ = false;
+  bool stopped_ = false;                   ///< Diverged or refused.
+  std::map<BranchToken, Branch> branches_; ///< Of the current epoch.
+  std::map<WorkerId, std::uint32_t> busy_;
+  Instant last_heard_{};
+  Instant join_sent_{};
+  Instant heartbeat_sent_{};
+  std::optional<Instant> fetch_sent_;
+  std::uint64_t fetch_target_ = 0;         ///< Size that we know the coordinator has reached.
+  std::optional<SignedHead> pending_head_; ///< Signed, of a size not reached yet.
+};
+
+} // namespace forerun

@@ -1,0 +1,128 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "base/json.hpp"
+#include "base/time.hpp"
+#include "speculation/call.hpp"
+#include "speculation/durable.hpp"
+#include "speculation/entry.hpp"
+#include "speculation/ids.hpp"
+
+/// What clients ask of the coordinator and what they get, free of HTTP. The gateway translates both ways.
+namespace forerun {
+
+inline constexpr std::size_t calls_per_request_max = 64;
+inline constexpr std::size_t key_bytes_max = 255;       ///< Idempotency-Key.
+inline constexpr std::size_t text_bytes_max = 256U << 10U;
+
+struct OpenSession {
+  std::string context;
+  SpeculationMode mode = SpeculationMode::on;
+  std::string world;                  ///< Name of a recorded session that answers; empty for none.
+  std::string idempotency_key;        ///< Empty for none.
+  std::optional<RunId> run_id;        ///< Given only on a store that accepts it (replay).
+};
+struct AddText {
+  RunId run_id;
+  std::string text;
+};
+struct ConfirmCalls {
+  RunId run_id;
+  std::vector<Call> calls;            ///< 1 to calls_per_request_max.
+  bool is_list = false;               ///< The client sent `calls`: answer with a list.
+  std::optional<std::uint32_t> expect_step;
+  std::string idempotency_key;
+};
+struct ShowSession {
+  RunId run_id;
+};
+struct EndSession {
+  RunId run_id;
+};
+struct ShowStatus {};
+/// What the predictor expects next in a session, with reasons.
+struct ShowPredictions {
+  RunId run_id;
+};
+
+struct ClientRequest {
+  RequestId id;
+  std::string tenant;
+  std::variant<OpenSession, AddText, ConfirmCalls, ShowSession, EndSession, ShowStatus, ShowPredictions> body;
+};
+
+struct SessionOpened {
+  RunId run_id;
+};
+struct TextAdded {};
+struct SessionEnded {
+  RunId run_id;
+  std::uint32_t steps = 0;
+};
+
+/// One decided step as its client sees it.
+struct StepAnswer {
+  RunId run_id;
+  std::uint32_t step = 0;
+  std::string task;
+  bool failed = false;                 ///< No branch was valid: `causes` tells why, by branch.
+  std::string output;                  ///< Canonical JSON; empty when failed.
+  std::vector<std::string> branch_names;
+  std::vector<std::optional<std::string>> causes;
+  std::optional<std::string> winner;   ///< The winning branch's name.
+  Origin origin = Origin::miss;
+  Duration saved{};
+  std::string seed;                    ///< 16 hex digits.
+  Digest decision_hash;
+  Seq seq;
+  std::optional<double> confidence;    ///< Of the speculation that answered.
+};
+struct StepAnswers {
+  std::vector<StepAnswer> steps;
+  bool is_list = false;
+};
+
+struct SessionView {
+  RunId run_id;
+  std::string context;
+  SpeculationMode mode = SpeculationMode::on;
+  bool ended = false;
+  std::uint32_t next_step = 0;
+  std::vector<StepAnswer> steps;
+};
+
+/// Already JSON: for people and scripts, its shape is documented in docs/http.md.
+struct JsonReport {
+  json::Value body;
+};
+
+/// Why a request was not carried out.
+enum class Refusal {
+  invalid,      ///< 400
+  not_found,    ///< 404: no such session, task or run ID
+  conflict,     ///< 409: expect_step, key with another request, session ended, a step is open
+  gone,         ///< 410: the key's outputs are no longer kept
+  too_large,    ///< 413
+  overloaded,   ///< 503 with Retry-After: a named limit was reached
+  not_ready,    ///< 503 with Retry-After: no worker is in the cluster yet
+};
+struct RequestFailed {
+  Refusal refusal = Refusal::invalid;
+  std::string message;
+  Duration retry_after{};
+};
+
+using ResponseBody =
+    std::variant<SessionOpened, TextAdded, StepAnswers, SessionView, SessionEnded, JsonReport, RequestFailed>;
+
+struct ClientResponse {
+  RequestId id;
+  ResponseBody body;
+};
+
+} // namespace forerun

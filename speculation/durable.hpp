@@ -1,0 +1,105 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "speculation/entry.hpp"
+#include "speculation/ids.hpp"
+
+/// What brains ask a store to keep, and what a store gives back at start. Values only; storage/store.hpp has the interface.
+namespace forerun {
+
+enum class SpeculationMode : std::uint8_t { on, off, shadow };
+
+/// One decision with what lies beside it. Texts are canonical JSON, empty when there is none.
+struct StoredEntry {
+  Seq seq;
+  Epoch epoch;
+  std::string leaf;
+  std::string call;
+  std::string output;
+  std::string writes;
+  std::string effects;
+  std::optional<RunId> run_id;      ///< Of a commit or discard.
+  std::optional<StepNumber> step;   ///< Of a commit.
+};
+
+/// A session's durable part; written whole whenever it changes.
+struct SessionRow {
+  RunId run_id;
+  std::string tenant;
+  std::string context;
+  SpeculationMode mode = SpeculationMode::on;
+  std::string world;               ///< The recorded session it follows; empty for none.
+  std::uint32_t next_step = 0;     ///< Steps committed.
+  ChainValue chain;                ///< Of the last committed step; meaningless while next_step == 0.
+  std::string state;               ///< Canonical JSON object.
+  bool ended = false;
+};
+
+/// An idempotency key and the request it answered. Scope: a run ID, or "open:TENANT".
+struct KeyRow {
+  std::string scope;
+  std::string key;
+  Digest request_hash;
+  RunId run_id;
+  std::uint32_t first_step = 0;
+  std::uint32_t step_count = 0;
+};
+
+/// A confirmed step that is not committed yet and must not be forgotten, since a write at or after it was dispatched.
+/// A row is obsolete, and removed by the store, once its session's next_step is beyond it.
+struct IntentRow {
+  RunId run_id;
+  StepNumber step;
+  std::string call;                 ///< C(call).
+  bool is_write = false;            ///< Its own outcome is unknown after a crash.
+  std::string key;                  ///< Idempotency key of its request, or empty.
+  Digest request_hash;
+  std::uint32_t first_step = 0;     ///< Of its request.
+  std::uint32_t step_count = 1;     ///< Of its request.
+};
+
+struct MarkRow {
+  WorkerId worker;
+  std::uint64_t mark = 0;
+};
+
+/// One transaction of the coordinator: durable whole or not at all.
+struct CoordinatorBatch {
+  BatchNumber number;
+  Epoch epoch;                      ///< Refused when the store has seen a newer one.
+  std::vector<StoredEntry> entries;
+  std::vector<SessionRow> sessions;
+  std::vector<KeyRow> keys;
+  std::vector<IntentRow> intents;
+  std::vector<MarkRow> marks;
+  bool empty() const {
+    return entries.empty() && sessions.empty() && keys.empty() && intents.empty() && marks.empty();
+  }
+};
+
+/// What a coordinator starts from, beside the entries themselves (which are visited in order).
+struct CoordinatorRecovery {
+  Epoch epoch;                      ///< Highest ever accepted; 0 for a new store.
+  std::vector<SessionRow> sessions; ///< Those not ended.
+  std::vector<KeyRow> keys;         ///< Of sessions not ended, and of openings.
+  std::vector<IntentRow> intents;
+  std::vector<MarkRow> marks;
+};
+
+/// One transaction of a node's replica. Not waited for by anyone outside the node.
+struct ReplicaBatch {
+  std::vector<StoredEntry> entries;  ///< leaf and call only.
+  std::optional<SignedHead> head;    ///< Latest that was verified.
+  std::optional<Epoch> epoch;        ///< Highest accepted; a node accepts a number once.
+};
+
+/// What a node keeps with a full sync, apart from its replica.
+struct NodeIdentity {
+  std::vector<MarkRow> workers;      ///< One a worker; the mark is its highest reserved run-ID counter.
+};
+
+} // namespace forerun
