@@ -105,7 +105,8 @@ struct JsonReport {
 enum class Refusal {
   invalid,      ///< 400
   not_found,    ///< 404: no such session, task or run ID
-  conflict,     ///< 409: expect_step, key with another request, session ended, a step is open
+  conflict,     ///< 409: expect_step, session ended, a step is open
+  key_reused,   ///< 422: an idempotency key that came with another request
   gone,         ///< 410: the key's outputs are no longer kept
   too_large,    ///< 413
   overloaded,   ///< 503 with Retry-After: a named limit was reached

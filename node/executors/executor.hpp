@@ -9,6 +9,7 @@
 
 #include "base/json.hpp"
 #include "base/result.hpp"
+#include "speculation/call.hpp"
 #include "speculation/catalog.hpp"
 #include "speculation/protocol.hpp"
 
