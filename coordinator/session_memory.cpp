@@ -185,7 +185,8 @@ void SessionMemory::set(Key key, std::uint32_t number) {
 
 SessionMemory::Mark SessionMemory::mark() {
   ++marks_;
-  return {steps_.size(), values_.size(), changes_.size(), fresh_words_};
+  return {steps_.size(),   values_.size(), text_values_.size(),
+          changes_.size(), bytes_,         fresh_words_};
 }
 
 void SessionMemory::rollback(Mark mark) {
@@ -196,6 +197,8 @@ void SessionMemory::rollback(Mark mark) {
   }
   steps_.erase(steps_.begin() + static_cast<std::ptrdiff_t>(mark.steps), steps_.end());
   values_.resize(mark.values);
+  text_values_.resize(mark.owned);
+  bytes_ = mark.bytes;
   fresh_words_ = std::move(mark.fresh_words);
   --marks_;
 }
@@ -325,6 +328,9 @@ void SessionMemory::remember_text(std::string_view text, Key place) {
 }
 
 void SessionMemory::remember_word(std::string_view word, std::string_view before) {
+  if (text_values_.size() >= limits_.values_of_text) {
+    return;
+  }
   const std::string shape = shape_of(word);
   if (shape != "a") {
     remember_text(word, mix(word_shape, hash_text(shape)));

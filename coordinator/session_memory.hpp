@@ -60,7 +60,7 @@ public:
   void add_output(const std::optional<Output>& output, Key output_labels);
 
   struct Mark {
-    std::size_t steps, values, changes;
+    std::size_t steps, values, owned, changes, bytes;
     std::vector<Key> fresh_words;
   };
   Mark mark();
