@@ -7,7 +7,8 @@ namespace forerun::prediction {
 namespace {
 
 constexpr std::size_t rules_max = 48;
-constexpr std::size_t constants_max = 24;
+constexpr std::size_t constants_max = 48;
+constexpr double recognised_prior[recognised_max] = {0.5, 0.3, 0.2};
 constexpr std::size_t after_max = 8;
 constexpr std::size_t walk_max = 64;
 constexpr std::size_t nth_max = 4;
@@ -43,6 +44,8 @@ Key look_of(const json::Value& value) {
   }
   return look;
 }
+
+const std::string recognised_origin = "text, known from before";
 
 double odds(double share) {
   return share / (1 - std::min(share, 0.999));
@@ -277,6 +280,12 @@ std::vector<Candidate> Parameter::candidates(const Surroundings& around, const K
     }
     offer(constant.hash, share, &constant.value, nullptr);
   }
+  const std::vector<std::size_t> known = recognised(around);
+  for (std::size_t i = 0; i < known.size(); ++i) {
+    const Constant& constant = constants_[known[i]];
+    offer(constant.hash, recognised_[i].share(around.previous, recognised_prior[i]),
+          &constant.value, &recognised_origin);
+  }
   // Rival claims: each weighs as its odds, against the others and against none of them.
   double sum = 1 + odds(blocked);
   for (Candidate& each : found) {
@@ -293,6 +302,31 @@ std::vector<Candidate> Parameter::candidates(const Surroundings& around, const K
     found.resize(limit);
   }
   return found;
+}
+
+std::vector<std::size_t> Parameter::recognised(const Surroundings& around) const {
+  const SessionMemory& memory = around.memory;
+  std::vector<std::pair<std::uint32_t, std::size_t>> found;
+  if (!memory.has_text()) {
+    return {};
+  }
+  for (std::size_t i = 0; i < constants_.size(); ++i) {
+    const Key hash = constants_[i].hash;
+    const std::uint32_t at = memory.in_text(hash);
+    if (at != 0 && !memory.was_used(SessionMemory::used_key(around.task, name_, hash))) {
+      found.emplace_back(at, i);
+    }
+  }
+  std::sort(found.begin(), found.end(), [&](const auto& a, const auto& b) {
+    const std::uint32_t document_a = memory.value(a.first).document;
+    const std::uint32_t document_b = memory.value(b.first).document;
+    return document_a != document_b ? document_a > document_b : a.first < b.first;
+  });
+  std::vector<std::size_t> order;
+  for (std::size_t i = 0; i < std::min(found.size(), recognised_max); ++i) {
+    order.push_back(found[i].second);
+  }
+  return order;
 }
 
 void Parameter::learn_constant(Key previous, Key hash, const json::Value& value) {
@@ -411,6 +445,10 @@ void Parameter::learn(const Surroundings& around, KindRecord& kinds, Key name,
       kinds.learn(rule, hit);
     }
     rule.record.add(around.previous, hit);
+  }
+  const std::vector<std::size_t> known = recognised(around);
+  for (std::size_t i = 0; i < known.size(); ++i) {
+    recognised_[i].add(around.previous, constants_[known[i]].hash == hash);
   }
   learn_look(value);
   learn_constant(around.previous, hash, value);

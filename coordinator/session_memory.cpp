@@ -236,6 +236,12 @@ void SessionMemory::remember(Key hash, Key place, Key name, const json::Value* j
   if (name != 0) {
     set(mix(name, 3), self);
   }
+  if (side == Side::text) {
+    const std::uint32_t before = in_text(hash);
+    if (before == 0 || values_[before].document != value.document) {
+      set(mix(hash, 8), self);
+    }
+  }
 }
 
 Key SessionMemory::walk_array(const json::Array& array, Key place, Key name, bool in_array,
