@@ -12,6 +12,8 @@ constexpr double recognised_prior[recognised_max] = {0.5, 0.3, 0.2};
 constexpr std::size_t after_max = 8;
 constexpr std::size_t walk_max = 64;
 constexpr std::size_t nth_max = 4;
+constexpr std::size_t back_max = 4;
+constexpr std::size_t back_values_max = 3;
 constexpr std::size_t sources_max = 10;
 constexpr std::size_t constant_bytes_max = 1'024;
 constexpr std::size_t look_runs_max = 8;
@@ -77,7 +79,7 @@ std::uint32_t first_unused(const Surroundings& around, Key name, std::uint32_t l
 /// The value that a rule gives now; 0: it does not apply.
 std::uint32_t resolve(const Surroundings& around, Key name, const Binding& rule) {
   const SessionMemory& memory = around.memory;
-  const std::uint32_t last = rule.from == From::named ? 0 : memory.latest_at(rule.place);
+  const std::uint32_t last = rule.from == From::named || rule.from == From::back ? 0 : memory.latest_at(rule.place);
   switch (rule.from) {
     case From::nth:
       return nth_of(memory, last, rule.n);
@@ -91,6 +93,8 @@ std::uint32_t resolve(const Surroundings& around, Key name, const Binding& rule)
       return memory.earliest_at(rule.place);
     case From::older:
       return last == 0 ? 0 : memory.value(last).older;
+    case From::back:
+      return memory.output_value(rule.n, static_cast<std::size_t>(rule.place));
     case From::named:
       return memory.latest_named(rule.place);
   }
@@ -102,6 +106,9 @@ bool is_open(const Surroundings& around, const Binding& rule) {
   if (around.open_task == 0) {
     return false;
   }
+  if (rule.from == From::back) {
+    return rule.n == 1;
+  }
   if (rule.from == From::named) {
     return around.output_names != nullptr &&
            around.output_names->find(mix(around.open_task, rule.place)) != nullptr;
@@ -111,7 +118,7 @@ bool is_open(const Surroundings& around, const Binding& rule) {
 
 std::string origin_of(const SessionMemory& memory, const SeenValue& value, From from) {
   static const char* const words[from_kinds] = {"", "last ", "next unused ", "mentioned ",
-                                                "first ever ", "older ", "latest named "};
+                                                "first ever ", "older ", "recent ", "latest named "};
   std::string origin = words[static_cast<std::size_t>(from)];
   if (value.side == Side::text) {
     return origin + "text";
@@ -423,6 +430,14 @@ void Parameter::learn_rules(const Surroundings& around, Key name, Key hash) {
     rule(From::older, 0, value.place);
     if (value.side != Side::text && memory.has_text()) {
       rule(From::mentioned, 0, value.place);
+    }
+    if (value.side == Side::output) {
+      const std::size_t back = memory.steps().size() + 1 - value.document;
+      for (std::size_t n = 0; back <= back_max && n < back_values_max; ++n) {
+        if (memory.output_value(back, n) == at) {
+          rule(From::back, back, n);
+        }
+      }
     }
     if (value.name != 0) {
       rule(From::named, 0, value.name);

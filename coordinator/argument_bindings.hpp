@@ -16,9 +16,10 @@ enum class From : std::uint8_t {
   mentioned, ///< The first one there, not used yet, that the session's text mentions.
   earliest,  ///< The first value ever at the place.
   older,     ///< The last one there in the document before the latest.
+  back,      ///< A value of the output so many steps ago, whatever the task: n is the step, `place` the value.
   named,     ///< The latest value under a name, whatever brought it.
 };
-inline constexpr std::size_t from_kinds = 7;
+inline constexpr std::size_t from_kinds = 8;
 /// What a rule takes its value from: an input, an output, text by shape, text by the word before.
 inline constexpr std::size_t source_kinds = 4;
 

@@ -325,6 +325,7 @@ void SessionMemory::add_output(const std::optional<Output>& output, Key output_l
   step.output = output;
   bytes_ += output->canonical().size();
   std::size_t left = steps_.size() > limits_.steps ? 0 : limits_.values_per_document;
+  set(mix(steps_.size(), 9), static_cast<std::uint32_t>(values_.size()));
   walk(step.output->value(), mix(step.task, static_cast<Key>(Side::output)), 0, false, 0,
        Side::output, left);
 }
@@ -441,6 +442,20 @@ void SessionMemory::add_text(std::string_view text) {
     lower_text_ += lowered(text);
     lower_text_ += '\n';
   }
+}
+
+std::uint32_t SessionMemory::output_value(std::size_t back, std::size_t n) const {
+  if (back == 0 || back > steps_.size()) {
+    return 0;
+  }
+  const std::size_t document = steps_.size() + 1 - back;
+  const std::uint32_t first = index_.get(mix(document, 9));
+  const std::size_t at = first + n;
+  if (first == 0 || at >= values_.size() || values_[at].side != Side::output ||
+      values_[at].document != document) {
+    return 0;
+  }
+  return static_cast<std::uint32_t>(at);
 }
 
 bool SessionMemory::is_mentioned(const SeenValue& value) const {
