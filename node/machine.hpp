@@ -38,13 +38,10 @@ struct StopBranch {
 struct BranchFinished {
   BranchEnded ended;
 };
-struct ReplicaPersisted {};
 struct MarkPersisted {
   WorkerId worker;
   std::uint64_t mark = 0;
 };
-struct TimePassed {};
-
 using NodeInput = std::variant<TimePassed, CoordinatorMessage, BranchFinished, MarkPersisted>;
 
 /// What the shell must do, in this order.
