@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -129,7 +130,6 @@ private:
   /// A cancelled branch whose slot is not free yet.
   struct Stopping {
     WorkerId worker;
-    std::string pool;
     Instant since{};
   };
   struct WaitingOpen {
@@ -180,7 +180,7 @@ private:
   void open_at(const ClientRequest& request, const OpenSession& body, RunId run_id, const Digest& hash);
   void add_text(const ClientRequest& request, const AddText& body);
   void confirm(const ClientRequest& request, const ConfirmCalls& body);
-  void confirm_rest(Session& session, const ConfirmCalls& body, ConfirmRequest pending);
+  void confirm_calls(Session& session, const std::vector<Call>& calls, std::size_t skip, ConfirmRequest pending);
   void show(const ClientRequest& request, const ShowSession& body);
   void show(const ClientRequest& request, const ShowPredictions& body);
   void end_session(const ClientRequest& request, const EndSession& body);
@@ -192,6 +192,7 @@ private:
   void begin_write(Session& session, OpenStep& step);
   bool take_speculation(Session& session, OpenStep& step);
   void run_idle_branches(Session& session, OpenStep& step);
+  void begin_unblocked(Session& session);
   void decide(Session& session, OpenStep& step);
   void commit_ready(Session& session);
   void commit(Session& session, OpenStep& step);
@@ -213,9 +214,15 @@ private:
   void stop_charging(Work& work, BranchRun& branch);
   void settle(BranchToken token, const BranchEnded& ended);
   void settle_step_branch(Session& session, OpenStep& step, std::size_t index, const BranchEnded& ended);
-  void settle_speculative_branch(Session& session, SpeculationNumber number, std::size_t index, const BranchEnded& ended);
+  void settle_speculative_branch(Session& session, SpeculationNumber number, std::size_t index,
+                                 const BranchEnded& ended);
   void record_result(Work& work, std::size_t index, const BranchEnded& ended);
-  void lost_branch(BranchToken token);
+  void lost_branch(BranchToken token, const std::string& why);
+  void give_up_unknown(BranchToken token);
+  void slot_is_free(BranchToken token);
+  void forget_token(BranchToken token);
+  Work* work_of(const BranchRef& ref);
+  void after_decision(Session& session);
   void preempt_for_queue();
 
   // machine_speculation.cpp
@@ -223,16 +230,17 @@ private:
   struct ImaginedNode;
   bool start_speculation(Session& session, const ImaginedNode& node, const Prediction& prediction, double joint);
   void discard(Session& session, SpeculationNumber number, DiscardCause cause);
-  void discard_all(Session& session, DiscardCause cause);
   void drop_conflicting(const TagSet& writes);
   bool is_dirty(const TagSet& reads) const;
   void mark_dirty(const TagSet& writes);
   void mark_clean(const TagSet& writes);
-  void settle_premises(Session& session, StepNumber step, const std::optional<Digest>& output);
+  void settle_premises(Session& session, const std::function<bool(const Speculation&)>& hangs_under,
+                       const std::optional<Digest>& output);
+  Speculation* same_call(Session& session, const Call& call);
+  void hang_under_root(Session& session, const ImaginedNode& root, const std::vector<Prediction>& predictions);
   void drop_overtaken(Session& session, const std::map<Digest, double>& expected);
   void limit_kept(Session& session);
   void stop_when_budget_is_empty();
-  void add_speculation(Session& session, Speculation speculation);
   void remove_speculation(Session& session, SpeculationNumber number);
 
   const CoordinatorSettings settings_;
@@ -252,11 +260,13 @@ private:
   std::deque<std::pair<std::string, std::string>> opening_key_order_;
   std::uint64_t homes_given_ = 0;
   std::map<RunId, std::vector<StoredEntry>> restored_;
+  std::unordered_map<std::uint64_t, RunId> waiting_in_;   ///< Session that a waiting request belongs to; looked up only.
 
   std::unordered_map<std::uint64_t, BranchRef> branches_; ///< By token; looked up only.
   std::map<BranchToken, Stopping> stopping_;
   std::set<std::pair<Instant, BranchToken>> deadlines_;
-  std::unordered_map<std::uint64_t, Instant> deadline_of_;
+  std::unordered_map<std::uint64_t, Instant> deadline_of_; ///< Looked up only.
+  std::unordered_map<std::uint64_t, std::string> pool_of_; ///< Of running and stopping branches; looked up only.
   std::map<std::string, std::deque<QueuedBranch>> queues_; ///< Confirmed branches without a slot, by pool.
   std::size_t queued_ = 0;
   std::map<std::string, std::uint32_t> pool_running_;
@@ -273,6 +283,7 @@ private:
   std::deque<Release> releases_;
   std::uint64_t next_batch_ = 1;
   std::optional<LedgerHead> durable_head_;
+  std::optional<SignedHead> latest_head_;
   std::uint64_t signed_size_ = 0;
   std::optional<Instant> signed_at_;
 };

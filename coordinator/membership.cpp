@@ -160,7 +160,7 @@ std::optional<Instant> Membership::next_deadline() const {
   return earliest;
 }
 
-WorkerSeat* Membership::worker(const WorkerId& id) {
+const WorkerSeat* Membership::worker(const WorkerId& id) const {
   const auto at = workers_.find(id);
   return at == workers_.end() ? nullptr : &at->second;
 }

@@ -78,7 +78,7 @@ public:
   std::vector<BranchToken> lose(const NodeId& node);
   std::optional<Instant> next_deadline() const;
 
-  WorkerSeat* worker(const WorkerId& id);
+  const WorkerSeat* worker(const WorkerId& id) const;
   /// Live workers in UUID order.
   std::vector<WorkerId> live_workers() const;
   /// The live worker with the largest free share, ties by UUID; none when all are full or lag behind `ledger_size`.

@@ -29,6 +29,7 @@ struct BranchRun {
   BranchToken token;
   std::optional<WorkerId> worker; ///< Of the latest attempt.
   bool is_speculative = false;    ///< The running attempt is charged to the waste budget.
+  double value = 0;               ///< Confidence, while speculative: the least is pre-empted first.
   std::uint32_t attempts = 0;
   Instant started{};
   Duration latency{};             ///< On its worker, of the settled attempt.
@@ -63,6 +64,7 @@ struct OpenStep {
   TagSet reads;
   TagSet writes;
   Phase phase = Phase::blocked;
+  Instant confirmed_at{};
   bool has_intent = false;        ///< Its own write intent was asked for; it may have run.
   Origin origin = Origin::miss;
   std::optional<HitRecord> hit;
