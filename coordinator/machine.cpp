@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/assert.hpp"
+#include "speculation/step_answer.hpp"
 
 namespace forerun {
 
@@ -35,34 +36,13 @@ void CoordinatorMachine::restore(const CoordinatorRecovery& recovery) {
     session.mode = row.mode;
     session.world = row.world;
     session.state = row.state;
+    session.committed_chain = row.chain;
     ++open_sessions_;
     predictor_->text(row.run_id, row.tenant, row.context);
     for (const StoredEntry& stored : restored_[row.run_id]) {
-      const auto entry = entry_of(stored.leaf);
-      FORERUN_ASSERT(entry.has_value());
-      const auto* commit = std::get_if<CommitEntry>(&entry->body);
-      FORERUN_ASSERT(commit != nullptr);
-      StepAnswer answer;
-      answer.run_id = row.run_id;
-      answer.step = commit->step.value;
-      answer.task = commit->task;
-      answer.failed = !commit->winner;
-      answer.output = stored.output;
-      answer.branch_names = commit->branch_names;
-      answer.causes = commit->branch_causes;
-      if (commit->winner) {
-        answer.winner = commit->branch_names[*commit->winner];
-      }
-      answer.origin = commit->origin;
-      if (commit->hit) {
-        answer.saved = commit->hit->saved;
-        answer.confidence = commit->hit->confidence;
-      }
-      answer.seed = seed_text(commit->chain);
-      answer.decision_hash = commit->decision_hash();
-      answer.seq = stored.seq;
-      session.steps.push_back(std::move(answer));
-      session.committed_chain = commit->chain;
+      auto answer = step_answer_of(stored);
+      FORERUN_ASSERT(answer.has_value());
+      session.steps.push_back(std::move(*answer));
       // An erased payload teaches nothing.
       if (auto call = Call::parse(stored.call)) {
         auto output = Output::parse(stored.output);

@@ -197,7 +197,6 @@ private:
   void commit_ready(Session& session);
   void commit(Session& session, OpenStep& step);
   CommitEntry commit_entry(const Session& session, const OpenStep& step) const;
-  StepAnswer answer_of(const Session& session, const OpenStep& step, const CommitEntry& entry, Seq seq) const;
   SessionRow row_of(const Session& session) const;
   void forget_ended();
   void refuse(RequestId request, Refusal refusal, std::string message, Duration retry_after = {});

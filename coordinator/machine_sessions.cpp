@@ -2,6 +2,7 @@
 
 #include "base/assert.hpp"
 #include "coordinator/machine.hpp"
+#include "speculation/step_answer.hpp"
 
 namespace forerun {
 namespace {
@@ -527,35 +528,11 @@ CommitEntry CoordinatorMachine::commit_entry(const Session& session, const OpenS
   return entry;
 }
 
-StepAnswer CoordinatorMachine::answer_of(const Session& session, const OpenStep& step, const CommitEntry& entry,
-                                         Seq seq) const {
-  StepAnswer answer;
-  answer.run_id = session.run_id;
-  answer.step = step.number.value;
-  answer.task = entry.task;
-  answer.failed = !step.winner;
-  answer.branch_names = entry.branch_names;
-  answer.causes = entry.branch_causes;
-  if (step.winner) {
-    answer.output = step.work.branches[*step.winner].output->canonical();
-    answer.winner = entry.branch_names[*step.winner];
-  }
-  answer.origin = step.origin;
-  if (step.hit) {
-    answer.saved = step.hit->saved;
-    answer.confidence = step.hit->confidence;
-  }
-  answer.seed = seed_text(step.chain);
-  answer.decision_hash = entry.decision_hash();
-  answer.seq = seq;
-  return answer;
-}
-
 void CoordinatorMachine::commit(Session& session, OpenStep& step) {
   CommitEntry entry = commit_entry(session, step);
-  StepAnswer answer = answer_of(session, step, entry, Seq{ledger_.size()});
   const std::optional<Output> output =
       step.winner ? step.work.branches[*step.winner].output : std::optional<Output>();
+  StepAnswer answer = step_answer_of(entry, Seq{ledger_.size()}, output ? output->canonical() : std::string());
   StoredEntry stored = ledger_.append(std::move(entry));
   stored.call = step.work.call.canonical();
   stored.output = answer.output;
