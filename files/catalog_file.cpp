@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "files/file_bytes.hpp"
+#include "speculation/call.hpp"
 
 namespace forerun {
 namespace {
@@ -98,7 +99,7 @@ std::string suggestion(std::string_view name, std::span<const std::string> known
 }
 
 // ---- values
-// --------------------------------------------------------------------------------------------------------
+// ----
 
 bool read_text(Problems& problems, const Field& at, std::string& out) {
   const auto* text = at.node.as_string();
@@ -238,7 +239,7 @@ bool read_value(Problems& problems, const Field& at, json::Value& out, std::size
 }
 
 // ---- keys
-// ----------------------------------------------------------------------------------------------------------
+// ----
 
 template <class Target>
 struct Key {
@@ -497,7 +498,7 @@ void check_task(Problems& problems, const Task& task, const std::string& path, L
 }
 
 // ---- the file
-// ------------------------------------------------------------------------------------------------------
+// ----
 
 class CatalogReader {
 public:
@@ -549,10 +550,10 @@ private:
       expected(problems_, at, "a table [" + kind + ".NAME]");
       return;
     }
-    if (name.empty() || name.size() > catalog_name_bytes_max ||
+    if (name.empty() || name.size() > task_bytes_max ||
         std::any_of(name.begin(), name.end(),
                     [](char c) { return static_cast<unsigned char>(c) < 0x20; })) {
-      problems_.add(at, "expected a name of 1 to " + std::to_string(catalog_name_bytes_max) +
+      problems_.add(at, "expected a name of 1 to " + std::to_string(task_bytes_max) +
                             " bytes without control characters");
       return;
     }

@@ -13,7 +13,6 @@
 namespace forerun {
 
 inline constexpr std::size_t catalog_bytes_max = 4U << 20U;
-inline constexpr std::size_t catalog_name_bytes_max = 256;    ///< A task's, race's or pool's name.
 inline constexpr std::size_t catalog_list_max = 1'024;        ///< Items of one list.
 inline constexpr Duration catalog_time_max = std::chrono::hours(24);
 inline constexpr std::uint32_t pool_in_flight_max = 1'000'000;

@@ -169,6 +169,7 @@ private:
     if (required && out.empty()) {
       return refuse(prefix_ + member, "empty, expected a name");
     }
+    static_assert(task_bytes_max == trace_name_bytes_max);
     if (out.size() > trace_name_bytes_max) {
       return refuse(prefix_ + member,
                     std::to_string(out.size()) + " bytes, expected at most " +

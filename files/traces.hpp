@@ -39,7 +39,7 @@ struct TraceLimits {
   std::size_t steps_per_session = 10'000;
 };
 
-inline constexpr std::size_t trace_name_bytes_max = 256;   ///< A session's, group's, source's or task's name.
+inline constexpr std::size_t trace_name_bytes_max = 256;   ///< A session's, group's or source's name.
 inline constexpr std::size_t trace_texts_max = 1'000;      ///< Texts before one call.
 inline constexpr Duration trace_time_max = std::chrono::hours(24 * 30); ///< One latency or think time.
 
