@@ -98,8 +98,7 @@ std::string suggestion(std::string_view name, std::span<const std::string> known
   return near ? "; did you mean " + *near + "?" : ", expected one of " + joined(known);
 }
 
-// ---- values
-// ----
+// ---- values ----
 
 bool read_text(Problems& problems, const Field& at, std::string& out) {
   const auto* text = at.node.as_string();
@@ -238,8 +237,7 @@ bool read_value(Problems& problems, const Field& at, json::Value& out, std::size
   return true;
 }
 
-// ---- keys
-// ----
+// ---- keys ----
 
 template <class Target>
 struct Key {
@@ -450,8 +448,7 @@ bool read_conditions(Problems& problems, const Field& at, Race& race) {
   return all;
 }
 
-// ---- rules of one task
-// ---------------------------------------------------------------------------------------------
+// ---- rules of one task ----
 
 /// A key that would have no effect misleads whoever reads the file, so it is refused.
 struct KeyRule {
@@ -497,8 +494,7 @@ void check_task(Problems& problems, const Task& task, const std::string& path, L
   }
 }
 
-// ---- the file
-// ----
+// ---- the file ----
 
 class CatalogReader {
 public:
