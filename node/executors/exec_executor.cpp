@@ -127,12 +127,12 @@ struct ExecRun {
   Child child;
   Phase phase = Phase::running;
   std::size_t input_written = 0;
-  std::string output;
-  std::string error_tail;
+  std::string output{};
+  std::string error_tail{};
   bool is_stopped = false;
-  std::optional<std::string> failure;  ///< Found while it ran.
-  std::optional<ExitStatus> status;
-  std::optional<Time> next;  ///< When its phase must be looked at again.
+  std::optional<std::string> failure{};  ///< Found while it ran.
+  std::optional<ExitStatus> status{};
+  std::optional<Time> next{};  ///< When its phase must be looked at again.
   Time closing_until{};
   Duration closing_wait{};
   bool was_hunted = false;
