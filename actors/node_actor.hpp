@@ -18,7 +18,7 @@ struct NodePorts {
   std::function<void(std::uint16_t publish_port)> subscribe;
   std::function<void(const std::string& catalog)> use_catalog;
   std::function<void(const std::string&)> log;
-  std::function<void(const std::string&)> fatal;
+  std::function<void(const Error&)> fatal;
   std::function<void()> joined;                       ///< Each time a coordinator welcomed this node.
 };
 

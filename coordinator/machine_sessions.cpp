@@ -515,7 +515,7 @@ CommitEntry CoordinatorMachine::commit_entry(const Session& session, const OpenS
   entry.chain = step.chain;
   entry.select = work.plan.select;
   if (entry.select == SelectRule::first) {
-    entry.arrival_order = work.arrival;
+    entry.arrival_order = recorded_arrival(work.arrival, step.winner);
   }
   entry.branch_validities =
       recorded_validities(entry.select, step.chain, entry.branch_names, validities, work.arrival, step.winner);

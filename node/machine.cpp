@@ -117,7 +117,7 @@ void NodeMachine::handle(Instant now, const Welcome& message, NodeOutput& out) {
 void NodeMachine::handle(Instant, const JoinRefused& message, NodeOutput& out) {
   if (message.is_final) {
     stopped_ = true;
-    out.fatal = message.why;
+    out.fatal = Error{Errc::refused, message.why};
   } else {
     out.alerts.push_back(message.why);
   }
@@ -407,9 +407,11 @@ void NodeMachine::diverge(const std::string& why, const LedgerHead& theirs, Node
   }
   stopped_ = true;
   const LedgerHead own = checker_.head();
-  out.fatal = "ledger diverged: " + why + "; own head: size " + std::to_string(own.size) + " root " + to_hex(own.root) +
+  const std::string message =
+      "ledger diverged: " + why + "; own head: size " + std::to_string(own.size) + " root " + to_hex(own.root) +
               ", coordinator's: size " + std::to_string(theirs.size) + " root " + to_hex(theirs.root) +
               ": both are kept; start with --resync to take the coordinator's ledger";
+  out.fatal = Error{Errc::verification, message};
 }
 
 } // namespace forerun

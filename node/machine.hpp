@@ -54,7 +54,7 @@ struct NodeOutput {
   std::vector<StopBranch> stop;
   std::vector<BranchToken> destroyed;       ///< Isolated states that are gone now, committed or discarded.
   std::vector<std::string> alerts;          ///< For the operator's log.
-  std::optional<std::string> fatal;         ///< The node must end with this message (refused, diverged).
+  std::optional<Error> fatal;               ///< The node must end: refused, or (verification) its ledger diverged.
   std::optional<Instant> wake_at;           ///< Ask again then, with TimePassed.
 };
 
