@@ -113,6 +113,7 @@ struct SignedHead {
   LedgerHead head;
   Signature signature;
   PublicKey public_key;
+  friend bool operator==(const SignedHead&, const SignedHead&) = default;
 };
 
 /// JCS({"epoch", "root", "size"}).
