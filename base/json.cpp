@@ -40,6 +40,8 @@ const Value* Object::find(std::string_view name) const {
   return at != members_.end() && at->name == name ? &at->value : nullptr;
 }
 
+Value* Object::find(std::string_view name) { return const_cast<Value*>(std::as_const(*this).find(name)); }
+
 void Object::set(std::string name, Value value) {
   const auto at = std::lower_bound(members_.begin(), members_.end(), name, before);
   if (at != members_.end() && at->name == name) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -24,6 +25,7 @@ using Array = std::vector<Value>;
 class Object {
 public:
   const Value* find(std::string_view name) const;
+  Value* find(std::string_view name);
   /// Inserts or replaces.
   void set(std::string name, Value value);
   std::size_t size() const { return members_.size(); }
@@ -58,6 +60,7 @@ public:
   const bool* boolean() const { return std::get_if<bool>(&data_); }
   const double* number() const { return std::get_if<double>(&data_); }
   const std::string* string() const { return std::get_if<std::string>(&data_); }
+  std::string* string() { return std::get_if<std::string>(&data_); }
   const Array* array() const { return std::get_if<Array>(&data_); }
   const Object* object() const { return std::get_if<Object>(&data_); }
   Array* array() { return std::get_if<Array>(&data_); }

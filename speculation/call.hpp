@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -9,13 +10,15 @@
 
 namespace forerun {
 
+inline constexpr std::size_t task_bytes_max = 256; ///< A task's, race's or pool's name.
+
 /// A task name and its input, with everything derived from them: canonical text and hash. Immutable and cheap to copy
 /// (shares one payload), so it may cross actors. Equal when task and canonical input are equal.
 class Call {
 public:
-  /// @pre input is an object; task is not empty.
+  /// @pre task is not empty.
   static Call make(std::string task, json::Object input);
-  /// Reads `{"input": {…}, "task": "…"}`. Errors: invalid, too_large.
+  /// Reads `{"input": {…}, "task": "…"}`, canonical or not. Errors: invalid (also for other members), too_large.
   static Result<Call> parse(std::string_view canonical_call);
 
   const std::string& task() const { return data_->task; }
@@ -34,6 +37,7 @@ private:
     std::string task;
     json::Object input;
     std::string canonical;
+    std::size_t input_size = 0; ///< Of the input's text inside `canonical`.
     Digest hash;
   };
   explicit Call(std::shared_ptr<const Data> data) : data_(std::move(data)) {}
