@@ -1,14 +1,12 @@
 #include "messages/codec.hpp"
 
 #include <google/protobuf/io/coded_stream.h>
-#include <google/protobuf/message_lite.h>
 #include <messages/wire/v1/wire.pb.h>
 
 #include <algorithm>
 #include <cstring>
 #include <limits>
 #include <optional>
-#include <type_traits>
 #include <utility>
 
 namespace forerun {
@@ -17,25 +15,27 @@ namespace {
 namespace pb = google::protobuf;
 namespace wire = forerun::wire::v1;
 
-constexpr int nesting_max = 16;  ///< Ours nest four deep; the rest is room for later fields.
-constexpr std::size_t small_bytes_max = 64U << 10U;  ///< One message of a kind without lists or documents.
+constexpr std::size_t small_bytes_max =
+    64U << 10U;  ///< One message of a kind without lists or documents.
 constexpr std::size_t entries_bytes_target = frame_bytes_max / 2;
 constexpr std::size_t outside_key_bytes = 64;
 
-// ---- the kinds -----------------------------------------------------------------------------------------------------
+// ---- the kinds
+// -----------------------------------------------------------------------------------------------------
 
-/// How a struct travels: its generated type, its number in the envelope, its name in errors, and the size above which
-/// its bytes are not even parsed. (A Join of two-byte workers would take forty times its size in memory.)
+/// How a struct travels: its generated type, its number in the envelope, its name in errors, and
+/// the size above which its bytes are not even parsed. (A Join of two-byte workers would take forty
+/// times its size in memory.)
 template <class Message>
 struct Kind;
 
-#define FORERUN_KIND(Struct, Number, Name, BytesMax)             \
-  template <>                                                    \
-  struct Kind<Struct> {                                          \
-    using Wire = wire::Struct;                                   \
-    static constexpr int number = wire::Envelope::Number;        \
-    static constexpr std::string_view name = Name;               \
-    static constexpr std::size_t bytes_max = BytesMax;           \
+#define FORERUN_KIND(Struct, Number, Name, BytesMax)      \
+  template <>                                             \
+  struct Kind<Struct> {                                   \
+    using Wire = wire::Struct;                            \
+    static constexpr int number = wire::Envelope::Number; \
+    static constexpr std::string_view name = Name;        \
+    static constexpr std::size_t bytes_max = BytesMax;    \
   }
 
 FORERUN_KIND(Join, kJoinFieldNumber, "join", small_bytes_max);
@@ -58,8 +58,8 @@ FORERUN_KIND(Entries, kEntriesFieldNumber, "entries", frame_bytes_max);
 template <class Message>
 using WireOf = typename Kind<Message>::Wire;
 
-/// This thread's object of one generated type. Its strings keep their memory (at most a frame's size each) from one
-/// message to the next, which is what makes encoding cheap.
+/// This thread's object of one generated type. Its strings keep their memory (at most a frame's
+/// size each) from one message to the next, which is what makes encoding cheap.
 template <class Wire>
 Wire& scratch() {
   thread_local Wire object;
@@ -67,7 +67,8 @@ Wire& scratch() {
   return object;
 }
 
-// ---- structs to generated types ------------------------------------------------------------------------------------
+// ---- structs to generated types
+// ------------------------------------------------------------------------------------
 
 template <std::size_t size>
 void assign(std::string& to, const std::array<std::uint8_t, size>& bytes) {
@@ -259,7 +260,8 @@ void write(const Entries& from, wire::Entries& to) {
   }
 }
 
-// ---- frames out ----------------------------------------------------------------------------------------------------
+// ---- frames out
+// ----------------------------------------------------------------------------------------------------
 
 std::uint8_t* put_header(int number, std::size_t size, std::uint8_t* at) {
   constexpr std::uint32_t length_delimited = 2;
@@ -268,18 +270,20 @@ std::uint8_t* put_header(int number, std::size_t size, std::uint8_t* at) {
   return pb::io::CodedOutputStream::WriteVarint32ToArray(static_cast<std::uint32_t>(size), at);
 }
 
-/// Appends one envelope: what Frame{envelopes: [{message}]} would serialize to, without building a tree of objects.
+/// Appends one envelope: what Frame{envelopes: [{message}]} would serialize to, without building a
+/// tree of objects.
 template <class Message>
 void append(std::string& frame, const Message& message) {
   WireOf<Message>& out = scratch<WireOf<Message>>();
   write(message, out);
   const std::size_t body = out.ByteSizeLong();
   std::array<std::uint8_t, 12> inner{};
-  const auto inner_size =
-      static_cast<std::size_t>(put_header(Kind<Message>::number, body, inner.data()) - inner.data());
+  const auto inner_size = static_cast<std::size_t>(
+      put_header(Kind<Message>::number, body, inner.data()) - inner.data());
   std::array<std::uint8_t, 12> outer{};
   const auto outer_size = static_cast<std::size_t>(
-      put_header(wire::Frame::kEnvelopesFieldNumber, inner_size + body, outer.data()) - outer.data());
+      put_header(wire::Frame::kEnvelopesFieldNumber, inner_size + body, outer.data()) -
+      outer.data());
   const std::size_t at = frame.size();
   frame.resize(at + outer_size + inner_size + body);
   auto* to = reinterpret_cast<std::uint8_t*>(frame.data()) + at;
@@ -298,7 +302,7 @@ std::string encode_one(std::span<const Variant> messages) {
 }
 
 class FrameList {
- public:
+public:
   template <class Message>
   void add(const Message& message) {
     const std::size_t mark = frame_.size();
@@ -337,7 +341,7 @@ class FrameList {
     return std::move(frames_);
   }
 
- private:
+private:
   static std::size_t part_end(const Entries& entries, std::size_t from) {
     std::size_t bytes = 0;
     std::size_t end = from;
@@ -365,11 +369,12 @@ std::vector<std::string> encode_many(std::span<const Variant> messages) {
   return frames.take();
 }
 
-// ---- generated types to structs ------------------------------------------------------------------------------------
+// ---- generated types to structs
+// ------------------------------------------------------------------------------------
 
 /// Checks fields of one message; the first fault is kept.
 class Fields {
- public:
+public:
   explicit Fields(std::string_view message) : message_(message) {}
 
   template <std::size_t size>
@@ -381,7 +386,8 @@ class Fields {
     std::memcpy(to.data(), from.data(), size);
   }
 
-  void text(std::string_view field, const std::string& from, std::string& to, std::size_t bytes_max) {
+  void text(std::string_view field, const std::string& from, std::string& to,
+            std::size_t bytes_max) {
     if (count(field, from.size(), bytes_max)) {
       to = from;
     }
@@ -418,7 +424,7 @@ class Fields {
 
   std::optional<Error> take_error() { return std::move(error_); }
 
- private:
+private:
   std::string_view message_;
   std::optional<Error> error_;
 };
@@ -457,8 +463,8 @@ void read(Fields& fields, const wire::Join& from, Join& to) {
   read(fields, "head", from.has_head(), from.head(), to.head);
 }
 
-void read_tokens(Fields& fields, std::string_view name, const pb::RepeatedField<std::uint64_t>& from,
-                 std::vector<BranchToken>& to) {
+void read_tokens(Fields& fields, std::string_view name,
+                 const pb::RepeatedField<std::uint64_t>& from, std::vector<BranchToken>& to) {
   const auto size = static_cast<std::size_t>(from.size());
   if (!fields.count(name, size, heartbeat_tokens_max)) {
     return;
@@ -501,7 +507,8 @@ void read(Fields& fields, const wire::BranchEnded& from, BranchEnded& to) {
   if (const auto ending = ending_of(from.ending())) {
     to.ending = *ending;
   } else {
-    fields.fault(Errc::invalid, "ending", std::to_string(static_cast<int>(from.ending())), "1 to 6");
+    fields.fault(Errc::invalid, "ending", std::to_string(static_cast<int>(from.ending())),
+                 "1 to 6");
   }
   fields.text("output", from.output(), to.output, output_bytes_max);
   fields.text("writes", from.writes(), to.writes, output_bytes_max);
@@ -620,14 +627,16 @@ void read(Fields& fields, const wire::Entries& from, Entries& to) {
   }
 }
 
-// ---- frames in -----------------------------------------------------------------------------------------------------
+// ---- frames in
+// -----------------------------------------------------------------------------------------------------
 
 /// Reads Protobuf's outer layers in place, taking no memory.
 class Cursor {
- public:
+public:
   struct Field {
     std::uint64_t number = 0;
-    std::optional<std::string_view> bytes;  ///< Of a length-delimited field; other types are skipped over.
+    std::optional<std::string_view>
+        bytes;  ///< Of a length-delimited field; other types are skipped over.
   };
 
   explicit Cursor(std::string_view rest) : rest_(rest) {}
@@ -657,7 +666,7 @@ class Cursor {
     }
   }
 
- private:
+private:
   std::optional<std::uint64_t> varint() {
     constexpr std::size_t varint_bytes_max = 10;
     std::uint64_t value = 0;
@@ -684,26 +693,23 @@ class Cursor {
   std::string_view rest_;
 };
 
+/// Reads one message into `to`. Its types nest four deep, and Protobuf itself follows at most 100
+/// unknown groups.
 template <class Message>
-Result<Message> decode_one(std::string_view bytes) {
+Result<void> decode_one(std::string_view bytes, Message& to) {
   using K = Kind<Message>;
   Fields fields(K::name);
-  if (!fields.count("bytes", bytes.size(), K::bytes_max)) {
-    return tl::unexpected(*fields.take_error());
+  if (fields.count("bytes", bytes.size(), K::bytes_max)) {
+    WireOf<Message>& in = scratch<WireOf<Message>>();
+    if (!in.ParsePartialFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
+      return fail(Errc::invalid, "wire: " + std::string(K::name) + ": malformed bytes");
+    }
+    read(fields, in, to);
   }
-  WireOf<Message>& in = scratch<WireOf<Message>>();
-  pb::io::CodedInputStream stream(reinterpret_cast<const std::uint8_t*>(bytes.data()),
-                                  static_cast<int>(bytes.size()));
-  stream.SetRecursionLimit(nesting_max);
-  if (!in.ParsePartialFromCodedStream(&stream) || !stream.ConsumedEntireMessage()) {
-    return fail(Errc::invalid, "wire: " + std::string(K::name) + ": malformed bytes");
-  }
-  Message message;
-  read(fields, in, message);
   if (auto error = fields.take_error()) {
     return tl::unexpected(std::move(*error));
   }
-  return message;
+  return {};
 }
 
 template <class Variant>
@@ -711,26 +717,28 @@ struct Direction;
 
 template <class... Messages>
 struct Direction<std::variant<Messages...>> {
-  using Variant = std::variant<Messages...>;
+  using List = std::vector<std::variant<Messages...>>;
 
-  static bool knows(std::uint64_t number) {
-    return ((number == static_cast<std::uint64_t>(Kind<Messages>::number)) || ...);
-  }
+  template <class Message>
+  static constexpr auto number = static_cast<std::uint64_t>(Kind<Message>::number);
 
-  /// @pre knows(number)
-  static Result<Variant> decode(std::uint64_t number, std::string_view bytes) {
-    Result<Variant> result = fail(Errc::invalid, "wire: envelope: unknown kind");
-    (void)((number == static_cast<std::uint64_t>(Kind<Messages>::number) &&
-            (result = decode_one<Messages>(bytes).map([](Messages&& one) { return Variant(std::move(one)); }),
+  static bool knows(std::uint64_t kind) { return ((kind == number<Messages>) || ...); }
+
+  /// @pre knows(kind)
+  static Result<void> decode(std::uint64_t kind, std::string_view bytes, List& to) {
+    Result<void> result;
+    (void)((kind == number<Messages> &&
+            (result = decode_one(bytes,
+                                 std::get<Messages>(to.emplace_back(std::in_place_type<Messages>))),
              true)) ||
            ...);
     return result;
   }
 };
 
-/// The one known message of an envelope; nothing when its kind is unknown. More than one is invalid.
+/// Adds the one known message of an envelope to `to`, or nothing when its kind is unknown.
 template <class Mine, class Other>
-Result<std::optional<Mine>> decode_envelope(std::string_view bytes) {
+Result<void> decode_envelope(std::string_view bytes, std::vector<Mine>& to) {
   std::optional<Cursor::Field> kind;
   for (Cursor cursor(bytes); !cursor.at_end();) {
     const auto field = cursor.next();
@@ -751,12 +759,7 @@ Result<std::optional<Mine>> decode_envelope(std::string_view bytes) {
     }
     kind = field;
   }
-  if (!kind) {
-    return std::optional<Mine>();
-  }
-  return Direction<Mine>::decode(kind->number, *kind->bytes).map([](Mine&& one) {
-    return std::optional<Mine>(std::move(one));
-  });
+  return kind ? Direction<Mine>::decode(kind->number, *kind->bytes, to) : Result<void>();
 }
 
 template <class Mine, class Other>
@@ -782,12 +785,8 @@ Result<std::vector<Mine>> decode_frame(std::string_view frame) {
       return fail(Errc::too_large, "wire: frame: too many messages, expected at most " +
                                        std::to_string(frame_messages_max));
     }
-    auto message = decode_envelope<Mine, Other>(*field->bytes);
-    if (!message) {
-      return tl::unexpected(std::move(message.error()));
-    }
-    if (*message) {
-      messages.push_back(std::move(**message));
+    if (auto added = decode_envelope<Mine, Other>(*field->bytes, messages); !added) {
+      return tl::unexpected(std::move(added.error()));
     }
   }
   return messages;
