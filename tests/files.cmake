@@ -1,0 +1,4 @@
+find_package(ZLIB REQUIRED)
+forerun_test(files_tests unit
+             SOURCES unit/catalog_file_test.cpp unit/recorded_world_test.cpp unit/traces_test.cpp
+             DEPENDS forerun::files ZLIB::ZLIB)
