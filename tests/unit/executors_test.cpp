@@ -204,8 +204,8 @@ TEST_CASE("a command sees a clean environment, its folder and three descriptors"
   const auto executor = make_exec_executor({.folder = folder.path().string()});
   // What the shell was given, not what it exports; the fourth descriptor is the listing's own.
   Run run = shell(
-      "echo \\\"$(tr '\\0' ' ' < /proc/$$/environ)| $(pwd) "
-      "$(ls /proc/self/fd | tr '\\n' ' ')$(($(cut -d' ' -f5 /proc/$$/stat) == $$))\\\"");
+      "printf '\"%s| %s %s%s\"' \"$(tr '\\0' ' ' < /proc/$$/environ)\" \"$(pwd)\" "
+      "\"$(ls /proc/self/fd | tr '\\n' ' ')\" $(($(cut -d' ' -f5 /proc/$$/stat) == $$))");
   run.outside_key = "k1";
   run.task.effect = Effect::read;
   const RunEnded read = end_of(*executor, run);
@@ -461,7 +461,14 @@ TEST_CASE("exec figures", "[.figures]") {
   std::vector<Duration> whole;
   std::vector<Duration> freed;
   std::vector<Duration> stubborn;
+  std::vector<Duration> bare;
   for (int i = 0; i < rounds; ++i) {
+    const auto bare_started = RunClock::now();
+    const auto child =
+        start_command({.words = {"/bin/echo", "1"}, .environment = {}, .folder = "/"}, false);
+    REQUIRE(child);
+    REQUIRE(reap_leader(child->pid));
+    bare.push_back(run_time_since(bare_started));
     whole.push_back(end_of(*executor, command({"/bin/echo", "1"})).latency);
     for (const bool ignores : {false, true}) {
       const std::string trap = ignores ? "trap '' TERM; " : "";
@@ -474,8 +481,8 @@ TEST_CASE("exec figures", "[.figures]") {
     }
   }
   for (const auto& [name, times] :
-       {std::pair{"start to end", whole}, std::pair{"stop to free", freed},
-        std::pair{"stop to free, SIGTERM ignored", stubborn}}) {
+       {std::pair{"bare spawn and wait", bare}, std::pair{"start to end", whole},
+        std::pair{"stop to free", freed}, std::pair{"stop to free, SIGTERM ignored", stubborn}}) {
     std::printf("%-30s p50 %6.2f ms  p99 %6.2f ms\n", name, milliseconds_of(percentile(times, 0.5)),
                 milliseconds_of(percentile(times, 0.99)));
   }
