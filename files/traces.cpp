@@ -3,6 +3,7 @@
 #include <zlib.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cmath>
 #include <cstring>
@@ -323,14 +324,64 @@ private:
 /// A session around a document of the greatest depth adds the line, its list and the step.
 constexpr std::size_t line_depth_max = json::depth_max + 3;
 
+/// Puts quotes around the NaN, Infinity and -Infinity of `line` that stand where a value does,
+/// which JSON lacks but Python's writer knows. Nothing else changes.
+struct Quoted {
+  std::string text;
+  std::uint32_t count = 0;
+};
+Quoted quote_non_numbers(std::string_view line) {
+  static constexpr std::array<std::string_view, 3> words = {"NaN", "Infinity", "-Infinity"};
+  Quoted quoted;
+  char before = ' ';  // The last character that is no space.
+  for (std::size_t i = 0; i < line.size();) {
+    std::size_t length = 1;
+    if (line[i] == '"') {
+      while (i + length < line.size() && line[i + length] != '"') {
+        length += line[i + length] == '\\' ? 2 : 1;
+      }
+      length = std::min(length + 1, line.size() - i);
+    } else if (before == ':' || before == ',' || before == '[') {
+      for (const std::string_view word : words) {
+        const std::size_t after = line.find_first_not_of(" \t\r", i + word.size());
+        if (line.substr(i).starts_with(word) && after != std::string_view::npos &&
+            std::string_view(",]}").find(line[after]) != std::string_view::npos) {
+          length = word.size();
+          ++quoted.count;
+        }
+      }
+    }
+    const std::string_view piece = line.substr(i, length);
+    quoted.text +=
+        length > 1 && line[i] != '"' ? '"' + std::string(piece) + '"' : std::string(piece);
+    if (std::string_view(" \t\r").find(line[i]) == std::string_view::npos) {
+      before = piece.back();
+    }
+    i += length;
+  }
+  return quoted;
+}
+
 Result<TraceSession> parse_line(const std::string& line, const std::string& place,
                                 const TraceLimits& limits) {
-  const Result<json::Value> value =
+  Result<json::Value> value =
       json::parse(line, {.bytes = limits.line_bytes, .depth = line_depth_max});
+  std::uint32_t non_numbers = 0;
+  if (!value && value.error().code == Errc::invalid) {
+    const Quoted quoted = quote_non_numbers(line);
+    non_numbers = quoted.count;
+    if (non_numbers > 0) {
+      value = json::parse(quoted.text, {.bytes = quoted.text.size(), .depth = line_depth_max});
+    }
+  }
   if (!value) {
     return fail(value.error().code, place + ": " + value.error().message);
   }
-  return SessionReader(place, line.size(), limits).read(*value);
+  Result<TraceSession> session = SessionReader(place, line.size(), limits).read(*value);
+  if (session) {
+    session->non_numbers = non_numbers;
+  }
+  return session;
 }
 
 bool is_blank(std::string_view line) {
