@@ -209,6 +209,11 @@ void append_number(std::string& out, double number) {
     return;
   }
   char buffer[40];
+  if (std::abs(number) <= integer_exact_max && number == std::trunc(number)) {
+    const auto integer_end = std::to_chars(buffer, buffer + sizeof buffer, static_cast<std::int64_t>(number)).ptr;
+    out.append(buffer, integer_end);
+    return;
+  }
   const auto end = std::to_chars(buffer, buffer + sizeof buffer, number, std::chars_format::scientific).ptr;
   std::string_view text(buffer, static_cast<std::size_t>(end - buffer));
   if (text.front() == '-') {
