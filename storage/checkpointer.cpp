@@ -8,17 +8,20 @@ namespace {
 
 /// A rest that the writer copies itself: a few milliseconds of its time.
 constexpr int writer_pages_max = 64;
-/// A log that grows faster than it is copied: after so many tries the writer copies the rest, whatever its size, and so
-/// slows itself down. This bounds the log.
+/// A log that grows faster than it is copied: after so many tries the writer copies the rest,
+/// whatever its size, and so slows itself down. This bounds the log.
 constexpr int passes_max = 4;
 
-} // namespace
+}  // namespace
 
 Checkpointer::Checkpointer(sqlite::Connection connection, int checkpoint_pages)
-    : checkpoint_pages_(checkpoint_pages), connection_(std::move(connection)), next_at_(checkpoint_pages) {}
+    : checkpoint_pages_(checkpoint_pages),
+      connection_(std::move(connection)),
+      next_at_(checkpoint_pages) {}
 
 Result<std::unique_ptr<Checkpointer>> Checkpointer::start(const std::filesystem::path& path,
-                                                          const std::string& file_layer, int checkpoint_pages) {
+                                                          const std::string& file_layer,
+                                                          int checkpoint_pages) {
   auto connection = sqlite::Connection::open(path, sqlite::Access::read_write, file_layer);
   if (!connection) {
     return tl::unexpected(connection.error());
@@ -27,7 +30,8 @@ Result<std::unique_ptr<Checkpointer>> Checkpointer::start(const std::filesystem:
   if (auto read = connection->number("SELECT count(*) FROM sqlite_schema"); !read) {
     return tl::unexpected(read.error());
   }
-  std::unique_ptr<Checkpointer> checkpointer(new Checkpointer(std::move(*connection), checkpoint_pages));
+  std::unique_ptr<Checkpointer> checkpointer(
+      new Checkpointer(std::move(*connection), checkpoint_pages));
   checkpointer->thread_ = std::thread([self = checkpointer.get()] { self->run(); });
   return checkpointer;
 }
@@ -76,7 +80,8 @@ Result<void> Checkpointer::committed(sqlite::Connection& writer) {
   if (phase_ == Phase::copying || !health_) {
     return health_;
   }
-  if (phase_ == Phase::copied && (pages - pages_before_ <= writer_pages_max || passes_ >= passes_max)) {
+  if (phase_ == Phase::copied &&
+      (pages - pages_before_ <= writer_pages_max || passes_ >= passes_max)) {
     phase_ = Phase::idle;
     passes_ = 0;
     next_at_ = pages + checkpoint_pages_;
@@ -90,4 +95,4 @@ Result<void> Checkpointer::committed(sqlite::Connection& writer) {
   return {};
 }
 
-} // namespace forerun
+}  // namespace forerun

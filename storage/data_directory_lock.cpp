@@ -55,7 +55,7 @@ Result<void> write_owner(int descriptor, const std::filesystem::path& path) {
   return {};
 }
 
-} // namespace
+}  // namespace
 
 Result<DataDirectoryLock> DataDirectoryLock::acquire(const std::filesystem::path& directory) {
   std::error_code error;
@@ -104,4 +104,4 @@ DataDirectoryLock::~DataDirectoryLock() {
   }
 }
 
-} // namespace forerun
+}  // namespace forerun

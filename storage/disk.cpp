@@ -26,10 +26,10 @@ struct Change {
   bool truncates = false;  ///< Then the file ends at `offset`.
 };
 
-} // namespace
+}  // namespace
 
 struct Disk::State {
-  Losses losses = Losses::impossible;
+  Kind kind = Kind::real;
   SyncHook before_sync;
   std::string name;
   sqlite3_vfs vfs{};
@@ -50,12 +50,18 @@ struct File {
   const char* path;  ///< SQLite keeps it valid while the file is open; null for a temporary one.
 };
 
-File* ours(sqlite3_file* file) { return reinterpret_cast<File*>(file); }
-sqlite3_file* real(sqlite3_file* file) { return reinterpret_cast<sqlite3_file*>(ours(file) + 1); }
-sqlite3_vfs* root_of(sqlite3_vfs* vfs) { return static_cast<Disk::State*>(vfs->pAppData)->root; }
+File* ours(sqlite3_file* file) {
+  return reinterpret_cast<File*>(file);
+}
+sqlite3_file* real(sqlite3_file* file) {
+  return reinterpret_cast<sqlite3_file*>(ours(file) + 1);
+}
+sqlite3_vfs* root_of(sqlite3_vfs* vfs) {
+  return static_cast<Disk::State*>(vfs->pAppData)->root;
+}
 
 bool tracked(sqlite3_file* file) {
-  return ours(file)->disk->losses == Disk::Losses::possible && ours(file)->path != nullptr;
+  return ours(file)->disk->kind == Disk::Kind::simulated && ours(file)->path != nullptr;
 }
 
 /// What the file holds in [offset, offset + count), cut at its end.
@@ -65,13 +71,17 @@ int read_before(sqlite3_file* file, sqlite3_int64 offset, sqlite3_int64 count, C
     return code;
   }
   change.offset = offset;
-  const sqlite3_int64 there = std::min(count, std::max<sqlite3_int64>(change.size_before - offset, 0));
+  const sqlite3_int64 there =
+      std::min(count, std::max<sqlite3_int64>(change.size_before - offset, 0));
   change.before.resize(static_cast<std::size_t>(there));
   return there == 0 ? SQLITE_OK
-                    : real(file)->pMethods->xRead(real(file), change.before.data(), static_cast<int>(there), offset);
+                    : real(file)->pMethods->xRead(real(file), change.before.data(),
+                                                  static_cast<int>(there), offset);
 }
 
-int close_file(sqlite3_file* file) { return real(file)->pMethods->xClose(real(file)); }
+int close_file(sqlite3_file* file) {
+  return real(file)->pMethods->xClose(real(file));
+}
 
 int read_file(sqlite3_file* file, void* bytes, int count, sqlite3_int64 offset) {
   return real(file)->pMethods->xRead(real(file), bytes, count, offset);
@@ -101,7 +111,8 @@ int truncate_file(sqlite3_file* file, sqlite3_int64 size) {
   const std::lock_guard lock(disk.mutex);
   Change change;
   sqlite3_int64 old_size = 0;
-  int code = disk.dead ? SQLITE_IOERR_TRUNCATE : real(file)->pMethods->xFileSize(real(file), &old_size);
+  int code =
+      disk.dead ? SQLITE_IOERR_TRUNCATE : real(file)->pMethods->xFileSize(real(file), &old_size);
   if (code == SQLITE_OK) {
     code = read_before(file, size, std::max<sqlite3_int64>(old_size - size, 0), change);
   }
@@ -125,35 +136,50 @@ int sync_file(sqlite3_file* file, int flags) {
     return code;
   }
   const std::lock_guard lock(disk.mutex);
-  const int code = disk.dead ? SQLITE_IOERR_FSYNC : real(file)->pMethods->xSync(real(file), flags);
-  if (code == SQLITE_OK) {
-    ++disk.syncs_done;
-    disk.unsynced.erase(ours(file)->path);
+  if (disk.dead) {
+    return SQLITE_IOERR_FSYNC;
   }
-  return code;
+  ++disk.syncs_done;
+  disk.unsynced.erase(ours(file)->path);
+  return SQLITE_OK;
 }
 
-int file_size(sqlite3_file* file, sqlite3_int64* size) { return real(file)->pMethods->xFileSize(real(file), size); }
-int lock_file(sqlite3_file* file, int level) { return real(file)->pMethods->xLock(real(file), level); }
-int unlock_file(sqlite3_file* file, int level) { return real(file)->pMethods->xUnlock(real(file), level); }
+int file_size(sqlite3_file* file, sqlite3_int64* size) {
+  return real(file)->pMethods->xFileSize(real(file), size);
+}
+int lock_file(sqlite3_file* file, int level) {
+  return real(file)->pMethods->xLock(real(file), level);
+}
+int unlock_file(sqlite3_file* file, int level) {
+  return real(file)->pMethods->xUnlock(real(file), level);
+}
 int check_reserved(sqlite3_file* file, int* held) {
   return real(file)->pMethods->xCheckReservedLock(real(file), held);
 }
 int control_file(sqlite3_file* file, int operation, void* argument) {
   return real(file)->pMethods->xFileControl(real(file), operation, argument);
 }
-int sector_size(sqlite3_file* file) { return real(file)->pMethods->xSectorSize(real(file)); }
-int characteristics(sqlite3_file* file) { return real(file)->pMethods->xDeviceCharacteristics(real(file)); }
+int sector_size(sqlite3_file* file) {
+  return real(file)->pMethods->xSectorSize(real(file));
+}
+int characteristics(sqlite3_file* file) {
+  return real(file)->pMethods->xDeviceCharacteristics(real(file));
+}
 int map_shared(sqlite3_file* file, int page, int size, int extend, void volatile** memory) {
   return real(file)->pMethods->xShmMap(real(file), page, size, extend, memory);
 }
 int lock_shared(sqlite3_file* file, int offset, int count, int flags) {
   return real(file)->pMethods->xShmLock(real(file), offset, count, flags);
 }
-void shared_barrier(sqlite3_file* file) { real(file)->pMethods->xShmBarrier(real(file)); }
-int unmap_shared(sqlite3_file* file, int remove) { return real(file)->pMethods->xShmUnmap(real(file), remove); }
+void shared_barrier(sqlite3_file* file) {
+  real(file)->pMethods->xShmBarrier(real(file));
+}
+int unmap_shared(sqlite3_file* file, int remove) {
+  return real(file)->pMethods->xShmUnmap(real(file), remove);
+}
 
-/// Version 2: shared memory for the write-ahead log, no memory-mapped reads, whose writes could not be seen here.
+/// Version 2: shared memory for the write-ahead log, no memory-mapped reads, whose writes could not
+/// be seen here.
 constexpr sqlite3_io_methods methods = {
     .iVersion = 2,
     .xClose = close_file,
@@ -228,13 +254,16 @@ void fill(sqlite3_vfs& vfs, Disk::State& state) {
 }
 
 bool write_at(int descriptor, const std::string& bytes, sqlite3_int64 offset) {
-  return ::pwrite(descriptor, bytes.data(), bytes.size(), offset) == static_cast<ssize_t>(bytes.size());
+  return ::pwrite(descriptor, bytes.data(), bytes.size(), offset) ==
+         static_cast<ssize_t>(bytes.size());
 }
 
 /// Back to what was synced, then forward with the changes that survive.
-bool rewind(int descriptor, const std::vector<Change>& changes, const std::function<bool()>& survives) {
+bool rewind(int descriptor, const std::vector<Change>& changes,
+            const std::function<bool()>& survives) {
   for (auto change = changes.rbegin(); change != changes.rend(); ++change) {
-    if (!write_at(descriptor, change->before, change->offset) || ::ftruncate(descriptor, change->size_before) != 0) {
+    if (!write_at(descriptor, change->before, change->offset) ||
+        ::ftruncate(descriptor, change->size_before) != 0) {
       return false;
     }
   }
@@ -247,10 +276,10 @@ bool rewind(int descriptor, const std::vector<Change>& changes, const std::funct
   return true;
 }
 
-} // namespace
+}  // namespace
 
-Disk::Disk(Losses losses, SyncHook before_sync) : state_(std::make_unique<State>()) {
-  state_->losses = losses;
+Disk::Disk(Kind kind, SyncHook before_sync) : state_(std::make_unique<State>()) {
+  state_->kind = kind;
   state_->before_sync = std::move(before_sync);
   // SQLite finds file layers by name, so each needs its own.
   static std::atomic<std::uint64_t> last_number{0};
@@ -261,14 +290,20 @@ Disk::Disk(Losses losses, SyncHook before_sync) : state_(std::make_unique<State>
   FORERUN_ASSERT(sqlite3_vfs_register(&state_->vfs, 0) == SQLITE_OK);
 }
 
-Disk::~Disk() { sqlite3_vfs_unregister(&state_->vfs); }
+Disk::~Disk() {
+  sqlite3_vfs_unregister(&state_->vfs);
+}
 
-const std::string& Disk::name() const { return state_->name; }
+const std::string& Disk::name() const {
+  return state_->name;
+}
 
-std::uint64_t Disk::sync_count() const { return state_->syncs_done; }
+std::uint64_t Disk::sync_count() const {
+  return state_->syncs_done;
+}
 
 Result<void> Disk::lose_unsynced(const std::function<bool()>& survives) {
-  if (state_->losses != Losses::possible) {
+  if (state_->kind != Kind::simulated) {
     return fail(Errc::refused, "disk: losing writes: they are not remembered");
   }
   const std::lock_guard lock(state_->mutex);
@@ -284,4 +319,4 @@ Result<void> Disk::lose_unsynced(const std::function<bool()>& survives) {
   return {};
 }
 
-} // namespace forerun
+}  // namespace forerun

@@ -12,12 +12,11 @@ using sqlite::Row;
 using sqlite::Statement;
 
 /// Workers in the order in which they were added: a slot finds its own again.
-constexpr StoreFile identity_file = {
-    .subject = "a node's identity",
-    .application_id = 0x46524944,
-    .version = 1,
-    .page_size = "PRAGMA page_size = 4096",
-    .schema = R"sql(
+constexpr StoreFile identity_file = {.subject = "a node's identity",
+                                     .application_id = 0x46524944,
+                                     .version = 1,
+                                     .page_size = "PRAGMA page_size = 4096",
+                                     .schema = R"sql(
 CREATE TABLE workers(id INTEGER PRIMARY KEY, worker BLOB NOT NULL UNIQUE, mark INTEGER NOT NULL);
 )sql"};
 
@@ -26,7 +25,8 @@ constexpr int log_pages_max = 100;
 
 class SqliteIdentityStore final : public IdentityStore {
 public:
-  SqliteIdentityStore(std::shared_ptr<Disk> disk, sqlite::Connection connection, Statement load, Statement raise)
+  SqliteIdentityStore(std::shared_ptr<Disk> disk, sqlite::Connection connection, Statement load,
+                      Statement raise)
       : disk_(std::move(disk)),
         connection_(std::move(connection)),
         load_(std::move(load)),
@@ -69,11 +69,12 @@ private:
   Result<void> usable_;  ///< The first failure to write, for good.
 };
 
-} // namespace
+}  // namespace
 
 Result<std::unique_ptr<IdentityStore>> open_identity_store(const std::filesystem::path& directory,
                                                            const StoreSettings& settings) {
-  auto connection = open_store_file(directory / "identity.db", identity_file, settings.disk->name());
+  auto connection =
+      open_store_file(directory / "identity.db", identity_file, settings.disk->name());
   if (!connection) {
     return tl::unexpected(connection.error());
   }
@@ -84,12 +85,12 @@ Result<std::unique_ptr<IdentityStore>> open_identity_store(const std::filesystem
   if (!load || !raise) {
     return tl::unexpected(load ? raise.error() : load.error());
   }
-  return std::make_unique<SqliteIdentityStore>(settings.disk, std::move(*connection), std::move(*load),
-                                               std::move(*raise));
+  return std::make_unique<SqliteIdentityStore>(settings.disk, std::move(*connection),
+                                               std::move(*load), std::move(*raise));
 }
 
 Result<std::unique_ptr<IdentityStore>> open_identity_store(const std::filesystem::path& directory) {
   return open_identity_store(directory, StoreSettings{});
 }
 
-} // namespace forerun
+}  // namespace forerun

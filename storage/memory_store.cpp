@@ -29,16 +29,16 @@ Result<void> write_or_fail(std::optional<FailedWrite>& failure, Result<void>& us
 /// As a file keeps numbers.
 Result<void> check_mark(const MarkRow& row) {
   if (row.mark > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max())) {
-    return fail(Errc::invalid,
-                "memory store: number: found " + std::to_string(row.mark) + ", expected less than 2^63");
+    return fail(Errc::invalid, "memory store: number: found " + std::to_string(row.mark) +
+                                   ", expected less than 2^63");
   }
   return {};
 }
 
-Result<std::vector<StoredEntry>> read_entries(const std::vector<StoredEntry>& entries, Seq from, std::size_t count,
-                                              bool whole) {
+Result<std::vector<StoredEntry>> read_entries(const std::vector<StoredEntry>& entries, Seq from,
+                                              std::size_t count, bool whole) {
   EntryReader reader(from, count);
-  for (std::uint64_t seq = from.value; seq < entries.size() && seq - from.value < reader.count(); ++seq) {
+  for (std::uint64_t seq = from.value; reader.count() > 0 && seq < entries.size(); ++seq) {
     const StoredEntry& entry = entries[seq];
     StoredEntry read = entry;
     if (!whole) {
@@ -55,7 +55,7 @@ Result<std::vector<StoredEntry>> read_entries(const std::vector<StoredEntry>& en
   return reader.take();
 }
 
-} // namespace
+}  // namespace
 
 Result<CoordinatorRecovery> MemoryCoordinatorStore::recover(
     const std::function<void(const StoredEntry&)>& visit) {
@@ -107,7 +107,8 @@ Result<void> MemoryCoordinatorStore::check(std::span<const CoordinatorBatch> bat
       const auto session = steps_.find(*entry.run_id);
       if ((session != steps_.end() && session->second.contains(*entry.step)) ||
           !steps.emplace(*entry.run_id, *entry.step).second) {
-        return fail(Errc::refused, "ledger: entry " + to_string(entry.seq) + ": step " + to_string(*entry.step) +
+        return fail(Errc::refused, "ledger: entry " + to_string(entry.seq) + ": step " +
+                                       to_string(*entry.step) +
                                        " of its session is committed already");
       }
     }
@@ -171,7 +172,8 @@ void MemoryCoordinatorStore::drop_obsolete_intents(const RunId& run_id) {
   }
 }
 
-Result<std::vector<StoredEntry>> MemoryCoordinatorStore::read(Seq from, std::size_t count, bool whole) {
+Result<std::vector<StoredEntry>> MemoryCoordinatorStore::read(Seq from, std::size_t count,
+                                                              bool whole) {
   return read_entries(entries_, from, count, whole);
 }
 
@@ -205,7 +207,8 @@ void MemoryCoordinatorStore::crash() {
   writer_epoch_ = epoch_;
 }
 
-Result<ReplicaStore::Recovery> MemoryReplicaStore::recover(const std::function<void(const StoredEntry&)>& visit) {
+Result<ReplicaStore::Recovery> MemoryReplicaStore::recover(
+    const std::function<void(const StoredEntry&)>& visit) {
   for (const StoredEntry& entry : entries_) {
     visit(entry);
   }
@@ -284,4 +287,4 @@ void MemoryIdentityStore::crash() {
   usable_ = {};
 }
 
-} // namespace forerun
+}  // namespace forerun

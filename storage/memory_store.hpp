@@ -8,8 +8,9 @@
 
 #include "storage/store.hpp"
 
-/// Stores in memory that behave as those on a disk do, for the simulator. An object stands for the disk: it outlives the
-/// brain that crashes, and the next one recovers from it. One thread at a time.
+/// Stores in memory that behave as those on a disk do, for the simulator. An object stands for the
+/// disk: it outlives the brain that crashes, and the next one recovers from it. One thread at a
+/// time.
 namespace forerun {
 
 /// What a write that reports failure leaves behind: a real disk may do either.
@@ -17,7 +18,8 @@ enum class FailedWrite { is_lost, is_kept };
 
 class MemoryCoordinatorStore final : public CoordinatorStore {
 public:
-  Result<CoordinatorRecovery> recover(const std::function<void(const StoredEntry&)>& visit) override;
+  Result<CoordinatorRecovery> recover(
+      const std::function<void(const StoredEntry&)>& visit) override;
   Result<void> persist(std::span<const CoordinatorBatch> batches) override;
   Result<std::vector<StoredEntry>> read(Seq from, std::size_t count, bool whole) override;
   Result<SessionRecord> session(const RunId& run_id) override;
@@ -26,9 +28,11 @@ public:
   Result<std::uint64_t> size() override { return entries_.size(); }
   std::uint64_t sync_count() const override { return sync_count_; }
 
-  /// The next persist or put_text fails with io, and so do all after it until crash(): as a store whose sync has failed.
+  /// The next persist or put_text fails with io, and so do all after it until crash(): as a store
+  /// whose sync has failed.
   void fail_next_write(FailedWrite outcome) { next_failure_ = outcome; }
-  /// Its process ends and is started again. All that persist returned for is there, since persist syncs.
+  /// Its process ends and is started again. All that persist returned for is there, since persist
+  /// syncs.
   void crash();
 
 private:
@@ -97,4 +101,4 @@ private:
   Result<void> usable_;
 };
 
-} // namespace forerun
+}  // namespace forerun

@@ -14,13 +14,13 @@ namespace {
 using sqlite::Row;
 using sqlite::Statement;
 
-/// Shaped as the coordinator's ledger, without what only it knows. A node's entries name their sessions in the leaf.
-constexpr StoreFile replica_file = {
-    .subject = "a ledger replica",
-    .application_id = 0x46525250,
-    .version = 1,
-    .page_size = "PRAGMA page_size = 16384",
-    .schema = R"sql(
+/// Shaped as the coordinator's ledger, without what only it knows. A node's entries name their
+/// sessions in the leaf.
+constexpr StoreFile replica_file = {.subject = "a ledger replica",
+                                    .application_id = 0x46525250,
+                                    .version = 1,
+                                    .page_size = "PRAGMA page_size = 16384",
+                                    .schema = R"sql(
 CREATE TABLE meta(one INTEGER PRIMARY KEY CHECK (one = 1), epoch INTEGER NOT NULL);
 INSERT INTO meta VALUES (1, 0);
 CREATE TABLE head(one INTEGER PRIMARY KEY CHECK (one = 1), size INTEGER NOT NULL, root BLOB NOT NULL,
@@ -43,13 +43,15 @@ constexpr StatementText texts[] = {
     {&Statements::size, "SELECT ifnull(max(seq) + 1, 0) FROM entries"},
     {&Statements::head, "SELECT size, root, epoch, signature, public_key FROM head"},
     {&Statements::entries,
-     "SELECT e.seq, e.epoch, e.leaf, p.call FROM entries e LEFT JOIN payloads p ON p.seq = e.seq WHERE e.seq >= ?1 "
+     "SELECT e.seq, e.epoch, e.leaf, p.call FROM entries e LEFT JOIN payloads p ON p.seq = e.seq "
+     "WHERE e.seq >= ?1 "
      "ORDER BY e.seq"},
     {&Statements::add_entry, "INSERT INTO entries(seq, epoch, leaf) VALUES (?1, ?2, ?3)"},
     {&Statements::add_payload, "INSERT INTO payloads(seq, call) VALUES (?1, ?2)"},
     {&Statements::set_epoch, "UPDATE meta SET epoch = ?1"},
     {&Statements::set_head,
-     "INSERT OR REPLACE INTO head(one, size, root, epoch, signature, public_key) VALUES (1, ?1, ?2, ?3, ?4, ?5)"},
+     "INSERT OR REPLACE INTO head(one, size, root, epoch, signature, public_key) VALUES (1, ?1, "
+     "?2, ?3, ?4, ?5)"},
 };
 
 /// A file and what works on it; replaced as one when the replica starts anew.
@@ -106,7 +108,9 @@ SignedHead head_of(const Row& row) {
 class SqliteReplicaStore final : public ReplicaStore {
 public:
   SqliteReplicaStore(std::filesystem::path directory, StoreSettings settings, OpenReplica replica)
-      : directory_(std::move(directory)), settings_(std::move(settings)), replica_(std::move(replica)) {}
+      : directory_(std::move(directory)),
+        settings_(std::move(settings)),
+        replica_(std::move(replica)) {}
 
   Result<Recovery> recover(const std::function<void(const StoredEntry&)>& visit) override;
   Result<void> persist(const ReplicaBatch& batch) override;
@@ -127,14 +131,16 @@ private:
 
 Result<Epoch> SqliteReplicaStore::epoch() {
   Epoch seen;
-  auto read = replica_->statements.epoch.each([&seen](const Row& row) { seen = Epoch{row.number(0)}; });
+  auto read =
+      replica_->statements.epoch.each([&seen](const Row& row) { seen = Epoch{row.number(0)}; });
   if (!read) {
     return tl::unexpected(read.error());
   }
   return seen;
 }
 
-Result<ReplicaStore::Recovery> SqliteReplicaStore::recover(const std::function<void(const StoredEntry&)>& visit) {
+Result<ReplicaStore::Recovery> SqliteReplicaStore::recover(
+    const std::function<void(const StoredEntry&)>& visit) {
   if (!usable_) {
     return tl::unexpected(usable_.error());
   }
@@ -153,7 +159,8 @@ Result<ReplicaStore::Recovery> SqliteReplicaStore::recover(const std::function<v
       },
       std::uint64_t{0});
   if (read && has_gap) {
-    return fail(Errc::invalid, replica_->connection.place() + ": entry " + std::to_string(next) + " is missing");
+    return fail(Errc::invalid,
+                replica_->connection.place() + ": entry " + std::to_string(next) + " is missing");
   }
   if (read) {
     read = replica_->statements.head.each([&](const Row& row) { recovery.head = head_of(row); });
@@ -184,7 +191,8 @@ Result<void> SqliteReplicaStore::persist(const ReplicaBatch& batch) {
   if (auto fenced = store_rules::check_epoch(batch.epoch.value_or(*seen), *seen); !fenced) {
     return fenced;
   }
-  // An epoch is accepted once, also across a power cut: this one write is synced, and all before it with it.
+  // An epoch is accepted once, also across a power cut: this one write is synced, and all before it
+  // with it.
   const bool is_new_epoch = batch.epoch && *seen < *batch.epoch;
   Result<void> done =
       is_new_epoch ? replica_->connection.execute("PRAGMA synchronous = FULL") : Result<void>();
@@ -216,8 +224,8 @@ Result<void> SqliteReplicaStore::write(const ReplicaBatch& batch, Epoch seen) {
   }
   if (batch.head) {
     const SignedHead& head = *batch.head;
-    transaction.run(statements.set_head, head.head.size, head.head.root.bytes, head.head.epoch.value,
-                    head.signature.bytes, head.public_key.bytes);
+    transaction.run(statements.set_head, head.head.size, head.head.root.bytes,
+                    head.head.epoch.value, head.signature.bytes, head.public_key.bytes);
   }
   if (batch.epoch && seen < *batch.epoch) {
     transaction.run(statements.set_epoch, batch.epoch->value);
@@ -253,7 +261,8 @@ Result<void> SqliteReplicaStore::move_away(const std::filesystem::path& path) {
     std::filesystem::rename(path, kept, error);
   }
   if (error) {
-    return fail(Errc::io, path.string() + ": cannot be moved to " + kept.string() + ": " + error.message());
+    return fail(Errc::io,
+                path.string() + ": cannot be moved to " + kept.string() + ": " + error.message());
   }
   std::filesystem::remove(path.string() + "-shm", error);
   return sync_directory(directory_);
@@ -275,7 +284,7 @@ Result<void> SqliteReplicaStore::reset() {
   return {};
 }
 
-} // namespace
+}  // namespace
 
 Result<std::unique_ptr<ReplicaStore>> open_replica_store(const std::filesystem::path& directory,
                                                          const StoreSettings& settings) {
@@ -290,4 +299,4 @@ Result<std::unique_ptr<ReplicaStore>> open_replica_store(const std::filesystem::
   return open_replica_store(directory, StoreSettings{});
 }
 
-} // namespace forerun
+}  // namespace forerun

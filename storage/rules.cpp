@@ -6,7 +6,8 @@ namespace forerun::store_rules {
 
 Result<void> check_epoch(Epoch writer, Epoch seen) {
   if (writer < seen) {
-    return fail(Errc::refused, "ledger: epoch: found " + to_string(writer) + ", expected at least " + to_string(seen));
+    return fail(Errc::refused, "ledger: epoch: found " + to_string(writer) +
+                                   ", expected at least " + to_string(seen));
   }
   return {};
 }
@@ -14,15 +15,16 @@ Result<void> check_epoch(Epoch writer, Epoch seen) {
 Result<void> check_entries(std::span<const StoredEntry> entries, std::uint64_t size) {
   for (const StoredEntry& entry : entries) {
     if (entry.seq.value != size) {
-      return fail(Errc::refused,
-                  "ledger: next entry: found " + to_string(entry.seq) + ", expected " + std::to_string(size));
+      return fail(Errc::refused, "ledger: next entry: found " + to_string(entry.seq) +
+                                     ", expected " + std::to_string(size));
     }
     if (entry.step && !entry.run_id) {
-      return fail(Errc::invalid, "ledger: entry " + to_string(entry.seq) + ": a step without a session");
+      return fail(Errc::invalid,
+                  "ledger: entry " + to_string(entry.seq) + ": a step without a session");
     }
     ++size;
   }
   return {};
 }
 
-} // namespace forerun::store_rules
+}  // namespace forerun::store_rules

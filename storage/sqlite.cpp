@@ -10,7 +10,8 @@ namespace forerun::sqlite {
 
 namespace {
 
-/// How long a call waits for another process's lock, such as a reader that opens or closes the file.
+/// How long a call waits for another process's lock, such as a reader that opens or closes the
+/// file.
 constexpr int busy_timeout_ms = 5000;
 
 Errc errc_of(int code) {
@@ -29,14 +30,15 @@ Errc errc_of(int code) {
   }
 }
 
-} // namespace
+}  // namespace
 
 std::string Row::text(int column) const {
   const auto* bytes = sqlite3_column_text(statement_, column);
   if (bytes == nullptr) {
     return {};
   }
-  return {reinterpret_cast<const char*>(bytes), static_cast<std::size_t>(sqlite3_column_bytes(statement_, column))};
+  return {reinterpret_cast<const char*>(bytes),
+          static_cast<std::size_t>(sqlite3_column_bytes(statement_, column))};
 }
 
 std::uint64_t Row::number(int column) const {
@@ -64,7 +66,9 @@ bool Row::flag(int column) const {
   return value != 0;
 }
 
-bool Row::is_null(int column) const { return sqlite3_column_type(statement_, column) == SQLITE_NULL; }
+bool Row::is_null(int column) const {
+  return sqlite3_column_type(statement_, column) == SQLITE_NULL;
+}
 
 void Row::copy(int column, std::span<std::uint8_t> out) const {
   const void* bytes = sqlite3_column_blob(statement_, column);
@@ -76,7 +80,9 @@ void Row::copy(int column, std::span<std::uint8_t> out) const {
   std::memcpy(out.data(), bytes, size);
 }
 
-void Statement::Finalize::operator()(sqlite3_stmt* statement) const { sqlite3_finalize(statement); }
+void Statement::Finalize::operator()(sqlite3_stmt* statement) const {
+  sqlite3_finalize(statement);
+}
 
 Result<void> Statement::check(int code) const {
   if (code == SQLITE_OK) {
@@ -88,21 +94,26 @@ Result<void> Statement::check(int code) const {
 Result<void> Statement::bind(int index, std::string_view text) {
   // A null address would bind NULL.
   const char* bytes = text.data() == nullptr ? "" : text.data();
-  return check(sqlite3_bind_text64(statement_.get(), index, bytes, text.size(), SQLITE_STATIC, SQLITE_UTF8));
+  return check(
+      sqlite3_bind_text64(statement_.get(), index, bytes, text.size(), SQLITE_STATIC, SQLITE_UTF8));
 }
 
 Result<void> Statement::bind(int index, std::span<const std::uint8_t> bytes) {
-  return check(sqlite3_bind_blob64(statement_.get(), index, bytes.data(), bytes.size(), SQLITE_STATIC));
+  return check(
+      sqlite3_bind_blob64(statement_.get(), index, bytes.data(), bytes.size(), SQLITE_STATIC));
 }
 
 Result<void> Statement::bind(int index, std::uint64_t number) {
   if (number > static_cast<std::uint64_t>(std::numeric_limits<sqlite3_int64>::max())) {
-    return fail(Errc::invalid, place_ + ": number: found " + std::to_string(number) + ", expected less than 2^63");
+    return fail(Errc::invalid,
+                place_ + ": number: found " + std::to_string(number) + ", expected less than 2^63");
   }
   return check(sqlite3_bind_int64(statement_.get(), index, static_cast<sqlite3_int64>(number)));
 }
 
-Result<void> Statement::bind(int index, std::nullopt_t) { return check(sqlite3_bind_null(statement_.get(), index)); }
+Result<void> Statement::bind(int index, std::nullopt_t) {
+  return check(sqlite3_bind_null(statement_.get(), index));
+}
 
 Result<void> Statement::execute(const std::function<bool(const Row&)>& visit) {
   int code = SQLITE_ROW;
@@ -110,7 +121,8 @@ Result<void> Statement::execute(const std::function<bool(const Row&)>& visit) {
   while ((code = sqlite3_step(statement_.get())) == SQLITE_ROW) {
     const bool goes_on = visit(row);
     if (row.is_malformed_) {
-      return abandon({Errc::invalid, place_ + ": malformed row in: " + sqlite3_sql(statement_.get())});
+      return abandon(
+          {Errc::invalid, place_ + ": malformed row in: " + sqlite3_sql(statement_.get())});
     }
     if (!goes_on) {
       code = SQLITE_DONE;
@@ -132,7 +144,9 @@ Connection::Connection(Connection&&) noexcept = default;
 Connection& Connection::operator=(Connection&&) noexcept = default;
 Connection::~Connection() = default;
 
-void Connection::Close::operator()(sqlite3* database) const { sqlite3_close_v2(database); }
+void Connection::Close::operator()(sqlite3* database) const {
+  sqlite3_close_v2(database);
+}
 
 Result<void> Connection::check(int code) const {
   if (code == SQLITE_OK) {
@@ -141,13 +155,15 @@ Result<void> Connection::check(int code) const {
   return fail(errc_of(code), place_ + ": " + sqlite3_errmsg(database_.get()));
 }
 
-Result<Connection> Connection::open(const std::filesystem::path& path, Access access, const std::string& file_layer) {
+Result<Connection> Connection::open(const std::filesystem::path& path, Access access,
+                                    const std::string& file_layer) {
   Connection connection;
   connection.place_ = path.filename().string();
   const int mode = access == Access::read_write ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READONLY;
   sqlite3* database = nullptr;
   const int code =
-      sqlite3_open_v2(path.c_str(), &database, mode | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, file_layer.c_str());
+      sqlite3_open_v2(path.c_str(), &database, mode | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE,
+                      file_layer.c_str());
   connection.database_.reset(database);
   if (auto opened = connection.check(code); !opened) {
     return tl::unexpected(opened.error());
@@ -169,7 +185,8 @@ Result<void> Connection::execute(const char* sql) {
 
 Result<Statement> Connection::prepare(const char* sql) {
   sqlite3_stmt* prepared = nullptr;
-  const int code = sqlite3_prepare_v3(database_.get(), sql, -1, SQLITE_PREPARE_PERSISTENT, &prepared, nullptr);
+  const int code =
+      sqlite3_prepare_v3(database_.get(), sql, -1, SQLITE_PREPARE_PERSISTENT, &prepared, nullptr);
   if (auto checked = check(code); !checked) {
     return tl::unexpected(checked.error());
   }
@@ -192,10 +209,13 @@ Result<std::uint64_t> Connection::number(const char* sql) {
   return value;
 }
 
-int Connection::wal_pages() const { return *wal_pages_; }
+int Connection::wal_pages() const {
+  return *wal_pages_;
+}
 
 Result<void> Connection::checkpoint() {
-  const int code = sqlite3_wal_checkpoint_v2(database_.get(), "main", SQLITE_CHECKPOINT_PASSIVE, nullptr, nullptr);
+  const int code = sqlite3_wal_checkpoint_v2(database_.get(), "main", SQLITE_CHECKPOINT_PASSIVE,
+                                             nullptr, nullptr);
   return (code & 0xff) == SQLITE_BUSY ? Result<void>() : check(code);
 }
 
@@ -204,7 +224,9 @@ Transaction::Transaction(Connection& connection)
   is_open_ = result_.has_value();
 }
 
-Transaction::~Transaction() { roll_back(); }
+Transaction::~Transaction() {
+  roll_back();
+}
 
 void Transaction::roll_back() {
   if (std::exchange(is_open_, false)) {
@@ -222,4 +244,4 @@ Result<void> Transaction::commit() {
   return result_;
 }
 
-} // namespace forerun::sqlite
+}  // namespace forerun::sqlite

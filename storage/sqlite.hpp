@@ -18,7 +18,8 @@ struct sqlite3_stmt;
 /// The little of SQLite that the stores need, with Result and without its header.
 namespace forerun::sqlite {
 
-/// The current row of a query. A column that does not hold what is asked for makes the query fail as malformed.
+/// The current row of a query. A column that does not hold what is asked for makes the query fail
+/// as malformed.
 class Row {
 public:
   std::string text(int column) const;
@@ -44,8 +45,8 @@ private:
   mutable bool is_malformed_ = false;
 };
 
-/// A prepared statement, kept for the connection's life. Parameters are bound in order: text, bytes, numbers, bools,
-/// nullopt. Texts and bytes are borrowed until the call returns.
+/// A prepared statement, kept for the connection's life. Parameters are bound in order: text,
+/// bytes, numbers, bools, nullopt. Texts and bytes are borrowed until the call returns.
 class Statement {
 public:
   Statement() = default;
@@ -61,7 +62,11 @@ public:
     int index = 0;
     Result<void> bound;
     ((bound = bound ? bind(++index, args) : bound), ...);
-    return bound ? execute([&visit](const Row& row) { visit(row); return true; }) : abandon(bound.error());
+    return bound ? execute([&visit](const Row& row) {
+      visit(row);
+      return true;
+    })
+                 : abandon(bound.error());
   }
   /// The same until `visit` returns false.
   template <class Visit, class... Args>
@@ -81,7 +86,9 @@ private:
   Result<void> bind(int index, std::span<const std::uint8_t> bytes);
   Result<void> bind(int index, std::uint64_t number);
   Result<void> bind(int index, std::nullopt_t);
-  Result<void> bind(int index, const std::string& text) { return bind(index, std::string_view(text)); }
+  Result<void> bind(int index, const std::string& text) {
+    return bind(index, std::string_view(text));
+  }
   Result<void> bind(int index, const char* text) { return bind(index, std::string_view(text)); }
   Result<void> bind(int index, std::uint32_t number) { return bind(index, std::uint64_t{number}); }
   Result<void> bind(int index, bool flag) { return bind(index, std::uint64_t{flag}); }
@@ -103,8 +110,8 @@ private:
 
 enum class Access { read_write, read_only };
 
-/// One connection to one file. One thread at a time. Errors of all calls: io; invalid for a file that is not a
-/// database or is damaged; refused for a broken constraint; too_large.
+/// One connection to one file. One thread at a time. Errors of all calls: io; invalid for a file
+/// that is not a database or is damaged; refused for a broken constraint; too_large.
 class Connection {
 public:
   Connection();
@@ -112,9 +119,10 @@ public:
   Connection& operator=(Connection&&) noexcept;
   ~Connection();
 
-  /// @pre a file opened read_write exists. `file_layer`: a Disk's name. Its WAL is checkpointed by nobody but who calls
-  /// checkpoint(), and by the last connection to close.
-  static Result<Connection> open(const std::filesystem::path& path, Access access, const std::string& file_layer);
+  /// @pre a file opened read_write exists. `file_layer`: a Disk's name. Its WAL is checkpointed by
+  /// nobody but who calls checkpoint(), and by the last connection to close.
+  static Result<Connection> open(const std::filesystem::path& path, Access access,
+                                 const std::string& file_layer);
 
   Result<void> execute(const char* sql);
   Result<Statement> prepare(const char* sql);
@@ -122,7 +130,8 @@ public:
   Result<std::uint64_t> number(const char* sql);
   /// Pages in the write-ahead log after the last commit of this connection.
   int wal_pages() const;
-  /// Copies what is in the log into the file, as far as no reader needs the old pages; never waits for others.
+  /// Copies what is in the log into the file, as far as no reader needs the old pages; never waits
+  /// for others.
   Result<void> checkpoint();
   const std::string& place() const { return place_; }
 
@@ -136,8 +145,8 @@ private:
   std::string place_;
 };
 
-/// A write transaction that keeps the first error: after it nothing more is run, and commit() rolls back and returns it.
-/// Ends, rolled back, on destruction.
+/// A write transaction that keeps the first error: after it nothing more is run, and commit() rolls
+/// back and returns it. Ends, rolled back, on destruction.
 class Transaction {
 public:
   explicit Transaction(Connection& connection);
@@ -173,4 +182,4 @@ private:
   Result<void> result_;
 };
 
-} // namespace forerun::sqlite
+}  // namespace forerun::sqlite

@@ -14,16 +14,19 @@ Error os_error(const std::filesystem::path& path, const char* what) {
   return {Errc::io, path.string() + ": " + what + ": " + std::strerror(errno)};
 }
 
-/// SQLite gives the log beside it the file's own permissions. Only a file that is made here may be opened and closed
-/// here: closing any descriptor of a database drops all locks that this process holds on it.
+/// SQLite gives the log beside it the file's own permissions. Only a file that is made here may be
+/// opened and closed here: closing any descriptor of a database drops all locks that this process
+/// holds on it.
 Result<void> create_if_missing(const std::filesystem::path& path) {
   const int descriptor = ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
   if (descriptor < 0) {
-    return errno == EEXIST ? Result<void>() : tl::unexpected<Error>(os_error(path, "cannot be made"));
+    return errno == EEXIST ? Result<void>()
+                           : tl::unexpected<Error>(os_error(path, "cannot be made"));
   }
   const bool synced = ::fsync(descriptor) == 0;
   ::close(descriptor);
-  return synced ? sync_directory(path.parent_path()) : tl::unexpected<Error>(os_error(path, "cannot be synced"));
+  return synced ? sync_directory(path.parent_path())
+                : tl::unexpected<Error>(os_error(path, "cannot be synced"));
 }
 
 Result<void> check_kind(sqlite::Connection& connection, const StoreFile& kind) {
@@ -41,7 +44,8 @@ Result<void> check_kind(sqlite::Connection& connection, const StoreFile& kind) {
   }
   if (*version > kind.version) {
     return fail(Errc::refused, connection.place() + ": written by a newer Forerun: found format " +
-                                   std::to_string(*version) + ", expected at most " + std::to_string(kind.version));
+                                   std::to_string(*version) + ", expected at most " +
+                                   std::to_string(kind.version));
   }
   return {};
 }
@@ -49,7 +53,8 @@ Result<void> check_kind(sqlite::Connection& connection, const StoreFile& kind) {
 /// Nothing in it: new, or its maker died before the tables were durable.
 Result<bool> is_blank(sqlite::Connection& connection) {
   const auto marks = connection.number(
-      "SELECT (SELECT count(*) FROM sqlite_schema) + (SELECT application_id <> 0 FROM pragma_application_id)");
+      "SELECT (SELECT count(*) FROM sqlite_schema) + (SELECT application_id <> 0 FROM "
+      "pragma_application_id)");
   if (!marks) {
     return tl::unexpected(marks.error());
   }
@@ -88,7 +93,7 @@ Result<void> prepare_for_owner(sqlite::Connection& connection, const StoreFile& 
   return *blank ? make_tables(connection, kind) : Result<void>();
 }
 
-} // namespace
+}  // namespace
 
 Result<void> sync_directory(const std::filesystem::path& directory) {
   const std::filesystem::path path = directory.empty() ? "." : directory;
@@ -116,7 +121,8 @@ Result<sqlite::Connection> open_store_file(const std::filesystem::path& path, co
   return connection;
 }
 
-Result<sqlite::Connection> open_store_file_readonly(const std::filesystem::path& path, const StoreFile& kind,
+Result<sqlite::Connection> open_store_file_readonly(const std::filesystem::path& path,
+                                                    const StoreFile& kind,
                                                     const std::string& file_layer) {
   std::error_code ignored;
   if (!std::filesystem::exists(path, ignored)) {
@@ -133,8 +139,8 @@ Result<sqlite::Connection> open_store_file_readonly(const std::filesystem::path&
 }
 
 bool EntryReader::add(StoredEntry entry) {
-  const std::size_t size =
-      entry.leaf.size() + entry.call.size() + entry.output.size() + entry.writes.size() + entry.effects.size();
+  const std::size_t size = entry.leaf.size() + entry.call.size() + entry.output.size() +
+                           entry.writes.size() + entry.effects.size();
   has_gap_ = has_gap_ || entry.seq.value != next_;
   if (has_gap_ || (!entries_.empty() && bytes_ + size > read_bytes_max)) {
     return false;
@@ -142,7 +148,7 @@ bool EntryReader::add(StoredEntry entry) {
   ++next_;
   bytes_ += size;
   entries_.push_back(std::move(entry));
-  return true;
+  return entries_.size() < count_;
 }
 
 Result<std::vector<StoredEntry>> EntryReader::take() {
@@ -152,4 +158,4 @@ Result<std::vector<StoredEntry>> EntryReader::take() {
   return std::move(entries_);
 }
 
-} // namespace forerun
+}  // namespace forerun

@@ -18,8 +18,10 @@ namespace {
 /// The writer's end of a pipe through which it says how many entries it has been told are durable.
 using Acknowledge = std::function<void(std::uint64_t)>;
 
-/// Runs `writer` in a child until it dies or has acknowledged `enough`, then kills it. Returns what it acknowledged last.
-std::uint64_t run_and_kill(const std::function<void(const Acknowledge&)>& writer, std::uint64_t enough) {
+/// Runs `writer` in a child until it dies or has acknowledged `enough`, then kills it. Returns what
+/// it acknowledged last.
+std::uint64_t run_and_kill(const std::function<void(const Acknowledge&)>& writer,
+                           std::uint64_t enough) {
   int ends[2];
   REQUIRE(::pipe(ends) == 0);
   const pid_t child = ::fork();
@@ -63,8 +65,8 @@ CoordinatorBatch next_batch(std::uint64_t size, std::uint64_t count, std::uint64
 }
 
 /// Persists batches of one to eight entries, without end.
-void write_ledger(const std::filesystem::path& directory, const StoreSettings& settings, std::uint64_t seed,
-                  const Acknowledge& acknowledge) {
+void write_ledger(const std::filesystem::path& directory, const StoreSettings& settings,
+                  std::uint64_t seed, const Acknowledge& acknowledge) {
   auto store = open_coordinator_store(directory, settings);
   if (!store) {
     ::_exit(1);
@@ -86,9 +88,10 @@ void write_ledger(const std::filesystem::path& directory, const StoreSettings& s
   }
 }
 
-/// Entries, session and mark are of one batch, all that was acknowledged is there, and nothing else than was written.
+/// Entries, session and mark are of one batch, all that was acknowledged is there, and nothing else
+/// than was written.
 std::uint64_t check_ledger(const std::filesystem::path& directory, std::uint64_t acknowledged) {
-  const auto store = good(open_coordinator_store(directory));
+  const auto store = good(open_coordinator_store(directory, simulated_settings()));
   std::uint64_t size = 0;
   const auto recovery = good(store->recover([&size](const StoredEntry& entry) {
     REQUIRE(same(entry, commit(size, run(1), static_cast<std::uint32_t>(size))));
@@ -104,11 +107,12 @@ std::uint64_t check_ledger(const std::filesystem::path& directory, std::uint64_t
   return size;
 }
 
-/// A disk whose power is cut at a sync, when a part of what is not synced survives; then the process is killed.
+/// A disk whose power is cut at a sync, when a part of what is not synced survives; then the
+/// process is killed.
 std::shared_ptr<Disk> failing_disk(std::uint64_t cut_at, std::uint64_t seed, double survival) {
   auto self = std::make_shared<std::weak_ptr<Disk>>();
   auto prng = std::make_shared<Prng>(seed);
-  auto disk = std::make_shared<Disk>(Disk::Losses::possible, [=](std::uint64_t number) {
+  auto disk = std::make_shared<Disk>(Disk::Kind::simulated, [=](std::uint64_t number) {
     if (number == cut_at) {
       static_cast<void>(self->lock()->lose_unsynced([&] { return prng->chance(survival); }));
       ::kill(::getpid(), SIGKILL);
@@ -119,13 +123,15 @@ std::shared_ptr<Disk> failing_disk(std::uint64_t cut_at, std::uint64_t seed, dou
   return disk;
 }
 
-} // namespace
+}  // namespace
 
-TEST_CASE("every acknowledged entry survives kill -9 in the middle of persisting", "[store_crash]") {
+TEST_CASE("every acknowledged entry survives kill -9 in the middle of persisting",
+          "[store_crash]") {
   TempDirectory directory;
   std::uint64_t size = 0;
   for (std::uint64_t round = 0; round < 8; ++round) {
-    StoreSettings settings;
+    // Killing takes nothing from the kernel, so syncs would only cost time here.
+    StoreSettings settings = simulated_settings();
     settings.checkpoint_pages = 20;
     const auto writer = [&](const Acknowledge& acknowledge) {
       write_ledger(directory.path(), settings, round, acknowledge);
@@ -159,7 +165,7 @@ TEST_CASE("a power cut leaves a replica that is a prefix, and its epoch", "[stor
     TempDirectory directory;
     const auto writer = [&](const Acknowledge& acknowledge) {
       StoreSettings settings;
-      settings.disk = std::make_shared<Disk>(Disk::Losses::possible);
+      settings.disk = std::make_shared<Disk>(Disk::Kind::simulated);
       auto store = open_replica_store(directory.path(), settings);
       ReplicaBatch next;
       for (std::uint64_t size = 0; size < 50; ++size) {
@@ -171,11 +177,12 @@ TEST_CASE("a power cut leaves a replica that is a prefix, and its epoch", "[stor
       }
       acknowledge(50);
       Prng prng(round);
-      static_cast<void>(settings.disk->lose_unsynced([&] { return prng.chance(0.1 * static_cast<double>(round)); }));
+      static_cast<void>(settings.disk->lose_unsynced(
+          [&] { return prng.chance(0.1 * static_cast<double>(round)); }));
       ::kill(::getpid(), SIGKILL);
     };
     REQUIRE(run_and_kill(writer, 51) == 50);
-    const auto store = good(open_replica_store(directory.path()));
+    const auto store = good(open_replica_store(directory.path(), simulated_settings()));
     std::uint64_t size = 0;
     const auto recovery = good(store->recover([&size](const StoredEntry& entry) {
       REQUIRE(entry.leaf == commit(size, run(1), 0).leaf);

@@ -18,7 +18,9 @@ using Catch::Matchers::Contains;
 
 namespace {
 
-Result<void> persist(CoordinatorStore& store, const CoordinatorBatch& batch) { return store.persist({&batch, 1}); }
+Result<void> persist(CoordinatorStore& store, const CoordinatorBatch& batch) {
+  return store.persist({&batch, 1});
+}
 
 /// Does to a closed file what another program could.
 void alter(const std::filesystem::path& path, const std::string& sql) {
@@ -29,21 +31,24 @@ void alter(const std::filesystem::path& path, const std::string& sql) {
 }
 
 void make_ledger(const std::filesystem::path& directory) {
-  const auto store = good(open_coordinator_store(directory));
-  good(persist(*store, batch(1, {commit(0, run(1), 0), commit(1, run(1), 1), commit(2, run(1), 2)})));
+  const auto store = good(open_coordinator_store(directory, simulated_settings()));
+  good(persist(*store,
+               batch(1, {commit(0, run(1), 0), commit(1, run(1), 1), commit(2, run(1), 2)})));
 }
 
-} // namespace
+}  // namespace
 
 TEST_CASE("a ledger of a newer version is refused and not touched", "[store_file]") {
   TempDirectory directory;
   make_ledger(directory.path());
   alter(directory.path() / "ledger.db", "PRAGMA user_version = 99");
-  for (const auto& result : {open_coordinator_store(directory.path()).map([](auto&&) {}),
-                             open_coordinator_store_readonly(directory.path()).map([](auto&&) {})}) {
+  for (const auto& result :
+       {open_coordinator_store(directory.path()).map([](auto&&) {}),
+        open_coordinator_store_readonly(directory.path()).map([](auto&&) {})}) {
     const auto error = bad(result);
     CHECK(error.code == Errc::refused);
-    CHECK(error.message == "ledger.db: written by a newer Forerun: found format 99, expected at most 1");
+    CHECK(error.message ==
+          "ledger.db: written by a newer Forerun: found format 99, expected at most 1");
   }
   alter(directory.path() / "ledger.db", "PRAGMA user_version = 1");
   CHECK(good(good(open_coordinator_store(directory.path()))->size()) == 3);
@@ -116,13 +121,15 @@ TEST_CASE("erased texts leave the leaves", "[store_file]") {
   CHECK(same(entries[2], commit(2, run(1), 2)));
 }
 
-TEST_CASE("a maker that died before the tables were durable leaves a file that can be used", "[store_file]") {
+TEST_CASE("a maker that died before the tables were durable leaves a file that can be used",
+          "[store_file]") {
   TempDirectory directory;
   std::ofstream(directory.path() / "ledger.db");
   make_ledger(directory.path());
 }
 
-TEST_CASE("a reader beside a running owner sees what is durable and changes nothing", "[store_file]") {
+TEST_CASE("a reader beside a running owner sees what is durable and changes nothing",
+          "[store_file]") {
   TempDirectory directory;
   CHECK(bad(open_coordinator_store_readonly(directory.path())).code == Errc::not_found);
   const auto owner = good(open_coordinator_store(directory.path()));
@@ -169,7 +176,8 @@ TEST_CASE("a failed sync is final", "[store_file]") {
   TempDirectory directory;
   bool fails = false;
   StoreSettings settings;
-  settings.disk = std::make_shared<Disk>(Disk::Losses::impossible, [&fails](std::uint64_t) { return !fails; });
+  settings.disk =
+      std::make_shared<Disk>(Disk::Kind::real, [&fails](std::uint64_t) { return !fails; });
   const auto store = good(open_coordinator_store(directory.path(), settings));
   good(persist(*store, batch(1, {commit(0, run(1), 0)})));
   fails = true;
@@ -181,7 +189,7 @@ TEST_CASE("a failed sync is final", "[store_file]") {
 
 TEST_CASE("the log stays short though its owner never pauses", "[store_file]") {
   TempDirectory directory;
-  StoreSettings settings;
+  StoreSettings settings = simulated_settings();
   settings.checkpoint_pages = 50;
   const auto store = good(open_coordinator_store(directory.path(), settings));
   std::uint64_t size = 0;
@@ -190,7 +198,8 @@ TEST_CASE("the log stays short though its owner never pauses", "[store_file]") {
     next.entries[0].output = std::string(2000, 'o');
     good(persist(*store, next));
   }
-  // About 9,000 pages were logged. Each copying may be late, so the bound is generous; without it there would be 140 MB.
+  // About 9,000 pages were logged. Each copying may be late, so the bound is generous; without it
+  // there would be 140 MB.
   CHECK(std::filesystem::file_size(directory.path() / "ledger.db-wal") < 1500 * 16'384);
   CHECK(good(store->size()) == size);
 }
@@ -208,7 +217,8 @@ TEST_CASE("a reset replica lies beside the new one", "[store_file]") {
     CHECK_FALSE(std::filesystem::exists(kept.string() + "-wal"));
   }
   std::filesystem::create_directory(directory.path() / "old");
-  std::filesystem::rename(directory.path() / "ledger.before-resync-1.db", directory.path() / "old" / "replica.db");
+  std::filesystem::rename(directory.path() / "ledger.before-resync-1.db",
+                          directory.path() / "old" / "replica.db");
   CHECK(good(good(open_replica_store(directory.path() / "old"))->read(Seq{0}, 5)).size() == 1);
 }
 
@@ -218,7 +228,8 @@ TEST_CASE("nobody but the owner can read the files", "[store_file]") {
   const auto lock = good(DataDirectoryLock::acquire(data));
   const auto store = good(open_coordinator_store(data));
   good(persist(*store, batch(1, {commit(0, run(1), 0)})));
-  for (const auto& path : {data, data / "LOCK", data / "ledger.db", data / "ledger.db-wal", data / "ledger.db-shm"}) {
+  for (const auto& path :
+       {data, data / "LOCK", data / "ledger.db", data / "ledger.db-wal", data / "ledger.db-shm"}) {
     struct stat status {};
     REQUIRE(::stat(path.c_str(), &status) == 0);
     CHECK((status.st_mode & 077) == 0);

@@ -18,9 +18,9 @@ struct OnDisk {
     coordinator_.reset();
     replica_.reset();
     identity_.reset();
-    coordinator_ = good(open_coordinator_store(directory.path()));
-    replica_ = good(open_replica_store(directory.path()));
-    identity_ = good(open_identity_store(directory.path()));
+    coordinator_ = good(open_coordinator_store(directory.path(), simulated_settings()));
+    replica_ = good(open_replica_store(directory.path(), simulated_settings()));
+    identity_ = good(open_identity_store(directory.path(), simulated_settings()));
   }
   CoordinatorStore& coordinator() { return *coordinator_; }
   ReplicaStore& replica() { return *replica_; }
@@ -51,7 +51,9 @@ private:
   MemoryIdentityStore identity_;
 };
 
-Result<void> persist(CoordinatorStore& store, const CoordinatorBatch& batch) { return store.persist({&batch, 1}); }
+Result<void> persist(CoordinatorStore& store, const CoordinatorBatch& batch) {
+  return store.persist({&batch, 1});
+}
 
 CoordinatorRecovery recovery_of(CoordinatorStore& store) {
   return good(store.recover([](const StoredEntry&) {}));
@@ -65,7 +67,7 @@ SignedHead head(std::uint64_t size) {
   return head;
 }
 
-} // namespace
+}  // namespace
 
 TEMPLATE_TEST_CASE("a new ledger is empty and has seen no epoch", "[store]", OnDisk, InMemory) {
   TestType disk;
@@ -113,7 +115,8 @@ TEMPLATE_TEST_CASE("several batches become durable with one sync", "[store]", On
   CHECK(good(disk.coordinator().size()) == 3);
 }
 
-TEMPLATE_TEST_CASE("a batch of an older epoch than the store has seen is refused whole", "[store]", OnDisk, InMemory) {
+TEMPLATE_TEST_CASE("a batch of an older epoch than the store has seen is refused whole", "[store]",
+                   OnDisk, InMemory) {
   TestType disk;
   good(persist(disk.coordinator(), batch(5, {commit(0, run(1), 0)})));
   const std::vector batches = {batch(5, {commit(1, run(1), 1)}), batch(4, {commit(2, run(1), 2)})};
@@ -126,7 +129,8 @@ TEMPLATE_TEST_CASE("a batch of an older epoch than the store has seen is refused
   CHECK(recovery_of(disk.coordinator()).epoch == Epoch{5});
 }
 
-TEMPLATE_TEST_CASE("an epoch counts from its first batch, even an empty one", "[store]", OnDisk, InMemory) {
+TEMPLATE_TEST_CASE("an epoch counts from its first batch, even an empty one", "[store]", OnDisk,
+                   InMemory) {
   TestType disk;
   good(persist(disk.coordinator(), batch(9)));
   CHECK(bad(persist(disk.coordinator(), batch(8))).code == Errc::refused);
@@ -135,15 +139,17 @@ TEMPLATE_TEST_CASE("an epoch counts from its first batch, even an empty one", "[
   good(persist(disk.coordinator(), batch(9)));
 }
 
-TEMPLATE_TEST_CASE("entries that leave a gap, repeat or overlap are refused", "[store]", OnDisk, InMemory) {
+TEMPLATE_TEST_CASE("entries that leave a gap, repeat or overlap are refused", "[store]", OnDisk,
+                   InMemory) {
   TestType disk;
   good(persist(disk.coordinator(), batch(1, {commit(0, run(1), 0), commit(1, run(1), 1)})));
   const std::uint64_t first = GENERATE(0, 1, 3, 100);
   const auto error = bad(persist(disk.coordinator(), batch(1, {commit(first, run(1), 2)})));
   CHECK(error.code == Errc::refused);
   CHECK(error.message == "ledger: next entry: found " + std::to_string(first) + ", expected 2");
-  CHECK(persist(disk.coordinator(), batch(1, {commit(2, run(1), 2), commit(4, run(1), 3)})).error().code ==
-        Errc::refused);
+  CHECK(persist(disk.coordinator(), batch(1, {commit(2, run(1), 2), commit(4, run(1), 3)}))
+            .error()
+            .code == Errc::refused);
   CHECK(good(disk.coordinator().size()) == 2);
   good(persist(disk.coordinator(), batch(1, {commit(2, run(1), 2)})));
 }
@@ -152,8 +158,8 @@ TEMPLATE_TEST_CASE("a step is committed once", "[store]", OnDisk, InMemory) {
   TestType disk;
   good(persist(disk.coordinator(), batch(1, {commit(0, run(1), 0)})));
   CHECK(bad(persist(disk.coordinator(), batch(1, {commit(1, run(1), 0)}))).code == Errc::refused);
-  CHECK(bad(persist(disk.coordinator(), batch(1, {commit(1, run(2), 0), commit(2, run(2), 0)}))).code ==
-        Errc::refused);
+  CHECK(bad(persist(disk.coordinator(), batch(1, {commit(1, run(2), 0), commit(2, run(2), 0)})))
+            .code == Errc::refused);
   good(persist(disk.coordinator(), batch(1, {commit(1, run(2), 0)})));
 }
 
@@ -178,7 +184,8 @@ TEMPLATE_TEST_CASE("a refused batch leaves nothing of itself", "[store]", OnDisk
   CHECK(good(disk.coordinator().session(run(2))).commits.size() == 1);
 }
 
-TEMPLATE_TEST_CASE("intents of committed steps are gone with the commit", "[store]", OnDisk, InMemory) {
+TEMPLATE_TEST_CASE("intents of committed steps are gone with the commit", "[store]", OnDisk,
+                   InMemory) {
   TestType disk;
   auto first = batch(1);
   first.sessions = {session(run(1), 2), session(run(2), 0)};
@@ -215,7 +222,8 @@ TEMPLATE_TEST_CASE("marks never fall", "[store]", OnDisk, InMemory) {
   CHECK(same(good(disk.identity().load()).workers, expected));
 }
 
-TEMPLATE_TEST_CASE("a mark beyond what a file holds is refused and changes nothing", "[store]", OnDisk, InMemory) {
+TEMPLATE_TEST_CASE("a mark beyond what a file holds is refused and changes nothing", "[store]",
+                   OnDisk, InMemory) {
   TestType disk;
   const MarkRow beyond{worker(1), std::uint64_t{1} << 63};
   auto raising = batch(1, {commit(0, run(1), 0)});
@@ -226,7 +234,8 @@ TEMPLATE_TEST_CASE("a mark beyond what a file holds is refused and changes nothi
   CHECK(good(disk.identity().load()).workers.empty());
 }
 
-TEMPLATE_TEST_CASE("an ended session is found by name and not recovered", "[store]", OnDisk, InMemory) {
+TEMPLATE_TEST_CASE("an ended session is found by name and not recovered", "[store]", OnDisk,
+                   InMemory) {
   TestType disk;
   auto ending = batch(1, {commit(0, run(1), 0), commit(1, run(2), 0), commit(2, run(1), 1)});
   ending.sessions = {session(run(1), 2), session(run(2), 1)};
@@ -257,7 +266,8 @@ TEMPLATE_TEST_CASE("commits may come before their session's row", "[store]", OnD
   CHECK(good(disk.coordinator().session(run(1))).commits.size() == 1);
 }
 
-TEMPLATE_TEST_CASE("a read gives leaf and call, and the rest when asked for", "[store]", OnDisk, InMemory) {
+TEMPLATE_TEST_CASE("a read gives leaf and call, and the rest when asked for", "[store]", OnDisk,
+                   InMemory) {
   TestType disk;
   std::vector<StoredEntry> entries;
   for (std::uint32_t i = 0; i < 10; ++i) {
@@ -300,7 +310,8 @@ TEMPLATE_TEST_CASE("a replica gives back leaves, head and epoch", "[store]", OnD
   good(disk.replica().persist(first));
   disk.reopen();
   std::vector<StoredEntry> entries;
-  const auto recovery = good(disk.replica().recover([&](const StoredEntry& entry) { entries.push_back(entry); }));
+  const auto recovery =
+      good(disk.replica().recover([&](const StoredEntry& entry) { entries.push_back(entry); }));
   CHECK(recovery.epoch == Epoch{4});
   REQUIRE(recovery.head);
   CHECK(recovery.head->head == head(2).head);

@@ -1,12 +1,14 @@
 #pragma once
 
+#include <algorithm>
 #include <catch2/catch.hpp>
+#include <cstdlib>
 #include <filesystem>
 #include <string>
 #include <tuple>
 
 #include "speculation/durable.hpp"
-#include "storage/store.hpp"
+#include "storage/store_settings.hpp"
 
 /// Values for the tests of stores, and their equality.
 namespace forerun::store_values {
@@ -31,13 +33,22 @@ private:
   std::filesystem::path path_;
 };
 
+/// A disk that does not make the tests wait for its syncs.
+inline StoreSettings simulated_settings() {
+  StoreSettings settings;
+  settings.disk = std::make_shared<Disk>(Disk::Kind::simulated);
+  return settings;
+}
+
 inline WorkerId worker(std::uint8_t number) {
   WorkerId worker;
   worker.uuid.bytes.fill(number);
   return worker;
 }
 
-inline RunId run(std::uint64_t counter) { return {worker(7), counter}; }
+inline RunId run(std::uint64_t counter) {
+  return {worker(7), counter};
+}
 
 inline Digest digest(std::uint8_t number) {
   Digest digest;
@@ -100,15 +111,19 @@ inline auto tied(const StoredEntry& e) {
   return std::tie(e.seq, e.epoch, e.leaf, e.call, e.output, e.writes, e.effects, e.run_id, e.step);
 }
 inline auto tied(const SessionRow& s) {
-  return std::tie(s.run_id, s.tenant, s.context, s.mode, s.world, s.next_step, s.chain, s.state, s.ended);
+  return std::tie(s.run_id, s.tenant, s.context, s.mode, s.world, s.next_step, s.chain, s.state,
+                  s.ended);
 }
 inline auto tied(const KeyRow& k) {
   return std::tie(k.scope, k.key, k.request_hash, k.run_id, k.first_step, k.step_count);
 }
 inline auto tied(const IntentRow& i) {
-  return std::tie(i.run_id, i.step, i.call, i.is_write, i.key, i.request_hash, i.first_step, i.step_count);
+  return std::tie(i.run_id, i.step, i.call, i.is_write, i.key, i.request_hash, i.first_step,
+                  i.step_count);
 }
-inline auto tied(const MarkRow& m) { return std::tie(m.worker, m.mark); }
+inline auto tied(const MarkRow& m) {
+  return std::tie(m.worker, m.mark);
+}
 
 template <class T>
 bool same(const T& left, const T& right) {
@@ -142,4 +157,4 @@ Error bad(const Result<T>& result) {
   return result.error();
 }
 
-} // namespace forerun::store_values
+}  // namespace forerun::store_values
