@@ -134,14 +134,15 @@ public:
   SessionReader(std::string place, std::size_t line_bytes, const TraceLimits& limits)
       : place_(std::move(place)), measured_(line_bytes > line_bytes_unmeasured), limits_(limits) {}
 
-  Result<TraceSession> read(const json::Value& line) {
+  /// Moves inputs and outputs out of `line`.
+  Result<TraceSession> read(json::Value& line) {
     TraceSession session;
     if (line.object() == nullptr) {
       expected("the line", &line, "an object");
     } else if (name(line, "session", true, session.name) &&
                name(line, "group", false, session.group) &&
                name(line, "source", false, session.source) && context(line, session.context)) {
-      steps(line.find("steps"), session.steps);
+      steps(line.object()->find("steps"), session.steps);
     }
     if (error_) {
       return tl::unexpected<Error>(*error_);
@@ -192,11 +193,11 @@ private:
     return true;
   }
 
-  bool steps(const json::Value* value, std::vector<TraceStep>& out) {
+  bool steps(json::Value* value, std::vector<TraceStep>& out) {
     if (value == nullptr || value->array() == nullptr) {
       return expected("steps", value, "a list");
     }
-    const json::Array& items = *value->array();
+    json::Array& items = *value->array();
     if (items.size() > limits_.steps_per_session) {
       return refuse("steps",
                     std::to_string(items.size()) + ", expected at most " +
@@ -204,7 +205,7 @@ private:
                     Errc::too_large);
     }
     out.reserve(items.size());
-    for (const json::Value& item : items) {
+    for (json::Value& item : items) {
       prefix_ = "steps[" + std::to_string(out.size()) + "]";
       if (!step(item, out)) {
         return false;
@@ -213,7 +214,7 @@ private:
     return true;
   }
 
-  bool step(const json::Value& item, std::vector<TraceStep>& out) {
+  bool step(json::Value& item, std::vector<TraceStep>& out) {
     if (item.object() == nullptr) {
       return expected(prefix_, &item, "an object");
     }
@@ -222,11 +223,11 @@ private:
     if (!name(item, "task", true, task)) {
       return false;
     }
-    const json::Value* input = item.find("input");
+    json::Value* input = item.object()->find("input");
     if (input == nullptr || input->object() == nullptr) {
       return expected(prefix_ + "input", input, "an object");
     }
-    const json::Value* output = item.find("output");
+    json::Value* output = item.object()->find("output");
     if (output == nullptr) {
       return expected(prefix_ + "output", output, "a value (null if the task returned nothing)");
     }
@@ -234,7 +235,12 @@ private:
         !fits("output", *output, output_bytes_max)) {
       return false;
     }
-    TraceStep step{Call::make(std::move(task), *input->object()), *output, {}, {}, {}, false};
+    TraceStep step{Call::make(std::move(task), std::move(*input->object())),
+                   std::move(*output),
+                   {},
+                   {},
+                   {},
+                   false};
     if (!time(item, "latency_ms", step.latency) || !time(item, "think_ms", step.think) ||
         !texts(item, step.texts) || !flag(item, "par", step.beside_previous)) {
       return false;
@@ -476,7 +482,7 @@ Result<std::vector<std::string>> listed_names(const json::Value& value, const st
     }
     const std::optional<std::string> near = nearest_name(stem, known);
     return fail(Errc::not_found, file + ": no entry for " + stem +
-                                     (near ? "; did you mean " + *near + "?"
+                                     (near ? "; did you mean \"" + *near + "\"?"
                                            : ", expected a list of its tasks that only read"));
   }
   if (listed->array() == nullptr) {

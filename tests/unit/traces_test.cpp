@@ -224,7 +224,7 @@ TEST_CASE("modelled times depend on the seed and the step's place only", "[files
     TraceSession session;
     session.name = "s" + std::to_string(i);
     for (int k = 0; k < 5; ++k) {
-      session.steps.push_back({Call::make("t", {}), json::Value(k), {}, {}, {}, k == 1});
+      session.steps.push_back({Call::make("t", {}), {}, {}, {}, {}, k == 1});
     }
     sessions.push_back(session);
   }
@@ -281,5 +281,5 @@ TEST_CASE("tasks that only read are named by patterns or by the file of their tr
   const auto unknown = ReadOnlyTasks::parse(file.path().string(), "shops.jsonl");
   REQUIRE_FALSE(unknown);
   CHECK(unknown.error().code == Errc::not_found);
-  CHECK_THAT(unknown.error().message, Contains("no entry for shops; did you mean shop?"));
+  CHECK_THAT(unknown.error().message, Contains("no entry for shops; did you mean \"shop\"?"));
 }
