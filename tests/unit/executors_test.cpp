@@ -320,7 +320,8 @@ TEST_CASE("a hung command is freed by its stop", "[exec]") {
   const bool use_pidfd = GENERATE(true, false);
   const TempFolder folder;
   const Signpost signpost(folder.path());
-  const auto executor = make_exec_executor({.use_pidfd = use_pidfd});
+  const auto executor =
+      make_exec_executor({.kill_after = 60s, .use_pidfd = use_pidfd});  // SIGTERM must do.
   Started started(*executor, shell("echo $$ > " + signpost.path() + "; exec sleep 60"));
   const pid_t pid = std::stoi(signpost.wait());
   const auto stopped_at = RunClock::now();
