@@ -160,9 +160,23 @@ double Record::share(Key previous, double prior) const {
   return general;
 }
 
-double KindRecord::prior(From from) const {
-  const auto at = static_cast<std::size_t>(from);
-  return (hits[at] + 2) / (tries[at] + 5);
+namespace {
+
+std::size_t kind_of(const Binding& rule) {
+  return static_cast<std::size_t>(rule.from) * source_kinds + rule.source;
+}
+
+} // namespace
+
+double KindRecord::prior(const Binding& rule) const {
+  const std::size_t at = kind_of(rule);
+  return (hits[at] + 1) / (tries[at] + 3);
+}
+
+void KindRecord::learn(const Binding& rule, bool hit) {
+  const std::size_t at = kind_of(rule);
+  tries[at] += 1;
+  hits[at] += hit ? 1 : 0;
 }
 
 std::vector<Candidate> Parameter::candidates(const Surroundings& around, const KindRecord& kinds,
@@ -184,7 +198,7 @@ std::vector<Candidate> Parameter::candidates(const Surroundings& around, const K
     found.push_back({hash, share, value, origin});
   };
   for (const Binding& rule : rules_) {
-    const double share = rule.record.share(around.previous, kinds.prior(rule.from));
+    const double share = rule.record.share(around.previous, kinds.prior(rule));
     if (is_open(around, rule)) {
       blocked = std::max(blocked, share);
       continue;
@@ -301,6 +315,7 @@ void Parameter::learn_rules(const Surroundings& around, Key name, Key hash) {
       binding.from = from;
       binding.n = static_cast<std::uint8_t>(n);
       binding.place = place;
+      binding.source = static_cast<std::uint8_t>(value.side) + (value.is_after_word ? 1 : 0);
       binding.task_side = from == From::named ? 0 : owner;
       add_rule(around, name, hash, std::move(binding), at);
     };
@@ -337,9 +352,7 @@ void Parameter::learn(const Surroundings& around, KindRecord& kinds, Key name,
     }
     const bool hit = around.memory.value(at).hash == hash;
     if (rule.record.tries == 0) {
-      const auto kind = static_cast<std::size_t>(rule.from);
-      kinds.tries[kind] += 1;
-      kinds.hits[kind] += hit ? 1 : 0;
+      kinds.learn(rule, hit);
     }
     rule.record.add(around.previous, hit);
   }

@@ -19,6 +19,8 @@ enum class From : std::uint8_t {
   named,     ///< The latest value under a name, whatever brought it.
 };
 inline constexpr std::size_t from_kinds = 7;
+/// What a rule takes its value from: an input, an output, text by shape, text by the word before.
+inline constexpr std::size_t source_kinds = 4;
 
 /// How often a rule was right when it applied, in general and right after some task. Halved when it grows large.
 struct Record {
@@ -37,6 +39,7 @@ struct Record {
 struct Binding {
   From from = From::nth;
   std::uint8_t n = 0;
+  std::uint8_t source = 0;
   Key place = 0;      ///< Or the name, for `named`.
   Key task_side = 0;  ///< Whose documents have the place: the task's outputs or inputs, or the text.
   Record record;
@@ -56,8 +59,10 @@ struct Constant {
 
 /// How often a new rule of each kind is right the next time, in one tenant.
 struct KindRecord {
-  double tries[from_kinds] = {}, hits[from_kinds] = {};
-  double prior(From from) const;
+  static constexpr std::size_t kinds = from_kinds * source_kinds;
+  double tries[kinds] = {}, hits[kinds] = {};
+  double prior(const Binding& rule) const;
+  void learn(const Binding& rule, bool hit);
 };
 
 /// One value that a parameter may get.

@@ -55,6 +55,14 @@ double Context::count(Key symbol) const {
   return 0;
 }
 
+double Context::most() const {
+  double most = 0;
+  for (const Follower& each : followers) {
+    most = std::max(most, each.count);
+  }
+  return most;
+}
+
 void LearnedContexts::teach(std::span<const Key> contexts, Key symbol) {
   for (const Key context : contexts) {
     contexts_.touch(context).teach(symbol);

@@ -25,6 +25,8 @@ struct Context {
 
   void teach(Key symbol);
   double count(Key symbol) const;
+  /// The largest count.
+  double most() const;
 };
 
 /// Learned contexts of all tenants, a bounded number (the tenant is part of every key).

@@ -25,6 +25,7 @@ constexpr std::size_t forms_tried_max = 8;
 constexpr std::size_t values_per_parameter_max = 4;
 constexpr std::size_t calls_per_form_max = 6;
 constexpr std::size_t premises_max = 3;
+constexpr std::size_t telling_words_max = 3;
 constexpr std::size_t text_bytes_max = 64U << 10U;
 constexpr double form_probability_min = 0.005;
 constexpr double premise_probability_min = 0.02;
@@ -71,10 +72,30 @@ struct Form {
   double repeats = 0;  ///< Calls that the session had made before.
 };
 
+/// How often the words of the text guessed right, and the contexts in the same places.
+struct WordsRecord {
+  double words = 0.5, contexts = 1, tries = 2;
+  double share() const {
+    const double w = words * words;
+    return w / (w + contexts * contexts);
+  }
+  void learn(bool words_right, bool contexts_right) {
+    words += words_right ? 1 : 0;
+    contexts += contexts_right ? 1 : 0;
+    tries += 1;
+    if (tries > 256) {
+      words *= 0.5;
+      contexts *= 0.5;
+      tries *= 0.5;
+    }
+  }
+};
+
 struct Tenant {
   Key key = 0;
   std::uint64_t used = 0;
   KindRecord kinds;
+  WordsRecord words[40];
 };
 
 struct Session {
@@ -143,6 +164,9 @@ std::string percent(double share) {
 
 } // namespace
 
+#ifdef PEDEBUG
+struct Dbg { int calls=0, known=0, args1=0, args_listed=0, form1=0, form3=0, form8=0; ~Dbg(){ std::fprintf(stderr,"DBG calls %d form seen %d | form top1 %d top3 %d top8 %d | args given form: top1 %d listed %d\n",calls,known,form1,form3,form8,args1,args_listed);} } dbg;
+#endif
 class PredictionGraph::Impl {
 public:
   explicit Impl(const PredictionSettings& settings)
@@ -164,6 +188,10 @@ public:
 
 private:
   using Sessions = std::list<Session>;
+  struct WordsSay {
+    std::vector<Likely> forms;
+    std::size_t bucket = 0; ///< By how much they tell, and whether they are fresh.
+  };
 
   Session& open(const RunId& id, std::string_view tenant);
   void forget_sessions();
@@ -176,7 +204,10 @@ private:
 
   std::vector<Key> next_contexts(const Session& session, bool is_open) const;
   std::vector<Key> output_contexts(const Session& session) const;
-  std::vector<Likely> next_forms(const Session& session, bool is_open) const;
+  std::vector<Likely> next_forms(const Session& session, const Tenant& tenant, bool is_open) const;
+  std::vector<Key> word_contexts(const Session& session) const;
+  WordsSay words_say(const Session& session, const std::vector<Likely>& forms) const;
+  void learn_words(const Session& session, Tenant& tenant, Key symbol) const;
   void learn_next(const Session& session, Key symbol);
   void learn_call(Session& session, Tenant& tenant, const Call& call, Key task);
   void learn_output(const Session& session, const std::optional<Output>& output);
@@ -184,11 +215,11 @@ private:
   Surroundings around(const Session& session, Key task, bool is_open) const;
   std::vector<Filling> fillings(const Session& session, const Form& form,
                                 const std::vector<std::vector<Candidate>>& values) const;
-  std::vector<std::vector<Candidate>> values_of(const Session& session, const KindRecord& kinds,
+  std::vector<std::vector<Candidate>> values_of(const Session& session, const Tenant& tenant,
                                                 const Form& form, bool is_open) const;
-  void predict_next(const Session& session, const KindRecord& kinds, bool is_open, double scale,
+  void predict_next(const Session& session, const Tenant& tenant, bool is_open, double scale,
                     std::vector<Draft>& drafts) const;
-  void predict_beyond_open(Session& session, const KindRecord& kinds,
+  void predict_beyond_open(Session& session, const Tenant& tenant,
                            std::vector<Draft>& drafts);
   std::vector<std::string> reasons(const Session& session, const Form& form, double probability,
                                    const Filling& filling) const;
@@ -350,19 +381,93 @@ std::vector<Key> PredictionGraph::Impl::output_contexts(const Session& session) 
           mix(session.tenant, 0x84, last.task, last.input_hash)};
 }
 
-std::vector<Likely> PredictionGraph::Impl::next_forms(const Session& session, bool is_open) const {
+/// Contexts of the words that reached the session last: alone while no step has followed them, else with the last task.
+std::vector<Key> PredictionGraph::Impl::word_contexts(const Session& session) const {
+  const SessionMemory& memory = session.memory;
+  const Key after = memory.has_fresh_words() || memory.steps().empty()
+                        ? 0
+                        : memory.steps().back().task;
+  std::vector<Key> keys;
+  for (const Key word : memory.last_words()) {
+    keys.push_back(mix(session.tenant, 0x90, word, after));
+  }
+  return keys;
+}
+
+/// What the most telling words of the text say. A word tells more the more often one thing followed it.
+PredictionGraph::Impl::WordsSay PredictionGraph::Impl::words_say(
+    const Session& session, const std::vector<Likely>& forms) const {
+  std::vector<std::pair<double, Key>> words;
+  for (const Key key : word_contexts(session)) {
+    if (const Context* context = nexts_.find(key); context != nullptr) {
+      words.emplace_back(context->most() / (context->total + 0.6 * context->distinct + 0.5), key);
+    }
+  }
+  WordsSay say;
+  if (words.empty()) {
+    return say;
+  }
+  std::sort(words.begin(), words.end());
+  std::vector<Key> contexts;
+  for (std::size_t i = words.size() - std::min(words.size(), telling_words_max); i < words.size();
+       ++i) {
+    contexts.push_back(words[i].second);
+  }
+  say.forms = nexts_.likely(contexts);
+  const auto step = static_cast<std::size_t>(words.back().first * 5);
+  double most = 0;
+  for (const Likely& each : forms) {
+    most = std::max(most, each.probability);
+  }
+  const std::size_t sure = (most > 0.4 ? 1U : 0U) + (most > 0.7 ? 1U : 0U) + (most > 0.9 ? 1U : 0U);
+  say.bucket = std::min<std::size_t>(step, 4) + 5 * sure + (session.memory.has_fresh_words() ? 20 : 0);
+  return say;
+}
+
+/// Contexts and words, each by how often its first guess was right where the words told as much.
+std::vector<Likely> PredictionGraph::Impl::next_forms(const Session& session, const Tenant& tenant,
+                                                      bool is_open) const {
   std::vector<Likely> forms = nexts_.likely(next_contexts(session, is_open));
+  const WordsSay say = words_say(session, forms);
+  if (!say.forms.empty()) {
+    const double share = tenant.words[say.bucket].share();
+    for (Likely& each : forms) {
+      each.probability *= 1 - share;
+    }
+    for (const Likely& said : say.forms) {
+      const auto found = std::find_if(forms.begin(), forms.end(), [&](const Likely& each) {
+        return each.symbol == said.symbol;
+      });
+      if (found == forms.end()) {
+        forms.push_back({said.symbol, said.probability * share});
+      } else {
+        found->probability += said.probability * share;
+      }
+    }
+  }
   std::sort(forms.begin(), forms.end(), more_likely);
   return forms;
+}
+
+void PredictionGraph::Impl::learn_words(const Session& session, Tenant& tenant, Key symbol) const {
+  const std::vector<Likely> forms = nexts_.likely(next_contexts(session, false));
+  const WordsSay say = words_say(session, forms);
+  if (say.forms.empty()) {
+    return;
+  }
+  const auto is_right = [&](const std::vector<Likely>& guesses) {
+    const auto best = std::min_element(guesses.begin(), guesses.end(), more_likely);
+    return best != guesses.end() && best->symbol == symbol;
+  };
+  tenant.words[say.bucket].learn(is_right(say.forms), is_right(forms));
 }
 
 void PredictionGraph::Impl::learn_next(const Session& session, Key symbol) {
   std::vector<Key> contexts = next_contexts(session, false);
   const std::vector<Key> open = next_contexts(session, true);
   contexts.insert(contexts.end(), open.begin() + 3, open.end());
-  for (const Key word : session.memory.fresh_words()) {
-    contexts.push_back(mix(session.tenant, 0x90, word));
-  }
+  const std::vector<Key> words = word_contexts(session);
+  contexts.insert(contexts.end(), words.begin(), words.end());
   nexts_.teach(contexts, symbol);
 }
 
@@ -373,7 +478,7 @@ Surroundings PredictionGraph::Impl::around(const Session& session, Key task, boo
 }
 
 std::vector<std::vector<Candidate>> PredictionGraph::Impl::values_of(const Session& session,
-                                                                     const KindRecord& kinds,
+                                                                     const Tenant& tenant,
                                                                      const Form& form,
                                                                      bool is_open) const {
   std::vector<std::vector<Candidate>> values;
@@ -383,7 +488,7 @@ std::vector<std::vector<Candidate>> PredictionGraph::Impl::values_of(const Sessi
     if (parameter == nullptr) {
       return {};
     }
-    values.push_back(parameter->candidates(surroundings, kinds, values_per_parameter_max));
+    values.push_back(parameter->candidates(surroundings, tenant.kinds, values_per_parameter_max));
     if (values.back().empty()) {
       return {};
     }
@@ -438,6 +543,11 @@ void PredictionGraph::Impl::learn_call(Session& session, Tenant& tenant, const C
   for (const json::Member& member : call.input()) {
     form_key = mix(form_key, hash_text(member.name));
   }
+#ifdef PEDEBUG
+  { const auto forms = next_forms(session, tenant, false);
+      for (std::size_t k = 0; k < forms.size() && k < 8; ++k) if (forms[k].symbol == form_key) { dbg.form8++; dbg.form1 += k == 0; dbg.form3 += k < 3; } }
+#endif
+  learn_words(session, tenant, form_key);
   learn_next(session, form_key);
   if (call.input().size() > parameters_per_call_max) {
     return;
@@ -452,8 +562,35 @@ void PredictionGraph::Impl::learn_call(Session& session, Tenant& tenant, const C
     }
   }
   const Key input_hash = hash_input(call.input());
+#ifdef PEDEBUG
+  dbg.calls++;
+#endif
   if (form.tries > 0) {
-    const auto values = values_of(session, tenant.kinds, form, false);
+    const auto values = values_of(session, tenant, form, false);
+#ifdef PEDEBUG
+    {
+      dbg.known++;
+      bool all = values.size() == form.parameters.size();
+      std::size_t i = 0;
+      bool listed = all;
+      for (const auto& m : call.input()) {
+        if (!all) break;
+        const Key h = hash_value(m.value);
+        bool in = false;
+        for (auto& c : values[i]) in |= c.hash == h;
+        const bool first = values[i].front().hash == h;
+        if (!first && getenv("PEV")) {
+          std::fprintf(stderr, "%s.%s true %s (%s) got %s from %s %.2f\n", call.task().c_str(), m.name.c_str(),
+            json::canonical(m.value).substr(0,60).c_str(), in ? "listed" : session.memory.latest_equal(h) ? "seen" : "new", json::canonical(*values[i].front().value).substr(0,60).c_str(),
+            values[i].front().origin ? values[i].front().origin->c_str() : "const", values[i].front().share);
+        }
+        listed &= in;
+        ++i;
+      }
+      dbg.args_listed += listed;
+      if (all) dbg.args1 += fillings(session, form, values).front().input_hash == input_hash;
+    }
+#endif
     if (values.size() == form.parameters.size()) {
       const Filling best = fillings(session, form, values).front();
       form.expected += best.share;
@@ -528,7 +665,9 @@ void PredictionGraph::Impl::end(const RunId& id) {
   if (found == sessions_by_id_.end()) {
     return;
   }
-  learn_next(*found->second, end_symbol);
+  Session& session = *found->second;
+  learn_words(session, tenant_of(session.tenant_name), end_symbol);
+  learn_next(session, end_symbol);
   session_bytes_ -= found->second->memory.bytes();
   sessions_.erase(found->second);
   sessions_by_id_.erase(found);
@@ -551,11 +690,11 @@ std::vector<std::string> PredictionGraph::Impl::reasons(const Session& session, 
   return lines;
 }
 
-void PredictionGraph::Impl::predict_next(const Session& session, const KindRecord& kinds,
+void PredictionGraph::Impl::predict_next(const Session& session, const Tenant& tenant,
                                          bool is_open, double scale,
                                          std::vector<Draft>& drafts) const {
   std::size_t tried = 0;
-  for (const Likely& likely : next_forms(session, is_open)) {
+  for (const Likely& likely : next_forms(session, tenant, is_open)) {
     if (likely.probability * scale < form_probability_min || tried == forms_tried_max) {
       break;
     }
@@ -564,7 +703,7 @@ void PredictionGraph::Impl::predict_next(const Session& session, const KindRecor
       continue;
     }
     ++tried;
-    const auto values = values_of(session, kinds, *form, is_open);
+    const auto values = values_of(session, tenant, *form, is_open);
     if (values.size() != form->parameters.size()) {
       continue;
     }
@@ -586,9 +725,9 @@ void PredictionGraph::Impl::predict_next(const Session& session, const KindRecor
   }
 }
 
-void PredictionGraph::Impl::predict_beyond_open(Session& session, const KindRecord& kinds,
+void PredictionGraph::Impl::predict_beyond_open(Session& session, const Tenant& tenant,
                                                 std::vector<Draft>& drafts) {
-  predict_next(session, kinds, true, 1, drafts);
+  predict_next(session, tenant, true, 1, drafts);
   std::vector<Likely> outputs = nexts_.likely(output_contexts(session));
   std::sort(outputs.begin(), outputs.end(), more_likely);
   std::size_t tried = 0;
@@ -605,7 +744,7 @@ void PredictionGraph::Impl::predict_beyond_open(Session& session, const KindReco
     const Key task = session.memory.steps().back().task;
     session.memory.add_output(*output, labels(task, Side::output, &(*output)->value(), false));
     const std::size_t from = drafts.size();
-    predict_next(session, kinds, false, likely.probability, drafts);
+    predict_next(session, tenant, false, likely.probability, drafts);
     session.memory.rollback(mark);
     for (std::size_t i = from; i < drafts.size(); ++i) {
       drafts[i].premise = *output;
@@ -627,7 +766,6 @@ std::vector<Prediction> PredictionGraph::Impl::predict(const RunId& id,
   if (tenant == tenants_.end() || tenant->second.key != session.tenant) {
     return {};
   }
-  const KindRecord& kinds = tenant->second.kinds;
   const SessionMemory::Mark mark = session.memory.mark();
   bool is_open = false;
   for (const ImaginedStep& step : beyond) {
@@ -642,9 +780,9 @@ std::vector<Prediction> PredictionGraph::Impl::predict(const RunId& id,
   }
   std::vector<Draft> drafts;
   if (is_open) {
-    predict_beyond_open(session, kinds, drafts);
+    predict_beyond_open(session, tenant->second, drafts);
   } else {
-    predict_next(session, kinds, false, 1, drafts);
+    predict_next(session, tenant->second, false, 1, drafts);
   }
   std::sort(drafts.begin(), drafts.end(), comes_before);
   drafts.resize(std::min(drafts.size(), limit));

@@ -21,7 +21,7 @@ constexpr Key lower_word = 0x35;
 constexpr std::size_t walk_depth_max = 12;
 constexpr std::size_t columns_max = 16;
 constexpr std::size_t words_per_text_max = 1'000;
-constexpr std::size_t fresh_words_max = 96;
+constexpr std::size_t last_words_max = 96;
 constexpr std::size_t word_bytes_max = 120;
 constexpr std::size_t lower_text_bytes_max = 32U << 10U;
 
@@ -186,7 +186,7 @@ void SessionMemory::set(Key key, std::uint32_t number) {
 SessionMemory::Mark SessionMemory::mark() {
   ++marks_;
   return {steps_.size(),   values_.size(), text_values_.size(),
-          changes_.size(), bytes_,         fresh_words_};
+          changes_.size(), bytes_,         has_fresh_words_};
 }
 
 void SessionMemory::rollback(Mark mark) {
@@ -199,11 +199,12 @@ void SessionMemory::rollback(Mark mark) {
   values_.resize(mark.values);
   text_values_.resize(mark.owned);
   bytes_ = mark.bytes;
-  fresh_words_ = std::move(mark.fresh_words);
+  has_fresh_words_ = mark.has_fresh_words;
   --marks_;
 }
 
-void SessionMemory::remember(Key hash, Key place, Key name, const json::Value* json, Side side) {
+void SessionMemory::remember(Key hash, Key place, Key name, const json::Value* json, Side side,
+                             bool is_after_word) {
   const auto self = static_cast<std::uint32_t>(values_.size());
   SeenValue value;
   value.hash = hash;
@@ -211,6 +212,7 @@ void SessionMemory::remember(Key hash, Key place, Key name, const json::Value* j
   value.name = name;
   value.json = json;
   value.side = side;
+  value.is_after_word = is_after_word;
   value.step = side == Side::text ? 0 : static_cast<std::uint32_t>(steps_.size());
   value.head = self;
   if (const std::uint32_t before = latest_at(place); before != 0) {
@@ -288,7 +290,7 @@ Key SessionMemory::walk(const json::Value& value, Key place, Key name, bool in_a
 
 void SessionMemory::add_call(SeenStep step) {
   steps_.push_back(std::move(step));
-  fresh_words_.clear();
+  has_fresh_words_ = false;
   const SeenStep& added = steps_.back();
   bytes_ += added.call.canonical().size();
   std::size_t left = steps_.size() > limits_.steps ? 0 : limits_.values_per_document;
@@ -319,12 +321,12 @@ void SessionMemory::add_output(const std::optional<Output>& output, Key output_l
        Side::output, left);
 }
 
-void SessionMemory::remember_text(std::string_view text, Key place) {
+void SessionMemory::remember_text(std::string_view text, Key place, bool is_after_word) {
   if (text_values_.size() >= limits_.values_of_text || text.size() > word_bytes_max) {
     return;
   }
   text_values_.emplace_back(text);
-  remember(hash_string(text), place, 0, &text_values_.back(), Side::text);
+  remember(hash_string(text), place, 0, &text_values_.back(), Side::text, is_after_word);
 }
 
 void SessionMemory::remember_word(std::string_view word, std::string_view before) {
@@ -336,14 +338,14 @@ void SessionMemory::remember_word(std::string_view word, std::string_view before
     remember_text(word, mix(word_shape, hash_text(shape)));
   }
   if (!before.empty()) {
-    remember_text(word, mix(after_word, hash_text(lowered(before))));
+    remember_text(word, mix(after_word, hash_text(lowered(before))), true);
   }
   if (const auto number = number_in(word)) {
     text_values_.emplace_back(*number);
     remember(hash_number(*number), number_shape, 0, &text_values_.back(), Side::text);
     if (!before.empty()) {
       remember(hash_number(*number), mix(after_word, number_shape, hash_text(lowered(before))), 0,
-               &text_values_.back(), Side::text);
+               &text_values_.back(), Side::text, true);
     }
   }
 }
@@ -374,6 +376,10 @@ void SessionMemory::add_text(std::string_view text) {
   text = text.substr(0, limits_.document_bytes);
   bytes_ += text.size();
   remember_phrases(text);
+  if (!has_fresh_words_) {
+    last_words_.clear();
+    has_fresh_words_ = true;
+  }
   std::string_view before;
   std::size_t run_from = 0;
   std::size_t run_words = 0;
@@ -402,9 +408,9 @@ void SessionMemory::add_text(std::string_view text) {
       remember_word(word, before);
       const Key key = mix(lower_word, hash_text(lowered(word)));
       set(mix(key, 7), 1);
-      if (fresh_words_.size() < fresh_words_max &&
-          std::find(fresh_words_.begin(), fresh_words_.end(), key) == fresh_words_.end()) {
-        fresh_words_.push_back(key);
+      if (last_words_.size() < last_words_max &&
+          std::find(last_words_.begin(), last_words_.end(), key) == last_words_.end()) {
+        last_words_.push_back(key);
       }
       if (!is_upper(word.front()) || word.data() != raw.data()) {
         end_run();

@@ -31,6 +31,7 @@ struct SeenValue {
   const json::Value* json = nullptr; ///< Owned by the step or the text that brought it.
   std::uint32_t step = 0;            ///< From 1; 0 for text.
   Side side = Side::input;
+  bool is_after_word = false;   ///< Its place in the text is the word before it.
   std::uint32_t head = 0;       ///< First at this place in this document.
   std::uint32_t next = 0;       ///< Next at this place in this document.
   std::uint32_t older = 0;      ///< Last at this place in an earlier document.
@@ -61,14 +62,16 @@ public:
 
   struct Mark {
     std::size_t steps, values, owned, changes, bytes;
-    std::vector<Key> fresh_words;
+    bool has_fresh_words;
   };
   Mark mark();
   void rollback(Mark mark);
 
   const std::vector<SeenStep>& steps() const { return steps_; }
-  /// Words that have come since the last step, each once.
-  const std::vector<Key>& fresh_words() const { return fresh_words_; }
+  /// The words of the texts that came last without a step between them, each once.
+  const std::vector<Key>& last_words() const { return last_words_; }
+  /// No step has followed them.
+  bool has_fresh_words() const { return has_fresh_words_; }
   const SeenValue& value(std::uint32_t index) const { return values_[index]; }
 
   /// The last value at a place in the latest document that has the place; 0: none.
@@ -101,14 +104,15 @@ private:
   };
 
   void set(Key key, std::uint32_t number);
-  void remember(Key hash, Key place, Key name, const json::Value* json, Side side);
+  void remember(Key hash, Key place, Key name, const json::Value* json, Side side,
+                bool is_after_word = false);
   Key walk(const json::Value& value, Key place, Key name, bool in_array, std::size_t depth,
            Side side, std::size_t& left);
   Key walk_array(const json::Array& array, Key place, Key name, bool in_array, std::size_t depth,
                  Side side, std::size_t& left);
   Key walk_object(const json::Object& object, Key place, std::size_t depth, Side side,
                   std::size_t& left);
-  void remember_text(std::string_view text, Key place);
+  void remember_text(std::string_view text, Key place, bool is_after_word = false);
   void remember_word(std::string_view word, std::string_view before);
   void remember_phrases(std::string_view text);
 
@@ -118,7 +122,8 @@ private:
   Index index_;
   std::deque<json::Value> text_values_;
   std::string lower_text_;
-  std::vector<Key> fresh_words_;
+  std::vector<Key> last_words_;
+  bool has_fresh_words_ = false;
   std::size_t marks_ = 0;
   std::vector<std::pair<Key, std::uint32_t>> changes_; ///< What set() replaced since the outermost mark.
   std::size_t bytes_ = 0;
