@@ -42,8 +42,14 @@ struct AllowedPeer {
   CurveKey public_key{};
 };
 
-/// `DIR/keys/`: `server.key`, `ledger.key` (both 0600, hex), `allowed` (one "NAME PUBLIC_KEY_HEX" a line).
-/// All functions read and write files; errors name the file and what was expected.
+/// Limits of the allow-list.
+inline constexpr std::size_t allowed_peers_max = 4096;
+inline constexpr std::size_t peer_name_bytes_max = 63;
+
+/// `DIR/keys/` (0700): `server.key`, `ledger.key` (hex of the secret), `allowed` (one "NAME PUBLIC_KEY_HEX" a line; empty
+/// lines and lines from `#` are kept); all 0600. All functions read and write files, one process at a time (a lock on
+/// the folder); files change whole or not at all. Errors: io; refused when others may read a key or write a file;
+/// invalid for a file's content; all name the file and what was expected.
 class KeyFolder {
 public:
   /// Makes missing keys (from the operating system's randomness).
@@ -51,8 +57,10 @@ public:
   const CurveKeyPair& server() const { return server_; }
   const SigningKey& ledger() const { return ledger_; }
   Result<std::vector<AllowedPeer>> allowed() const;
-  /// Makes a key for a node and allows it. Errors: refused when the name is taken; invalid unless [a-z0-9-]{1,63}.
+  /// Makes a key for a node and allows it. Errors: refused when the name is taken; invalid unless [a-z0-9-]{1,63};
+  /// too_large above allowed_peers_max.
   Result<JoinToken> add(const std::string& name);
+  /// Errors: not_found.
   Result<void> revoke(const std::string& name);
 
 private:
