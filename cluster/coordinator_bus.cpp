@@ -14,9 +14,9 @@ namespace forerun {
 namespace {
 
 using namespace wiring;
-using Clock = std::chrono::steady_clock;
 
-constexpr std::chrono::milliseconds rebind_pause{5};  ///< Between attempts to bind the PUB socket again.
+constexpr std::chrono::milliseconds rebind_pause{
+    5};  ///< Between attempts to bind the PUB socket again.
 
 struct Outgoing {
   std::optional<ConnectionId> peer;  ///< Empty: to all subscribers.
@@ -29,7 +29,7 @@ std::uint16_t port_of(const zmq::socket_t& socket) {
 }
 
 class ZmqCoordinatorBus final : public CoordinatorBus {
- public:
+public:
   /// Throws zmq::error_t.
   ZmqCoordinatorBus(const CoordinatorBusSettings& settings, const CurveKeyPair& server,
                     const std::vector<AllowedPeer>& allowed, CoordinatorBusEvents events)
@@ -40,10 +40,8 @@ class ZmqCoordinatorBus final : public CoordinatorBus {
         router_(context_, zmq::socket_type::router),
         peers_(settings.limits.peers),
         outbox_(settings.limits.outbox_frames) {
-    std::vector<AllowedPeer> with_probe = allowed;
-    with_probe.push_back({"self-test", probe_.public_key});
-    allowed_.replace(with_probe);
-    next_allowed_ = allowed;
+    allowed_.replace(allowed);
+    allowed_.set_probe(probe_.public_key);
     harden(router_, settings_.host, settings_.limits);
     serve_curve(router_, server_);
     router_.set(zmq::sockopt::router_mandatory, true);
@@ -80,7 +78,8 @@ class ZmqCoordinatorBus final : public CoordinatorBus {
   std::uint16_t publish_port() const override { return publish_port_; }
 
   bool send(ConnectionId peer, std::string frame) override {
-    return frame.size() <= settings_.limits.frame_bytes && outbox_.push({peer, std::move(frame)}, wake_);
+    return frame.size() <= settings_.limits.frame_bytes &&
+           outbox_.push({peer, std::move(frame)}, wake_);
   }
 
   bool publish(std::string frame) override {
@@ -96,7 +95,7 @@ class ZmqCoordinatorBus final : public CoordinatorBus {
     wake_.signal();
   }
 
- private:
+private:
   void run() {
     outbox_.read_by(std::this_thread::get_id());
     while (!is_stopping_) {
@@ -104,6 +103,7 @@ class ZmqCoordinatorBus final : public CoordinatorBus {
       wake_.clear();
       zap_.answer(allowed_);
       if (is_open_) {
+        allowed_.set_probe(std::nullopt);
         take_allowed();
         rebind_publisher();
         read();
@@ -117,7 +117,9 @@ class ZmqCoordinatorBus final : public CoordinatorBus {
     std::array<zmq::socket_t*, 2> sockets{&zap_.socket(), &router_};
     // Before the self-test has passed, nothing that a peer sends is read.
     const std::size_t count = is_open_ ? 2 : 1;
-    const milliseconds timeout = has_more_ ? milliseconds(0) : is_publishing_ ? milliseconds(-1) : rebind_pause;
+    const milliseconds timeout = has_more_        ? milliseconds(0)
+                                 : is_publishing_ ? milliseconds(-1)
+                                                  : rebind_pause;
     wait_readable(std::span(sockets).first(count), wake_.descriptor(), timeout);
   }
 
@@ -132,10 +134,9 @@ class ZmqCoordinatorBus final : public CoordinatorBus {
     if (!next) {
       return;
     }
-    const bool is_narrower = allowed_.replace(*next);
-    if (!std::exchange(is_first_list_, false) && is_narrower) {
-      // A ZeroMQ server cannot end one connection. ROUTER only answers, and to peers that it knows; PUB sends to all
-      // who connected, so all have to connect again.
+    if (allowed_.replace(*next)) {
+      // A ZeroMQ server cannot end one connection. ROUTER only answers, and to peers that it knows;
+      // PUB sends to all who connected, so all have to connect again.
       report(peers_.forget_if([&](const NodeId& node) { return !allowed_.has_user(node.name); }));
       is_publishing_ = false;
       publisher_.close();
@@ -180,7 +181,8 @@ class ZmqCoordinatorBus final : public CoordinatorBus {
     }
   }
 
-  /// Reads what follows a routing id. Null when it came from nobody who is allowed, or has the wrong shape.
+  /// Reads what follows a routing id. Null when it came from nobody who is allowed, or has the
+  /// wrong shape.
   PeerTable::Peer* read_frame() {
     if (!route_.more() || !receive(router_, payload_)) {
       return nullptr;
@@ -189,7 +191,8 @@ class ZmqCoordinatorBus final : public CoordinatorBus {
       skip_parts(router_, payload_);
       return nullptr;
     }
-    // Set by the ZAP handler at the handshake, carried by ZeroMQ beside the message: no byte of the peer's is in it.
+    // Set by the ZAP handler at the handshake, carried by ZeroMQ beside the message: no byte of the
+    // peer's is in it.
     const char* user = zmq_msg_gets(payload_.handle(), "User-Id");
     if (user == nullptr) {
       return nullptr;
@@ -239,7 +242,8 @@ class ZmqCoordinatorBus final : public CoordinatorBus {
     if (peer == nullptr) {
       return;  // Reported when it was forgotten.
     }
-    // ROUTER_MANDATORY tells at the routing id: EHOSTUNREACH when the peer is gone, EAGAIN when its queue is full.
+    // ROUTER_MANDATORY tells at the routing id: EHOSTUNREACH when the peer is gone, EAGAIN when its
+    // queue is full.
     if (send_frame(router_, peer->route, true) != 0 || send_frame(router_, frame) != 0) {
       peers_.forget(connection);
       events_.unreachable(connection);
@@ -264,7 +268,6 @@ class ZmqCoordinatorBus final : public CoordinatorBus {
   std::string routing_id_;
   std::vector<Outgoing> outgoing_;
   bool has_more_ = false;
-  bool is_first_list_ = true;
 
   WakeUp wake_;
   Outbox<Outgoing> outbox_;
@@ -278,10 +281,9 @@ class ZmqCoordinatorBus final : public CoordinatorBus {
 
 }  // namespace
 
-Result<std::unique_ptr<CoordinatorBus>> CoordinatorBus::start(const CoordinatorBusSettings& settings,
-                                                              const CurveKeyPair& server,
-                                                              std::vector<AllowedPeer> allowed,
-                                                              CoordinatorBusEvents events) {
+Result<std::unique_ptr<CoordinatorBus>> CoordinatorBus::start(
+    const CoordinatorBusSettings& settings, const CurveKeyPair& server,
+    std::vector<AllowedPeer> allowed, CoordinatorBusEvents events) {
   FORERUN_ASSERT(events.received && events.unreachable);
   try {
     auto bus = std::make_unique<ZmqCoordinatorBus>(settings, server, allowed, std::move(events));

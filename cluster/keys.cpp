@@ -34,7 +34,7 @@ std::string system_error() {
 }
 
 class FileDescriptor {
- public:
+public:
   explicit FileDescriptor(int fd) : fd_(fd) {}
   FileDescriptor(FileDescriptor&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
   FileDescriptor& operator=(FileDescriptor&&) = delete;
@@ -45,7 +45,7 @@ class FileDescriptor {
     return fd < 0 || ::close(fd) == 0;
   }
 
- private:
+private:
   int fd_;
 };
 
@@ -58,7 +58,8 @@ CurveKey from_z85(const Z85& text) {
   return key;
 }
 
-std::span<const std::uint8_t, key_bytes> slice(const std::vector<std::uint8_t>& bytes, std::size_t at) {
+std::span<const std::uint8_t, key_bytes> slice(const std::vector<std::uint8_t>& bytes,
+                                               std::size_t at) {
   return std::span(bytes).subspan(at).first<key_bytes>();
 }
 
@@ -69,14 +70,15 @@ Key key_at(const std::vector<std::uint8_t>& bytes, std::size_t at) {
   return key;
 }
 
-// ---- files ---------------------------------------------------------------------------------------------------------
+// ---- files
+// ---------------------------------------------------------------------------------------------------------
 
 std::string place(const fs::path& path) {
   return "keys: " + path.string();
 }
 
-/// Reads a small file that belongs to whoever runs this. `forbidden` are the mode bits that must not be set.
-/// Nothing when it does not exist.
+/// Reads a small file that belongs to whoever runs this. `forbidden` are the mode bits that must
+/// not be set. Nothing when it does not exist.
 Result<std::optional<std::string>> read_private(const fs::path& path, mode_t forbidden) {
   const FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
   if (file.get() < 0) {
@@ -93,7 +95,8 @@ Result<std::optional<std::string>> read_private(const fs::path& path, mode_t for
     return fail(Errc::invalid, place(path) + ": not a file");
   }
   if ((status.st_mode & forbidden) != 0) {
-    return fail(Errc::refused, place(path) + ": others have access to it, expected mode 0600 (chmod 600 " +
+    return fail(Errc::refused, place(path) +
+                                   ": others have access to it, expected mode 0600 (chmod 600 " +
                                    path.string() + "; if a key was exposed, replace it)");
   }
   std::string text(file_bytes_max + 1, '\0');
@@ -109,7 +112,8 @@ Result<std::optional<std::string>> read_private(const fs::path& path, mode_t for
     size += static_cast<std::size_t>(std::max<ssize_t>(got, 0));
   }
   if (size > file_bytes_max) {
-    return fail(Errc::too_large, place(path) + ": more than " + std::to_string(file_bytes_max) + " bytes");
+    return fail(Errc::too_large,
+                place(path) + ": more than " + std::to_string(file_bytes_max) + " bytes");
   }
   text.resize(size);
   return std::optional(std::move(text));
@@ -126,7 +130,8 @@ bool write_all(int fd, std::string_view text) {
   return true;
 }
 
-/// Replaces the file whole: a crash leaves the old one or the new one. @pre the folder's lock is held.
+/// Replaces the file whole: a crash leaves the old one or the new one. @pre the folder's lock is
+/// held.
 Result<void> write_private(const fs::path& path, std::string_view text) {
   fs::path next = path;
   next += ".new";
@@ -136,13 +141,14 @@ Result<void> write_private(const fs::path& path, std::string_view text) {
     return fail(Errc::io, place(path) + ": " + why);
   };
   ::unlink(next.c_str());
-  FileDescriptor file(
-      ::open(next.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, S_IRUSR | S_IWUSR));
+  FileDescriptor file(::open(next.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW,
+                             S_IRUSR | S_IWUSR));
   if (file.get() < 0 || !write_all(file.get(), text) || ::fsync(file.get()) != 0 || !file.close() ||
       ::rename(next.c_str(), path.c_str()) != 0) {
     return failed();
   }
-  const FileDescriptor folder(::open(path.parent_path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  const FileDescriptor folder(
+      ::open(path.parent_path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (folder.get() < 0 || ::fsync(folder.get()) != 0) {
     return fail(Errc::io, place(path.parent_path()) + ": " + system_error());
   }
@@ -177,7 +183,8 @@ Result<void> make_folder(const fs::path& folder) {
     return fail(Errc::io, place(folder) + ": not a folder");
   }
   if ((status.st_mode & (S_IRWXG | S_IRWXO)) != 0) {
-    return fail(Errc::refused, place(folder) + ": others have access to it, expected mode 0700 (chmod 700 " +
+    return fail(Errc::refused, place(folder) +
+                                   ": others have access to it, expected mode 0700 (chmod 700 " +
                                    folder.string() + ")");
   }
   return {};
@@ -199,19 +206,22 @@ Result<CurveKey> key_file(const fs::path& path, const std::function<CurveKey()>&
   }
   const auto bytes = from_hex(digits);
   if (!bytes || bytes->size() != key_bytes) {
-    return fail(Errc::invalid, place(path) +
-                                   ": not a key, expected 64 hex digits (restore it from a backup; without one, "
-                                   "remove it to make a new key, which nobody trusts yet)");
+    return fail(Errc::invalid,
+                place(path) +
+                    ": not a key, expected 64 hex digits (restore it from a backup; without one, "
+                    "remove it to make a new key, which nobody trusts yet)");
   }
   return key_at<CurveKey>(*bytes, 0);
 }
 
-// ---- the allow-list ------------------------------------------------------------------------------------------------
+// ---- the allow-list
+// ------------------------------------------------------------------------------------------------
 
 bool is_peer_name(std::string_view name) {
-  return !name.empty() && name.size() <= peer_name_bytes_max && std::ranges::all_of(name, [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-';
-  });
+  return !name.empty() && name.size() <= peer_name_bytes_max &&
+         std::ranges::all_of(name, [](char c) {
+           return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-';
+         });
 }
 
 std::vector<std::string_view> lines_of(std::string_view text) {
@@ -260,7 +270,8 @@ Result<std::vector<AllowedPeer>> parse_allowed(const fs::path& path, std::string
       return fail(Errc::invalid, where + peer->name + ": name or key occurs twice, remove one");
     }
     if (peers.size() == allowed_peers_max) {
-      return fail(Errc::too_large, where + "expected at most " + std::to_string(allowed_peers_max) + " peers");
+      return fail(Errc::too_large,
+                  where + "expected at most " + std::to_string(allowed_peers_max) + " peers");
     }
     peers.push_back(std::move(*peer));
   }
@@ -316,7 +327,8 @@ NodeId fingerprint(const CurveKey& public_key) {
 }
 
 std::string JoinToken::text() const {
-  return std::string(token_prefix) + to_hex(server_public) + to_hex(node_secret) + to_hex(ledger_key.bytes);
+  return std::string(token_prefix) + to_hex(server_public) + to_hex(node_secret) +
+         to_hex(ledger_key.bytes);
 }
 
 Result<JoinToken> JoinToken::parse(std::string_view text) {
@@ -344,7 +356,8 @@ Result<KeyFolder> KeyFolder::open_or_create(const fs::path& data_directory) {
   if (!locked) {
     return tl::unexpected(locked.error());
   }
-  const auto secret = key_file(folder / "server.key", [] { return CurveKeyPair::generate().secret; });
+  const auto secret =
+      key_file(folder / "server.key", [] { return CurveKeyPair::generate().secret; });
   if (!secret) {
     return tl::unexpected(secret.error());
   }
@@ -364,7 +377,9 @@ Result<KeyFolder> KeyFolder::open_or_create(const fs::path& data_directory) {
 }
 
 Result<std::vector<AllowedPeer>> KeyFolder::allowed() const {
-  return read_allowed(folder_ / "allowed").map([](AllowedFile&& file) { return std::move(file.peers); });
+  return read_allowed(folder_ / "allowed").map([](AllowedFile&& file) {
+    return std::move(file.peers);
+  });
 }
 
 Result<JoinToken> KeyFolder::add(const std::string& name) {
@@ -380,11 +395,14 @@ Result<JoinToken> KeyFolder::add(const std::string& name) {
   if (!file) {
     return tl::unexpected(std::move(file.error()));
   }
-  if (std::ranges::any_of(file->peers, [&](const AllowedPeer& peer) { return peer.name == name; })) {
-    return fail(Errc::refused, "keys: " + name + ": the name is taken (revoke it first, or choose another)");
+  if (std::ranges::any_of(file->peers,
+                          [&](const AllowedPeer& peer) { return peer.name == name; })) {
+    return fail(Errc::refused,
+                "keys: " + name + ": the name is taken (revoke it first, or choose another)");
   }
   if (file->peers.size() >= allowed_peers_max) {
-    return fail(Errc::too_large, place(path) + ": expected at most " + std::to_string(allowed_peers_max) + " peers");
+    return fail(Errc::too_large,
+                place(path) + ": expected at most " + std::to_string(allowed_peers_max) + " peers");
   }
   const CurveKeyPair node = CurveKeyPair::generate();
   if (!file->text.empty() && !file->text.ends_with('\n')) {

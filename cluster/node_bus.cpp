@@ -14,14 +14,16 @@ using Clock = std::chrono::steady_clock;
 
 constexpr std::chrono::seconds refused_pause{1};
 
-/// A client socket that comes back after a refusal: ZeroMQ itself gives up for ever when the server refuses a key.
+/// A client socket that comes back after a refusal: ZeroMQ itself gives up for ever when the server
+/// refuses a key.
 class Link {
- public:
+public:
   Link(zmq::context_t& context, zmq::socket_type type, std::string name)
       : context_(context), type_(type), name_(std::move(name)) {}
 
   /// Throws zmq::error_t.
-  void open(const NodeBusSettings& settings, const CurveKeyPair& own, const CurveKey& server, std::uint16_t port) {
+  void open(const NodeBusSettings& settings, const CurveKeyPair& own, const CurveKey& server,
+            std::uint16_t port) {
     close();
     socket_ = zmq::socket_t(context_, type_);
     harden(socket_, settings.host, settings.limits);
@@ -31,6 +33,17 @@ class Link {
     }
     reports_ = monitor(context_, socket_, name_ + std::to_string(++opened_));
     socket_.connect(endpoint(settings.host, port));
+  }
+
+  /// As open(), from the bus's thread: a failure is tried again.
+  void open_again(const NodeBusSettings& settings, const CurveKeyPair& own, const CurveKey& server,
+                  std::uint16_t port) {
+    try {
+      open(settings, own, server, port);
+    } catch (const zmq::error_t&) {
+      close();
+      retry_at_ = Clock::now() + refused_pause;
+    }
   }
 
   void close() {
@@ -44,8 +57,12 @@ class Link {
   zmq::socket_t& reports() { return reports_; }
   std::optional<Clock::time_point> retry_at() const { return retry_at_; }
 
-  /// The next handshake's outcome; a refusal, or a server that does not speak our protocol, sets retry_at().
+  /// The next handshake's outcome; a refusal, or a server that does not speak our protocol, sets
+  /// retry_at().
   std::optional<Handshake> next(Clock::time_point now) {
+    if (!is_open()) {
+      return std::nullopt;
+    }
     const auto handshake = next_handshake(reports_);
     if (handshake && *handshake != Handshake::succeeded) {
       retry_at_ = now + refused_pause;
@@ -55,7 +72,7 @@ class Link {
     return handshake;
   }
 
- private:
+private:
   zmq::context_t& context_;
   const zmq::socket_type type_;
   const std::string name_;
@@ -66,9 +83,10 @@ class Link {
 };
 
 class ZmqNodeBus final : public NodeBus {
- public:
+public:
   /// Throws zmq::error_t.
-  ZmqNodeBus(const NodeBusSettings& settings, const CurveKeyPair& own, const CurveKey& server, NodeBusEvents events)
+  ZmqNodeBus(const NodeBusSettings& settings, const CurveKeyPair& own, const CurveKey& server,
+             NodeBusEvents events)
       : settings_(settings),
         own_(own),
         server_(server),
@@ -105,7 +123,7 @@ class ZmqNodeBus final : public NodeBus {
     wake_.signal();
   }
 
- private:
+private:
   void run() {
     outbox_.read_by(std::this_thread::get_id());
     while (!is_stopping_) {
@@ -131,7 +149,8 @@ class ZmqNodeBus final : public NodeBus {
         sockets[count++] = &link->reports();
       }
       if (const auto at = link->retry_at()) {
-        const auto left = std::max(std::chrono::ceil<milliseconds>(*at - Clock::now()), milliseconds(0));
+        const auto left =
+            std::max(std::chrono::ceil<milliseconds>(*at - Clock::now()), milliseconds(0));
         timeout = timeout < milliseconds(0) ? left : std::min(timeout, left);
       }
     }
@@ -145,24 +164,22 @@ class ZmqNodeBus final : public NodeBus {
         tell();
       }
     }
-    open_again(link_, settings_.port, now);
+    reopen_if_due(link_, settings_.port, now);
   }
 
   void follow_subscription(Clock::time_point now) {
     if (const std::uint16_t wanted = wanted_port_; wanted != 0 && wanted != subscribed_port_) {
       subscribed_port_ = wanted;
-      subscription_.open(settings_, own_, server_, subscribed_port_);
+      subscription_.open_again(settings_, own_, server_, subscribed_port_);
     }
-    if (subscription_.is_open()) {
-      while (subscription_.next(now)) {
-      }
-      open_again(subscription_, subscribed_port_, now);
+    while (subscription_.next(now)) {
     }
+    reopen_if_due(subscription_, subscribed_port_, now);
   }
 
-  void open_again(Link& link, std::uint16_t port, Clock::time_point now) {
+  void reopen_if_due(Link& link, std::uint16_t port, Clock::time_point now) {
     if (link.retry_at() && now >= *link.retry_at()) {
-      link.open(settings_, own_, server_, port);
+      link.open_again(settings_, own_, server_, port);
     }
   }
 
@@ -180,10 +197,13 @@ class ZmqNodeBus final : public NodeBus {
     }
   }
 
+  /// A full queue drops frames: the coordinator has been away for long.
   void write() {
     has_more_ = outbox_.take(outgoing_);
     for (const std::string& frame : outgoing_) {
-      send_frame(link_.socket(), frame);  // A full queue drops it: the coordinator has been away for long.
+      if (link_.is_open()) {
+        send_frame(link_.socket(), frame);
+      }
     }
     outgoing_.clear();
   }
@@ -210,8 +230,10 @@ class ZmqNodeBus final : public NodeBus {
 
 }  // namespace
 
-Result<std::unique_ptr<NodeBus>> NodeBus::start(const NodeBusSettings& settings, const CurveKeyPair& own,
-                                                const CurveKey& server_public, NodeBusEvents events) {
+Result<std::unique_ptr<NodeBus>> NodeBus::start(const NodeBusSettings& settings,
+                                                const CurveKeyPair& own,
+                                                const CurveKey& server_public,
+                                                NodeBusEvents events) {
   FORERUN_ASSERT(events.received && events.published);
   try {
     auto bus = std::make_unique<ZmqNodeBus>(settings, own, server_public, std::move(events));
@@ -220,7 +242,8 @@ Result<std::unique_ptr<NodeBus>> NodeBus::start(const NodeBusSettings& settings,
     }
     return bus;
   } catch (const zmq::error_t& error) {
-    return fail(Errc::io, "bus: connect to " + endpoint(settings.host, settings.port) + ": " + error.what());
+    return fail(Errc::io,
+                "bus: connect to " + endpoint(settings.host, settings.port) + ": " + error.what());
   }
 }
 

@@ -31,7 +31,8 @@ PeerTable::Peer* PeerTable::heard(const std::string& route, std::string_view use
   return &*peer;
 }
 
-PeerTable::Peer& PeerTable::add(std::string route, NodeId node, std::vector<ConnectionId>& forgotten) {
+PeerTable::Peer& PeerTable::add(std::string route, NodeId node,
+                                std::vector<ConnectionId>& forgotten) {
   FORERUN_ASSERT(!by_route_.contains(route));
   if (peers_.size() >= peers_max_ && !peers_.empty()) {
     forgotten.push_back(peers_.front().connection);

@@ -40,8 +40,8 @@ Result<bool> answer_of(zmq::socket_t& reports, const std::string& where) {
 
 }  // namespace
 
-Result<bool> lets_in(const std::string& host, std::uint16_t port, const CurveKeyPair& own, const CurveKey& server,
-                     bool is_publisher) {
+Result<bool> lets_in(const std::string& host, std::uint16_t port, const CurveKeyPair& own,
+                     const CurveKey& server, bool is_publisher) {
   const std::string where = endpoint(reachable(host), port);
   try {
     zmq::context_t context;
@@ -56,19 +56,22 @@ Result<bool> lets_in(const std::string& host, std::uint16_t port, const CurveKey
   }
 }
 
-Result<void> prove_strangers_stay_out(const std::string& host, std::uint16_t port, std::uint16_t publish_port,
-                                      const CurveKeyPair& allowed, const CurveKey& server) {
+Result<void> prove_strangers_stay_out(const std::string& host, std::uint16_t port,
+                                      std::uint16_t publish_port, const CurveKeyPair& allowed,
+                                      const CurveKey& server) {
   const CurveKeyPair stranger = CurveKeyPair::generate();
   const std::array<std::pair<std::uint16_t, bool>, 2> ports{{{port, false}, {publish_port, true}}};
   for (const auto& [number, is_publisher] : ports) {
     for (const bool is_allowed : {false, true}) {
-      const auto is_in = lets_in(host, number, is_allowed ? allowed : stranger, server, is_publisher);
+      const auto is_in =
+          lets_in(host, number, is_allowed ? allowed : stranger, server, is_publisher);
       if (!is_in) {
         return tl::unexpected(is_in.error());
       }
       if (*is_in != is_allowed) {
-        return fail(Errc::refused, "bus: self-test: port " + std::to_string(number) +
-                                       (is_allowed ? ": an allowed key was refused" : ": an unknown key got in"));
+        return fail(Errc::refused,
+                    "bus: self-test: port " + std::to_string(number) +
+                        (is_allowed ? ": an allowed key was refused" : ": an unknown key got in"));
       }
     }
   }

@@ -18,12 +18,14 @@ std::string endpoint(std::string_view host, std::uint16_t port) {
 }
 
 void harden(zmq::socket_t& socket, std::string_view host, const BusLimits& limits) {
-  constexpr int encryption_bytes = 64;  // The wire adds nonce, tag and flags to what the limit is about.
+  constexpr int encryption_bytes =
+      64;  // The wire adds nonce, tag and flags to what the limit is about.
   constexpr int reconnect_ms = 100;
   constexpr int reconnect_ms_max = 1000;
   const auto ms = [](std::chrono::milliseconds time) { return static_cast<int>(time.count()); };
   socket.set(zmq::sockopt::linger, 0);
-  socket.set(zmq::sockopt::maxmsgsize, static_cast<std::int64_t>(limits.frame_bytes) + encryption_bytes);
+  socket.set(zmq::sockopt::maxmsgsize,
+             static_cast<std::int64_t>(limits.frame_bytes) + encryption_bytes);
   socket.set(zmq::sockopt::sndhwm, limits.queue_frames);
   socket.set(zmq::sockopt::rcvhwm, limits.queue_frames);
   socket.set(zmq::sockopt::handshake_ivl, ms(handshake_max));
@@ -106,7 +108,8 @@ std::optional<Handshake> next_handshake(zmq::socket_t& monitor_socket) {
   }
 }
 
-void wait_readable(std::span<zmq::socket_t* const> sockets, int descriptor, std::chrono::milliseconds timeout) {
+void wait_readable(std::span<zmq::socket_t* const> sockets, int descriptor,
+                   std::chrono::milliseconds timeout) {
   constexpr std::size_t items_max = 8;
   std::array<zmq_pollitem_t, items_max> items{};
   std::size_t count = 0;
@@ -127,7 +130,8 @@ WakeUp::~WakeUp() {
 
 void WakeUp::signal() const {
   const std::uint64_t one = 1;
-  (void)!::write(fd_, &one, sizeof one);  // Fails only when 2^64-2 signals wait, and then it is signalled.
+  (void)!::write(fd_, &one,
+                 sizeof one);  // Fails only when 2^64-2 signals wait, and then it is signalled.
 }
 
 void WakeUp::clear() const {

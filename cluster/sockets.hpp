@@ -1,7 +1,10 @@
 #pragma once
 
+#include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <deque>
+#include <iterator>
 #include <mutex>
 #include <optional>
 #include <span>
@@ -23,9 +26,11 @@ class socket_t;
 /// What both buses share. Private to this folder.
 namespace forerun::wiring {
 
-inline constexpr std::size_t batch_frames_max = 128;       ///< Frames in one callback.
-inline constexpr std::size_t receive_turn_max = 1024;      ///< Frames read before the outbox gets its turn.
-inline constexpr std::size_t send_turn_max = 4096;         ///< Frames sent before the sockets are read again.
+inline constexpr std::size_t batch_frames_max = 128;  ///< Frames in one callback.
+inline constexpr std::size_t receive_turn_max =
+    1024;  ///< Frames read before the outbox gets its turn.
+inline constexpr std::size_t send_turn_max =
+    4096;  ///< Frames sent before the sockets are read again.
 inline constexpr std::chrono::milliseconds handshake_max{3000};
 inline constexpr std::chrono::milliseconds heartbeat_interval{200};
 inline constexpr std::chrono::milliseconds heartbeat_timeout{1000};
@@ -34,7 +39,8 @@ inline constexpr std::string_view zap_domain = "forerun";
 /// `tcp://HOST:PORT`, with brackets around an IPv6 address.
 std::string endpoint(std::string_view host, std::uint16_t port);
 
-/// Limits, heartbeats, no lingering: on every socket, before bind or connect. They throw zmq::error_t.
+/// Limits, heartbeats, no lingering: on every socket, before bind or connect. They throw
+/// zmq::error_t.
 void harden(zmq::socket_t& socket, std::string_view host, const BusLimits& limits);
 void serve_curve(zmq::socket_t& socket, const CurveKeyPair& server);
 void use_curve(zmq::socket_t& socket, const CurveKeyPair& own, const CurveKey& server);
@@ -54,12 +60,14 @@ zmq::socket_t monitor(zmq::context_t& context, zmq::socket_t& socket, const std:
 /// The next report without waiting.
 std::optional<Handshake> next_handshake(zmq::socket_t& monitor_socket);
 
-/// Waits until one of the sockets, or the descriptor, is readable, or the time has passed (negative: for ever).
-void wait_readable(std::span<zmq::socket_t* const> sockets, int descriptor, std::chrono::milliseconds timeout);
+/// Waits until one of the sockets, or the descriptor, is readable, or the time has passed
+/// (negative: for ever).
+void wait_readable(std::span<zmq::socket_t* const> sockets, int descriptor,
+                   std::chrono::milliseconds timeout);
 
 /// Wakes the bus's thread out of wait_readable().
 class WakeUp {
- public:
+public:
   WakeUp();
   WakeUp(const WakeUp&) = delete;
   WakeUp& operator=(const WakeUp&) = delete;
@@ -69,14 +77,15 @@ class WakeUp {
   void signal() const;
   void clear() const;
 
- private:
+private:
   int fd_;
 };
 
-/// A bounded queue into the bus's thread. push() from any thread, take() from the bus's thread alone.
+/// A bounded queue into the bus's thread. push() from any thread, take() from the bus's thread
+/// alone.
 template <class Item>
 class Outbox {
- public:
+public:
   explicit Outbox(std::size_t items_max) : items_max_(items_max) {}
 
   /// False when it is full.
@@ -107,12 +116,12 @@ class Outbox {
     return !items_.empty();
   }
 
-  /// @pre called before any push from that thread.
+  /// Called by the bus's thread.
   void read_by(std::thread::id reader) { reader_ = reader; }
 
- private:
+private:
   const std::size_t items_max_;
-  std::thread::id reader_;
+  std::atomic<std::thread::id> reader_;
   std::mutex mutex_;
   std::deque<Item> items_;
 };

@@ -40,7 +40,8 @@ bool wait_readable(int fd, Clock::time_point deadline) {
   }
 }
 
-/// What the child needs between fork and exec, made before: only async-signal-safe calls are allowed there.
+/// What the child needs between fork and exec, made before: only async-signal-safe calls are
+/// allowed there.
 struct Launch {
   std::vector<char*> arguments;
   int input = -1;
@@ -54,10 +55,10 @@ struct Launch {
   sigset_t none;
   sigemptyset(&none);
   const bool is_ready =
-      ::setpgid(0, 0) == 0 && ::prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && ::getppid() == launch.parent &&
-      ::dup2(launch.input, STDIN_FILENO) >= 0 && ::dup2(launch.output, STDOUT_FILENO) >= 0 &&
-      ::dup2(launch.errors, STDERR_FILENO) >= 0 && ::sigprocmask(SIG_SETMASK, &none, nullptr) == 0 &&
-      ::signal(SIGPIPE, SIG_DFL) != SIG_ERR;
+      ::setpgid(0, 0) == 0 && ::prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 &&
+      ::getppid() == launch.parent && ::dup2(launch.input, STDIN_FILENO) >= 0 &&
+      ::dup2(launch.output, STDOUT_FILENO) >= 0 && ::dup2(launch.errors, STDERR_FILENO) >= 0 &&
+      ::sigprocmask(SIG_SETMASK, &none, nullptr) == 0 && ::signal(SIGPIPE, SIG_DFL) != SIG_ERR;
   if (is_ready) {
     // Descriptors of the parent that nobody marked must not keep its sockets and locks alive.
     ::syscall(SYS_close_range, STDERR_FILENO + 1, ~0U, 4U /* CLOSE_RANGE_CLOEXEC */);
@@ -127,7 +128,9 @@ Result<ChildProcess> ChildProcess::start(const ChildCommand& command) {
   if (pid < 0) {
     return failed(is_open ? "fork" : "stderr to " + command.stderr_file.string(), fork_error);
   }
-  (void)::setpgid(pid, pid);  // Also here, so that the group exists when start() returns; the child may be quicker.
+  (void)::setpgid(
+      pid,
+      pid);  // Also here, so that the group exists when start() returns; the child may be quicker.
   close_fd(report.write);
   const int exec_error = read_report(report.read);
   const int process_fd = static_cast<int>(::syscall(SYS_pidfd_open, pid, 0));
@@ -231,7 +234,8 @@ std::optional<ChildExit> ChildProcess::wait(std::chrono::milliseconds timeout) {
   if (exit_ || pid_ <= 0 || !wait_readable(process_fd_, Clock::now() + timeout)) {
     return exit_;
   }
-  ::kill(-pid_, SIGKILL);  // What it left in its group; before reaping, while the number is still taken.
+  ::kill(-pid_,
+         SIGKILL);  // What it left in its group; before reaping, while the number is still taken.
   int status = 0;
   while (::waitpid(pid_, &status, 0) < 0 && errno == EINTR) {
   }

@@ -25,10 +25,11 @@ struct ChildExit {
   friend bool operator==(const ChildExit&, const ChildExit&) = default;
 };
 
-/// A child process in a process group of its own, on this machine. It dies with the *thread* that started it (the kernel
-/// kills it), with this object, and its group dies with it: nothing stays behind. Not thread-safe.
+/// A child process in a process group of its own, on this machine. It dies with the *thread* that
+/// started it (the kernel kills it), with this object, and its group dies with it: nothing stays
+/// behind. Not thread-safe.
 class ChildProcess {
- public:
+public:
   using Deadline = std::chrono::steady_clock::time_point;
 
   /// Errors: io, naming the program (also when it cannot be run).
@@ -38,15 +39,15 @@ class ChildProcess {
   ~ChildProcess();  ///< Kills and reaps.
 
   int pid() const { return pid_; }
-  /// The next line of stdout, without its end. Errors: not_found when the output has ended; io at the deadline;
-  /// too_large above child_line_bytes_max.
+  /// The next line of stdout, without its end. Errors: not_found when the output has ended; io at
+  /// the deadline; too_large above child_line_bytes_max.
   Result<std::string> read_line(Deadline deadline);
   /// Sends a signal to the child alone; nothing once it has been waited for.
   void kill(int signal);
   /// Nothing when it still runs after `timeout`. May be asked again.
   std::optional<ChildExit> wait(std::chrono::milliseconds timeout);
 
- private:
+private:
   ChildProcess(std::string name, int pid, int process_fd, int output);
   void end() noexcept;
   std::optional<std::string> buffered_line();
