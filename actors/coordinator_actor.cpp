@@ -49,9 +49,9 @@ CoordinatorActor::behavior_type coordinator_actor(Self self, std::shared_ptr<Coo
                                                   CoordinatorPorts ports) {
   self->state.machine = std::move(machine);
   self->state.ports = std::move(ports);
-  Outbox outbox;
-  perform(self, self->state.machine->start(instant_of(self->clock())), outbox);
-  flush(self, outbox);
+  Outbox opening;
+  perform(self, self->state.machine->start(instant_of(self->clock())), opening);
+  flush(self, opening);
   return {
       [self](const CoordinatorInputs& message) {
         Outbox outbox;

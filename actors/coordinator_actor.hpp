@@ -21,6 +21,8 @@ struct CoordinatorPorts {
 };
 
 struct CoordinatorState {
+  CoordinatorState() = default; ///< No aggregate: CAF 0.17 would build one from the actor's own pointer.
+
   std::shared_ptr<CoordinatorMachine> machine; ///< Owned by this actor alone once it runs.
   CoordinatorPorts ports;
   WakeTimer timer;

@@ -18,6 +18,8 @@ struct LedgerPorts {
 };
 
 struct LedgerState {
+  LedgerState() = default; ///< No aggregate: CAF 0.17 would build one from the actor's own pointer.
+
   std::shared_ptr<CoordinatorStore> store;
   LedgerPorts ports;
   std::vector<CoordinatorBatch> waiting;

@@ -60,6 +60,12 @@ void flush(Self self, std::vector<NodeMessage> outbox) {
   }
 }
 
+void look_at_time(Self self) {
+  std::vector<NodeMessage> outbox;
+  step(self, TimePassed{}, outbox);
+  flush(self, std::move(outbox));
+}
+
 } // namespace
 
 NodeActor::behavior_type node_actor(Self self, std::shared_ptr<NodeMachine> machine, std::vector<WorkerId> workers,
@@ -69,9 +75,7 @@ NodeActor::behavior_type node_actor(Self self, std::shared_ptr<NodeMachine> mach
   for (const WorkerId& worker : workers) {
     self->state.workers.emplace(worker, spawn_worker(worker, caf::actor_cast<NodeActor>(caf::strong_actor_ptr(self->ctrl()))));
   }
-  std::vector<NodeMessage> outbox;
-  step(self, TimePassed{}, outbox);
-  flush(self, std::move(outbox));
+  look_at_time(self);
   return {
       [self](const NodeInputs& message) {
         std::vector<NodeMessage> outbox;
@@ -82,9 +86,7 @@ NodeActor::behavior_type node_actor(Self self, std::shared_ptr<NodeMachine> mach
       },
       [self](const Wake&) {
         self->state.timer.arrived();
-        std::vector<NodeMessage> outbox;
-        step(self, TimePassed{}, outbox);
-        flush(self, std::move(outbox));
+        look_at_time(self);
       },
   };
 }

@@ -23,6 +23,8 @@ struct NodePorts {
 };
 
 struct NodeState {
+  NodeState() = default; ///< No aggregate: CAF 0.17 would build one from the actor's own pointer.
+
   std::shared_ptr<NodeMachine> machine;
   NodePorts ports;
   std::map<WorkerId, WorkerActor> workers;

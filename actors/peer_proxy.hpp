@@ -8,6 +8,8 @@
 namespace forerun {
 
 struct PeerProxyState {
+  PeerProxyState() = default; ///< No aggregate: CAF 0.17 would build one from the actor's own pointer.
+
   std::function<void(std::string)> send;
 };
 

@@ -16,6 +16,8 @@ struct ReplicaPorts {
 };
 
 struct ReplicaState {
+  ReplicaState() = default; ///< No aggregate: CAF 0.17 would build one from the actor's own pointer.
+
   std::shared_ptr<ReplicaStore> replica;
   std::shared_ptr<IdentityStore> identity;
   ReplicaPorts ports;

@@ -15,6 +15,8 @@ namespace forerun {
 using StartRun = std::function<std::unique_ptr<RunningTask>(const Dispatch& dispatch, RunDone done)>;
 
 struct WorkerState {
+  WorkerState() = default; ///< No aggregate: CAF 0.17 would build one from the actor's own pointer.
+
   NodeActor node;
   StartRun start_run;
   std::map<BranchToken, BranchActor> branches;
@@ -27,6 +29,8 @@ WorkerActor::behavior_type worker_actor(WorkerActor::stateful_pointer<WorkerStat
                                         StartRun start_run);
 
 struct BranchState {
+  BranchState() = default; ///< No aggregate: CAF 0.17 would build one from the actor's own pointer.
+
   NodeActor node;
   BranchToken token;
   std::shared_ptr<RunningTask> running; ///< The run, and with it all that the branch holds.

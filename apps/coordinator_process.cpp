@@ -199,8 +199,8 @@ Result<int> run_coordinator(const CoordinatorProcessSettings& settings) {
            std::to_string(recovery->sessions.size()) + " open sessions");
 
   caf::actor_system_config config;
-  config.set("caf.scheduler.policy", "sharing");
-  config.set("caf.scheduler.max-threads", std::size_t{2});
+  config.set("scheduler.policy", "sharing");
+  config.set("scheduler.max-threads", std::size_t{2});
   caf::actor_system system(config);
   Peers peers(system, **bus);
   std::shared_ptr<Gateway> gateway;

@@ -92,8 +92,9 @@ Result<int> run_dev(const DevSettings& settings) {
   if (!cluster) {
     return tl::unexpected<Error>(cluster.error());
   }
-  SessionClient client(cluster->url());
-  const auto run_id = client.open("forerun dev", SpeculationMode::on, "", "");
+  SessionToOpen opening;
+  opening.context = "forerun dev";
+  const auto run_id = make_http_session_client(cluster->url())->open(opening);
   if (!run_id) {
     return tl::unexpected<Error>(run_id.error());
   }

@@ -252,8 +252,11 @@ NodeBusEvents bus_events(const std::shared_ptr<NodeInlet>& inlet) {
     }
     inlet->put(std::move(inputs));
   };
-  return {[pass_on](std::vector<std::string> frames) { pass_on(frames); },
-          [pass_on](std::vector<std::string> frames) { pass_on(frames); }};
+  NodeBusEvents events;
+  events.received = pass_on;
+  events.published = pass_on;
+  events.refused = [] { log_line("the coordinator refuses this node's key: was it revoked, or is the token another cluster's?"); };
+  return events;
 }
 
 void send_all(NodeBus& bus, std::span<const NodeMessage> messages) {
@@ -324,8 +327,8 @@ Result<int> run_node(const NodeProcessSettings& settings) {
   }
 
   caf::actor_system_config config;
-  config.set("caf.scheduler.policy", "sharing");
-  config.set("caf.scheduler.max-threads", std::size_t{2});
+  config.set("scheduler.policy", "sharing");
+  config.set("scheduler.max-threads", std::size_t{2});
   caf::actor_system system(config);
   ReplicaPorts replica_ports;
   replica_ports.marks_persisted = [inlet](std::vector<MarkRow> marks) {

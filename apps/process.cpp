@@ -80,7 +80,7 @@ void log_line(const std::string& text) {
   clock_gettime(CLOCK_REALTIME, &now);
   tm parts{};
   gmtime_r(&now.tv_sec, &parts);
-  std::array<char, 40> stamp{};
+  std::array<char, 80> stamp{};
   std::snprintf(stamp.data(), stamp.size(), "%04d-%02d-%02dT%02d:%02d:%02d.%03ldZ ", parts.tm_year + 1900,
                 parts.tm_mon + 1, parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec, now.tv_nsec / 1'000'000);
   write_all(STDERR_FILENO, stamp.data() + text + "\n");

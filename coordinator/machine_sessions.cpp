@@ -354,7 +354,7 @@ OpenStep& CoordinatorMachine::add_step(Session& session, const Call& call) {
                                              : chain_next(session.open.empty() ? session.committed_chain
                                                                                : session.open.back().chain,
                                                           call.canonical());
-  OpenStep added{number, chain, Work{call, std::move(*plan), {}, {}, {}, {}}, {}, {}, {}, {}, {}, {}, {}, {}, {}};
+  OpenStep added{number, chain, Work{call, std::move(*plan)}};
   session.open.push_back(std::move(added));
   OpenStep& step = session.open.back();
   step.work.branches.resize(step.work.plan.names.size());

@@ -171,7 +171,7 @@ bool CoordinatorMachine::start_speculation(Session& session, const ImaginedNode&
                           prediction.premise ? std::optional<Digest>(prediction.premise->hash()) : std::nullopt,
                           node.depth + 1,
                           joint,
-                          Work{prediction.call, std::move(*plan), {}, {}, {}, {}},
+                          Work{prediction.call, std::move(*plan)},
                           std::move(reads),
                           session.state_version};
   speculation.work.branches.resize(speculation.work.plan.names.size());

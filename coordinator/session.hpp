@@ -44,8 +44,8 @@ struct BranchRun {
 struct Work {
   Call call;
   CallPlan plan;                  ///< Borrows from the catalog.
-  std::vector<BranchRun> branches;
-  std::vector<std::size_t> arrival;
+  std::vector<BranchRun> branches{};
+  std::vector<std::size_t> arrival{};
   Instant began{};                ///< First dispatch of any branch.
   Duration charged{};             ///< Speculative slot time that ended, as charged to the budget.
 };
@@ -61,14 +61,14 @@ struct OpenStep {
   StepNumber number;
   ChainValue chain;
   Work work;
-  TagSet reads;
-  TagSet writes;
+  TagSet reads{};
+  TagSet writes{};
   Phase phase = Phase::blocked;
   Instant confirmed_at{};
   bool has_intent = false;        ///< Its own write intent was asked for; it may have run.
   Origin origin = Origin::miss;
-  std::optional<HitRecord> hit;
-  std::optional<std::size_t> winner;
+  std::optional<HitRecord> hit{};
+  std::optional<std::size_t> winner{};
   Duration losers{};              ///< Slot time of branches that lost.
 };
 
