@@ -28,10 +28,12 @@ constexpr std::size_t drain_reads_max = 32;     ///< Reads of one pipe once its 
 constexpr std::size_t error_tail_bytes = 4096;  ///< Kept of stderr.
 constexpr int events_per_turn = 64;
 constexpr Duration poll_interval = std::chrono::milliseconds(2);  ///< Where there are no pidfds.
-constexpr Duration gone_wait_max =
-    std::chrono::milliseconds(50);  ///< For a killed group to vanish.
-constexpr Duration gone_check_first = std::chrono::microseconds(500);  ///< Doubles each time.
-constexpr Duration kill_wait_max = std::chrono::seconds(2);  ///< For a killed leader to end.
+// Once a leader has ended: looks at what is left of its group, each twice as late as the last.
+constexpr Duration look_first = std::chrono::microseconds(500);
+constexpr Duration look_interval_max = std::chrono::milliseconds(10);
+constexpr Duration kill_wait_max = std::chrono::seconds(2);  ///< For what was killed to end.
+/// For a pipe to close that no known process holds.
+constexpr Duration escape_wait_max = std::chrono::milliseconds(50);
 
 struct StartCommand {
   std::uint64_t id = 0;
@@ -133,9 +135,9 @@ struct ExecRun {
   std::optional<std::string> failure{};  ///< Found while it ran.
   std::optional<ExitStatus> status{};
   std::optional<Time> next{};  ///< When its phase must be looked at again.
-  Time closing_until{};
+  Time closing_since{};
   Duration closing_wait{};
-  bool was_hunted = false;
+  bool was_looked_at = false;
 };
 
 std::string last_line(std::string_view text) {
@@ -398,8 +400,8 @@ private:
     // All that the leader wrote is in the pipes by now.
     drain(run);
     close(run.child.input);
-    run.closing_until = RunClock::now() + gone_wait_max;
-    run.closing_wait = gone_check_first;
+    run.closing_since = RunClock::now();
+    run.closing_wait = look_first;
     close_down(at);
   }
 
@@ -407,36 +409,39 @@ private:
   void close_down(Runs::iterator at) {
     ExecRun& run = at->second;
     drain(run);
-    const bool has_members = group_has_members(run.child.pid);
-    const bool is_held = run.child.output.is_open() || run.child.errors.is_open();
-    if (!has_members && !is_held) {
+    if (!group_has_members(run.child.pid) && !has_open_pipe(run)) {
+      report(at, 0);
+      return;
+    }
+    if (!run.was_looked_at) {
+      // What was just killed is mostly gone by the next look, and that look is not cheap.
+      run.was_looked_at = true;
+      look_again(run, RunClock::now() + run.closing_wait);
+      return;
+    }
+    // Members may have left the group but not the session; and the dead may lie unreaped.
+    const std::vector<pid_t> members = live_members(run.child.pid);
+    for (const pid_t pid : members) {
+      ::kill(pid, SIGKILL);
+    }
+    drain(run);  // A member closed its pipes before it left the list.
+    if (members.empty() && !has_open_pipe(run)) {
       report(at, 0);
       return;
     }
     const Time now = RunClock::now();
-    const bool is_first_look = run.closing_wait == gone_check_first;
-    std::vector<pid_t> members;
-    if (!is_first_look) {
-      // Members may have left the group but not the session; and the dead may lie unreaped.
-      members = live_members(run.child.pid);
-      if (members.empty() && !is_held) {
-        report(at, 0);
-        return;
-      }
-      if (!run.was_hunted) {
-        run.was_hunted = true;
-        for (const pid_t pid : members) {
-          ::kill(pid, SIGKILL);
-        }
-      }
-    }
-    if (now >= run.closing_until) {
+    const Time until = run.closing_since + (members.empty() ? escape_wait_max : kill_wait_max);
+    if (now >= until) {
       // A pipe held by a process that left the session counts as one.
       report(at, static_cast<std::uint32_t>(std::max<std::size_t>(members.size(), 1)));
       return;
     }
-    look_again(run, std::min(now + run.closing_wait, run.closing_until));
-    run.closing_wait *= 2;
+    run.closing_wait = std::min(2 * run.closing_wait, look_interval_max);
+    look_again(run, std::min(now + run.closing_wait, until));
+  }
+
+  static bool has_open_pipe(const ExecRun& run) {
+    return run.child.output.is_open() || run.child.errors.is_open();
   }
 
   void report(Runs::iterator at, std::uint32_t dead_handles) {
