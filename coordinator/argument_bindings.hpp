@@ -102,6 +102,16 @@ private:
     Key task = 0;
     double total = 0, seen = 0;
   };
+  /// How values look: an argument seldom looks like none before.
+  struct Look {
+    Key shape = 0;
+    double count = 0;
+  };
+  double familiar(const json::Value& value) const;
+  void learn_look(const json::Value& value);
+
+  std::vector<Look> looks_;
+  double looked_ = 0;
   std::vector<After> after_;
   std::vector<Binding> rules_;
   std::vector<Constant> constants_;

@@ -72,21 +72,15 @@ struct Form {
   double repeats = 0;  ///< Calls that the session had made before.
 };
 
-/// How often the words of the text guessed right, and the contexts in the same places.
+/// Where the words of the text and the contexts guessed differently and one was right: which.
 struct WordsRecord {
-  double words = 0.5, contexts = 1, tries = 2;
-  double share() const {
-    const double w = words * words;
-    return w / (w + contexts * contexts);
-  }
-  void learn(bool words_right, bool contexts_right) {
-    words += words_right ? 1 : 0;
-    contexts += contexts_right ? 1 : 0;
-    tries += 1;
-    if (tries > 256) {
+  double words = 0.5, contexts = 1;
+  double share() const { return words / (words + contexts); }
+  void learn(bool words_right) {
+    (words_right ? words : contexts) += 1;
+    if (words + contexts > 128) {
       words *= 0.5;
       contexts *= 0.5;
-      tries *= 0.5;
     }
   }
 };
@@ -206,7 +200,8 @@ private:
   std::vector<Key> output_contexts(const Session& session) const;
   std::vector<Likely> next_forms(const Session& session, const Tenant& tenant, bool is_open) const;
   std::vector<Key> word_contexts(const Session& session) const;
-  WordsSay words_say(const Session& session, const std::vector<Likely>& forms) const;
+  WordsSay words_say(const Session& session, const std::vector<Likely>& forms,
+                     std::vector<Key> contexts) const;
   void learn_words(const Session& session, Tenant& tenant, Key symbol) const;
   void learn_next(const Session& session, Key symbol);
   void learn_call(Session& session, Tenant& tenant, const Call& call, Key task);
@@ -396,7 +391,7 @@ std::vector<Key> PredictionGraph::Impl::word_contexts(const Session& session) co
 
 /// What the most telling words of the text say. A word tells more the more often one thing followed it.
 PredictionGraph::Impl::WordsSay PredictionGraph::Impl::words_say(
-    const Session& session, const std::vector<Likely>& forms) const {
+    const Session& session, const std::vector<Likely>& forms, std::vector<Key> contexts) const {
   std::vector<std::pair<double, Key>> words;
   for (const Key key : word_contexts(session)) {
     if (const Context* context = nexts_.find(key); context != nullptr) {
@@ -408,7 +403,6 @@ PredictionGraph::Impl::WordsSay PredictionGraph::Impl::words_say(
     return say;
   }
   std::sort(words.begin(), words.end());
-  std::vector<Key> contexts;
   for (std::size_t i = words.size() - std::min(words.size(), telling_words_max); i < words.size();
        ++i) {
     contexts.push_back(words[i].second);
@@ -427,8 +421,9 @@ PredictionGraph::Impl::WordsSay PredictionGraph::Impl::words_say(
 /// Contexts and words, each by how often its first guess was right where the words told as much.
 std::vector<Likely> PredictionGraph::Impl::next_forms(const Session& session, const Tenant& tenant,
                                                       bool is_open) const {
-  std::vector<Likely> forms = nexts_.likely(next_contexts(session, is_open));
-  const WordsSay say = words_say(session, forms);
+  std::vector<Key> contexts = next_contexts(session, is_open);
+  std::vector<Likely> forms = nexts_.likely(contexts);
+  const WordsSay say = words_say(session, forms, std::move(contexts));
   if (!say.forms.empty()) {
     const double share = tenant.words[say.bucket].share();
     for (Likely& each : forms) {
@@ -450,8 +445,9 @@ std::vector<Likely> PredictionGraph::Impl::next_forms(const Session& session, co
 }
 
 void PredictionGraph::Impl::learn_words(const Session& session, Tenant& tenant, Key symbol) const {
-  const std::vector<Likely> forms = nexts_.likely(next_contexts(session, false));
-  const WordsSay say = words_say(session, forms);
+  std::vector<Key> contexts = next_contexts(session, false);
+  const std::vector<Likely> forms = nexts_.likely(contexts);
+  const WordsSay say = words_say(session, forms, std::move(contexts));
   if (say.forms.empty()) {
     return;
   }
@@ -459,7 +455,11 @@ void PredictionGraph::Impl::learn_words(const Session& session, Tenant& tenant, 
     const auto best = std::min_element(guesses.begin(), guesses.end(), more_likely);
     return best != guesses.end() && best->symbol == symbol;
   };
-  tenant.words[say.bucket].learn(is_right(say.forms), is_right(forms));
+  const bool words_right = is_right(say.forms);
+  const bool contexts_right = is_right(forms);
+  if (words_right != contexts_right) {
+    tenant.words[say.bucket].learn(words_right);
+  }
 }
 
 void PredictionGraph::Impl::learn_next(const Session& session, Key symbol) {
