@@ -52,14 +52,16 @@ struct Candidate {
   bool has_idle_slot = false;     ///< A free slot beyond those that queued confirmed work will take.
   std::uint32_t running_in_session = 0;
   std::uint32_t running_in_cluster = 0;
-  Duration expected{};            ///< The task's expected run time; zero when unknown.
+  Duration expected{};            ///< Slot time that its branches will take; zero when unknown.
+  Duration reserved{};            ///< Slot time that running speculations will still take.
 };
 
 enum class Verdict : std::uint8_t { start, too_unlikely, no_idle_slot, too_deep, session_full, cluster_full, budget_empty };
 const char* to_string(Verdict verdict);
 
 /// `bands`: may this candidate start now? Above start_above on any free slot, above idle_above on an idle one, else it
-/// waits. A speculation never starts without a free slot. The verdict names the first rule that forbids it, the limits
+/// waits. A speculation never starts without a free slot, nor unless the budget covers it to its end beside all that runs:
+/// one that is killed half-way is nothing but waste. The verdict names the first rule that forbids it, the limits
 /// before the bands.
 Verdict admit(const AdmissionSettings& settings, const WasteBudget& budget, const Candidate& candidate);
 

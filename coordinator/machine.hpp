@@ -231,6 +231,9 @@ private:
   void discard(Session& session, SpeculationNumber number, DiscardCause cause);
   void drop_conflicting(const TagSet& writes);
   bool is_dirty(const TagSet& reads) const;
+  Duration typical(const Task& task) const;
+  Duration still_to_run() const;
+  void learn_latency(const Task& task, Duration latency);
   void mark_dirty(const TagSet& writes);
   void mark_clean(const TagSet& writes);
   void settle_premises(Session& session, const std::function<bool(const Speculation&)>& hangs_under,
@@ -272,6 +275,7 @@ private:
   std::set<std::pair<double, BranchToken>> speculative_;   ///< Running speculative branches, least valuable first.
   std::map<std::string, std::set<std::pair<RunId, SpeculationNumber>>> readers_; ///< Speculations by the space they read.
   std::map<std::string, std::vector<TagSet>> dirty_;       ///< By space.
+  std::map<std::string, Duration, std::less<>> latencies_; ///< Of confirmed branches, smoothed, by task.
   std::uint64_t next_token_ = 1;
 
   Instant now_{};

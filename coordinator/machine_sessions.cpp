@@ -466,6 +466,7 @@ void CoordinatorMachine::decide(Session& session, OpenStep& step) {
       step.losers += now_ - branch.started;
     } else if (branch.state == BranchRun::State::settled) {
       (!step.winner || *step.winner == i ? useful : step.losers) += branch.latency;
+      learn_latency(*work.plan.tasks[i], branch.latency);
     }
     cancel_branch(work, i);
   }

@@ -152,7 +152,12 @@ bool CoordinatorMachine::start_speculation(Session& session, const ImaginedNode&
   Candidate candidate;
   candidate.confidence = joint;
   candidate.depth = node.depth + 1;
+  candidate.has_free_slot = membership_.free_slots() >= plan->tasks.size();
   candidate.has_idle_slot = membership_.free_slots() >= queued_ + plan->tasks.size();
+  for (const Task* task : plan->tasks) {
+    candidate.expected += typical(*task);
+  }
+  candidate.reserved = still_to_run();
   for (const auto& [number, other] : session.speculations) {
     candidate.running_in_session += other.is_finished() ? 0 : 1;
   }
@@ -250,6 +255,31 @@ void CoordinatorMachine::drop_conflicting(const TagSet& writes) {
       discard(session, number, DiscardCause::stale);
     }
   }
+}
+
+/// Smoothed as TCP smooths round-trip times (RFC 6298 §2: an eighth of each new sample).
+void CoordinatorMachine::learn_latency(const Task& task, Duration latency) {
+  const auto [at, is_new] = latencies_.try_emplace(task.name, latency);
+  if (!is_new) {
+    at->second += (latency - at->second) / 8;
+  }
+}
+
+/// What a branch of this task is likely to take at most: a quarter above the mean. Zero while nothing is known.
+Duration CoordinatorMachine::typical(const Task& task) const {
+  const auto known = latencies_.find(task.name);
+  return known == latencies_.end() ? Duration::zero() : known->second * 5 / 4;
+}
+
+Duration CoordinatorMachine::still_to_run() const {
+  Duration sum{};
+  for (const auto& [value, token] : speculative_) {
+    const BranchRef& ref = branches_.at(token.value);
+    const Work& work = sessions_.at(ref.run_id).speculations.at(ref.speculation).work;
+    const Duration ran = now_ - work.branches[ref.index].started;
+    sum += std::max(Duration::zero(), typical(*work.plan.tasks[ref.index]) - ran);
+  }
+  return sum;
 }
 
 bool CoordinatorMachine::is_dirty(const TagSet& reads) const {
