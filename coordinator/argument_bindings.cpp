@@ -113,7 +113,7 @@ std::string origin_of(const SessionMemory& memory, const SeenValue& value, From 
   if (value.side == Side::text) {
     return origin + "text";
   }
-  const SeenStep& step = memory.steps()[value.step - 1];
+  const SeenStep& step = memory.steps()[value.document - 1];
   if (value.side == Side::output) {
     const std::string path = step.output ? path_of(step.output->value(), value.json) : "";
     return origin + "output of " + step.call.task() + (path.empty() ? "" : ": " + path);
@@ -364,7 +364,7 @@ void Parameter::learn_rules(const Surroundings& around, Key name, Key hash) {
   for (std::size_t i = 0; i < sources_max && at != 0; ++i) {
     const SeenValue& value = memory.value(at);
     const Key owner = value.side == Side::text ? task_side(0, Side::text)
-                                               : task_side(memory.steps()[value.step - 1].task,
+                                               : task_side(memory.steps()[value.document - 1].task,
                                                            value.side);
     const auto rule = [&](From from, std::size_t n, Key place) {
       Binding binding;

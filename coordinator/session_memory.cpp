@@ -18,6 +18,8 @@ constexpr Key number_shape = 0x32;
 constexpr Key word_shape = 0x33;
 constexpr Key phrase_shape = 0x34;
 constexpr Key lower_word = 0x35;
+/// Numbers documents that are text.
+constexpr std::uint32_t text_bit = 1U << 31U;
 constexpr std::size_t walk_depth_max = 12;
 constexpr std::size_t columns_max = 16;
 constexpr std::size_t words_per_text_max = 1'000;
@@ -213,10 +215,10 @@ void SessionMemory::remember(Key hash, Key place, Key name, const json::Value* j
   value.json = json;
   value.side = side;
   value.is_after_word = is_after_word;
-  value.step = side == Side::text ? 0 : static_cast<std::uint32_t>(steps_.size());
+  value.document = side == Side::text ? text_bit | texts_ : static_cast<std::uint32_t>(steps_.size());
   value.head = self;
   if (const std::uint32_t before = latest_at(place); before != 0) {
-    if (values_[before].step == value.step) {
+    if (values_[before].document == value.document) {
       // Only values of the document being read are changed: taking it back removes them too.
       values_[before].next = self;
       value.head = values_[before].head;
@@ -375,6 +377,7 @@ void SessionMemory::remember_phrases(std::string_view text) {
 void SessionMemory::add_text(std::string_view text) {
   text = text.substr(0, limits_.document_bytes);
   bytes_ += text.size();
+  ++texts_;
   remember_phrases(text);
   if (!has_fresh_words_) {
     last_words_.clear();

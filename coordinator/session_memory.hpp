@@ -29,7 +29,7 @@ struct SeenValue {
   Key place = 0;                     ///< Task, side and path; list positions and names with digits are one place.
   Key name = 0;                      ///< The last name on its path.
   const json::Value* json = nullptr; ///< Owned by the step or the text that brought it.
-  std::uint32_t step = 0;            ///< From 1; 0 for text.
+  std::uint32_t document = 0;        ///< Of an input or output, its step's number from 1; of a text another number.
   Side side = Side::input;
   bool is_after_word = false;   ///< Its place in the text is the word before it.
   std::uint32_t head = 0;       ///< First at this place in this document.
@@ -124,6 +124,7 @@ private:
   std::string lower_text_;
   std::vector<Key> last_words_;
   bool has_fresh_words_ = false;
+  std::uint32_t texts_ = 0;
   std::size_t marks_ = 0;
   std::vector<std::pair<Key, std::uint32_t>> changes_; ///< What set() replaced since the outermost mark.
   std::size_t bytes_ = 0;

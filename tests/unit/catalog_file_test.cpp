@@ -263,6 +263,15 @@ TEST_CASE("what does not hold together is told with the line of the key", "[file
              Contains("c.toml:1: task.w.command"));
 }
 
+TEST_CASE("what does not hold together is told for each table, not only for the first", "[files]") {
+  const std::string problem = problem_of(
+      "[task.a]\nexecutor = \"world\"\neffect = \"pure\"\n[race.r]\nbranches = [\"a\", \"b\"]\n"
+      "[race.s]\nbranches = [\"a\"]\n[task.c]\nsandbox = false\n");
+  CHECK_THAT(problem, Contains("c.toml:5: race.r.branches: no task \"b\""));
+  CHECK_THAT(problem, Contains("c.toml:7: race.s.branches: 1 branches, expected 2"));
+  CHECK_THAT(problem, Contains("c.toml:8: task.c.command: empty"));
+}
+
 TEST_CASE("a TOML syntax error is told with its line", "[files]") {
   CHECK_THAT(problem_of("[task.a]\nexecutor = \n"), Contains("c.toml:2: TOML: "));
   CHECK_THAT(problem_of("[task.a]\n[task.a]\n"), Contains("c.toml:2: TOML: "));
