@@ -7,10 +7,13 @@ namespace forerun::prediction {
 namespace {
 
 constexpr std::size_t rules_max = 48;
-constexpr std::size_t constants_max = 24;
+constexpr std::size_t constants_max = 48;
+constexpr double recognised_prior[recognised_max] = {0.5, 0.3, 0.2};
 constexpr std::size_t after_max = 8;
 constexpr std::size_t walk_max = 64;
 constexpr std::size_t nth_max = 4;
+constexpr std::size_t back_max = 4;
+constexpr std::size_t back_values_max = 3;
 constexpr std::size_t sources_max = 10;
 constexpr std::size_t constant_bytes_max = 1'024;
 constexpr std::size_t look_runs_max = 8;
@@ -44,6 +47,8 @@ Key look_of(const json::Value& value) {
   return look;
 }
 
+const std::string recognised_origin = "text, known from before";
+
 double odds(double share) {
   return share / (1 - std::min(share, 0.999));
 }
@@ -74,7 +79,7 @@ std::uint32_t first_unused(const Surroundings& around, Key name, std::uint32_t l
 /// The value that a rule gives now; 0: it does not apply.
 std::uint32_t resolve(const Surroundings& around, Key name, const Binding& rule) {
   const SessionMemory& memory = around.memory;
-  const std::uint32_t last = rule.from == From::named ? 0 : memory.latest_at(rule.place);
+  const std::uint32_t last = rule.from == From::named || rule.from == From::back ? 0 : memory.latest_at(rule.place);
   switch (rule.from) {
     case From::nth:
       return nth_of(memory, last, rule.n);
@@ -88,6 +93,8 @@ std::uint32_t resolve(const Surroundings& around, Key name, const Binding& rule)
       return memory.earliest_at(rule.place);
     case From::older:
       return last == 0 ? 0 : memory.value(last).older;
+    case From::back:
+      return memory.output_value(rule.n, static_cast<std::size_t>(rule.place));
     case From::named:
       return memory.latest_named(rule.place);
   }
@@ -99,6 +106,9 @@ bool is_open(const Surroundings& around, const Binding& rule) {
   if (around.open_task == 0) {
     return false;
   }
+  if (rule.from == From::back) {
+    return rule.n == 1;
+  }
   if (rule.from == From::named) {
     return around.output_names != nullptr &&
            around.output_names->find(mix(around.open_task, rule.place)) != nullptr;
@@ -108,7 +118,7 @@ bool is_open(const Surroundings& around, const Binding& rule) {
 
 std::string origin_of(const SessionMemory& memory, const SeenValue& value, From from) {
   static const char* const words[from_kinds] = {"", "last ", "next unused ", "mentioned ",
-                                                "first ever ", "older ", "latest named "};
+                                                "first ever ", "older ", "recent ", "latest named "};
   std::string origin = words[static_cast<std::size_t>(from)];
   if (value.side == Side::text) {
     return origin + "text";
@@ -277,6 +287,12 @@ std::vector<Candidate> Parameter::candidates(const Surroundings& around, const K
     }
     offer(constant.hash, share, &constant.value, nullptr);
   }
+  const std::vector<std::size_t> known = recognised(around);
+  for (std::size_t i = 0; i < known.size(); ++i) {
+    const Constant& constant = constants_[known[i]];
+    offer(constant.hash, recognised_[i].share(around.previous, recognised_prior[i]),
+          &constant.value, &recognised_origin);
+  }
   // Rival claims: each weighs as its odds, against the others and against none of them.
   double sum = 1 + odds(blocked);
   for (Candidate& each : found) {
@@ -293,6 +309,31 @@ std::vector<Candidate> Parameter::candidates(const Surroundings& around, const K
     found.resize(limit);
   }
   return found;
+}
+
+std::vector<std::size_t> Parameter::recognised(const Surroundings& around) const {
+  const SessionMemory& memory = around.memory;
+  std::vector<std::pair<std::uint32_t, std::size_t>> found;
+  if (!memory.has_text()) {
+    return {};
+  }
+  for (std::size_t i = 0; i < constants_.size(); ++i) {
+    const Key hash = constants_[i].hash;
+    const std::uint32_t at = memory.in_text(hash);
+    if (at != 0 && !memory.was_used(SessionMemory::used_key(around.task, name_, hash))) {
+      found.emplace_back(at, i);
+    }
+  }
+  std::sort(found.begin(), found.end(), [&](const auto& a, const auto& b) {
+    const std::uint32_t document_a = memory.value(a.first).document;
+    const std::uint32_t document_b = memory.value(b.first).document;
+    return document_a != document_b ? document_a > document_b : a.first < b.first;
+  });
+  std::vector<std::size_t> order;
+  for (std::size_t i = 0; i < std::min(found.size(), recognised_max); ++i) {
+    order.push_back(found[i].second);
+  }
+  return order;
 }
 
 void Parameter::learn_constant(Key previous, Key hash, const json::Value& value) {
@@ -390,6 +431,14 @@ void Parameter::learn_rules(const Surroundings& around, Key name, Key hash) {
     if (value.side != Side::text && memory.has_text()) {
       rule(From::mentioned, 0, value.place);
     }
+    if (value.side == Side::output) {
+      const std::size_t back = memory.steps().size() + 1 - value.document;
+      for (std::size_t n = 0; back <= back_max && n < back_values_max; ++n) {
+        if (memory.output_value(back, n) == at) {
+          rule(From::back, back, n);
+        }
+      }
+    }
     if (value.name != 0) {
       rule(From::named, 0, value.name);
     }
@@ -411,6 +460,10 @@ void Parameter::learn(const Surroundings& around, KindRecord& kinds, Key name,
       kinds.learn(rule, hit);
     }
     rule.record.add(around.previous, hit);
+  }
+  const std::vector<std::size_t> known = recognised(around);
+  for (std::size_t i = 0; i < known.size(); ++i) {
+    recognised_[i].add(around.previous, constants_[known[i]].hash == hash);
   }
   learn_look(value);
   learn_constant(around.previous, hash, value);

@@ -16,9 +16,10 @@ enum class From : std::uint8_t {
   mentioned, ///< The first one there, not used yet, that the session's text mentions.
   earliest,  ///< The first value ever at the place.
   older,     ///< The last one there in the document before the latest.
+  back,      ///< A value of the output so many steps ago, whatever the task: n is the step, `place` the value.
   named,     ///< The latest value under a name, whatever brought it.
 };
-inline constexpr std::size_t from_kinds = 7;
+inline constexpr std::size_t from_kinds = 8;
 /// What a rule takes its value from: an input, an output, text by shape, text by the word before.
 inline constexpr std::size_t source_kinds = 4;
 
@@ -81,6 +82,8 @@ struct Surroundings {
   const BoundedTable<bool>* output_names = nullptr; ///< mix(task, name): names that a task's outputs have had.
 };
 
+inline constexpr std::size_t recognised_max = 3;
+
 /// What one parameter of one task was bound to, and how well each rule did.
 class Parameter {
 public:
@@ -90,6 +93,9 @@ public:
   void learn(const Surroundings& around, KindRecord& kinds, Key name, const json::Value& value);
 
 private:
+  /// Constants that the session's text holds and this parameter has not had in the session, the latest text's first ones
+  /// first, at most recognised_max; as indexes into constants_.
+  std::vector<std::size_t> recognised(const Surroundings& around) const;
   void learn_constant(Key previous, Key hash, const json::Value& value);
   void learn_rules(const Surroundings& around, Key name, Key hash);
   void add_rule(const Surroundings& around, Key name, Key hash, Binding rule,
@@ -115,6 +121,7 @@ private:
   std::vector<After> after_;
   std::vector<Binding> rules_;
   std::vector<Constant> constants_;
+  Record recognised_[recognised_max]; ///< By their place in that order.
 };
 
 Key task_side(Key task, Side side);

@@ -236,6 +236,12 @@ void SessionMemory::remember(Key hash, Key place, Key name, const json::Value* j
   if (name != 0) {
     set(mix(name, 3), self);
   }
+  if (side == Side::text) {
+    const std::uint32_t before = in_text(hash);
+    if (before == 0 || values_[before].document != value.document) {
+      set(mix(hash, 8), self);
+    }
+  }
 }
 
 Key SessionMemory::walk_array(const json::Array& array, Key place, Key name, bool in_array,
@@ -319,6 +325,7 @@ void SessionMemory::add_output(const std::optional<Output>& output, Key output_l
   step.output = output;
   bytes_ += output->canonical().size();
   std::size_t left = steps_.size() > limits_.steps ? 0 : limits_.values_per_document;
+  set(mix(steps_.size(), 9), static_cast<std::uint32_t>(values_.size()));
   walk(step.output->value(), mix(step.task, static_cast<Key>(Side::output)), 0, false, 0,
        Side::output, left);
 }
@@ -435,6 +442,20 @@ void SessionMemory::add_text(std::string_view text) {
     lower_text_ += lowered(text);
     lower_text_ += '\n';
   }
+}
+
+std::uint32_t SessionMemory::output_value(std::size_t back, std::size_t n) const {
+  if (back == 0 || back > steps_.size()) {
+    return 0;
+  }
+  const std::size_t document = steps_.size() + 1 - back;
+  const std::uint32_t first = index_.get(mix(document, 9));
+  const std::size_t at = first + n;
+  if (first == 0 || at >= values_.size() || values_[at].side != Side::output ||
+      values_[at].document != document) {
+    return 0;
+  }
+  return static_cast<std::uint32_t>(at);
 }
 
 bool SessionMemory::is_mentioned(const SeenValue& value) const {

@@ -79,6 +79,10 @@ public:
   std::uint32_t earliest_at(Key place) const { return index_.get(mix(place, 2)); }
   std::uint32_t latest_named(Key name) const { return index_.get(mix(name, 3)); }
   std::uint32_t latest_equal(Key hash) const { return index_.get(mix(hash, 4)); }
+  /// The n-th value of the output of the step `back` steps ago (1: the last step); 0: there is none.
+  std::uint32_t output_value(std::size_t back, std::size_t n) const;
+  /// The first value of the latest text that equals this; 0: no text has it.
+  std::uint32_t in_text(Key hash) const { return index_.get(mix(hash, 8)); }
   /// The task was called with this value in this parameter before. The key is used_key().
   bool was_used(Key used) const { return index_.get(mix(used, 5)) != 0; }
   static Key used_key(Key task, Key parameter, Key hash) { return mix(task, parameter, hash); }
