@@ -296,31 +296,28 @@ std::vector<std::string> node_arguments(const LocalClusterSettings& settings, st
                                         const std::string& join) {
   std::string speedup;
   json::append_number(speedup, settings.speedup);
-  return {settings.binary.string(),
-          "node",
-          "--join",
-          join,
-          "--token-file",
-          token_file(settings, number).string(),
-          "--data",
-          (settings.folder / node_name(number)).string(),
-          "--name",
-          node_name(number),
-          "--worker",
-          to_string(demo_worker_uuid(settings.seed, number)),
-          "--slots",
-          std::to_string(settings.slots),
-          "--world",
-          settings.world.string(),
-          "--read-only",
-          settings.read_only,
-          "--seed",
-          std::to_string(settings.seed),
-          "--speedup",
-          speedup,
-          "--demo-store",
-          (settings.folder / "store")
-              .string()};  // One store for all nodes: it stands for the world outside.
+  std::vector<std::string> arguments = {settings.binary.string(),
+                                        "node",
+                                        "--join",
+                                        join,
+                                        "--token-file",
+                                        token_file(settings, number).string(),
+                                        "--data",
+                                        (settings.folder / node_name(number)).string(),
+                                        "--name",
+                                        node_name(number),
+                                        "--slots",
+                                        std::to_string(settings.slots)};
+  if (!settings.world.empty()) {
+    // One store for all nodes: it stands for the world outside.
+    arguments.insert(arguments.end(),
+                     {"--worker", to_string(demo_worker_uuid(settings.seed, number)), "--world",
+                      settings.world.string(), "--read-only", settings.read_only, "--seed",
+                      std::to_string(settings.seed), "--speedup", speedup, "--demo-store",
+                      (settings.folder / "store").string()});
+  }
+  arguments.insert(arguments.end(), settings.node_flags.begin(), settings.node_flags.end());
+  return arguments;
 }
 
 Result<ReadyLine> read_ready_line(const std::string& line) {

@@ -25,6 +25,7 @@ struct LocalClusterSettings {
   std::string read_only = "*";
   double speedup = 1;
   std::vector<std::string> coordinator_flags;        ///< Passed on as they are.
+  std::vector<std::string> node_flags;               ///< Passed on to every node.
   Duration start_within = std::chrono::seconds(20);  ///< For each process.
   Duration stop_within = std::chrono::seconds(5);    ///< From SIGTERM to SIGKILL.
 };

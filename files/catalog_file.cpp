@@ -92,10 +92,10 @@ std::string joined(std::span<const std::string> names) {
   return list;
 }
 
-/// "; did you mean x?", or what there is.
+/// `; did you mean "x"?`, or what there is.
 std::string suggestion(std::string_view name, std::span<const std::string> known) {
   const std::optional<std::string> near = nearest_name(name, known);
-  return near ? "; did you mean " + *near + "?" : ", expected one of " + joined(known);
+  return near ? "; did you mean " + in_quotes(*near) + "?" : ", expected one of " + joined(known);
 }
 
 // ---- values ----
@@ -140,15 +140,16 @@ bool read_flag(Problems& problems, const Field& at, bool& out) {
   return true;
 }
 
-bool read_milliseconds(Problems& problems, const Field& at, Duration& out) {
+bool read_milliseconds(Problems& problems, const Field& at, int least, Duration& out) {
   const std::optional<double> milliseconds =
       at.node.is_number() ? at.node.value<double>() : std::nullopt;
   if (!milliseconds) {
     return expected(problems, at, "a number of milliseconds");
   }
-  if (!(*milliseconds >= 1 && *milliseconds <= milliseconds_of(catalog_time_max))) {
-    return problems.add(at, "out of range, expected 1 to " +
-                                std::to_string(catalog_time_max / std::chrono::milliseconds(1)) +
+  // Written so that a NaN is out of range too.
+  if (!(*milliseconds >= least && *milliseconds <= milliseconds_of(timeout_max))) {
+    return problems.add(at, "out of range, expected " + std::to_string(least) + " to " +
+                                std::to_string(timeout_max / std::chrono::milliseconds(1)) +
                                 " milliseconds");
   }
   out = Duration(std::llround(*milliseconds * 1000));
@@ -314,9 +315,9 @@ constexpr std::array<Key<Task>, 16> task_keys = {{
     {"scope", [](Problems& p, const Field& at,
                  Task& t) { return read_choice<HazardScope>(p, at, scopes, t.scope); }},
     {"timeout_ms",
-     [](Problems& p, const Field& at, Task& t) { return read_milliseconds(p, at, t.timeout); }},
+     [](Problems& p, const Field& at, Task& t) { return read_milliseconds(p, at, 1, t.timeout); }},
     {"max_age_ms",
-     [](Problems& p, const Field& at, Task& t) { return read_milliseconds(p, at, t.age_max); }},
+     [](Problems& p, const Field& at, Task& t) { return read_milliseconds(p, at, 0, t.age_max); }},
     {"idempotent",
      [](Problems& p, const Field& at, Task& t) { return read_flag(p, at, t.idempotent); }},
     {"deterministic",

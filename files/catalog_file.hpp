@@ -7,14 +7,12 @@
 #include <string_view>
 
 #include "base/result.hpp"
-#include "base/time.hpp"
 #include "speculation/catalog.hpp"
 
 namespace forerun {
 
 inline constexpr std::size_t catalog_bytes_max = 4U << 20U;
 inline constexpr std::size_t catalog_list_max = 1'024;        ///< Items of one list.
-inline constexpr Duration catalog_time_max = std::chrono::hours(24);
 inline constexpr std::uint32_t pool_in_flight_max = 1'000'000;
 inline constexpr std::size_t catalog_problems_max = 20;       ///< Told in one message.
 

@@ -3,6 +3,7 @@
 #include <zlib.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cmath>
 #include <cstring>
@@ -133,14 +134,15 @@ public:
   SessionReader(std::string place, std::size_t line_bytes, const TraceLimits& limits)
       : place_(std::move(place)), measured_(line_bytes > line_bytes_unmeasured), limits_(limits) {}
 
-  Result<TraceSession> read(const json::Value& line) {
+  /// Moves inputs and outputs out of `line`.
+  Result<TraceSession> read(json::Value& line) {
     TraceSession session;
     if (line.object() == nullptr) {
       expected("the line", &line, "an object");
     } else if (name(line, "session", true, session.name) &&
                name(line, "group", false, session.group) &&
                name(line, "source", false, session.source) && context(line, session.context)) {
-      steps(line.find("steps"), session.steps);
+      steps(line.object()->find("steps"), session.steps);
     }
     if (error_) {
       return tl::unexpected<Error>(*error_);
@@ -191,11 +193,11 @@ private:
     return true;
   }
 
-  bool steps(const json::Value* value, std::vector<TraceStep>& out) {
+  bool steps(json::Value* value, std::vector<TraceStep>& out) {
     if (value == nullptr || value->array() == nullptr) {
       return expected("steps", value, "a list");
     }
-    const json::Array& items = *value->array();
+    json::Array& items = *value->array();
     if (items.size() > limits_.steps_per_session) {
       return refuse("steps",
                     std::to_string(items.size()) + ", expected at most " +
@@ -203,7 +205,7 @@ private:
                     Errc::too_large);
     }
     out.reserve(items.size());
-    for (const json::Value& item : items) {
+    for (json::Value& item : items) {
       prefix_ = "steps[" + std::to_string(out.size()) + "]";
       if (!step(item, out)) {
         return false;
@@ -212,7 +214,7 @@ private:
     return true;
   }
 
-  bool step(const json::Value& item, std::vector<TraceStep>& out) {
+  bool step(json::Value& item, std::vector<TraceStep>& out) {
     if (item.object() == nullptr) {
       return expected(prefix_, &item, "an object");
     }
@@ -221,11 +223,11 @@ private:
     if (!name(item, "task", true, task)) {
       return false;
     }
-    const json::Value* input = item.find("input");
+    json::Value* input = item.object()->find("input");
     if (input == nullptr || input->object() == nullptr) {
       return expected(prefix_ + "input", input, "an object");
     }
-    const json::Value* output = item.find("output");
+    json::Value* output = item.object()->find("output");
     if (output == nullptr) {
       return expected(prefix_ + "output", output, "a value (null if the task returned nothing)");
     }
@@ -233,7 +235,12 @@ private:
         !fits("output", *output, output_bytes_max)) {
       return false;
     }
-    TraceStep step{Call::make(std::move(task), *input->object()), *output, {}, {}, {}, false};
+    TraceStep step{Call::make(std::move(task), std::move(*input->object())),
+                   std::move(*output),
+                   {},
+                   {},
+                   {},
+                   false};
     if (!time(item, "latency_ms", step.latency) || !time(item, "think_ms", step.think) ||
         !texts(item, step.texts) || !flag(item, "par", step.beside_previous)) {
       return false;
@@ -323,14 +330,64 @@ private:
 /// A session around a document of the greatest depth adds the line, its list and the step.
 constexpr std::size_t line_depth_max = json::depth_max + 3;
 
+/// Puts quotes around the NaN, Infinity and -Infinity of `line` that stand where a value does,
+/// which JSON lacks but Python's writer knows. Nothing else changes.
+struct Quoted {
+  std::string text;
+  std::uint32_t count = 0;
+};
+Quoted quote_non_numbers(std::string_view line) {
+  static constexpr std::array<std::string_view, 3> words = {"NaN", "Infinity", "-Infinity"};
+  Quoted quoted;
+  char before = ' ';  // The last character that is no space.
+  for (std::size_t i = 0; i < line.size();) {
+    std::size_t length = 1;
+    if (line[i] == '"') {
+      while (i + length < line.size() && line[i + length] != '"') {
+        length += line[i + length] == '\\' ? 2 : 1;
+      }
+      length = std::min(length + 1, line.size() - i);
+    } else if (before == ':' || before == ',' || before == '[') {
+      for (const std::string_view word : words) {
+        const std::size_t after = line.find_first_not_of(" \t\r", i + word.size());
+        if (line.substr(i).starts_with(word) && after != std::string_view::npos &&
+            std::string_view(",]}").find(line[after]) != std::string_view::npos) {
+          length = word.size();
+          ++quoted.count;
+        }
+      }
+    }
+    const std::string_view piece = line.substr(i, length);
+    quoted.text +=
+        length > 1 && line[i] != '"' ? '"' + std::string(piece) + '"' : std::string(piece);
+    if (std::string_view(" \t\r").find(line[i]) == std::string_view::npos) {
+      before = piece.back();
+    }
+    i += length;
+  }
+  return quoted;
+}
+
 Result<TraceSession> parse_line(const std::string& line, const std::string& place,
                                 const TraceLimits& limits) {
-  const Result<json::Value> value =
+  Result<json::Value> value =
       json::parse(line, {.bytes = limits.line_bytes, .depth = line_depth_max});
+  std::uint32_t non_numbers = 0;
+  if (!value && value.error().code == Errc::invalid) {
+    const Quoted quoted = quote_non_numbers(line);
+    non_numbers = quoted.count;
+    if (non_numbers > 0) {
+      value = json::parse(quoted.text, {.bytes = quoted.text.size(), .depth = line_depth_max});
+    }
+  }
   if (!value) {
     return fail(value.error().code, place + ": " + value.error().message);
   }
-  return SessionReader(place, line.size(), limits).read(*value);
+  Result<TraceSession> session = SessionReader(place, line.size(), limits).read(*value);
+  if (session) {
+    session->non_numbers = non_numbers;
+  }
+  return session;
 }
 
 bool is_blank(std::string_view line) {
@@ -425,7 +482,7 @@ Result<std::vector<std::string>> listed_names(const json::Value& value, const st
     }
     const std::optional<std::string> near = nearest_name(stem, known);
     return fail(Errc::not_found, file + ": no entry for " + stem +
-                                     (near ? "; did you mean " + *near + "?"
+                                     (near ? "; did you mean \"" + *near + "\"?"
                                            : ", expected a list of its tasks that only read"));
   }
   if (listed->array() == nullptr) {

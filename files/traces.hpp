@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <optional>
@@ -30,6 +32,7 @@ struct TraceSession {
   std::string source;
   std::string context;
   std::vector<TraceStep> steps;
+  std::uint32_t non_numbers = 0; ///< How often NaN or ±Infinity, which JSON lacks, was read as a text ("Infinity").
 };
 
 struct TraceLimits {
@@ -44,7 +47,9 @@ inline constexpr std::size_t trace_texts_max = 1'000;      ///< Texts before one
 inline constexpr Duration trace_time_max = std::chrono::hours(24 * 30); ///< One latency or think time.
 
 /// Reads JSON Lines, gzipped or not (told by the first bytes). Unknown members are ignored, blank lines
-/// skipped; everything else is strict: canonical JSON's rules, unique session names, inputs that are objects.
+/// skipped. NaN and Infinity as Python writes them are read as texts and counted (TraceSession::non_numbers), so that
+/// whoever shows a result can say so. Everything else is strict: canonical JSON's rules, unique session names, inputs that
+/// are objects.
 /// Errors name file, line and member: not_found, io (also a broken .gz), too_large, invalid.
 Result<std::vector<TraceSession>> read_traces(const std::filesystem::path& file, const TraceLimits& limits = {});
 

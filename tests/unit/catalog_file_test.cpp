@@ -108,10 +108,10 @@ TEST_CASE("an empty catalog file is a catalog without tasks", "[files]") {
 
 TEST_CASE("an unknown key is refused with its line and the key that was meant", "[files]") {
   CHECK_THAT(problem_of("[task.a]\nexecutor = \"world\"\ntimout_ms = 5\n"),
-             Equals("c.toml:3: task.a.timout_ms: unknown key; did you mean timeout_ms?"));
+             Equals("c.toml:3: task.a.timout_ms: unknown key; did you mean \"timeout_ms\"?"));
   CHECK_THAT(problem_of("[tasks.a]\n"),
-             Contains("c.toml:1: tasks: unknown key; did you mean task?"));
-  CHECK_THAT(problem_of("[race.r]\nbranchs = []\n"), Contains("did you mean branches?"));
+             Contains("c.toml:1: tasks: unknown key; did you mean \"task\"?"));
+  CHECK_THAT(problem_of("[race.r]\nbranchs = []\n"), Contains("did you mean \"branches\"?"));
   CHECK_THAT(problem_of("[pool.p]\nzzz = 1\nmax_in_flight = 1\n"),
              Contains("c.toml:2: pool.p.zzz: unknown key, expected one of max_in_flight"));
   CHECK_THAT(problem_of("[task.Buses.FindBus]\nexecutor = \"world\"\n"),
@@ -141,7 +141,7 @@ effect = "pure"
 branches = ["d", "nobody"]
 )");
   CHECK_THAT(problem, Contains("c.toml:3: race.r.select: \"fastest\""));
-  CHECK_THAT(problem, Contains("c.toml:8: task.a.effect: \"pur\"; did you mean pure?"));
+  CHECK_THAT(problem, Contains("c.toml:8: task.a.effect: \"pur\"; did you mean \"pure\"?"));
   CHECK_THAT(problem,
              Contains("c.toml:11: task.b.timeout_ms: a text, expected a number of milliseconds"));
   CHECK_THAT(
@@ -244,7 +244,7 @@ TEST_CASE("a condition has a branch, a pointer and exactly one test", "[files]")
              Contains("a date or time"));
   CHECK_THAT(race("{ branch = \"a\", pointer = \"\", one_of = [] }"), Contains("list of 1 to"));
   CHECK_THAT(race("{ branch = \"a\", pointer = \"\", exist = true }"),
-             Contains("did you mean exists?"));
+             Contains("did you mean \"exists\"?"));
   CHECK_THAT(race("{ branch = \"c\", pointer = \"\", exists = true }"),
              Contains("c.toml:9: race.r.valid"));
 }
@@ -256,10 +256,20 @@ TEST_CASE("what does not hold together is told with the line of the key", "[file
           "[race.r]\nbranches = [\"p\", \"w\"]\n"),
       Contains("c.toml:7: race.r.branches"));
   CHECK_THAT(
-      problem_of("[task.w]\nexecutor = \"world\"\npool = \"lm\"\n[pool.llm]\nmax_in_flight = 1\n"),
-      Contains("c.toml:3: task.w.pool") && Contains("llm"));
+      problem_of(
+          "[task.w]\nexecutor = \"world\"\npool = \"model\"\n[pool.models]\nmax_in_flight = 1\n"),
+      Contains("c.toml:3: task.w.pool") && Contains("did you mean \"models\"?"));
   CHECK_THAT(problem_of("[task.w]\nexecutor = \"exec\"\nsandbox = false\n"),
              Contains("c.toml:1: task.w.command"));
+}
+
+TEST_CASE("what does not hold together is told for each table, not only for the first", "[files]") {
+  const std::string problem = problem_of(
+      "[task.a]\nexecutor = \"world\"\neffect = \"pure\"\n[race.r]\nbranches = [\"a\", \"b\"]\n"
+      "[race.s]\nbranches = [\"a\"]\n[task.c]\nsandbox = false\n");
+  CHECK_THAT(problem, Contains("c.toml:5: race.r.branches: no task \"b\""));
+  CHECK_THAT(problem, Contains("c.toml:7: race.s.branches: 1 branches, expected 2"));
+  CHECK_THAT(problem, Contains("c.toml:8: task.c.command: empty"));
 }
 
 TEST_CASE("a TOML syntax error is told with its line", "[files]") {
@@ -281,4 +291,14 @@ TEST_CASE("a catalog is read from its file with the text as it was", "[files]") 
   CHECK(read_catalog(file).error().code == Errc::not_found);
   CHECK(parse_catalog(std::string(catalog_bytes_max + 1, ' '), "c.toml").error().code ==
         Errc::too_large);
+}
+
+TEST_CASE("the example of the reference is a catalog", "[files]") {
+  std::ifstream in(std::string(FORERUN_DOCS) + "/catalog.md");
+  const std::string page{std::istreambuf_iterator<char>(in), {}};
+  const std::string fence = "```toml\n";
+  const std::size_t begin = page.find(fence) + fence.size();
+  const auto catalog = parse_catalog(page.substr(begin, page.find("```", begin) - begin), "docs");
+  REQUIRE(catalog);
+  CHECK(catalog->plan("fraud")->tasks.size() == 2);
 }

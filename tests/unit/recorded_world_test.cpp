@@ -71,6 +71,7 @@ TEST_CASE("a guess gets the answer of the next equal step while no write lies be
   CHECK(guessed(recorded, call_of("read-b"), 0) == 1);
   CHECK(guessed(recorded, call_of("read-a"), 3) == 3);
   CHECK(guessed(recorded, call_of("read-c"), 3) == 5);
+  CHECK(guessed(recorded, call_of("write"), 0) == 2);  // Nothing is written before it.
   CHECK(recorded.answer(call_of("read-a"), {"shop", 0, {}})->latency == std::chrono::seconds(2));
 }
 

@@ -135,6 +135,25 @@ TEST_CASE("a broken trace is refused with its file, line and member", "[files]")
   CHECK(read_traces(std::filesystem::temp_directory_path()).error().code == Errc::io);
 }
 
+TEST_CASE("a number that JSON lacks is read as a text and counted", "[files]") {
+  const std::string step =
+      R"({"task": "t", "input": {"a": "x\", NaN]", "b": -Infinity}, "output": [NaN, Infinity ,1, {"k":NaN}]})";
+  const TemporaryFile file(line_with_step(step) + R"({"session": "clean", "steps": []})");
+  const auto sessions = read_traces(file.path());
+  REQUIRE(sessions);
+  CHECK(sessions->front().non_numbers == 4);
+  CHECK(sessions->back().non_numbers == 0);
+  CHECK(sessions->front().steps[0].call.canonical_input() ==
+        R"({"a":"x\", NaN]","b":"-Infinity"})");
+  CHECK(json::canonical(sessions->front().steps[0].output) ==
+        R"(["NaN","Infinity",1,{"k":"NaN"}])");
+  for (const char* broken :
+       {"Inf", "NaNo", "{NaN: 1}", "[1, NaN", "+Infinity", "[NaN 1]", "[NaN, 9007199254740993]"}) {
+    CHECK(problem_of(line_with_step(R"({"task": "t", "input": {}, "output": )" +
+                                    std::string(broken) + "}")) != "none");
+  }
+}
+
 TEST_CASE("a gzipped trace that was cut or damaged is refused, never read in part", "[files]") {
   std::string text;
   for (int i = 0; i < 5000; ++i) {
@@ -205,7 +224,7 @@ TEST_CASE("modelled times depend on the seed and the step's place only", "[files
     TraceSession session;
     session.name = "s" + std::to_string(i);
     for (int k = 0; k < 5; ++k) {
-      session.steps.push_back({Call::make("t", {}), json::Value(k), {}, {}, {}, k == 1});
+      session.steps.push_back({Call::make("t", {}), {}, {}, {}, {}, k == 1});
     }
     sessions.push_back(session);
   }
@@ -262,5 +281,5 @@ TEST_CASE("tasks that only read are named by patterns or by the file of their tr
   const auto unknown = ReadOnlyTasks::parse(file.path().string(), "shops.jsonl");
   REQUIRE_FALSE(unknown);
   CHECK(unknown.error().code == Errc::not_found);
-  CHECK_THAT(unknown.error().message, Contains("no entry for shops; did you mean shop?"));
+  CHECK_THAT(unknown.error().message, Contains("no entry for shops; did you mean \"shop\"?"));
 }

@@ -1,0 +1,129 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "coordinator/session_memory.hpp"
+
+namespace forerun::prediction {
+
+/// How a binding finds its value in a session's memory.
+enum class From : std::uint8_t {
+  nth,       ///< The n-th value at a place in the latest document that has it (n up to 3).
+  last,      ///< The last one there.
+  unused,    ///< The first one there that this parameter has not had yet: walking a list.
+  mentioned, ///< The first one there, not used yet, that the session's text mentions.
+  earliest,  ///< The first value ever at the place.
+  older,     ///< The last one there in the document before the latest.
+  back,      ///< A value of the output so many steps ago, whatever the task: n is the step, `place` the value.
+  named,     ///< The latest value under a name, whatever brought it.
+};
+inline constexpr std::size_t from_kinds = 8;
+/// What a rule takes its value from: an input, an output, text by shape, text by the word before.
+inline constexpr std::size_t source_kinds = 4;
+
+/// How often a rule was right when it applied, in general and right after some task. Halved when it grows large.
+struct Record {
+  struct After {
+    Key task = 0;
+    double tries = 0, hits = 0;
+  };
+  double tries = 0, hits = 0;
+  std::vector<After> after;
+
+  void add(Key previous, bool hit);
+  /// The expected share of hits: `prior` counts like a few tries, and the general share is the prior after a task.
+  double share(Key previous, double prior) const;
+};
+
+struct Binding {
+  From from = From::nth;
+  std::uint8_t n = 0;
+  std::uint8_t source = 0;
+  Key place = 0;      ///< Or the name, for `named`.
+  Key task_side = 0;  ///< Whose documents have the place: the task's outputs or inputs, or the text.
+  Record record;
+  std::string origin; ///< For people.
+};
+
+struct Constant {
+  json::Value value;
+  Key hash = 0;
+  double count = 0;
+  struct After {
+    Key task = 0;
+    double count = 0;
+  };
+  std::vector<After> after;
+};
+
+/// How often a new rule of each kind is right the next time, in one tenant.
+struct KindRecord {
+  static constexpr std::size_t kinds = from_kinds * source_kinds;
+  double tries[kinds] = {}, hits[kinds] = {};
+  double prior(const Binding& rule) const;
+  void learn(const Binding& rule, bool hit);
+};
+
+/// One value that a parameter may get.
+struct Candidate {
+  Key hash = 0;
+  double share = 0;
+  const json::Value* value = nullptr; ///< Lives as long as memory and parameter are unchanged.
+  const std::string* origin = nullptr; ///< None for a constant.
+};
+
+struct Surroundings {
+  const SessionMemory& memory;
+  Key task = 0;          ///< Of the call whose parameters are bound.
+  Key previous = 0;      ///< Of the call before.
+  Key open_task = 0;     ///< Its output is still open: nothing may be taken from where it will bring values. 0: none.
+  const BoundedTable<bool>* output_names = nullptr; ///< mix(task, name): names that a task's outputs have had.
+};
+
+inline constexpr std::size_t recognised_max = 3;
+
+/// What one parameter of one task was bound to, and how well each rule did.
+class Parameter {
+public:
+  /// The best values, best first, at most `limit`. Their shares sum to at most 1.
+  std::vector<Candidate> candidates(const Surroundings& around, const KindRecord& kinds,
+                                    std::size_t limit) const;
+  void learn(const Surroundings& around, KindRecord& kinds, Key name, const json::Value& value);
+
+private:
+  /// Constants that the session's text holds and this parameter has not had in the session, the latest text's first ones
+  /// first, at most recognised_max; as indexes into constants_.
+  std::vector<std::size_t> recognised(const Surroundings& around) const;
+  void learn_constant(Key previous, Key hash, const json::Value& value);
+  void learn_rules(const Surroundings& around, Key name, Key hash);
+  void add_rule(const Surroundings& around, Key name, Key hash, Binding rule,
+                std::uint32_t source);
+
+  Key name_ = 0;
+  double total_ = 0;
+  double constants_seen_ = 0; ///< Different ones, less those forgotten.
+  struct After {
+    Key task = 0;
+    double total = 0, seen = 0;
+  };
+  /// How values look: an argument seldom looks like none before.
+  struct Look {
+    Key shape = 0;
+    double count = 0;
+  };
+  double familiar(const json::Value& value) const;
+  void learn_look(const json::Value& value);
+
+  std::vector<Look> looks_;
+  double looked_ = 0;
+  std::vector<After> after_;
+  std::vector<Binding> rules_;
+  std::vector<Constant> constants_;
+  Record recognised_[recognised_max]; ///< By their place in that order.
+};
+
+Key task_side(Key task, Side side);
+
+} // namespace forerun::prediction

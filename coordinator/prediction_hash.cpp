@@ -1,0 +1,78 @@
+#include "coordinator/prediction_hash.hpp"
+
+#include <bit>
+
+namespace forerun::prediction {
+
+namespace {
+
+constexpr Key tag_null = 0x11;
+constexpr Key tag_false = 0x12;
+constexpr Key tag_true = 0x13;
+constexpr Key tag_number = 0x14;
+constexpr Key tag_string = 0x15;
+constexpr Key tag_array = 0x16;
+constexpr Key tag_object = 0x17;
+
+} // namespace
+
+Key hash_text(std::string_view text) {
+  // Eight bytes at a time, put together by value, so that byte order does not matter.
+  Key hash = text.size();
+  std::size_t at = 0;
+  while (at < text.size()) {
+    Key word = 0;
+    const std::size_t count = text.size() - at < 8 ? text.size() - at : 8;
+    for (std::size_t i = 0; i < count; ++i) {
+      word |= static_cast<Key>(static_cast<unsigned char>(text[at + i])) << (8 * i);
+    }
+    hash = mix(hash, word);
+    at += count;
+  }
+  return mix(hash, 0);
+}
+
+Key hash_string(std::string_view text) {
+  return mix(tag_string, hash_text(text));
+}
+
+Key hash_number(double number) {
+  return mix(tag_number, number == 0 ? 0 : std::bit_cast<std::uint64_t>(number));
+}
+
+Key hash_array_start() {
+  return tag_array;
+}
+
+Key hash_object_start() {
+  return tag_object;
+}
+
+Key hash_value(const json::Value& value) {
+  if (const std::string* text = value.string()) {
+    return hash_string(*text);
+  }
+  if (const double* number = value.number()) {
+    return hash_number(*number);
+  }
+  if (const bool* flag = value.boolean()) {
+    return mix(*flag ? tag_true : tag_false, 0);
+  }
+  if (const json::Array* array = value.array()) {
+    Key hash = hash_array_start();
+    for (const json::Value& element : *array) {
+      hash = mix(hash, hash_value(element));
+    }
+    return hash;
+  }
+  if (const json::Object* object = value.object()) {
+    Key hash = hash_object_start();
+    for (const json::Member& member : *object) {
+      hash = mix(hash, hash_text(member.name), hash_value(member.value));
+    }
+    return hash;
+  }
+  return mix(tag_null, 0);
+}
+
+} // namespace forerun::prediction

@@ -1,0 +1,473 @@
+#include "coordinator/session_memory.hpp"
+
+#include <algorithm>
+#include <charconv>
+
+#include "base/assert.hpp"
+
+namespace forerun::prediction {
+
+namespace {
+
+constexpr Key any_element = 0x21;
+constexpr Key any_name = 0x22;
+constexpr Key key_of_map = 0x23;
+constexpr Key nth_element = 0x24;
+constexpr Key after_word = 0x31;
+constexpr Key number_shape = 0x32;
+constexpr Key word_shape = 0x33;
+constexpr Key phrase_shape = 0x34;
+constexpr Key lower_word = 0x35;
+/// Numbers documents that are text.
+constexpr std::uint32_t text_bit = 1U << 31U;
+constexpr std::size_t walk_depth_max = 12;
+constexpr std::size_t columns_max = 16;
+constexpr std::size_t words_per_text_max = 1'000;
+constexpr std::size_t last_words_max = 96;
+constexpr std::size_t word_bytes_max = 120;
+constexpr std::size_t lower_text_bytes_max = 32U << 10U;
+
+bool is_upper(char c) { return c >= 'A' && c <= 'Z'; }
+bool is_lower(char c) { return c >= 'a' && c <= 'z'; }
+bool is_digit(char c) { return c >= '0' && c <= '9'; }
+bool is_space(char c) { return c == ' ' || c == '\n' || c == '\t' || c == '\r'; }
+char to_lower(char c) { return is_upper(c) ? static_cast<char>(c - 'A' + 'a') : c; }
+
+std::string lowered(std::string_view text) {
+  std::string out(text);
+  std::transform(out.begin(), out.end(), out.begin(), to_lower);
+  return out;
+}
+
+bool has_digit(std::string_view text) { return std::any_of(text.begin(), text.end(), is_digit); }
+
+/// Names that hold a digit are data (ids as keys): the path generalises over them.
+Key name_step(std::string_view name) { return has_digit(name) ? any_name : hash_text(name); }
+
+std::string_view trimmed(std::string_view word) {
+  const std::string_view edge = ".,;:!?()[]{}\"'`*<>";
+  while (!word.empty() && edge.find(word.front()) != std::string_view::npos) {
+    word.remove_prefix(1);
+  }
+  while (!word.empty() && edge.find(word.back()) != std::string_view::npos) {
+    word.remove_suffix(1);
+  }
+  if (word.size() > 2 && word.substr(word.size() - 2) == "'s") {
+    word.remove_suffix(2);
+  }
+  return word;
+}
+
+/// Runs of capitals, small letters and digits become one sign each; a plain small word has the shape "a".
+std::string shape_of(std::string_view word) {
+  std::string shape;
+  for (const char c : word) {
+    const char sign = is_upper(c) ? 'A' : is_lower(c) ? 'a' : is_digit(c) ? '9' : c;
+    if (shape.empty() || shape.back() != sign) {
+      shape.push_back(sign);
+    }
+  }
+  return shape;
+}
+
+std::optional<double> number_in(std::string_view word) {
+  std::string plain;
+  for (const char c : word) {
+    if (c == ',' || (c == '$' && plain.empty())) {
+      continue;
+    }
+    plain.push_back(c);
+  }
+  if (plain.empty() || plain.size() > 15 || !is_digit(plain.back())) {
+    return std::nullopt;
+  }
+  double number = 0;
+  const auto [end, error] = std::from_chars(plain.data(), plain.data() + plain.size(), number,
+                                            std::chars_format::fixed);
+  if (error != std::errc() || end != plain.data() + plain.size()) {
+    return std::nullopt;
+  }
+  return number;
+}
+
+bool find_path(const json::Value& at, const json::Value* value, std::string& path) {
+  if (&at == value) {
+    return true;
+  }
+  const std::size_t size = path.size();
+  if (const json::Array* array = at.array()) {
+    path += "[*]";
+    for (const json::Value& element : *array) {
+      if (find_path(element, value, path)) {
+        return true;
+      }
+    }
+  } else if (const json::Object* object = at.object()) {
+    for (const json::Member& member : *object) {
+      if (!path.empty()) {
+        path += '.';
+      }
+      path += member.name;
+      if (find_path(member.value, value, path)) {
+        return true;
+      }
+      path.resize(size);
+    }
+  }
+  path.resize(size);
+  return false;
+}
+
+} // namespace
+
+std::string path_of(const json::Value& document, const json::Value* value) {
+  std::string path;
+  find_path(document, value, path);
+  return path;
+}
+
+Key place_of_parameter(Key task, std::string_view name) {
+  return mix(task, static_cast<Key>(Side::input), name_step(name));
+}
+
+std::uint32_t SessionMemory::Index::get(Key key) const {
+  if (slots_.empty()) {
+    return 0;
+  }
+  const std::size_t mask = slots_.size() - 1;
+  for (std::size_t at = key & mask;; at = (at + 1) & mask) {
+    if (slots_[at].first == key) {
+      return slots_[at].second;
+    }
+    if (slots_[at].first == 0) {
+      return 0;
+    }
+  }
+}
+
+std::uint32_t SessionMemory::Index::set(Key key, std::uint32_t number) {
+  if ((used_ + 1) * 2 > slots_.size()) {
+    grow();
+  }
+  const std::size_t mask = slots_.size() - 1;
+  for (std::size_t at = key & mask;; at = (at + 1) & mask) {
+    if (slots_[at].first == key) {
+      return std::exchange(slots_[at].second, number);
+    }
+    if (slots_[at].first == 0) {
+      slots_[at] = {key, number};
+      ++used_;
+      return 0;
+    }
+  }
+}
+
+void SessionMemory::Index::grow() {
+  std::vector<std::pair<Key, std::uint32_t>> old(std::max<std::size_t>(64, slots_.size() * 2));
+  old.swap(slots_);
+  const std::size_t mask = slots_.size() - 1;
+  for (const auto& slot : old) {
+    if (slot.first == 0) {
+      continue;
+    }
+    std::size_t at = slot.first & mask;
+    while (slots_[at].first != 0) {
+      at = (at + 1) & mask;
+    }
+    slots_[at] = slot;
+  }
+}
+
+void SessionMemory::set(Key key, std::uint32_t number) {
+  const std::uint32_t before = index_.set(key == 0 ? 1 : key, number);
+  if (marks_ > 0) {
+    changes_.emplace_back(key, before);
+  }
+}
+
+SessionMemory::Mark SessionMemory::mark() {
+  ++marks_;
+  return {steps_.size(),   values_.size(), text_values_.size(),
+          changes_.size(), bytes_,         has_fresh_words_};
+}
+
+void SessionMemory::rollback(Mark mark) {
+  FORERUN_ASSERT(marks_ > 0);
+  while (changes_.size() > mark.changes) {
+    index_.set(changes_.back().first, changes_.back().second);
+    changes_.pop_back();
+  }
+  steps_.erase(steps_.begin() + static_cast<std::ptrdiff_t>(mark.steps), steps_.end());
+  values_.resize(mark.values);
+  text_values_.resize(mark.owned);
+  bytes_ = mark.bytes;
+  has_fresh_words_ = mark.has_fresh_words;
+  --marks_;
+}
+
+void SessionMemory::remember(Key hash, Key place, Key name, const json::Value* json, Side side,
+                             bool is_after_word) {
+  const auto self = static_cast<std::uint32_t>(values_.size());
+  SeenValue value;
+  value.hash = hash;
+  value.place = place;
+  value.name = name;
+  value.json = json;
+  value.side = side;
+  value.is_after_word = is_after_word;
+  value.document = side == Side::text ? text_bit | texts_ : static_cast<std::uint32_t>(steps_.size());
+  value.head = self;
+  if (const std::uint32_t before = latest_at(place); before != 0) {
+    if (values_[before].document == value.document) {
+      // Only values of the document being read are changed: taking it back removes them too.
+      values_[before].next = self;
+      value.head = values_[before].head;
+      value.older = values_[before].older;
+    } else {
+      value.older = before;
+    }
+  } else {
+    set(mix(place, 2), self);
+  }
+  value.same_value = latest_equal(hash);
+  values_.push_back(value);
+  set(mix(place, 1), self);
+  set(mix(hash, 4), self);
+  if (name != 0) {
+    set(mix(name, 3), self);
+  }
+  if (side == Side::text) {
+    const std::uint32_t before = in_text(hash);
+    if (before == 0 || values_[before].document != value.document) {
+      set(mix(hash, 8), self);
+    }
+  }
+}
+
+Key SessionMemory::walk_array(const json::Array& array, Key place, Key name, bool in_array,
+                              std::size_t depth, Side side, std::size_t& left) {
+  Key hash = hash_array_start();
+  std::size_t column = 0;
+  for (const json::Value& element : array) {
+    // An array in an array is a row: its columns are places of their own.
+    const Key step = in_array && column < columns_max ? mix(nth_element, column) : any_element;
+    hash = mix(hash, walk(element, mix(place, step), name, true, depth + 1, side, left));
+    ++column;
+  }
+  return hash;
+}
+
+Key SessionMemory::walk_object(const json::Object& object, Key place, std::size_t depth, Side side,
+                               std::size_t& left) {
+  Key hash = hash_object_start();
+  for (const json::Member& member : object) {
+    const Key inner = mix(place, name_step(member.name));
+    hash = mix(hash, hash_text(member.name),
+               walk(member.value, inner, hash_text(member.name), false, depth + 1, side, left));
+    if (side == Side::output && has_digit(member.name) && left > 0) {
+      --left;
+      text_values_.emplace_back(member.name);
+      remember(hash_string(member.name), mix(place, key_of_map), 0, &text_values_.back(), side);
+    }
+  }
+  return hash;
+}
+
+Key SessionMemory::walk(const json::Value& value, Key place, Key name, bool in_array,
+                        std::size_t depth, Side side, std::size_t& left) {
+  const bool is_container = value.array() != nullptr || value.object() != nullptr;
+  if (depth > walk_depth_max) {
+    return hash_value(value);
+  }
+  Key hash = 0;
+  if (const json::Array* array = value.array()) {
+    hash = walk_array(*array, place, name, in_array, depth, side, left);
+  } else if (const json::Object* object = value.object()) {
+    hash = walk_object(*object, place, depth, side, left);
+  } else {
+    hash = hash_value(value);
+  }
+  // Null, true and false say nothing about where they come from. The whole input is no value of an argument.
+  const bool is_telling = is_container || value.number() != nullptr || value.string() != nullptr;
+  if (left > 0 && is_telling && !(side == Side::input && depth == 0)) {
+    --left;
+    remember(hash, place, name, &value, side);
+  }
+  return hash;
+}
+
+void SessionMemory::add_call(SeenStep step) {
+  steps_.push_back(std::move(step));
+  has_fresh_words_ = false;
+  const SeenStep& added = steps_.back();
+  bytes_ += added.call.canonical().size();
+  std::size_t left = steps_.size() > limits_.steps ? 0 : limits_.values_per_document;
+  if (added.call.canonical().size() > limits_.document_bytes) {
+    left = 0;
+  }
+  set(mix(added.task, added.input_hash, 6), 1);
+  const Key place = mix(added.task, static_cast<Key>(Side::input));
+  for (const json::Member& member : added.call.input()) {
+    const Key name = hash_text(member.name);
+    const Key hash = walk(member.value, mix(place, name_step(member.name)), name, false, 1,
+                          Side::input, left);
+    set(mix(used_key(added.task, name, hash), 5), 1);
+  }
+}
+
+void SessionMemory::add_output(const std::optional<Output>& output, Key output_labels) {
+  FORERUN_ASSERT(!steps_.empty());
+  SeenStep& step = steps_.back();
+  step.output_labels = output_labels;
+  if (!output || output->canonical().size() > limits_.document_bytes) {
+    return;
+  }
+  step.output = output;
+  bytes_ += output->canonical().size();
+  std::size_t left = steps_.size() > limits_.steps ? 0 : limits_.values_per_document;
+  set(mix(steps_.size(), 9), static_cast<std::uint32_t>(values_.size()));
+  walk(step.output->value(), mix(step.task, static_cast<Key>(Side::output)), 0, false, 0,
+       Side::output, left);
+}
+
+void SessionMemory::remember_text(std::string_view text, Key place, bool is_after_word) {
+  if (text_values_.size() >= limits_.values_of_text || text.size() > word_bytes_max) {
+    return;
+  }
+  text_values_.emplace_back(text);
+  remember(hash_string(text), place, 0, &text_values_.back(), Side::text, is_after_word);
+}
+
+void SessionMemory::remember_word(std::string_view word, std::string_view before) {
+  if (text_values_.size() >= limits_.values_of_text) {
+    return;
+  }
+  const std::string shape = shape_of(word);
+  if (shape != "a") {
+    remember_text(word, mix(word_shape, hash_text(shape)));
+  }
+  if (!before.empty()) {
+    remember_text(word, mix(after_word, hash_text(lowered(before))), true);
+  }
+  if (const auto number = number_in(word)) {
+    text_values_.emplace_back(*number);
+    remember(hash_number(*number), number_shape, 0, &text_values_.back(), Side::text);
+    if (!before.empty()) {
+      remember(hash_number(*number), mix(after_word, number_shape, hash_text(lowered(before))), 0,
+               &text_values_.back(), Side::text, true);
+    }
+  }
+}
+
+void SessionMemory::remember_phrases(std::string_view text) {
+  // Quoted phrases, and runs of words that begin with a capital.
+  for (const char quote : {'\'', '"', '`'}) {
+    std::size_t from = 0;
+    while ((from = text.find(quote, from)) != std::string_view::npos) {
+      const bool opens = from == 0 || is_space(text[from - 1]) || text[from - 1] == '(';
+      const std::size_t end = opens ? text.find(quote, from + 1) : std::string_view::npos;
+      if (end == std::string_view::npos) {
+        ++from;
+        continue;
+      }
+      const std::string_view phrase = text.substr(from + 1, end - from - 1);
+      if (phrase.find(' ') != std::string_view::npos) {
+        remember_text(phrase, mix(phrase_shape, 1));
+      } else if (!phrase.empty()) {
+        remember_text(phrase, mix(phrase_shape, 2));
+      }
+      from = end + 1;
+    }
+  }
+}
+
+void SessionMemory::add_text(std::string_view text) {
+  text = text.substr(0, limits_.document_bytes);
+  bytes_ += text.size();
+  ++texts_;
+  remember_phrases(text);
+  if (!has_fresh_words_) {
+    last_words_.clear();
+    has_fresh_words_ = true;
+  }
+  std::string_view before;
+  std::size_t run_from = 0;
+  std::size_t run_words = 0;
+  std::size_t run_end = 0;
+  std::size_t words = 0;
+  const auto end_run = [&] {
+    if (run_words > 1) {
+      remember_text(trimmed(text.substr(run_from, run_end - run_from)), mix(phrase_shape, 3));
+    }
+    run_words = 0;
+  };
+  std::size_t at = 0;
+  while (at < text.size() && words < words_per_text_max) {
+    if (is_space(text[at])) {
+      ++at;
+      continue;
+    }
+    std::size_t end = at;
+    while (end < text.size() && !is_space(text[end])) {
+      ++end;
+    }
+    const std::string_view raw = text.substr(at, end - at);
+    const std::string_view word = trimmed(raw);
+    if (!word.empty() && word.size() <= word_bytes_max) {
+      ++words;
+      remember_word(word, before);
+      const Key key = mix(lower_word, hash_text(lowered(word)));
+      set(mix(key, 7), 1);
+      if (last_words_.size() < last_words_max &&
+          std::find(last_words_.begin(), last_words_.end(), key) == last_words_.end()) {
+        last_words_.push_back(key);
+      }
+      if (!is_upper(word.front()) || word.data() != raw.data()) {
+        end_run();
+      }
+      if (is_upper(word.front())) {
+        run_from = run_words == 0 ? at : run_from;
+        ++run_words;
+        run_end = end;
+      }
+      if (word.data() + word.size() != raw.data() + raw.size()) {
+        end_run();
+      }
+      before = word;
+    }
+    at = end;
+  }
+  end_run();
+  if (lower_text_.size() + text.size() < lower_text_bytes_max) {
+    lower_text_ += lowered(text);
+    lower_text_ += '\n';
+  }
+}
+
+std::uint32_t SessionMemory::output_value(std::size_t back, std::size_t n) const {
+  if (back == 0 || back > steps_.size()) {
+    return 0;
+  }
+  const std::size_t document = steps_.size() + 1 - back;
+  const std::uint32_t first = index_.get(mix(document, 9));
+  const std::size_t at = first + n;
+  if (first == 0 || at >= values_.size() || values_[at].side != Side::output ||
+      values_[at].document != document) {
+    return 0;
+  }
+  return static_cast<std::uint32_t>(at);
+}
+
+bool SessionMemory::is_mentioned(const SeenValue& value) const {
+  const std::string* text = value.json->string();
+  if (text == nullptr || text->size() < 2 || text->size() > word_bytes_max) {
+    return false;
+  }
+  const std::string lower = lowered(*text);
+  if (index_.get(mix(lower_word, hash_text(lower), 7)) != 0) {
+    return true;
+  }
+  return lower.find(' ') != std::string::npos && lower_text_.find(lower) != std::string::npos;
+}
+
+} // namespace forerun::prediction

@@ -1,0 +1,3 @@
+#include "coordinator/prediction_graph.hpp"
+
+#include <catch2/catch.hpp>
