@@ -14,7 +14,8 @@ namespace forerun {
 namespace {
 
 Instant steady_now() {
-  return Instant(std::chrono::duration_cast<Duration>(std::chrono::steady_clock::now().time_since_epoch()));
+  return Instant(
+      std::chrono::duration_cast<Duration>(std::chrono::steady_clock::now().time_since_epoch()));
 }
 
 void steady_wait_until(Instant instant) {
@@ -64,9 +65,11 @@ private:
       }
     }
     const Duration think = session_.steps[group.first].think.value_or(Duration{});
-    settings_.wait_until(last_answer + std::chrono::duration_cast<Duration>(think / settings_.speedup));
+    settings_.wait_until(last_answer +
+                         std::chrono::duration_cast<Duration>(think / settings_.speedup));
     const std::string key = run_.run_id + "/" + std::to_string(group.first);
-    auto results = client_.confirm(run_.run_id, calls, static_cast<std::uint32_t>(group.first), key);
+    auto results =
+        client_.confirm(run_.run_id, calls, static_cast<std::uint32_t>(group.first), key);
     if (!results) {
       return tl::unexpected(results.error());
     }
@@ -97,7 +100,8 @@ private:
 /// One pass's share of the drive: its clients, kept over all blocks, and its runs.
 class PassDrive {
 public:
-  PassDrive(Pass pass, const Workload& workload, const DriveSettings& settings, const MakeSessionClient& make_client)
+  PassDrive(Pass pass, const Workload& workload, const DriveSettings& settings,
+            const MakeSessionClient& make_client)
       : pass_(pass), workload_(workload), settings_(settings), runs_(workload.sessions.size()) {
     for (std::size_t i = 0; i < settings.concurrency; ++i) {
       clients_.push_back(make_client(pass));
@@ -126,8 +130,9 @@ private:
   void run_sessions(SessionClient& client) {
     while (const auto opened = open_next(client)) {
       // Each thread writes the runs of the sessions that it opened, no other.
-      runs_[opened->index] =
-          SessionDrive(workload_, workload_.sessions[opened->index], settings_, client, opened->run_id).run();
+      runs_[opened->index] = SessionDrive(workload_, workload_.sessions[opened->index], settings_,
+                                          client, opened->run_id)
+                                 .run();
     }
   }
 
@@ -157,12 +162,12 @@ private:
   std::vector<std::unique_ptr<SessionClient>> clients_;
   std::vector<SessionRun> runs_;
   std::mutex opening_;
-  std::size_t next_ = 0; ///< Guarded by opening_, as are last_ and error_ while threads run.
+  std::size_t next_ = 0;  ///< Guarded by opening_, as are last_ and error_ while threads run.
   std::size_t last_ = 0;
   std::optional<Error> error_;
 };
 
-} // namespace
+}  // namespace
 
 std::vector<StepGroup> step_groups(const TraceSession& session) {
   std::vector<StepGroup> groups;
@@ -177,7 +182,8 @@ std::vector<StepGroup> step_groups(const TraceSession& session) {
   return groups;
 }
 
-Result<DriveResult> drive(const Workload& workload, const DriveSettings& given, const MakeSessionClient& make_client) {
+Result<DriveResult> drive(const Workload& workload, const DriveSettings& given,
+                          const MakeSessionClient& make_client) {
   FORERUN_ASSERT(given.concurrency > 0 && given.concurrency <= concurrency_max);
   FORERUN_ASSERT(given.block > 0 && given.speedup > 0);
   DriveSettings settings = given;
@@ -193,7 +199,8 @@ Result<DriveResult> drive(const Workload& workload, const DriveSettings& given, 
   for (std::size_t first = 0, block = 0; first < count; first += settings.block, ++block) {
     const std::size_t last = std::min(first + settings.block, count);
     // off on, on off, off on: neither pass always runs first.
-    for (const Pass pass : {block % 2 == 0 ? Pass::off : Pass::on, block % 2 == 0 ? Pass::on : Pass::off}) {
+    for (const Pass pass :
+         {block % 2 == 0 ? Pass::off : Pass::on, block % 2 == 0 ? Pass::on : Pass::off}) {
       PassDrive& side = pass == Pass::off ? off : on;
       side.run_block(first, last);
       if (side.error()) {
@@ -210,4 +217,4 @@ Result<DriveResult> drive(const Workload& workload, const DriveSettings& given, 
   return DriveResult{{off.take_runs(), on.take_runs()}};
 }
 
-} // namespace forerun
+}  // namespace forerun

@@ -1,7 +1,7 @@
 #include "demo/http_client.hpp"
 
-#include <charconv>
 #include <curl/curl.h>
+#include <charconv>
 #include <mutex>
 #include <utility>
 
@@ -30,7 +30,7 @@ std::size_t take_body(const char* data, std::size_t size, std::size_t count, voi
   const std::size_t length = size * count;
   if (length > received.bytes_max - received.bytes.size()) {
     received.is_too_large = true;
-    return 0; // Fewer than were offered: curl ends the transfer.
+    return 0;  // Fewer than were offered: curl ends the transfer.
   }
   received.bytes.append(data, length);
   return length;
@@ -44,7 +44,8 @@ std::size_t take_header(const char* data, std::size_t size, std::size_t count, v
   }
   for (std::size_t i = 0; i < name.size(); ++i) {
     const char letter = line[i];
-    if ((letter >= 'A' && letter <= 'Z' ? static_cast<char>(letter - 'A' + 'a') : letter) != name[i]) {
+    if ((letter >= 'A' && letter <= 'Z' ? static_cast<char>(letter - 'A' + 'a') : letter) !=
+        name[i]) {
       return line.size();
     }
   }
@@ -74,7 +75,7 @@ struct HeaderList {
   curl_slist* list = nullptr;
 };
 
-} // namespace
+}  // namespace
 
 struct HttpClient::Impl {
   Impl(std::string url, const HttpLimits& given) : base_url(std::move(url)), limits(given) {
@@ -88,13 +89,13 @@ struct HttpClient::Impl {
 
   Result<HttpAnswer> request(const char* method, std::string_view path, const std::string* body,
                              std::string_view idempotency_key) {
-    curl_easy_reset(curl); // Keeps the connection.
+    curl_easy_reset(curl);  // Keeps the connection.
     Received received;
     received.bytes_max = limits.answer_bytes;
     const std::string url = base_url + std::string(path);
     HeaderList headers;
     headers.add("Accept: application/json");
-    headers.add("Expect:"); // No round trip of its own before a body.
+    headers.add("Expect:");  // No round trip of its own before a body.
     if (body != nullptr) {
       headers.add("Content-Type: application/json");
       curl_easy_setopt(curl, CURLOPT_POST, 1L);
@@ -120,11 +121,11 @@ struct HttpClient::Impl {
     curl_easy_setopt(curl, CURLOPT_HEADERDATA, &received);
     curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, reason);
     const CURLcode code = curl_easy_perform(curl);
-    curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, nullptr); // The buffer ends with this function.
+    curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, nullptr);  // The buffer ends with this function.
     const std::string place = std::string(method) + ' ' + url;
     if (received.is_too_large) {
-      return fail(Errc::too_large,
-                  place + ": the answer is longer than " + std::to_string(limits.answer_bytes) + " bytes");
+      return fail(Errc::too_large, place + ": the answer is longer than " +
+                                       std::to_string(limits.answer_bytes) + " bytes");
     }
     if (code != CURLE_OK) {
       return fail(Errc::io, place + ": " + (reason[0] != '\0' ? reason : curl_easy_strerror(code)));
@@ -143,7 +144,8 @@ struct HttpClient::Impl {
     }
     auto body = json::parse(received.bytes, json::Limits{limits.answer_bytes, answer_depth_max});
     if (!body) {
-      return fail(Errc::invalid, place + ": status " + std::to_string(status) + ": " + body.error().message);
+      return fail(Errc::invalid,
+                  place + ": status " + std::to_string(status) + ": " + body.error().message);
     }
     result.body = std::move(*body);
     return result;
@@ -173,4 +175,4 @@ Result<HttpAnswer> HttpClient::del(std::string_view path) {
   return impl_->request("DELETE", path, nullptr, {});
 }
 
-} // namespace forerun
+}  // namespace forerun

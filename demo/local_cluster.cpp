@@ -69,7 +69,8 @@ Result<std::string> run_tool(std::vector<std::string> arguments, const std::file
   const auto deadline = Clock::now() + tool_within;
   std::string first;
   std::size_t count = 0;
-  while (auto line = process->read_line(deadline)) { // To the output's end, so that it never waits for a reader.
+  while (auto line = process->read_line(
+             deadline)) {  // To the output's end, so that it never waits for a reader.
     if (count++ == 0) {
       first = std::move(*line);
     }
@@ -86,7 +87,8 @@ Result<void> write_token(const std::filesystem::path& file, const std::string& t
   std::ofstream out(file, std::ios::binary);
   std::error_code error;
   // Before a byte is in it: nobody else may read it.
-  std::filesystem::permissions(file, std::filesystem::perms::owner_read | std::filesystem::perms::owner_write, error);
+  std::filesystem::permissions(
+      file, std::filesystem::perms::owner_read | std::filesystem::perms::owner_write, error);
   out << token << '\n';
   out.close();
   if (!out || error) {
@@ -100,7 +102,7 @@ std::string text_of(const json::Value& value, std::string_view name) {
   return member == nullptr || member->string() == nullptr ? std::string() : *member->string();
 }
 
-} // namespace
+}  // namespace
 
 struct LocalCluster::Impl {
   struct Process {
@@ -130,7 +132,8 @@ struct LocalCluster::Impl {
       return tl::unexpected(ready.error());
     }
     if (ready->http.empty() || ready->join.empty()) {
-      return fail(Errc::invalid, "cluster: coordinator: the ready line has no \"http\" or no \"join\"");
+      return fail(Errc::invalid,
+                  "cluster: coordinator: the ready line has no \"http\" or no \"join\"");
     }
     url = ready->http;
     for (std::size_t number = 1; number <= settings.nodes; ++number) {
@@ -145,8 +148,9 @@ struct LocalCluster::Impl {
 
   Result<void> add_key(std::size_t number) {
     const std::string data = coordinator_folder(settings).string();
-    auto token = run_tool({settings.binary.string(), "keys", "add", node_name(number), "--data", data},
-                          settings.folder / "keys.log");
+    auto token =
+        run_tool({settings.binary.string(), "keys", "add", node_name(number), "--data", data},
+                 settings.folder / "keys.log");
     if (!token) {
       return tl::unexpected(token.error());
     }
@@ -173,7 +177,8 @@ struct LocalCluster::Impl {
       }
       const auto ready = read_ready_line(*line);
       if (!ready) {
-        return fail(Errc::invalid, with_log("cluster: " + name + ": " + ready.error().message, log));
+        return fail(Errc::invalid,
+                    with_log("cluster: " + name + ": " + ready.error().message, log));
       }
       if (ready->event == event) {
         return ready;
@@ -193,14 +198,15 @@ struct LocalCluster::Impl {
     return {};
   }
 
-  /// Nodes first, so that the coordinator does not log their loss as a fault of theirs to be healed.
+  /// Nodes first, so that the coordinator does not log their loss as a fault of theirs to be
+  /// healed.
   void stop() {
     if (processes.empty()) {
       return;
     }
     end_processes(1, processes.size());
     end_processes(0, 1);
-    processes.clear(); // Kills what did not listen, and reaps.
+    processes.clear();  // Kills what did not listen, and reaps.
   }
 
   void end_processes(std::size_t first, std::size_t last) {
@@ -215,7 +221,7 @@ struct LocalCluster::Impl {
 
   LocalClusterSettings settings;
   std::string url;
-  std::vector<Process> processes; ///< The coordinator first.
+  std::vector<Process> processes;  ///< The coordinator first.
 };
 
 LocalCluster::LocalCluster(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -227,7 +233,7 @@ Result<LocalCluster> LocalCluster::start(const LocalClusterSettings& settings) {
   FORERUN_ASSERT(settings.nodes > 0);
   auto impl = std::make_unique<Impl>(settings);
   if (auto started = impl->start(); !started) {
-    return tl::unexpected(started.error()); // What runs already ends with `impl`.
+    return tl::unexpected(started.error());  // What runs already ends with `impl`.
   }
   return LocalCluster(std::move(impl));
 }
@@ -250,8 +256,9 @@ void LocalCluster::stop() {
 
 Result<void> export_ledger(const std::filesystem::path& binary, const std::filesystem::path& data,
                            const std::filesystem::path& folder) {
-  const auto done = run_tool({binary.string(), "ledger", "export", folder.string(), "--data", data.string()},
-                             data.parent_path() / "export.log");
+  const auto done =
+      run_tool({binary.string(), "ledger", "export", folder.string(), "--data", data.string()},
+               data.parent_path() / "export.log");
   if (!done) {
     return tl::unexpected(done.error());
   }
@@ -280,7 +287,8 @@ std::vector<std::string> coordinator_arguments(const LocalClusterSettings& setti
                                         loopback,
                                         "--http",
                                         loopback};
-  arguments.insert(arguments.end(), settings.coordinator_flags.begin(), settings.coordinator_flags.end());
+  arguments.insert(arguments.end(), settings.coordinator_flags.begin(),
+                   settings.coordinator_flags.end());
   return arguments;
 }
 
@@ -302,10 +310,11 @@ std::vector<std::string> node_arguments(const LocalClusterSettings& settings, st
                                         std::to_string(settings.slots)};
   if (!settings.world.empty()) {
     // One store for all nodes: it stands for the world outside.
-    arguments.insert(arguments.end(), {"--worker", to_string(demo_worker_uuid(settings.seed, number)), "--world",
-                                       settings.world.string(), "--read-only", settings.read_only, "--seed",
-                                       std::to_string(settings.seed), "--speedup", speedup, "--demo-store",
-                                       (settings.folder / "store").string()});
+    arguments.insert(arguments.end(),
+                     {"--worker", to_string(demo_worker_uuid(settings.seed, number)), "--world",
+                      settings.world.string(), "--read-only", settings.read_only, "--seed",
+                      std::to_string(settings.seed), "--speedup", speedup, "--demo-store",
+                      (settings.folder / "store").string()});
   }
   arguments.insert(arguments.end(), settings.node_flags.begin(), settings.node_flags.end());
   return arguments;
@@ -320,9 +329,10 @@ Result<ReadyLine> read_ready_line(const std::string& line) {
     ready.join = text_of(*value, "join");
   }
   if (ready.event.empty()) {
-    return fail(Errc::invalid, "found the line \"" + line.substr(0, 200) + "\", expected an object with an \"event\"");
+    return fail(Errc::invalid, "found the line \"" + line.substr(0, 200) +
+                                   "\", expected an object with an \"event\"");
   }
   return ready;
 }
 
-} // namespace forerun
+}  // namespace forerun

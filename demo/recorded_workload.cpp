@@ -10,7 +10,8 @@ namespace {
 
 std::string toml_string(std::string_view text) {
   std::string quoted;
-  json::append_string(quoted, text); // JSON's escapes are TOML's, but for DEL, which TOML wants escaped.
+  json::append_string(quoted,
+                      text);  // JSON's escapes are TOML's, but for DEL, which TOML wants escaped.
   std::string result;
   for (const char letter : quoted) {
     if (letter == '\x7f') {
@@ -37,7 +38,7 @@ std::string stem_of(const std::filesystem::path& file) {
   return name.string();
 }
 
-} // namespace
+}  // namespace
 
 Result<Workload> read_workload(const RecordedSettings& settings) {
   auto sessions = read_traces(settings.file);
@@ -50,7 +51,8 @@ Result<Workload> read_workload(const RecordedSettings& settings) {
   }
   const std::size_t count_all = sessions->size();
   if (settings.sessions != 0 && settings.sessions < count_all) {
-    sessions->erase(sessions->begin() + static_cast<std::ptrdiff_t>(settings.sessions), sessions->end());
+    sessions->erase(sessions->begin() + static_cast<std::ptrdiff_t>(settings.sessions),
+                    sessions->end());
   }
   Workload workload;
   workload.is_upper_bound = settings.read_only.empty();
@@ -75,8 +77,8 @@ Result<Workload> read_workload(const RecordedSettings& settings) {
     }
   }
   workload.file_stem = stem_of(settings.file);
-  workload.title = settings.file.filename().string() + ", " + std::to_string(sessions->size()) + " of " +
-                   std::to_string(count_all) + " sessions";
+  workload.title = settings.file.filename().string() + ", " + std::to_string(sessions->size()) +
+                   " of " + std::to_string(count_all) + " sessions";
   workload.catalog = recorded_catalog(workload.effects);
   workload.sessions = std::move(*sessions);
   return workload;
@@ -85,7 +87,8 @@ Result<Workload> read_workload(const RecordedSettings& settings) {
 std::string recorded_catalog(const std::map<std::string, Effect, std::less<>>& effects) {
   std::string text = "# Every task is answered by a recorded world.\n";
   for (const auto& [task, effect] : effects) {
-    text += "\n[task." + toml_string(task) + "]\nexecutor = \"world\"\nscope = \"session\"\ntimeout_ms = 120000\n";
+    text += "\n[task." + toml_string(task) +
+            "]\nexecutor = \"world\"\nscope = \"session\"\ntimeout_ms = 120000\n";
     text += "effect = \"" + std::string(effect == Effect::write ? "write" : "read") + "\"\n";
     if (effect == Effect::write) {
       text += "idempotent = true\n";
@@ -94,4 +97,4 @@ std::string recorded_catalog(const std::map<std::string, Effect, std::less<>>& e
   return text;
 }
 
-} // namespace forerun
+}  // namespace forerun

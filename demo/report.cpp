@@ -11,7 +11,9 @@
 namespace forerun {
 namespace {
 
-double seconds_of(Duration duration) { return static_cast<double>(duration.count()) / 1e6; }
+double seconds_of(Duration duration) {
+  return static_cast<double>(duration.count()) / 1e6;
+}
 
 double mean(const std::vector<double>& values) {
   double sum = 0;
@@ -21,7 +23,9 @@ double mean(const std::vector<double>& values) {
   return values.empty() ? 0 : sum / static_cast<double>(values.size());
 }
 
-double saved_of_means(double off, double on) { return off > 0 ? 1 - on / off : 0; }
+double saved_of_means(double off, double on) {
+  return off > 0 ? 1 - on / off : 0;
+}
 
 PassTimes times_of(const std::vector<double>& walls) {
   PassTimes times;
@@ -73,7 +77,8 @@ void compare_outputs(const ReportInput& input, DemoReport& report) {
     const SessionRun& on = input.drive.of(Pass::on)[i];
     report.equal_run_ids = report.equal_run_ids && off.run_id == on.run_id;
     for (std::size_t k = 0; k < input.workload.sessions[i].steps.size(); ++k) {
-      const bool is_equal = k < off.steps.size() && k < on.steps.size() && !off.steps[k].decision_hash.empty() &&
+      const bool is_equal = k < off.steps.size() && k < on.steps.size() &&
+                            !off.steps[k].decision_hash.empty() &&
                             off.steps[k].decision_hash == on.steps[k].decision_hash;
       report.different_steps += is_equal ? 0 : 1;
     }
@@ -117,7 +122,8 @@ std::string heading_of(const ReportInput& input) {
   text += input.workload.title;
   text += "; speed-up " + formatted("%g", input.speedup);
   text += "; tool to think time " +
-          (think > Duration{} ? formatted("%.2f", seconds_of(tool) / seconds_of(think)) + " : 1" : "without thinking");
+          (think > Duration{} ? formatted("%.2f", seconds_of(tool) / seconds_of(think)) + " : 1"
+                              : "without thinking");
   if (input.workload.has_modelled_times) {
     text += "; modelled times";
   }
@@ -157,9 +163,12 @@ json::Value to_json(const Interval& interval) {
   return json::Array{rounded(interval.low), rounded(interval.high)};
 }
 
-json::Value count(std::uint64_t number) { return json::Value(number); }
+json::Value count(std::uint64_t number) {
+  return json::Value(number);
+}
 
-const json::Value* member_at(const json::Value& value, std::string_view outer, std::string_view inner) {
+const json::Value* member_at(const json::Value& value, std::string_view outer,
+                             std::string_view inner) {
   const json::Value* object = value.find(outer);
   return object == nullptr ? nullptr : object->find(inner);
 }
@@ -167,12 +176,13 @@ const json::Value* member_at(const json::Value& value, std::string_view outer, s
 Result<double> number_at(const json::Value& value, std::string_view outer, std::string_view inner) {
   const json::Value* member = member_at(value, outer, inner);
   if (member == nullptr || member->number() == nullptr) {
-    return fail(Errc::invalid, "status: " + std::string(outer) + "." + std::string(inner) + " is not a number");
+    return fail(Errc::invalid,
+                "status: " + std::string(outer) + "." + std::string(inner) + " is not a number");
   }
   return *member->number();
 }
 
-} // namespace
+}  // namespace
 
 double quantile(std::vector<double> values, double share) {
   FORERUN_ASSERT(!values.empty());
@@ -182,7 +192,8 @@ double quantile(std::vector<double> values, double share) {
   return values[std::clamp<std::size_t>(rank, 1, values.size()) - 1];
 }
 
-Interval bootstrap_interval(const std::vector<double>& off, const std::vector<double>& on, std::uint64_t seed,
+Interval bootstrap_interval(const std::vector<double>& off, const std::vector<double>& on,
+                            std::uint64_t seed,
                             const std::function<double(double, double)>& statistic) {
   FORERUN_ASSERT(!off.empty() && off.size() == on.size());
   Prng prng(seed);
@@ -202,7 +213,8 @@ Interval bootstrap_interval(const std::vector<double>& off, const std::vector<do
   return {quantile(results, 0.025), quantile(results, 0.975)};
 }
 
-IdealTimes ideal_times(const TraceSession& session, const std::function<Effect(std::string_view)>& effect) {
+IdealTimes ideal_times(const TraceSession& session,
+                       const std::function<Effect(std::string_view)>& effect) {
   IdealTimes result;
   Duration& plain = result.without_speculation;
   Duration& ideal = result.with_all_known;
@@ -252,8 +264,8 @@ DemoReport make_report(const ReportInput& input) {
   report.saved_ratio = saved_of_means(report.off.mean_s, report.on.mean_s);
   if (!walls.off.empty()) {
     report.saved_ci95 = bootstrap_interval(walls.off, walls.on, input.seed, saved_of_means);
-    report.slower_ci95_s =
-        bootstrap_interval(walls.off, walls.on, input.seed, [](double off, double on) { return on - off; });
+    report.slower_ci95_s = bootstrap_interval(walls.off, walls.on, input.seed,
+                                              [](double off, double on) { return on - off; });
     report.never_slower = report.slower_ci95_s.low <= 0;
   }
   report.measured_saved_s =
@@ -275,8 +287,8 @@ int exit_code(const DemoReport& report) {
   if (report.failed_sessions != 0) {
     return 1;
   }
-  const bool is_verified = report.identical_outputs && report.wrong_steps == 0 && report.ledger.agree &&
-                           report.off_ledgers_agree;
+  const bool is_verified = report.identical_outputs && report.wrong_steps == 0 &&
+                           report.ledger.agree && report.off_ledgers_agree;
   return is_verified ? 0 : 5;
 }
 
@@ -323,7 +335,9 @@ json::Value to_json(const DemoReport& report) {
 
 namespace {
 
-std::string percent(double ratio) { return formatted("%.1f %%", ratio * 100); }
+std::string percent(double ratio) {
+  return formatted("%.1f %%", ratio * 100);
+}
 
 std::string times_line(const char* name, const PassTimes& times) {
   std::string line = formatted("%8.3f s", times.mean_s) + formatted("  p50 %8.3f s", times.p50_s);
@@ -337,7 +351,7 @@ void add_row(std::string& text, const std::string& name, const std::string& valu
   text += row + value + "\n";
 }
 
-} // namespace
+}  // namespace
 
 std::string to_table(const DemoReport& report) {
   std::string text = report.heading + "\n\n";
@@ -346,26 +360,32 @@ std::string to_table(const DemoReport& report) {
   text += times_line("speculation off  mean", report.off);
   text += times_line("speculation on   mean", report.on);
   text += "\n";
-  add_row(text, "saved", percent(report.saved_ratio) + "  (95 % interval " + percent(report.saved_ci95.low) + " to " +
-                             percent(report.saved_ci95.high) + "; a perfect predictor: " +
-                             percent(report.ideal_saved_ratio) + ")");
+  add_row(text, "saved",
+          percent(report.saved_ratio) + "  (95 % interval " + percent(report.saved_ci95.low) +
+              " to " + percent(report.saved_ci95.high) +
+              "; a perfect predictor: " + percent(report.ideal_saved_ratio) + ")");
   add_row(text, "never slower", report.never_slower ? "yes" : "NO");
-  add_row(text, "claimed, measured", formatted("%.2f s", report.claimed_saved_s) + ", " +
-                                         formatted("%.2f s", report.measured_saved_s) + " in all sessions");
-  add_row(text, "steps", std::to_string(report.hits) + " hits, " + std::to_string(report.late_hits) +
-                             " late hits, " + std::to_string(report.misses) + " misses");
-  add_row(text, "wasted worker time", report.waste_ratio ? percent(*report.waste_ratio) + " of " +
-                                                               formatted("%.2f s", report.busy.useful_s) + " useful"
-                                                         : "nothing ran");
+  add_row(text, "claimed, measured",
+          formatted("%.2f s", report.claimed_saved_s) + ", " +
+              formatted("%.2f s", report.measured_saved_s) + " in all sessions");
+  add_row(text, "steps",
+          std::to_string(report.hits) + " hits, " + std::to_string(report.late_hits) +
+              " late hits, " + std::to_string(report.misses) + " misses");
+  add_row(text, "wasted worker time",
+          report.waste_ratio ? percent(*report.waste_ratio) + " of " +
+                                   formatted("%.2f s", report.busy.useful_s) + " useful"
+                             : "nothing ran");
   add_row(text, "losers of races", formatted("%.2f s", report.busy.race_losers_s));
-  add_row(text, "identical outputs", report.identical_outputs
-                                         ? "yes, every decision hash"
-                                         : "NO: " + std::to_string(report.different_steps) + " steps differ" +
-                                               (report.equal_run_ids ? "" : ", and so do run IDs"));
+  add_row(text, "identical outputs",
+          report.identical_outputs
+              ? "yes, every decision hash"
+              : "NO: " + std::to_string(report.different_steps) + " steps differ" +
+                    (report.equal_run_ids ? "" : ", and so do run IDs"));
   add_row(text, "wrong answers", std::to_string(report.wrong_steps));
-  add_row(text, "ledgers", std::to_string(report.ledger.nodes) + " nodes " +
-                               (report.ledger.agree && report.off_ledgers_agree ? "agree" : "DISAGREE") + ", " +
-                               std::to_string(report.ledger.entries) + " entries");
+  add_row(text, "ledgers",
+          std::to_string(report.ledger.nodes) + " nodes " +
+              (report.ledger.agree && report.off_ledgers_agree ? "agree" : "DISAGREE") + ", " +
+              std::to_string(report.ledger.entries) + " entries");
   if (report.failed_sessions != 0) {
     add_row(text, "failed sessions", std::to_string(report.failed_sessions));
     for (const std::string& error : report.errors) {
@@ -396,7 +416,8 @@ Result<LedgerComparison> compare_ledgers(const json::Value& status, std::size_t 
     ++comparison.nodes;
     const json::Value* node_size = member_at(node, "ledger", "size");
     const json::Value* node_root = member_at(node, "ledger", "root");
-    equal += node_size != nullptr && node_root != nullptr && *node_size == json::Value(*size) && *node_root == *root;
+    equal += node_size != nullptr && node_root != nullptr && *node_size == json::Value(*size) &&
+             *node_root == *root;
   }
   comparison.agree = comparison.nodes == nodes_expected && equal == nodes_expected;
   return comparison;
@@ -412,9 +433,10 @@ Result<WorkerTime> read_worker_time(const json::Value& status) {
     target = static_cast<std::remove_reference_t<decltype(target)>>(*number * scale);
     return {};
   };
-  for (const auto& taken : {take("useful_ms", time.useful_s, 1e-3), take("wasted_ms", time.wasted_s, 1e-3),
-                            take("race_losers_ms", time.race_losers_s, 1e-3),
-                            take("useful_calls", time.useful_calls, 1), take("wasted_calls", time.wasted_calls, 1)}) {
+  for (const auto& taken :
+       {take("useful_ms", time.useful_s, 1e-3), take("wasted_ms", time.wasted_s, 1e-3),
+        take("race_losers_ms", time.race_losers_s, 1e-3),
+        take("useful_calls", time.useful_calls, 1), take("wasted_calls", time.wasted_calls, 1)}) {
     if (!taken) {
       return tl::unexpected(taken.error());
     }
@@ -422,4 +444,4 @@ Result<WorkerTime> read_worker_time(const json::Value& status) {
   return time;
 }
 
-} // namespace forerun
+}  // namespace forerun

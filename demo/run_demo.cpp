@@ -23,11 +23,14 @@ namespace {
 
 constexpr Duration ledgers_equal_within = std::chrono::seconds(10);
 constexpr Duration ledgers_asked_every = std::chrono::milliseconds(50);
-constexpr std::size_t block_per_concurrency = 3; ///< Long enough that a block's tail weighs little.
+constexpr std::size_t block_per_concurrency =
+    3;  ///< Long enough that a block's tail weighs little.
 
 volatile std::sig_atomic_t stop_requested = 0;
 
-void request_stop(int) { stop_requested = 1; }
+void request_stop(int) {
+  stop_requested = 1;
+}
 
 /// Turns the first SIGINT or SIGTERM into a flag; the second acts as if nobody had caught it.
 class StopOnSignal {
@@ -59,7 +62,8 @@ class TemporaryFolder {
 public:
   static Result<TemporaryFolder> make() {
     std::error_code error;
-    std::string name = (std::filesystem::temp_directory_path(error) / "forerun-demo-XXXXXX").string();
+    std::string name =
+        (std::filesystem::temp_directory_path(error) / "forerun-demo-XXXXXX").string();
     if (error || mkdtemp(name.data()) == nullptr) {
       return fail(Errc::io, "demo: cannot make a temporary folder " + name);
     }
@@ -91,10 +95,12 @@ Result<void> check(const DemoSettings& settings) {
     return fail(Errc::invalid, "demo: --slots: expected at least 1");
   }
   if (settings.concurrency == 0 || settings.concurrency > concurrency_max) {
-    return fail(Errc::invalid, "demo: --concurrency: expected 1 to " + std::to_string(concurrency_max));
+    return fail(Errc::invalid,
+                "demo: --concurrency: expected 1 to " + std::to_string(concurrency_max));
   }
   if (settings.sessions > demo_sessions_max) {
-    return fail(Errc::invalid, "demo: --sessions: expected at most " + std::to_string(demo_sessions_max));
+    return fail(Errc::invalid,
+                "demo: --sessions: expected at most " + std::to_string(demo_sessions_max));
   }
   if (settings.traces.empty() && !settings.read_only.empty()) {
     return fail(Errc::invalid, "demo: --read-only: expected only with --traces");
@@ -117,11 +123,16 @@ Result<Workload> make_workload(const DemoSettings& settings) {
   return read_workload(recorded);
 }
 
-/// One run of the demo. Members are in the order of their making: clusters end before their folder is removed.
+/// One run of the demo. Members are in the order of their making: clusters end before their folder
+/// is removed.
 class Demo {
 public:
-  Demo(const DemoSettings& settings, std::ostream& progress, TemporaryFolder folder, Workload workload)
-      : settings_(settings), progress_(progress), folder_(std::move(folder)), workload_(std::move(workload)) {}
+  Demo(const DemoSettings& settings, std::ostream& progress, TemporaryFolder folder,
+       Workload workload)
+      : settings_(settings),
+        progress_(progress),
+        folder_(std::move(folder)),
+        workload_(std::move(workload)) {}
 
   Result<DemoReport> run() {
     if (auto written = write_files(); !written) {
@@ -133,8 +144,8 @@ public:
         return tl::unexpected(cluster.error());
       }
       clusters_.push_back(std::move(*cluster));
-      progress_ << "started a cluster with speculation " << name_of(pass) << ": a coordinator and " << settings_.nodes
-                << " nodes" << std::endl;
+      progress_ << "started a cluster with speculation " << name_of(pass) << ": a coordinator and "
+                << settings_.nodes << " nodes" << std::endl;
       if (StopOnSignal::is_requested()) {
         return fail(Errc::refused, "demo: stopped");
       }
@@ -159,10 +170,13 @@ private:
   static const char* name_of(Pass pass) { return pass == Pass::off ? "off" : "on"; }
   LocalCluster& cluster(Pass pass) { return clusters_[index_of(pass)]; }
 
-  std::filesystem::path world_file() const { return folder_.path() / (workload_.file_stem + ".jsonl"); }
+  std::filesystem::path world_file() const {
+    return folder_.path() / (workload_.file_stem + ".jsonl");
+  }
   std::filesystem::path catalog_file() const { return folder_.path() / "catalog.toml"; }
 
-  /// The nodes answer from exactly the sessions that are driven, with the times that were recorded or modelled here.
+  /// The nodes answer from exactly the sessions that are driven, with the times that were recorded
+  /// or modelled here.
   Result<void> write_files() const {
     std::ofstream catalog(catalog_file(), std::ios::binary);
     catalog << workload_.catalog;
@@ -197,8 +211,8 @@ private:
     drive_settings.speedup = settings_.speedup;
     drive_settings.is_stopped = StopOnSignal::is_requested;
     drive_settings.on_progress = [this](const DriveProgress& done) {
-      progress_ << "speculation " << (done.pass == Pass::off ? "off" : "on ") << "  " << done.sessions_done << " of "
-                << done.sessions << " sessions" << std::endl;
+      progress_ << "speculation " << (done.pass == Pass::off ? "off" : "on ") << "  "
+                << done.sessions_done << " of " << done.sessions << " sessions" << std::endl;
     };
     return drive(workload_, drive_settings,
                  [this](Pass pass) { return make_http_session_client(cluster(pass).url()); });
@@ -245,7 +259,8 @@ private:
         return tl::unexpected(comparison.error());
       }
       ledger = *comparison;
-      if (ledger.agree || std::chrono::steady_clock::now() >= deadline || StopOnSignal::is_requested()) {
+      if (ledger.agree || std::chrono::steady_clock::now() >= deadline ||
+          StopOnSignal::is_requested()) {
         return status;
       }
       std::this_thread::sleep_for(ledgers_asked_every);
@@ -253,15 +268,18 @@ private:
   }
 
   Result<void> export_ledgers() {
-    // The other cluster's ledger lies inside this one's folder, which must be new when it is written.
+    // The other cluster's ledger lies inside this one's folder, which must be new when it is
+    // written.
     for (const Pass pass : {Pass::on, Pass::off}) {
       const std::filesystem::path target =
           pass == Pass::on ? settings_.export_folder : settings_.export_folder / "off";
-      if (auto done = export_ledger(settings_.binary, cluster(pass).coordinator_data(), target); !done) {
+      if (auto done = export_ledger(settings_.binary, cluster(pass).coordinator_data(), target);
+          !done) {
         return done;
       }
     }
-    progress_ << "exported the speculating cluster's ledger to " << settings_.export_folder.string() << std::endl;
+    progress_ << "exported the speculating cluster's ledger to " << settings_.export_folder.string()
+              << std::endl;
     return {};
   }
 
@@ -275,7 +293,8 @@ private:
 void write_where_next(const DemoSettings& settings, std::ostream& out) {
   out << "\nwhere to look next:\n";
   if (settings.plant.empty()) {
-    out << "  forerun demo --plant skip-hazards      a planted bug, and the comparison that catches it\n";
+    out << "  forerun demo --plant skip-hazards      a planted bug, and the comparison that "
+           "catches it\n";
   }
   if (settings.traces.empty()) {
     out << "  forerun demo --traces FILE             the same with recorded agent sessions\n";
@@ -292,7 +311,7 @@ int failed(const Error& error, std::ostream& progress, int code) {
   return code;
 }
 
-} // namespace
+}  // namespace
 
 int run_demo(const DemoSettings& settings, std::ostream& out, std::ostream& progress) {
   if (auto checked = check(settings); !checked) {
@@ -322,4 +341,4 @@ int run_demo(const DemoSettings& settings, std::ostream& out, std::ostream& prog
   return exit_code(*report);
 }
 
-} // namespace forerun
+}  // namespace forerun

@@ -31,23 +31,24 @@ std::string problem_text(const HttpAnswer& answer) {
 
 Errc code_of(int status) {
   switch (status) {
-  case 404:
-    return Errc::not_found;
-  case 413:
-    return Errc::too_large;
-  case 409:
-  case 410:
-  case 422:
-  case 503:
-    return Errc::refused;
-  default:
-    return status >= 500 ? Errc::io : Errc::invalid;
+    case 404:
+      return Errc::not_found;
+    case 413:
+      return Errc::too_large;
+    case 409:
+    case 410:
+    case 422:
+    case 503:
+      return Errc::refused;
+    default:
+      return status >= 500 ? Errc::io : Errc::invalid;
   }
 }
 
 class HttpSessionClient : public SessionClient {
 public:
-  HttpSessionClient(std::string base_url, const HttpLimits& limits) : http_(std::move(base_url), limits) {}
+  HttpSessionClient(std::string base_url, const HttpLimits& limits)
+      : http_(std::move(base_url), limits) {}
 
   Result<std::string> open(const SessionToOpen& session) override {
     json::Object body;
@@ -57,8 +58,9 @@ public:
       body.set("world", session.world);
     }
     const std::string text = json::canonical(json::Value(std::move(body)));
-    const auto answer = repeat("open a session", !session.idempotency_key.empty(),
-                               [&] { return http_.post("/v1/sessions", text, session.idempotency_key); });
+    const auto answer = repeat("open a session", !session.idempotency_key.empty(), [&] {
+      return http_.post("/v1/sessions", text, session.idempotency_key);
+    });
     if (!answer) {
       return tl::unexpected(answer.error());
     }
@@ -74,16 +76,19 @@ public:
     body.set("text", text);
     const std::string bytes = json::canonical(json::Value(std::move(body)));
     // Without a key a text could be added twice: a cut connection is not asked again.
-    return without_body(repeat("text for " + run_id, false, [&] { return http_.post(path(run_id, "/text"), bytes); }));
+    return without_body(repeat("text for " + run_id, false,
+                               [&] { return http_.post(path(run_id, "/text"), bytes); }));
   }
 
   Result<std::vector<StepResult>> confirm(const std::string& run_id, const std::vector<Call>& calls,
-                                          std::uint32_t expect_step, const std::string& idempotency_key) override {
+                                          std::uint32_t expect_step,
+                                          const std::string& idempotency_key) override {
     FORERUN_ASSERT(!calls.empty() && calls.size() <= calls_per_request_max);
     const std::string place = "step " + std::to_string(expect_step) + " of " + run_id;
     const std::string body = confirm_body(calls, expect_step);
-    const auto answer = repeat(place, !idempotency_key.empty(),
-                               [&] { return http_.post(path(run_id, "/steps"), body, idempotency_key); });
+    const auto answer = repeat(place, !idempotency_key.empty(), [&] {
+      return http_.post(path(run_id, "/steps"), body, idempotency_key);
+    });
     if (!answer) {
       return tl::unexpected(answer.error());
     }
@@ -91,7 +96,8 @@ public:
   }
 
   Result<void> end(const std::string& run_id) override {
-    return without_body(repeat("end of " + run_id, true, [&] { return http_.del(path(run_id, "")); }));
+    return without_body(
+        repeat("end of " + run_id, true, [&] { return http_.del(path(run_id, "")); }));
   }
 
   Result<json::Value> status() override {
@@ -114,8 +120,8 @@ private:
     return {};
   }
 
-  static Result<std::vector<StepResult>> read_steps(const std::string& place, const json::Value& body,
-                                                    std::size_t count) {
+  static Result<std::vector<StepResult>> read_steps(const std::string& place,
+                                                    const json::Value& body, std::size_t count) {
     std::vector<StepResult> results;
     const json::Value* list = body.find("steps");
     const json::Array* steps = list != nullptr ? list->array() : nullptr;
@@ -127,8 +133,8 @@ private:
       results.push_back(std::move(*step));
     }
     if (results.size() != count) {
-      return fail(Errc::invalid, place + ": " + std::to_string(results.size()) + " steps answered, expected " +
-                                     std::to_string(count));
+      return fail(Errc::invalid, place + ": " + std::to_string(results.size()) +
+                                     " steps answered, expected " + std::to_string(count));
     }
     return results;
   }
@@ -156,9 +162,10 @@ private:
   HttpClient http_;
 };
 
-} // namespace
+}  // namespace
 
-std::unique_ptr<SessionClient> make_http_session_client(std::string base_url, const HttpLimits& limits) {
+std::unique_ptr<SessionClient> make_http_session_client(std::string base_url,
+                                                        const HttpLimits& limits) {
   return std::make_unique<HttpSessionClient>(std::move(base_url), limits);
 }
 
@@ -213,4 +220,4 @@ Result<StepResult> read_step_result(const json::Value& value) {
   return result;
 }
 
-} // namespace forerun
+}  // namespace forerun

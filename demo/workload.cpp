@@ -12,22 +12,22 @@ namespace forerun {
 namespace {
 
 constexpr std::array<const char*, 38> model_tasks = {
-    "approve",  "archive", "assess",   "audit",    "classify", "cluster", "compare", "critique",
-    "dedupe",   "draft",   "embed",    "enrich",   "escalate", "explain", "extract", "forecast",
-    "index",    "label",   "match",    "notify",   "outline",  "parse",   "plan",    "price",
-    "quote",    "rank",    "redact",   "resolve",  "retrieve", "review",  "rewrite", "route",
-    "score",    "segment", "summarize", "tag",     "translate", "verify"};
+    "approve", "archive", "assess",    "audit",   "classify",  "cluster", "compare", "critique",
+    "dedupe",  "draft",   "embed",     "enrich",  "escalate",  "explain", "extract", "forecast",
+    "index",   "label",   "match",     "notify",  "outline",   "parse",   "plan",    "price",
+    "quote",   "rank",    "redact",    "resolve", "retrieve",  "review",  "rewrite", "route",
+    "score",   "segment", "summarize", "tag",     "translate", "verify"};
 constexpr std::array<const char*, 3> labels = {"a", "b", "c"};
 
 constexpr double latency_median_ms = 1550;
 constexpr double latency_sigma = 0.3;
 constexpr double think_median_ms = 50;
 constexpr double think_sigma = 0.3;
-constexpr double second_label_share = 0.7; ///< Of what the likeliest label leaves.
+constexpr double second_label_share = 0.7;  ///< Of what the likeliest label leaves.
 
-/// Modelled latencies of the native tasks (node/executors/demo_functions.hpp). Only the ideal and the ratio of tool to
-/// think time are computed from them. `triage` ends with the branch ranked first, so a mean; `answer` most often with
-/// its slow branch.
+/// Modelled latencies of the native tasks (node/executors/demo_functions.hpp). Only the ideal and
+/// the ratio of tool to think time are computed from them. `triage` ends with the branch ranked
+/// first, so a mean; `answer` most often with its slow branch.
 constexpr double store_get_ms = 60;
 constexpr double store_put_ms = 80;
 constexpr double triage_ms = 150;
@@ -41,12 +41,12 @@ Duration from_milliseconds(double value) {
 struct Place {
   std::string task;
   double likeliest = 0.95;
-  std::array<std::size_t, 3> next{}; ///< By label: which place of the next depth.
+  std::array<std::size_t, 3> next{};  ///< By label: which place of the next depth.
 };
 
 struct Flow {
   std::string name;
-  std::vector<std::vector<Place>> depths; ///< The first depth has one place, the others three.
+  std::vector<std::vector<Place>> depths;  ///< The first depth has one place, the others three.
 };
 
 double likeliest_share(Prng& prng) {
@@ -109,7 +109,8 @@ public:
     session_.name = "demo-" + std::to_string(number);
     session_.group = session_.name;
     session_.source = "demo";
-    session_.context = "Run " + flow_.name + " on document " + document_ + " of customer " + customer + ".";
+    session_.context =
+        "Run " + flow_.name + " on document " + document_ + " of customer " + customer + ".";
     std::size_t place_index = 0;
     for (std::size_t depth = 0; depth < flow_.depths.size(); ++depth) {
       const Place& place = flow_.depths[depth][place_index];
@@ -139,8 +140,12 @@ private:
 
   void add(std::string task, json::Object input, json::Value output, double latency_ms) {
     const double think_ms = prng_.lognormal(think_median_ms, think_sigma);
-    session_.steps.push_back(TraceStep{Call::make(std::move(task), std::move(input)), std::move(output),
-                                       from_milliseconds(latency_ms), from_milliseconds(think_ms), {}, false});
+    session_.steps.push_back(TraceStep{Call::make(std::move(task), std::move(input)),
+                                       std::move(output),
+                                       from_milliseconds(latency_ms),
+                                       from_milliseconds(think_ms),
+                                       {},
+                                       false});
   }
 
   void add_model_call(const std::string& task, const char* label, const std::string& customer) {
@@ -150,14 +155,16 @@ private:
     }
     json::Object output;
     output.set("label", label);
-    add(task, std::move(input), std::move(output), prng_.lognormal(latency_median_ms, latency_sigma));
+    add(task, std::move(input), std::move(output),
+        prng_.lognormal(latency_median_ms, latency_sigma));
   }
 
   void add_native(const std::string& task, json::Object input, double latency_ms) {
     add(task, std::move(input), nullptr, latency_ms);
   }
 
-  /// The second read equals the first; started before the write has ended, its answer would be stale.
+  /// The second read equals the first; started before the write has ended, its answer would be
+  /// stale.
   void add_store_steps() {
     json::Object key;
     key.set("key", document_);
@@ -214,14 +221,15 @@ valid = [{ branch = "classify_fast", pointer = "/confidence", at_least = 0.9 }]
 )";
 
 std::string generated_catalog() {
-  std::string text = "# The catalog of `forerun demo`: model calls are answered by the demo's recorded world.\n";
+  std::string text =
+      "# The catalog of `forerun demo`: model calls are answered by the demo's recorded world.\n";
   for (const char* task : model_tasks) {
     text += "\n[task." + std::string(task) + "]\nexecutor = \"world\"\neffect = \"pure\"\n";
   }
   return text + native_catalog;
 }
 
-} // namespace
+}  // namespace
 
 Effect Workload::effect(std::string_view task) const {
   const auto found = effects.find(task);
@@ -238,13 +246,14 @@ Workload generate_workload(const WorkloadSettings& settings) {
   }
   Workload workload;
   workload.is_synthetic = true;
-  workload.title = "generated, of the shape of the mission's steady workload, with store steps and races";
+  workload.title =
+      "generated, of the shape of the mission's steady workload, with store steps and races";
   workload.catalog = generated_catalog();
   std::set<std::string> documents;
   while (workload.sessions.size() < settings.sessions) {
     const std::string document = numbered("D-%06llu", prng.below(1'000'000));
     if (!documents.insert(document).second) {
-      continue; // Documents are the store's keys: sessions that run at once must not share one.
+      continue;  // Documents are the store's keys: sessions that run at once must not share one.
     }
     const std::size_t flow = prng.below(flows.size());
     const std::size_t number = workload.sessions.size();
@@ -261,4 +270,4 @@ Workload generate_workload(const WorkloadSettings& settings) {
   return workload;
 }
 
-} // namespace forerun
+}  // namespace forerun

@@ -12,13 +12,13 @@ namespace {
 /// A cluster that answers every call with its input. Thread-safe: the clients of one pass share it.
 struct FakeCluster {
   std::mutex mutex;
-  std::vector<std::string> opened;                                 ///< Worlds in opening order.
-  std::map<std::string, std::vector<std::string>> heard;           ///< By run ID: texts and calls, in order.
+  std::vector<std::string> opened;                        ///< Worlds in opening order.
+  std::map<std::string, std::vector<std::string>> heard;  ///< By run ID: texts and calls, in order.
   std::vector<std::string> ended;
   std::vector<std::string> modes;
-  std::string refuse_world;    ///< Opening this one fails.
-  std::string break_task;      ///< Confirming this task fails.
-  std::string lie_task;        ///< This task's answer is not what it should be.
+  std::string refuse_world;  ///< Opening this one fails.
+  std::string break_task;    ///< Confirming this task fails.
+  std::string lie_task;      ///< This task's answer is not what it should be.
 };
 
 class FakeClient : public SessionClient {
@@ -41,7 +41,8 @@ public:
     return {};
   }
   Result<std::vector<StepResult>> confirm(const std::string& run_id, const std::vector<Call>& calls,
-                                          std::uint32_t expect_step, const std::string& key) override {
+                                          std::uint32_t expect_step,
+                                          const std::string& key) override {
     const std::lock_guard lock(cluster_.mutex);
     std::string line = std::to_string(expect_step) + " " + key + ":";
     std::vector<StepResult> results;
@@ -52,7 +53,8 @@ public:
       line += " " + call.task();
       const std::string output = std::string(call.canonical_input());
       results.push_back({expect_step + static_cast<std::uint32_t>(results.size()), false,
-                         call.task() == cluster_.lie_task ? "\"marker\"" : output, "miss", 0, "hash"});
+                         call.task() == cluster_.lie_task ? "\"marker\"" : output, "miss", 0,
+                         "hash"});
     }
     cluster_.heard[run_id].push_back(line);
     return results;
@@ -72,8 +74,9 @@ private:
 TraceStep step(const std::string& task, bool beside = false, std::vector<std::string> texts = {}) {
   json::Object input;
   input.set("for", task);
-  return {Call::make(task, input), input, std::chrono::milliseconds(10), std::chrono::milliseconds(20), std::move(texts),
-          beside};
+  return {
+      Call::make(task, input), input, std::chrono::milliseconds(10), std::chrono::milliseconds(20),
+      std::move(texts),        beside};
 }
 
 Workload workload_of(std::size_t sessions, const std::vector<TraceStep>& steps) {
@@ -90,7 +93,7 @@ Workload workload_of(std::size_t sessions, const std::vector<TraceStep>& steps) 
 /// Two clusters and virtual time: waiting moves it.
 struct Bench {
   std::array<FakeCluster, 2> clusters;
-  std::vector<std::string> log; ///< Openings of both; only with one thread.
+  std::vector<std::string> log;  ///< Openings of both; only with one thread.
   Instant time{};
   DriveSettings settings;
 
@@ -102,18 +105,19 @@ struct Bench {
     settings.wait_until = [this](Instant until) { time = std::max(time, until); };
   }
   Result<DriveResult> run(const Workload& workload) {
-    return drive(workload, settings,
-                 [this](Pass pass) { return std::make_unique<FakeClient>(clusters[index_of(pass)], log); });
+    return drive(workload, settings, [this](Pass pass) {
+      return std::make_unique<FakeClient>(clusters[index_of(pass)], log);
+    });
   }
 };
 
-} // namespace
+}  // namespace
 
 TEST_CASE("the passes take turns in blocks, and neither always runs first", "[demo_driver]") {
   Bench bench;
   REQUIRE(bench.run(workload_of(5, {step("a")})));
-  CHECK(bench.log == std::vector<std::string>{"off s0", "off s1", "on s0", "on s1", "on s2", "on s3", "off s2",
-                                              "off s3", "off s4", "on s4"});
+  CHECK(bench.log == std::vector<std::string>{"off s0", "off s1", "on s0", "on s1", "on s2",
+                                              "on s3", "off s2", "off s3", "off s4", "on s4"});
 }
 
 TEST_CASE("sessions are opened in the workload's order also by many threads", "[demo_driver]") {
@@ -123,11 +127,12 @@ TEST_CASE("sessions are opened in the workload's order also by many threads", "[
   bench.settings.block = 64;
   bench.settings.now = [] { return Instant{}; };
   bench.settings.wait_until = [](Instant) {};
-  const auto result = drive(workload_of(100, {step("a"), step("b")}), bench.settings, [&](Pass pass) {
-    static std::vector<std::string> unused[16];
-    static std::size_t next = 0;
-    return std::make_unique<FakeClient>(bench.clusters[index_of(pass)], unused[next++ % 16]);
-  });
+  const auto result =
+      drive(workload_of(100, {step("a"), step("b")}), bench.settings, [&](Pass pass) {
+        static std::vector<std::string> unused[16];
+        static std::size_t next = 0;
+        return std::make_unique<FakeClient>(bench.clusters[index_of(pass)], unused[next++ % 16]);
+      });
   REQUIRE(result);
   std::vector<std::string> expected;
   for (std::size_t i = 0; i < 100; ++i) {
@@ -144,12 +149,15 @@ TEST_CASE("sessions are opened in the workload's order also by many threads", "[
   }
 }
 
-TEST_CASE("a session hands over its text, thinks, and confirms what it called together as one list", "[demo_driver]") {
+TEST_CASE("a session hands over its text, thinks, and confirms what it called together as one list",
+          "[demo_driver]") {
   Bench bench;
-  const auto result = bench.run(workload_of(1, {step("a", false, {"hello"}), step("b"), step("c", true), step("d")}));
+  const auto result = bench.run(
+      workload_of(1, {step("a", false, {"hello"}), step("b"), step("c", true), step("d")}));
   REQUIRE(result);
-  CHECK(bench.clusters[0].heard["home/1"] ==
-        std::vector<std::string>{"text hello", "0 home/1/0: a", "1 home/1/1: b c", "3 home/1/3: d"});
+  CHECK(bench.clusters[0].heard["home/1"] == std::vector<std::string>{"text hello", "0 home/1/0: a",
+                                                                      "1 home/1/1: b c",
+                                                                      "3 home/1/3: d"});
   CHECK(bench.clusters[0].modes == std::vector<std::string>{"off"});
   CHECK(bench.clusters[1].modes == std::vector<std::string>{"on"});
   // Three times 20 ms of thinking at ten times the speed; the fake cluster answers at once.
@@ -187,7 +195,8 @@ TEST_CASE("a session that fails keeps its error and the others go on", "[demo_dr
   CHECK(bench.clusters[1].ended.size() == 3);
 }
 
-TEST_CASE("an opening that fails ends the drive, since run IDs would no longer pair", "[demo_driver]") {
+TEST_CASE("an opening that fails ends the drive, since run IDs would no longer pair",
+          "[demo_driver]") {
   Bench bench;
   bench.clusters[1].refuse_world = "s1";
   const auto result = bench.run(workload_of(4, {step("a")}));
@@ -219,4 +228,4 @@ TEST_CASE("a list longer than a request may hold is sent in parts", "[demo_drive
   CHECK(groups[1].last == session.steps.size());
 }
 
-} // namespace forerun
+}  // namespace forerun

@@ -1,16 +1,17 @@
 #include <arpa/inet.h>
-#include <catch2/catch.hpp>
 #include <netinet/in.h>
 #include <sys/socket.h>
-#include <thread>
 #include <unistd.h>
+#include <catch2/catch.hpp>
+#include <thread>
 
 #include "demo/session_client.hpp"
 
 namespace forerun {
 namespace {
 
-/// Answers each request with the next of some prepared answers, on loopback, one connection after another.
+/// Answers each request with the next of some prepared answers, on loopback, one connection after
+/// another.
 class ScriptedServer {
 public:
   explicit ScriptedServer(std::vector<std::string> answers) : answers_(std::move(answers)) {
@@ -63,7 +64,7 @@ private:
       while (requests_.size() < answers_.size() && read_request(connection, bytes)) {
         const std::string& answer = answers_[requests_.size() - 1];
         if (answer.empty()) {
-          break; // A cut connection.
+          break;  // A cut connection.
         }
         REQUIRE(::send(connection, answer.data(), answer.size(), MSG_NOSIGNAL) >= 0);
       }
@@ -102,7 +103,8 @@ private:
   std::thread thread_;
 };
 
-std::string answer(const std::string& status, const std::string& body, const std::string& header = "") {
+std::string answer(const std::string& status, const std::string& body,
+                   const std::string& header = "") {
   return "HTTP/1.1 " + status + "\r\nContent-Type: application/json\r\n" + header +
          "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
 }
@@ -117,11 +119,12 @@ constexpr const char* one_step =
     R"({"run_id":"u/1","step":3,"task":"a","status":"ok","output":{"b":1.0,"a":[]},"origin":"late_hit",)"
     R"("saved_ms":12.5,"decision_hash":"abcd"})";
 
-} // namespace
+}  // namespace
 
 TEST_CASE("a session's requests travel on one connection, in the documented form", "[demo_http]") {
-  ScriptedServer server({answer("201 Created", R"({"run_id":"u/1"})"), "HTTP/1.1 204 No Content\r\n\r\n",
-                         answer("200 OK", one_step), answer("200 OK", R"({"run_id":"u/1","steps":4})")});
+  ScriptedServer server({answer("201 Created", R"({"run_id":"u/1"})"),
+                         "HTTP/1.1 204 No Content\r\n\r\n", answer("200 OK", one_step),
+                         answer("200 OK", R"({"run_id":"u/1","steps":4})")});
   const auto client = make_http_session_client(server.url());
   CHECK(*client->open({"hello", "off", "world-1", "key-1"}) == "u/1");
   CHECK(client->add_text("u/1", "text").has_value());
@@ -149,17 +152,20 @@ TEST_CASE("a session's requests travel on one connection, in the documented form
 }
 
 TEST_CASE("several calls are confirmed as a list and answered in its order", "[demo_http]") {
-  CHECK(confirm_body({call("a"), call("b")}, 0) ==
-        R"({"calls":[{"input":{"k":"a"},"task":"a"},{"input":{"k":"b"},"task":"b"}],"expect_step":0})");
-  ScriptedServer server({answer("200 OK", std::string(R"({"steps":[)") + one_step + "," + one_step + "]}"),
-                         answer("200 OK", std::string(R"({"steps":[)") + one_step + "]}")});
+  CHECK(
+      confirm_body({call("a"), call("b")}, 0) ==
+      R"({"calls":[{"input":{"k":"a"},"task":"a"},{"input":{"k":"b"},"task":"b"}],"expect_step":0})");
+  ScriptedServer server(
+      {answer("200 OK", std::string(R"({"steps":[)") + one_step + "," + one_step + "]}"),
+       answer("200 OK", std::string(R"({"steps":[)") + one_step + "]}")});
   const auto client = make_http_session_client(server.url());
   CHECK(client->confirm("u/1", {call("a"), call("b")}, 0, "")->size() == 2);
   CHECK_FALSE(client->confirm("u/1", {call("a"), call("b")}, 0, "").has_value());
 }
 
 TEST_CASE("an error keeps the cluster's own words", "[demo_http]") {
-  ScriptedServer server({answer("409 Conflict", R"({"title":"conflict","detail":"step 2 is next"})")});
+  ScriptedServer server(
+      {answer("409 Conflict", R"({"title":"conflict","detail":"step 2 is next"})")});
   const auto client = make_http_session_client(server.url());
   const auto steps = client->confirm("u/1", {call("a")}, 0, "key");
   REQUIRE_FALSE(steps);
@@ -208,9 +214,11 @@ TEST_CASE("the seconds of Retry-After are read", "[demo_http]") {
 
 TEST_CASE("a step without the members that decide is refused", "[demo_http]") {
   CHECK(read_step_result(*json::parse(one_step)).has_value());
-  CHECK_FALSE(read_step_result(*json::parse(R"({"step":1,"status":"ok","output":1,"origin":"hit"})")).has_value());
+  CHECK_FALSE(
+      read_step_result(*json::parse(R"({"step":1,"status":"ok","output":1,"origin":"hit"})"))
+          .has_value());
   CHECK_FALSE(read_step_result(*json::parse(R"({"step":1,"status":"odd"})")).has_value());
   CHECK_FALSE(read_step_result(*json::parse("[]")).has_value());
 }
 
-} // namespace forerun
+}  // namespace forerun

@@ -9,7 +9,12 @@ namespace {
 using std::chrono::milliseconds;
 
 TraceStep step(const std::string& task, int latency_ms, int think_ms, bool beside = false) {
-  return {Call::make(task, {}), json::Value(1), milliseconds(latency_ms), milliseconds(think_ms), {}, beside};
+  return {Call::make(task, {}),
+          json::Value(1),
+          milliseconds(latency_ms),
+          milliseconds(think_ms),
+          {},
+          beside};
 }
 
 Effect effect_by_name(std::string_view task) {
@@ -63,11 +68,12 @@ json::Value status(std::uint64_t size_of_second, const char* root_of_second, boo
                            R"({"name":"node-1","live":true,"ledger":{"size":5,"root":"aa"}},)"
                            R"({"name":"node-2","live":)" +
                            std::string(live ? "true" : "false") + R"(,"ledger":{"size":)" +
-                           std::to_string(size_of_second) + R"(,"root":")" + root_of_second + R"("}}]})";
+                           std::to_string(size_of_second) + R"(,"root":")" + root_of_second +
+                           R"("}}]})";
   return *json::parse(text);
 }
 
-} // namespace
+}  // namespace
 
 TEST_CASE("quantiles are by nearest rank", "[demo_report]") {
   CHECK(quantile({3, 1, 2}, 0.5) == 2);
@@ -76,7 +82,8 @@ TEST_CASE("quantiles are by nearest rank", "[demo_report]") {
   CHECK(quantile({7}, 0.01) == 7);
 }
 
-TEST_CASE("the bootstrap interval is seeded, holds the mean, and narrows with more pairs", "[demo_report]") {
+TEST_CASE("the bootstrap interval is seeded, holds the mean, and narrows with more pairs",
+          "[demo_report]") {
   Prng prng(3);
   std::vector<double> off;
   std::vector<double> on;
@@ -91,9 +98,11 @@ TEST_CASE("the bootstrap interval is seeded, holds the mean, and narrows with mo
   CHECK(many.high == again.high);
   CHECK(many.low < 0.5);
   CHECK(many.high > 0.5);
-  // The ratio of two means of 400 lognormals: its standard error is about 0.5 × √2 × 0.417 / √400 = 0.0147.
+  // The ratio of two means of 400 lognormals: its standard error is about 0.5 × √2 × 0.417 / √400 =
+  // 0.0147.
   CHECK(many.high - many.low == Approx(2 * 1.96 * 0.0147).epsilon(0.2));
-  const Interval few = bootstrap_interval({off.begin(), off.begin() + 40}, {on.begin(), on.begin() + 40}, 1, saved);
+  const Interval few =
+      bootstrap_interval({off.begin(), off.begin() + 40}, {on.begin(), on.begin() + 40}, 1, saved);
   CHECK(few.high - few.low > 2 * (many.high - many.low));
 }
 
@@ -130,7 +139,8 @@ TEST_CASE("p99 is told only from 200 sessions on", "[demo_report]") {
   CHECK(to_json(Bench(10, 1).report()).find("on")->find("p99_s")->is_null());
 }
 
-TEST_CASE("outputs are identical only when every decision hash is there and equal", "[demo_report]") {
+TEST_CASE("outputs are identical only when every decision hash is there and equal",
+          "[demo_report]") {
   Bench bench(4, 0.5);
   CHECK(bench.report().identical_outputs);
   CHECK(exit_code(bench.report()) == 0);
@@ -156,7 +166,8 @@ TEST_CASE("outputs are identical only when every decision hash is there and equa
   CHECK_FALSE(renamed.report().equal_run_ids);
 }
 
-TEST_CASE("wrong answers and disagreeing ledgers fail the verification, failed sessions the run", "[demo_report]") {
+TEST_CASE("wrong answers and disagreeing ledgers fail the verification, failed sessions the run",
+          "[demo_report]") {
   Bench bench(4, 0.5);
   bench.drive.runs[1][0].steps[0].is_wrong = true;
   CHECK(bench.report().wrong_steps == 1);
@@ -189,51 +200,77 @@ TEST_CASE("ideal: thinking alone cannot be saved", "[demo_report]") {
   CHECK(times.with_all_known == milliseconds(2000));
 }
 
-TEST_CASE("ideal: a write starts when it is asked for, and a read after it when it has ended", "[demo_report]") {
-  const IdealTimes times =
-      ideal_of({step("read", 100, 10), step("write", 200, 10), step("read", 100, 30), step("a", 100, 5)});
+TEST_CASE("ideal: a write starts when it is asked for, and a read after it when it has ended",
+          "[demo_report]") {
+  const IdealTimes times = ideal_of(
+      {step("read", 100, 10), step("write", 200, 10), step("read", 100, 30), step("a", 100, 5)});
   CHECK(times.without_speculation == milliseconds(555));
-  // read at 100; write from 110 to 310; the second read runs from 310 to 410, asked at 340; a asked at 415, there since 100.
+  // read at 100; write from 110 to 310; the second read runs from 310 to 410, asked at 340; a asked
+  // at 415, there since 100.
   CHECK(times.with_all_known == milliseconds(415));
 }
 
-TEST_CASE("ideal: calls made together run side by side, but conflicting ones in their order", "[demo_report]") {
+TEST_CASE("ideal: calls made together run side by side, but conflicting ones in their order",
+          "[demo_report]") {
   const IdealTimes together = ideal_of({step("a", 100, 10), step("b", 200, 0, true)});
   CHECK(together.without_speculation == milliseconds(210));
   CHECK(together.with_all_known == milliseconds(200));
-  const IdealTimes conflicting = ideal_of({step("write 1", 100, 10), step("write 2", 200, 0, true),
-                                           step("read", 50, 0, true)});
+  const IdealTimes conflicting = ideal_of(
+      {step("write 1", 100, 10), step("write 2", 200, 0, true), step("read", 50, 0, true)});
   CHECK(conflicting.without_speculation == milliseconds(360));
   CHECK(conflicting.with_all_known == milliseconds(360));
 }
 
-TEST_CASE("the heading says where sessions come from, the speed-up and the ratio of tool to think time", "[demo_report]") {
+TEST_CASE(
+    "the heading says where sessions come from, the speed-up and the ratio of tool to think time",
+    "[demo_report]") {
   Bench bench(2, 1);
-  CHECK(bench.report().heading == "synthetic sessions: test; speed-up 40; tool to think time 3.00 : 1");
+  CHECK(bench.report().heading ==
+        "synthetic sessions: test; speed-up 40; tool to think time 3.00 : 1");
   bench.workload.is_synthetic = false;
   bench.workload.has_modelled_times = true;
   bench.workload.is_upper_bound = true;
-  CHECK(bench.report().heading == "recorded sessions: test; speed-up 40; tool to think time 3.00 : 1; modelled times; "
-                                  "upper bound: every task taken as one that only reads");
+  CHECK(bench.report().heading ==
+        "recorded sessions: test; speed-up 40; tool to think time 3.00 : 1; modelled times; "
+        "upper bound: every task taken as one that only reads");
 }
 
 TEST_CASE("the JSON report has the members that scripts read", "[demo_report]") {
   const json::Value report = to_json(Bench(4, 0.5).report());
-  for (const char* name :
-       {"sessions", "steps", "off", "on", "saved_ratio", "saved_ci95", "ideal_saved_ratio", "claimed_saved_s",
-        "measured_saved_s", "waste_ratio", "busy_s", "calls", "hits", "late_hits", "misses", "identical_outputs", "ledger",
-        "never_slower", "wrong_steps", "heading"}) {
+  for (const char* name : {"sessions",
+                           "steps",
+                           "off",
+                           "on",
+                           "saved_ratio",
+                           "saved_ci95",
+                           "ideal_saved_ratio",
+                           "claimed_saved_s",
+                           "measured_saved_s",
+                           "waste_ratio",
+                           "busy_s",
+                           "calls",
+                           "hits",
+                           "late_hits",
+                           "misses",
+                           "identical_outputs",
+                           "ledger",
+                           "never_slower",
+                           "wrong_steps",
+                           "heading"}) {
     INFO(name);
     CHECK(report.find(name) != nullptr);
   }
   CHECK(json::canonical(*report.find("ledger")) == R"({"agree":true,"entries":10,"nodes":3})");
-  CHECK(json::canonical(*report.find("busy_s")) == R"({"race_losers":0.5,"useful":2,"wasted":0.25})");
+  CHECK(json::canonical(*report.find("busy_s")) ==
+        R"({"race_losers":0.5,"useful":2,"wasted":0.25})");
   CHECK(json::canonical(*report.find("calls")) == R"({"useful":20,"wasted":3})");
   CHECK(json::canonical(*report.find("saved_ci95")).starts_with("[0."));
-  CHECK(to_table(Bench(4, 0.5).report()).find("saved                   50.0 %") != std::string::npos);
+  CHECK(to_table(Bench(4, 0.5).report()).find("saved                   50.0 %") !=
+        std::string::npos);
 }
 
-TEST_CASE("ledgers agree when all expected nodes are live with the coordinator's size and root", "[demo_report]") {
+TEST_CASE("ledgers agree when all expected nodes are live with the coordinator's size and root",
+          "[demo_report]") {
   CHECK(compare_ledgers(status(5, "aa"), 2)->agree);
   CHECK(compare_ledgers(status(5, "aa"), 2)->entries == 5);
   CHECK(compare_ledgers(status(5, "aa"), 2)->nodes == 2);
@@ -244,7 +281,8 @@ TEST_CASE("ledgers agree when all expected nodes are live with the coordinator's
   CHECK_FALSE(compare_ledgers(json::Value(json::Object()), 1).has_value());
 }
 
-TEST_CASE("worker time is read from the status, and a missing figure is an error", "[demo_report]") {
+TEST_CASE("worker time is read from the status, and a missing figure is an error",
+          "[demo_report]") {
   const auto time = read_worker_time(*json::parse(
       R"({"speculation":{"useful_ms":1500,"wasted_ms":250,"race_losers_ms":10,"useful_calls":7,"wasted_calls":2}})"));
   REQUIRE(time);
@@ -256,4 +294,4 @@ TEST_CASE("worker time is read from the status, and a missing figure is an error
   CHECK_FALSE(read_worker_time(*json::parse(R"({"speculation":{"useful_ms":1}})")).has_value());
 }
 
-} // namespace forerun
+}  // namespace forerun

@@ -26,16 +26,20 @@ std::string everything(const Workload& workload) {
   for (const TraceSession& session : workload.sessions) {
     text += session.name + session.context;
     for (const TraceStep& step : session.steps) {
-      text += step.call.canonical() + json::canonical(step.output) + std::to_string(step.latency->count()) + ' ' +
-              std::to_string(step.think->count());
+      text += step.call.canonical() + json::canonical(step.output) +
+              std::to_string(step.latency->count()) + ' ' + std::to_string(step.think->count());
     }
   }
   return text;
 }
 
-std::string label_of(const TraceStep& step) { return *step.output.find("label")->string(); }
+std::string label_of(const TraceStep& step) {
+  return *step.output.find("label")->string();
+}
 
-std::string text_of(const Call& call, std::string_view name) { return *call.input().find(name)->string(); }
+std::string text_of(const Call& call, std::string_view name) {
+  return *call.input().find(name)->string();
+}
 
 std::vector<TraceStep> model_calls(const Workload& workload, const TraceSession& session) {
   std::vector<TraceStep> steps;
@@ -57,7 +61,7 @@ struct TemporaryFolder {
   std::filesystem::path path;
 };
 
-} // namespace
+}  // namespace
 
 TEST_CASE("equal seeds give equal workloads, other seeds others", "[demo_workload]") {
   const std::string once = everything(generate_workload(settings_of(7, 40, 3)));
@@ -65,7 +69,8 @@ TEST_CASE("equal seeds give equal workloads, other seeds others", "[demo_workloa
   CHECK(once != everything(generate_workload(settings_of(8, 40, 3))));
 }
 
-TEST_CASE("a generated session has 6 to 8 model calls of about 12 s with 50 ms between them", "[demo_workload]") {
+TEST_CASE("a generated session has 6 to 8 model calls of about 12 s with 50 ms between them",
+          "[demo_workload]") {
   const Workload workload = generate_workload(settings_of(1, 1000, 12));
   std::vector<double> latencies;
   double total_ms = 0;
@@ -82,7 +87,7 @@ TEST_CASE("a generated session has 6 to 8 model calls of about 12 s with 50 ms b
   }
   std::sort(latencies.begin(), latencies.end());
   CHECK(latencies[latencies.size() / 2] == Approx(1550).epsilon(0.03));
-  CHECK(total_ms / 1000 == Approx(12'000).epsilon(0.08)); // A thousand sessions, mean in ms.
+  CHECK(total_ms / 1000 == Approx(12'000).epsilon(0.08));  // A thousand sessions, mean in ms.
 }
 
 TEST_CASE("a label decides the next model call of a workflow", "[demo_workload]") {
@@ -107,11 +112,13 @@ TEST_CASE("a label decides the next model call of a workflow", "[demo_workload]"
       likeliest += label == "a" ? count : 0;
     }
   }
-  // 0.80 × 0.95 + 0.15 × 0.78 + 0.05 × 0.45 = 0.90; the recorded workload has 0.898. Few places are often visited, hence the margin.
+  // 0.80 × 0.95 + 0.15 × 0.78 + 0.05 × 0.45 = 0.90; the recorded workload has 0.898. Few places are
+  // often visited, hence the margin.
   CHECK(static_cast<double>(likeliest) / all == Approx(0.9).margin(0.05));
 }
 
-TEST_CASE("a store entry is read, written and read again under a key of one session", "[demo_workload]") {
+TEST_CASE("a store entry is read, written and read again under a key of one session",
+          "[demo_workload]") {
   const Workload workload = generate_workload(settings_of(5, 90, 3));
   std::set<std::string> keys;
   std::size_t with_store = 0;
@@ -163,9 +170,10 @@ TEST_CASE("the generated catalog answers every call of the generated sessions", 
 TEST_CASE("recorded tasks write unless they are listed as read-only", "[demo_workload]") {
   const TemporaryFolder folder;
   const auto file = folder.path / "some.jsonl";
-  std::ofstream(file) << R"({"session":"s/1","steps":[{"task":"Get A.b","input":{},"output":1,"latency_ms":5,"think_ms":7},)"
-                      << R"({"task":"Put","input":{"k":"v"},"output":null,"latency_ms":null}]})" << '\n'
-                      << R"({"session":"s/2","steps":[{"task":"Put","input":{},"output":2}]})" << '\n';
+  std::ofstream(file)
+      << R"({"session":"s/1","steps":[{"task":"Get A.b","input":{},"output":1,"latency_ms":5,"think_ms":7},)"
+      << R"({"task":"Put","input":{"k":"v"},"output":null,"latency_ms":null}]})" << '\n'
+      << R"({"session":"s/2","steps":[{"task":"Put","input":{},"output":2}]})" << '\n';
   RecordedSettings settings;
   settings.file = file;
   settings.read_only = "Get*";
@@ -198,7 +206,8 @@ TEST_CASE("recorded tasks write unless they are listed as read-only", "[demo_wor
   CHECK(bound->title == "some.jsonl, 1 of 2 sessions");
 }
 
-TEST_CASE("a workload written as a trace file reads back with the same calls and times", "[demo_workload]") {
+TEST_CASE("a workload written as a trace file reads back with the same calls and times",
+          "[demo_workload]") {
   const TemporaryFolder folder;
   const Workload workload = generate_workload(settings_of(2, 20, 3));
   REQUIRE(write_traces(folder.path / "demo.jsonl", workload.sessions));
@@ -210,4 +219,4 @@ TEST_CASE("a workload written as a trace file reads back with the same calls and
   CHECK(everything(again) == everything(workload));
 }
 
-} // namespace forerun
+}  // namespace forerun

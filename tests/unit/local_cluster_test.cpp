@@ -17,7 +17,8 @@ std::string content(const std::filesystem::path& file) {
   return {std::istreambuf_iterator<char>(in), {}};
 }
 
-/// A script in the program's place: it notes how it was called, and with which process ID, and stays as the program would.
+/// A script in the program's place: it notes how it was called, and with which process ID, and
+/// stays as the program would.
 struct Bench {
   std::filesystem::path folder;
   LocalClusterSettings settings;
@@ -72,9 +73,10 @@ struct Bench {
   }
 };
 
-} // namespace
+}  // namespace
 
-TEST_CASE("a local cluster makes keys, then starts the coordinator, then node after node", "[local_cluster]") {
+TEST_CASE("a local cluster makes keys, then starts the coordinator, then node after node",
+          "[local_cluster]") {
   Bench bench;
   auto cluster = LocalCluster::start(bench.settings);
   REQUIRE(cluster);
@@ -104,7 +106,8 @@ TEST_CASE("a process that does not listen is killed", "[local_cluster]") {
   CHECK_FALSE(bench.runs_anything());
 }
 
-TEST_CASE("a node that cannot start is told with its last words, and nothing keeps running", "[local_cluster]") {
+TEST_CASE("a node that cannot start is told with its last words, and nothing keeps running",
+          "[local_cluster]") {
   Bench bench("echo 'no such world' >&2; exit 1");
   const auto cluster = LocalCluster::start(bench.settings);
   REQUIRE_FALSE(cluster);
@@ -166,9 +169,11 @@ TEST_CASE("a ready line is an object with an event", "[local_cluster]") {
 
 TEST_CASE("a ledger is exported by the program itself", "[local_cluster]") {
   Bench bench;
-  CHECK(export_ledger(bench.settings.binary, bench.folder / "data", bench.folder / "out").has_value());
+  CHECK(export_ledger(bench.settings.binary, bench.folder / "data", bench.folder / "out")
+            .has_value());
   CHECK(std::filesystem::exists(bench.folder / "out"));
-  CHECK_FALSE(export_ledger(bench.folder / "absent", bench.folder / "data", bench.folder / "out").has_value());
+  CHECK_FALSE(export_ledger(bench.folder / "absent", bench.folder / "data", bench.folder / "out")
+                  .has_value());
 }
 
 TEST_CASE("settings out of range are refused before anything starts", "[run_demo]") {
@@ -195,4 +200,4 @@ TEST_CASE("a program that cannot run ends the demo with an error that names it",
   CHECK(progress.str().find("/absent/forerun") != std::string::npos);
 }
 
-} // namespace forerun
+}  // namespace forerun
