@@ -2,14 +2,18 @@
 
 namespace forerun {
 
-std::string to_hex(std::span<const std::uint8_t> bytes) {
+void append_hex(std::string& out, std::span<const std::uint8_t> bytes) {
   static constexpr char digits[] = "0123456789abcdef";
+  for (const std::uint8_t byte : bytes) {
+    out.push_back(digits[byte >> 4U]);
+    out.push_back(digits[byte & 15U]);
+  }
+}
+
+std::string to_hex(std::span<const std::uint8_t> bytes) {
   std::string text;
   text.reserve(bytes.size() * 2);
-  for (const std::uint8_t byte : bytes) {
-    text.push_back(digits[byte >> 4U]);
-    text.push_back(digits[byte & 15U]);
-  }
+  append_hex(text, bytes);
   return text;
 }
 
@@ -26,7 +30,7 @@ int digit_of(char c) {
   }
   return -1;
 }
-} // namespace
+}  // namespace
 
 Result<std::vector<std::uint8_t>> from_hex(std::string_view text) {
   if (text.size() % 2 != 0) {
@@ -38,11 +42,12 @@ Result<std::vector<std::uint8_t>> from_hex(std::string_view text) {
     const int high = digit_of(text[i]);
     const int low = digit_of(text[i + 1]);
     if (high < 0 || low < 0) {
-      return fail(Errc::invalid, "hex: byte " + std::to_string(i / 2) + ": not two hexadecimal digits");
+      return fail(Errc::invalid,
+                  "hex: byte " + std::to_string(i / 2) + ": not two hexadecimal digits");
     }
     bytes.push_back(static_cast<std::uint8_t>(high * 16 + low));
   }
   return bytes;
 }
 
-} // namespace forerun
+}  // namespace forerun

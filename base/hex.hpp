@@ -12,6 +12,7 @@ namespace forerun {
 
 /// Lowercase hexadecimal, two digits a byte.
 std::string to_hex(std::span<const std::uint8_t> bytes);
+void append_hex(std::string& out, std::span<const std::uint8_t> bytes);
 
 /// Reads lowercase or uppercase hexadecimal. Errors: invalid (odd length, other characters).
 Result<std::vector<std::uint8_t>> from_hex(std::string_view text);

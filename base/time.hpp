@@ -17,6 +17,9 @@ struct MachineClock {
 /// A moment on that line: monotonic, comparable only inside one process.
 using Instant = std::chrono::time_point<MachineClock, Duration>;
 
+/// An input of every machine: nothing else happened, look at the time.
+struct TimePassed {};
+
 constexpr double milliseconds_of(Duration duration) {
   return static_cast<double>(duration.count()) / 1000.0;
 }

@@ -27,8 +27,8 @@ struct CurveKeyPair {
 /// First 16 hex digits of SHA-256 of the public key: how peers are named in logs and lists.
 NodeId fingerprint(const CurveKey& public_key);
 
-/// One line that lets a node join: the coordinator's public key, the node's own secret and the ledger's first key.
-/// Text: "fr1." + 192 hex digits. It is a secret.
+/// One line that lets a node join: the coordinator's public key, the node's own secret and the
+/// ledger's first key. Text: "fr1." + 192 hex digits. It is a secret.
 struct JoinToken {
   CurveKey server_public{};
   CurveKey node_secret{};
@@ -42,8 +42,15 @@ struct AllowedPeer {
   CurveKey public_key{};
 };
 
-/// `DIR/keys/`: `server.key`, `ledger.key` (both 0600, hex), `allowed` (one "NAME PUBLIC_KEY_HEX" a line).
-/// All functions read and write files; errors name the file and what was expected.
+/// Limits of the allow-list.
+inline constexpr std::size_t allowed_peers_max = 4096;
+inline constexpr std::size_t peer_name_bytes_max = 63;
+
+/// `DIR/keys/` (0700): `server.key`, `ledger.key` (hex of the secret), `allowed` (one "NAME
+/// PUBLIC_KEY_HEX" a line; empty lines and lines from `#` are kept); all 0600. All functions read
+/// and write files, one process at a time (a lock on the folder); files change whole or not at all.
+/// Errors: io; refused when others may read a key or write a file; invalid for a file's content;
+/// all name the file and what was expected.
 class KeyFolder {
 public:
   /// Makes missing keys (from the operating system's randomness).
@@ -51,8 +58,10 @@ public:
   const CurveKeyPair& server() const { return server_; }
   const SigningKey& ledger() const { return ledger_; }
   Result<std::vector<AllowedPeer>> allowed() const;
-  /// Makes a key for a node and allows it. Errors: refused when the name is taken; invalid unless [a-z0-9-]{1,63}.
+  /// Makes a key for a node and allows it. Errors: refused when the name is taken; invalid unless
+  /// [a-z0-9-]{1,63}; too_large above allowed_peers_max.
   Result<JoinToken> add(const std::string& name);
+  /// Errors: not_found.
   Result<void> revoke(const std::string& name);
 
 private:
@@ -62,4 +71,4 @@ private:
   SigningKey ledger_;
 };
 
-} // namespace forerun
+}  // namespace forerun

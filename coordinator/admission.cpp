@@ -88,7 +88,7 @@ Verdict admit(const AdmissionSettings& settings, const WasteBudget& budget,
   if (candidate.running_in_cluster >= settings.in_cluster_max) {
     return Verdict::cluster_full;
   }
-  if (!budget.is_open()) {
+  if (!budget.is_open() || budget.level() < candidate.expected + candidate.reserved) {
     return Verdict::budget_empty;
   }
   // Written so that a confidence that is no number waits.

@@ -1,7 +1,9 @@
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "files/traces.hpp"
@@ -12,7 +14,8 @@ namespace forerun {
 /// Answers calls from recorded sessions (design.md §7). Pure once made: equal questions get equal answers.
 class RecordedWorld {
 public:
-  /// `writes_end_reuse`: tells whether a task is a write. `speedup` divides every latency. @pre speedup > 0.
+  /// A task that is not in `read_only` is a write. Missing latencies are modelled from `seed`; `speedup` divides every
+  /// latency. Of two sessions with one name the first is kept (read_traces refuses them). @pre speedup > 0.
   RecordedWorld(std::vector<TraceSession> sessions, ReadOnlyTasks read_only, std::uint64_t seed, double speedup);
 
   struct Answer {
@@ -21,13 +24,30 @@ public:
     bool is_marker = false; ///< The world does not know this call; committing it would be a bug that must show.
   };
   /// A confirmed step gets its recorded output; a speculated call equal to a later step, with no write between
-  /// `at.committed` and that step, gets that step's output; any other gets a marker `{"forerun_marker": …}`.
+  /// `at.committed` and that step, gets that step's output; any other gets a marker `{"forerun_marker": CALL HASH}` after a
+  /// latency modelled from seed and call hash. Logarithmic in the session's length; thread-safe.
   /// Errors: not_found (no such session; a confirmed call that is not the recorded one).
   Result<Answer> answer(const Call& call, const WorldPosition& at) const;
 
 private:
-  std::map<std::string, TraceSession, std::less<>> sessions_;
-  ReadOnlyTasks read_only_;
+  /// A step's output and latency, without what only the client needs.
+  struct Step {
+    Call call;
+    json::Value output;
+    Duration latency{};
+  };
+  struct Session {
+    std::vector<Step> steps;
+    std::vector<std::pair<Digest, std::uint32_t>> by_call; ///< Sorted: a call's steps in their order.
+    std::vector<std::uint32_t> next_write; ///< By step, and one past the last: the first write from there on.
+  };
+  static Session indexed(TraceSession recorded, const ReadOnlyTasks& read_only);
+  /// The step whose answer a speculation may have, or null.
+  static const Step* later_step(const Session& session, const Call& call, std::uint32_t committed);
+  Answer marker(const Call& call) const;
+  Duration faster(Duration latency) const;
+
+  std::map<std::string, Session, std::less<>> sessions_;
   std::uint64_t seed_;
   double speedup_;
 };

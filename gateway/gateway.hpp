@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -11,31 +12,41 @@
 namespace forerun {
 
 struct GatewaySettings {
-  std::string host = "127.0.0.1";
-  std::uint16_t port = 0;                      ///< 0: the system chooses.
+  std::string host = "127.0.0.1";   ///< An IP address, or `localhost`.
+  std::uint16_t port = 0;           ///< 0: the system chooses.
+  bool allow_plain_remote = false;  ///< Serve other hosts too, without TLS or tokens.
   std::size_t header_bytes_max = 16U << 10U;
   std::size_t body_bytes_max = 1U << 20U;
-  std::size_t connections_max = 20'000;        ///< Also kept below the descriptor limit.
-  std::size_t waiting_max = 50'000;            ///< Requests handed to the coordinator and not answered yet.
-  Duration header_timeout = std::chrono::seconds(10);
+  std::size_t connections_max = 20'000;  ///< Also kept below the descriptor limit.
+  std::size_t waiting_max = 50'000;  ///< Requests handed to the coordinator and not answered yet.
+  std::size_t bodies_bytes_max =
+      256U << 20U;  ///< Of all bodies that are being read, by announced length.
+  Duration header_timeout =
+      std::chrono::seconds(10);  ///< Of a new connection, or from a request's first byte.
   Duration body_timeout = std::chrono::seconds(30);
   Duration write_timeout = std::chrono::seconds(30);
   Duration idle_timeout = std::chrono::seconds(75);
 };
 
 struct GatewayPorts {
-  /// A well-formed request; its answer comes later through Gateway::answer. Runs on the gateway's thread, must not block.
+  /// A well-formed request; its answer comes later through Gateway::answer. Runs on the gateway's
+  /// thread, must not block.
   std::function<void(ClientRequest)> submit;
-  /// The client left: its wait is over, its step goes on.
+  /// The client left: its wait is over, its step goes on. Runs on the gateway's thread; not while
+  /// the gateway ends.
   std::function<void(RequestId)> left;
 };
 
 /// HTTP/JSON in front of the coordinator (docs/http.md): one event loop on one thread, no decision.
 class Gateway {
 public:
-  virtual ~Gateway() = default; ///< Closes the acceptor and idle connections, then ends the thread.
-  /// Errors: io, naming the address.
-  static Result<std::unique_ptr<Gateway>> start(const GatewaySettings& settings, GatewayPorts ports);
+  /// Closes the acceptor and all connections but those whose answer is being written (they get a
+  /// second), then ends the thread.
+  virtual ~Gateway() = default;
+  /// Errors: io, naming the address; invalid (host); refused (a host that others reach, without
+  /// allow_plain_remote).
+  static Result<std::unique_ptr<Gateway>> start(const GatewaySettings& settings,
+                                                GatewayPorts ports);
   virtual std::uint16_t port() const = 0;
   /// Thread-safe. An unknown or abandoned request is ignored.
   virtual void answer(ClientResponse response) = 0;
@@ -43,4 +54,4 @@ public:
   virtual void drain() = 0;
 };
 
-} // namespace forerun
+}  // namespace forerun

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <variant>
 #include <vector>
@@ -21,9 +22,7 @@ struct NodeSettings {
   std::vector<WorkerOffer> workers;        ///< From the data directory.
   Duration heartbeat = std::chrono::milliseconds(250);
   Duration join_retry = std::chrono::milliseconds(500);
-  Duration silence_max = std::chrono::seconds(3); ///< Nothing heard from the coordinator for so long: join again.
-  std::optional<PublicKey> pinned_key;     ///< The ledger's first key, when the operator gave it.
-  bool resync = false;                     ///< Drop the replica and fetch it anew.
+  Duration fetch_retry = std::chrono::milliseconds(500);
 };
 
 /// A branch that a worker must run.
@@ -38,13 +37,10 @@ struct StopBranch {
 struct BranchFinished {
   BranchEnded ended;
 };
-struct ReplicaPersisted {};
 struct MarkPersisted {
   WorkerId worker;
   std::uint64_t mark = 0;
 };
-struct TimePassed {};
-
 using NodeInput = std::variant<TimePassed, CoordinatorMessage, BranchFinished, MarkPersisted>;
 
 /// What the shell must do, in this order.
@@ -58,7 +54,7 @@ struct NodeOutput {
   std::vector<StopBranch> stop;
   std::vector<BranchToken> destroyed;       ///< Isolated states that are gone now, committed or discarded.
   std::vector<std::string> alerts;          ///< For the operator's log.
-  std::optional<std::string> fatal;         ///< The node must end with this message (refused, diverged).
+  std::optional<Error> fatal;               ///< The node must end: refused, or (verification) its ledger diverged.
   std::optional<Instant> wake_at;           ///< Ask again then, with TimePassed.
 };
 
@@ -75,7 +71,12 @@ public:
 private:
   struct Branch {
     Dispatch dispatch;
-    enum class State : std::uint8_t { running, stopping, finished } state = State::running;
+    enum class State : std::uint8_t {
+      waiting,  ///< For a slot that is being freed.
+      running,
+      stopping,
+      finished,
+    } state = State::running;
     Instant cancelled_at{};
     std::optional<Instant> deadline;       ///< While running.
     std::optional<BranchEnded> result;     ///< While finished; sent again on request.
@@ -95,12 +96,18 @@ private:
   void handle(Instant now, const ReserveRunIds& message, NodeOutput& out);
   void handle(Instant now, const Entries& message, NodeOutput& out);
   void follow(Instant now, const Entries& entries, NodeOutput& out);
-  void settle_by_entry(const Entry& entry, NodeOutput& out);
-  void drop_older_epochs(NodeOutput& out);
-  void destroy(std::map<BranchToken, Branch>::iterator at, NodeOutput& out);
+  void settle_by_entry(Instant now, const Entry& entry, NodeOutput& out);
+  void drop_other_epochs(Instant now, NodeOutput& out);
+  void fetch(Instant now, NodeOutput& out);
+  void launch(Instant now, Branch& branch, NodeOutput& out);
+  void stop(Instant now, Branch& branch, Ending why, NodeOutput& out);
+  void forget(std::map<BranchToken, Branch>::iterator at, NodeOutput& out);
+  void check_head(const SignedHead& head, NodeOutput& out);
+  void destroy(Instant now, std::map<BranchToken, Branch>::iterator at, NodeOutput& out);
   void diverge(const std::string& why, const LedgerHead& theirs, NodeOutput& out);
   void send_join(Instant now, NodeOutput& out);
-  void finish_output(Instant now, NodeOutput& out);
+  void send_heartbeat(Instant now, NodeOutput& out);
+  std::optional<Instant> next_wake() const;
 
   NodeSettings settings_;
   LedgerChecker checker_;
@@ -108,10 +115,10 @@ private:
   bool joined_ = false;
   bool stopped_ = false;                   ///< Diverged or refused.
   std::map<BranchToken, Branch> branches_; ///< Of the current epoch.
+  std::map<RunId, std::set<BranchToken>> by_run_;
   std::map<WorkerId, std::uint32_t> busy_;
-  Instant last_heard_{};
-  Instant join_sent_{};
-  Instant heartbeat_sent_{};
+  std::optional<Instant> join_sent_;
+  std::optional<Instant> heartbeat_sent_;
   std::optional<Instant> fetch_sent_;
   std::uint64_t fetch_target_ = 0;         ///< Size that we know the coordinator has reached.
   std::optional<SignedHead> pending_head_; ///< Signed, of a size not reached yet.

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -11,55 +12,62 @@
 #include "base/json.hpp"
 #include "base/result.hpp"
 #include "base/time.hpp"
+#include "speculation/call.hpp"
 #include "speculation/tie_break.hpp"
 
 namespace forerun {
 
-/// What running a task does to the world outside. Only `pure` and `read` may be speculated, raced or run again.
+/// What running a task does to the world outside. Only `pure` and `read` may be speculated, raced
+/// or run again.
 enum class Effect { pure, read, write };
 std::string_view to_string(Effect effect);
 
 /// What runs a task on a node.
 enum class ExecutorKind {
-  native, ///< A C++ function registered by name in the node's program.
-  exec,   ///< A command: input on stdin, output on stdout.
-  world,  ///< A recorded world answers (see files/recorded_world.hpp).
+  native,  ///< A C++ function registered by name in the node's program.
+  exec,    ///< A command: input on stdin, output on stdout.
+  world,   ///< A recorded world answers (see files/recorded_world.hpp).
 };
 std::string_view to_string(ExecutorKind kind);
 
 /// How far an undeclared `read` or `write` reaches.
 enum class HazardScope { tenant, session };
+std::string_view to_string(HazardScope scope);
 
 struct Task {
   std::string name;
   ExecutorKind executor = ExecutorKind::exec;
   Effect effect = Effect::write;
-  std::vector<std::string> command;              ///< `exec` only; argv.
-  std::string function;                          ///< `native` only; the registered name, by default the task's.
-  std::optional<std::vector<std::string>> reads;  ///< Tag patterns such as "order/{order_id}"; empty: not declared.
-  std::optional<std::vector<std::string>> writes; ///< As reads.
+  std::vector<std::string> command;  ///< `exec` only; argv.
+  std::string function;              ///< `native` only; the registered name, by default the task's.
+  std::optional<std::vector<std::string>>
+      reads;  ///< Tag patterns such as "order/{order_id}"; empty: not declared.
+  std::optional<std::vector<std::string>> writes;  ///< As reads.
   HazardScope scope = HazardScope::tenant;
   Duration timeout = std::chrono::seconds(30);
-  Duration age_max = std::chrono::seconds(30);   ///< `read` only: how old a speculative answer may be at commit.
-  bool idempotent = false;                       ///< `write` only: may run again with the same key.
+  Duration age_max =
+      std::chrono::seconds(30);  ///< `read` only: how old a speculative answer may be at commit.
+  bool idempotent = false;       ///< `write` only: may run again with the same key.
   bool deterministic = true;
   bool sandbox = true;
-  std::string pool;                              ///< Empty: none.
+  std::string pool;  ///< Empty: none.
   std::string description;
 };
 
-/// A condition on one branch's output that must hold for the branch to be valid. It reads nothing else.
+/// A condition on one branch's output that must hold for the branch to be valid. It reads nothing
+/// else.
 struct ValidCondition {
   enum class Test { at_least, at_most, equals, one_of, exists };
   std::string branch;
-  std::string pointer; ///< RFC 6901 into the output.
+  std::string pointer;  ///< RFC 6901 into the output.
   Test test = Test::exists;
-  json::Value operand; ///< A number, any value, a list of values, or a flag.
+  json::Value operand;  ///< A number, any value, a list of values, or a flag.
 };
+std::string_view to_string(ValidCondition::Test test);
 
 struct Race {
   std::string name;
-  std::vector<std::string> branches; ///< Task names in declared order; 2 to branches_max.
+  std::vector<std::string> branches;  ///< Task names in declared order; 2 to branches_max.
   SelectRule select = SelectRule::ranked;
   std::vector<ValidCondition> valid;
 };
@@ -71,14 +79,19 @@ struct Pool {
 
 inline constexpr std::size_t branches_max = 16;
 inline constexpr std::size_t tasks_max = 20'000;
-inline constexpr std::size_t tags_max = 32;      ///< Per task and direction.
+inline constexpr std::size_t tags_max = 32;        ///< Per task and direction.
+inline constexpr std::size_t conditions_max = 64;  ///< Per race.
+inline constexpr std::size_t command_arguments_max = 256;
+inline constexpr Duration timeout_max = std::chrono::hours(24);
+/// For reading Catalog::to_json(): more than one document may have, less than a frame holds.
+inline constexpr json::Limits catalog_wire_limits{7U << 20U, json::depth_max};
 
 /// How a called name is answered: a race's branches, or the one branch of a plain task.
 struct CallPlan {
-  std::vector<std::string> names;       ///< Branch names in declared order.
-  std::vector<const Task*> tasks;       ///< Borrowed from the catalog, one a name.
+  std::vector<std::string> names;  ///< Branch names in declared order.
+  std::vector<const Task*> tasks;  ///< Borrowed from the catalog, one a name.
   SelectRule select = SelectRule::ranked;
-  const Race* race = nullptr;           ///< Borrowed; null for a plain task.
+  const Race* race = nullptr;  ///< Borrowed; null for a plain task.
   bool is_write() const { return tasks.size() == 1 && tasks.front()->effect == Effect::write; }
 };
 
@@ -86,10 +99,13 @@ struct CallPlan {
 class Catalog {
 public:
   Catalog() = default;
-  /// Errors: invalid, naming the first thing that does not hold: a race with an unknown, repeated or `write` branch, a
-  /// name used twice, a condition on a branch that the race lacks, an unknown pool, an empty command, a tag pattern with an
-  /// unclosed brace, a limit exceeded. Messages name the place as in the file (`race.fraud.branches`) and suggest a near name.
-  static Result<Catalog> make(std::vector<Task> tasks, std::vector<Race> races, std::vector<Pool> pools);
+  /// Errors: invalid, naming the first thing that does not hold: a race with an unknown, repeated
+  /// or `write` branch, a name used twice, a condition on a branch that the race lacks, an unknown
+  /// pool, an empty command, a tag pattern with an unclosed brace, `reads` of a `pure` task,
+  /// `writes` of any but a `write`, a limit exceeded. Messages name the place as in the file
+  /// (`race.fraud.branches`) and suggest a near name.
+  static Result<Catalog> make(std::vector<Task> tasks, std::vector<Race> races,
+                              std::vector<Pool> pools);
 
   /// How `name` is answered. Errors: not_found with a near name as suggestion.
   Result<CallPlan> plan(std::string_view name) const;
@@ -99,7 +115,8 @@ public:
   const std::map<std::string, Race, std::less<>>& races() const { return races_; }
   const std::map<std::string, Pool, std::less<>>& pools() const { return pools_; }
 
-  /// The wire form that nodes receive: JSON with every field written. from_json(to_json(c)) equals c in every field.
+  /// The wire form that nodes receive: JSON with every field written. from_json(to_json(c)) equals
+  /// c in every field.
   json::Value to_json() const;
   static Result<Catalog> from_json(const json::Value& value);
 
@@ -109,13 +126,16 @@ private:
   std::map<std::string, Pool, std::less<>> pools_;
 };
 
-/// The candidate nearest to `name` by edit distance, if near enough to suggest (at most a third of its length).
-std::optional<std::string> nearest_name(std::string_view name, std::span<const std::string> candidates);
+/// The candidate nearest to `name` by edit distance, if near enough to suggest (at most a third of
+/// its length); the first of equally near ones.
+std::optional<std::string> nearest_name(std::string_view name,
+                                        std::span<const std::string> candidates);
 
 /// True when every condition on `branch` holds for `output`. Pure.
-bool output_is_valid(std::span<const ValidCondition> conditions, std::string_view branch, const json::Value& output);
+bool output_is_valid(std::span<const ValidCondition> conditions, std::string_view branch,
+                     const json::Value& output);
 
 /// RFC 6901. Null when the pointer leads nowhere or is malformed.
 const json::Value* resolve_pointer(const json::Value& value, std::string_view pointer);
 
-} // namespace forerun
+}  // namespace forerun

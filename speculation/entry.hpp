@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -16,13 +18,15 @@
 
 namespace forerun {
 
+inline constexpr std::size_t entry_branches_max = 64; ///< What a reader accepts; the catalog allows fewer.
+
 /// How a step's answer was had.
 enum class Origin { hit, late_hit, miss };
 std::string_view to_string(Origin origin);
 
 /// Why a speculation ended without an answer.
 enum class DiscardCause { wrong, stale, conflict, preempted, expired, failed, session_ended, turned_off };
-/// "wrong", "stale", "conflict", "pre-empted", "expired", "failed", "session ended", "turned off".
+/// The words of the ledger: "wrong", "stale", "conflict", "pre-empted", "expired", "failed", "session ended", "turned off".
 std::string_view to_string(DiscardCause cause);
 
 /// A new term; discards everything that older terms left open.
@@ -64,7 +68,8 @@ struct CommitEntry {
   std::optional<HitRecord> hit;                               ///< With origin hit or late_hit.
   Duration wasted{};                                          ///< Slot time of branches that lost.
 
-  /// SHA-256 of the canonical decision (docs/protocol.md, "Decision hash").
+  /// SHA-256 of JCS({branch_names, branch_validities, deterministic_tie_breaker_seed, effects_hash, input_hash,
+  /// output_hash, run_id, select, step, task, winning_branch_index, writes_hash}).
   Digest decision_hash() const;
 };
 
@@ -95,7 +100,10 @@ struct Entry {
 /// The entry's leaf: its canonical JSON. @pre body is not UnknownEntry.
 std::string leaf_of(const Entry& entry);
 
-/// Reads a leaf. Unknown fields are skipped. Errors: invalid, naming the field; a leaf that is not canonical JSON.
+/// Reads a leaf. Unknown fields are skipped. Errors, as "field: found …, expected …": invalid for a leaf that is not
+/// canonical JSON, a missing or malformed field, or branch lists that do not fit together (names are unique, 1 to
+/// entry_branches_max; indices are of branches); verification for a `decision_hash` or seed that does not follow from
+/// the other fields. So what reads can be given to select().
 Result<Entry> entry_of(std::string_view leaf);
 
 /// What the previous term's key signs to hand over to the next (EpochEntry::previous_signature).

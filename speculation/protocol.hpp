@@ -17,6 +17,7 @@ namespace forerun {
 inline constexpr std::uint32_t protocol_version = 1;
 inline constexpr std::size_t frame_bytes_max = 8U << 20U;   ///< One frame: a list of messages.
 inline constexpr std::size_t frame_messages_max = 1024;
+inline constexpr std::size_t messages_per_frame = 64;       ///< What a sender puts into one; large outputs go alone.
 inline constexpr std::size_t output_bytes_max = 1U << 20U;  ///< One branch's output.
 inline constexpr std::size_t workers_per_node_max = 256;
 inline constexpr std::size_t slots_per_worker_max = 1024;

@@ -9,24 +9,31 @@ namespace forerun {
 
 std::string_view to_string(SelectRule rule) {
   switch (rule) {
-    case SelectRule::seeded: return "seeded";
-    case SelectRule::ranked: return "ranked";
-    case SelectRule::ordered: return "ordered";
-    case SelectRule::first: return "first";
+    case SelectRule::seeded:
+      return "seeded";
+    case SelectRule::ranked:
+      return "ranked";
+    case SelectRule::ordered:
+      return "ordered";
+    case SelectRule::first:
+      return "first";
   }
   FORERUN_ASSERT(false);
 }
 
 Result<SelectRule> select_rule_from(std::string_view text) {
-  for (const SelectRule rule : {SelectRule::seeded, SelectRule::ranked, SelectRule::ordered, SelectRule::first}) {
+  for (const SelectRule rule :
+       {SelectRule::seeded, SelectRule::ranked, SelectRule::ordered, SelectRule::first}) {
     if (to_string(rule) == text) {
       return rule;
     }
   }
-  return fail(Errc::invalid, "select: \"" + std::string(text) + "\", expected seeded, ranked, ordered or first");
+  return fail(Errc::invalid,
+              "select: \"" + std::string(text) + "\", expected seeded, ranked, ordered or first");
 }
 
-std::vector<std::size_t> rank(SelectRule rule, const ChainValue& chain, std::span<const std::string> names) {
+std::vector<std::size_t> rank(SelectRule rule, const ChainValue& chain,
+                              std::span<const std::string> names) {
   std::vector<std::size_t> order(names.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
   if (rule == SelectRule::ranked) {
@@ -35,15 +42,18 @@ std::vector<std::size_t> rank(SelectRule rule, const ChainValue& chain, std::spa
     for (const std::string& name : names) {
       keys.push_back(sha256_concat(chain.bytes, name));
     }
-    std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return keys[a] < keys[b]; });
+    std::stable_sort(order.begin(), order.end(),
+                     [&](std::size_t a, std::size_t b) { return keys[a] < keys[b]; });
   }
   return order;
 }
 
 Selection select(SelectRule rule, const ChainValue& chain, std::span<const std::string> names,
-                 std::span<const std::optional<bool>> validities, std::span<const std::size_t> arrival) {
+                 std::span<const std::optional<bool>> validities,
+                 std::span<const std::size_t> arrival) {
   FORERUN_ASSERT(!names.empty() && names.size() == validities.size());
-  const bool all_settled = std::all_of(validities.begin(), validities.end(), [](const auto& v) { return v.has_value(); });
+  const bool all_settled = std::all_of(validities.begin(), validities.end(),
+                                       [](const auto& v) { return v.has_value(); });
   switch (rule) {
     case SelectRule::seeded: {
       if (!all_settled) {
@@ -82,4 +92,39 @@ Selection select(SelectRule rule, const ChainValue& chain, std::span<const std::
   FORERUN_ASSERT(false);
 }
 
-} // namespace forerun
+std::vector<std::optional<bool>> recorded_validities(
+    SelectRule rule, const ChainValue& chain, std::span<const std::string> names,
+    std::span<const std::optional<bool>> validities, std::span<const std::size_t> arrival,
+    std::optional<std::size_t> winner) {
+  FORERUN_ASSERT(names.size() == validities.size());
+  if (!winner || rule == SelectRule::seeded) {
+    return {validities.begin(), validities.end()};
+  }
+  std::vector<std::optional<bool>> recorded(validities.size());
+  const std::vector<std::size_t> order = rule == SelectRule::first
+                                             ? std::vector(arrival.begin(), arrival.end())
+                                             : rank(rule, chain, names);
+  for (const std::size_t i : order) {
+    if (i < validities.size()) {
+      recorded[i] = validities[i];
+    }
+    if (i == *winner) {
+      break;
+    }
+  }
+  return recorded;
+}
+
+std::vector<std::size_t> recorded_arrival(std::span<const std::size_t> arrival,
+                                          std::optional<std::size_t> winner) {
+  std::vector<std::size_t> recorded;
+  for (const std::size_t i : arrival) {
+    recorded.push_back(i);
+    if (winner == i) {
+      break;
+    }
+  }
+  return recorded;
+}
+
+}  // namespace forerun

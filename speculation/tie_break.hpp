@@ -37,4 +37,17 @@ struct Selection {
 Selection select(SelectRule rule, const ChainValue& chain, std::span<const std::string> names,
                  std::span<const std::optional<bool>> validities, std::span<const std::size_t> arrival);
 
+/// The validities that an entry records for a decided race, so that the record does not depend on timing: `ranked` and
+/// `ordered` keep those up to the winner in rank order, `seeded` all, `first` those that settled up to the winner.
+/// Every other branch is empty, settled or not. Without a winner all are kept.
+/// @pre the race is decided: `winner` is what select() says of these arguments, empty for `none`.
+std::vector<std::optional<bool>> recorded_validities(SelectRule rule, const ChainValue& chain,
+                                                     std::span<const std::string> names,
+                                                     std::span<const std::optional<bool>> validities,
+                                                     std::span<const std::size_t> arrival,
+                                                     std::optional<std::size_t> winner);
+
+/// The arrival order that an entry records under `first`: up to and including the winner; all without one.
+std::vector<std::size_t> recorded_arrival(std::span<const std::size_t> arrival, std::optional<std::size_t> winner);
+
 } // namespace forerun

@@ -14,19 +14,23 @@
 
 namespace forerun {
 
-/// The coordinator's durable memory. Every write carries the epoch and is refused when a newer one exists. One thread
-/// calls it at a time.
+/// The coordinator's durable memory. Every write carries the epoch and is refused when a newer one
+/// exists. One thread calls it at a time.
 class CoordinatorStore {
 public:
   virtual ~CoordinatorStore() = default;
 
-  /// Sessions, keys, intents and marks that a new coordinator starts from; `visit` gets every entry in order.
-  virtual Result<CoordinatorRecovery> recover(const std::function<void(const StoredEntry&)>& visit) = 0;
-  /// Makes all batches durable in one transaction (group commit); returns after the sync. Errors: refused (a newer epoch
-  /// exists), io. After an error the process must end: nothing of the batches may be acted on.
+  /// Sessions, keys, intents and marks that a new coordinator starts from; `visit` gets every entry
+  /// in order.
+  virtual Result<CoordinatorRecovery> recover(
+      const std::function<void(const StoredEntry&)>& visit) = 0;
+  /// Makes all batches durable in one transaction (group commit); returns after the sync. Errors:
+  /// refused (a newer epoch exists), io. After an error the process must end: nothing of the
+  /// batches may be acted on.
   virtual Result<void> persist(std::span<const CoordinatorBatch> batches) = 0;
 
-  /// Up to `count` entries from `from`, for catch-up and export. Only `leaf` and `call` (and the rest when `whole`).
+  /// Up to `count` entries from `from`, for catch-up and export. Only `leaf` and `call` (and the
+  /// rest when `whole`).
   virtual Result<std::vector<StoredEntry>> read(Seq from, std::size_t count, bool whole) = 0;
   /// A session, also an ended one, with its commits in step order. Errors: not_found.
   struct SessionRecord {
@@ -42,12 +46,13 @@ public:
   virtual std::uint64_t sync_count() const = 0;
 };
 
-/// A node's replica of the ledger: written without waiting for the disk, since it can be fetched again.
+/// A node's replica of the ledger: written without waiting for the disk, since it can be fetched
+/// again.
 class ReplicaStore {
 public:
   virtual ~ReplicaStore() = default;
   struct Recovery {
-    Epoch epoch;                       ///< Highest accepted.
+    Epoch epoch;  ///< Highest accepted.
     std::optional<SignedHead> head;
   };
   virtual Result<Recovery> recover(const std::function<void(const StoredEntry&)>& visit) = 0;
@@ -66,10 +71,12 @@ public:
   virtual Result<void> save(std::span<const MarkRow> workers) = 0;
 };
 
-/// Holds a data directory for one process (flock on `LOCK`); released on destruction, also by the kernel after kill -9.
+/// Holds a data directory for one process (flock on `LOCK`); released on destruction, also by the
+/// kernel after kill -9.
 class DataDirectoryLock {
 public:
-  /// Creates the directory (0700) when it is missing. Errors: refused, naming the owner's process ID; io.
+  /// Creates the directory (0700) when it is missing. Errors: refused, naming the owner's process
+  /// ID; io.
   static Result<DataDirectoryLock> acquire(const std::filesystem::path& directory);
   DataDirectoryLock(DataDirectoryLock&& other) noexcept;
   DataDirectoryLock& operator=(DataDirectoryLock&& other) noexcept;
@@ -80,13 +87,17 @@ private:
   int descriptor_ = -1;
 };
 
-/// `DIR/ledger.db`, WAL, synchronous=FULL. Errors: io; refused when the file was written by a newer version.
-Result<std::unique_ptr<CoordinatorStore>> open_coordinator_store(const std::filesystem::path& directory);
-/// The same file opened read-only beside a running owner (export, offline commands). persist and put_text are refused.
-Result<std::unique_ptr<CoordinatorStore>> open_coordinator_store_readonly(const std::filesystem::path& directory);
+/// `DIR/ledger.db`, WAL, synchronous=FULL. Errors: io; refused when the file was written by a newer
+/// version.
+Result<std::unique_ptr<CoordinatorStore>> open_coordinator_store(
+    const std::filesystem::path& directory);
+/// The same file opened read-only beside a running owner (export, offline commands). persist and
+/// put_text are refused.
+Result<std::unique_ptr<CoordinatorStore>> open_coordinator_store_readonly(
+    const std::filesystem::path& directory);
 /// `DIR/replica.db`, WAL, synchronous=NORMAL.
 Result<std::unique_ptr<ReplicaStore>> open_replica_store(const std::filesystem::path& directory);
 /// `DIR/identity.db`, synchronous=FULL.
 Result<std::unique_ptr<IdentityStore>> open_identity_store(const std::filesystem::path& directory);
 
-} // namespace forerun
+}  // namespace forerun

@@ -44,7 +44,8 @@ public:
   virtual void stop() = 0;
 };
 
-/// Runs one kind of task. Thread-safe; `done` comes on a thread of the executor and must not block.
+/// Runs one kind of task. Thread-safe; `done` comes on a thread of the executor and must not block. It may come before
+/// start() returns. The destructor stops every run, waits until its `done` has been called, and must not run inside one.
 class Executor {
 public:
   virtual ~Executor() = default;
@@ -68,6 +69,7 @@ struct ExecSettings {
   std::string folder = ".";                      ///< Where commands run (the node's --tasks-dir).
   std::size_t output_bytes = output_bytes_max;
   Duration kill_after = std::chrono::milliseconds(50); ///< From SIGTERM to SIGKILL of the whole group.
+  bool use_pidfd = true;                         ///< False: ask for ended commands every 2 ms, as on kernels without pidfds.
 };
 /// Runs commands: input as canonical JSON on stdin, output as one JSON document on stdout, the last line of stderr as
 /// cause of a failure. Own process group, clean environment (PATH, HOME, LANG, FORERUN_OUTSIDE_KEY), no inherited descriptor.

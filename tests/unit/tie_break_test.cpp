@@ -42,3 +42,29 @@ TEST_CASE("no valid branch means no winner, under every rule", "[tie_break]") {
   const SelectRule rule = GENERATE(SelectRule::seeded, SelectRule::ranked, SelectRule::ordered, SelectRule::first);
   REQUIRE(select(rule, chain, names, Validities{false, false, false}, {}).state == State::none);
 }
+
+TEST_CASE("what settled behind the winner leaves no trace in the record", "[tie_break]") {
+  const Validities all{true, false, true};
+  const std::vector<std::size_t> arrival{1, 2, 0};
+  const auto record = [&](SelectRule rule, std::size_t winner) {
+    return recorded_validities(rule, chain, names, all, arrival, winner);
+  };
+  REQUIRE(record(SelectRule::ordered, 0) == Validities{true, {}, {}});
+  REQUIRE(record(SelectRule::seeded, 0) == all);
+  REQUIRE(record(SelectRule::first, 2) == Validities{{}, false, true});
+  REQUIRE(recorded_arrival(arrival, 2) == std::vector<std::size_t>{1, 2});
+  const auto order = rank(SelectRule::ranked, chain, names);
+  Validities ranked(3);
+  for (const std::size_t i : order) {
+    ranked[i] = all[i];
+    if (*all[i]) {
+      REQUIRE(record(SelectRule::ranked, i) == ranked);
+      break;
+    }
+  }
+}
+
+TEST_CASE("a failed race records every branch", "[tie_break]") {
+  const Validities none{false, false, false};
+  REQUIRE(recorded_validities(SelectRule::ranked, chain, names, none, {}, {}) == none);
+}

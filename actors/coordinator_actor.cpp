@@ -1,0 +1,72 @@
+#include "actors/coordinator_actor.hpp"
+
+#include <caf/typed_event_based_actor.hpp>
+#include <map>
+
+namespace forerun {
+namespace {
+
+using Self = CoordinatorActor::stateful_pointer<CoordinatorState>;
+
+/// Messages to one peer in one turn, in order, as one frame.
+using Outbox = std::map<ConnectionId, std::vector<CoordinatorMessage>>;
+
+void perform(Self self, CoordinatorOutput output, Outbox& outbox) {
+  CoordinatorPorts& ports = self->state.ports;
+  if (output.persist) {
+    ports.persist(std::move(*output.persist));
+  }
+  for (ToNode& message : output.send) {
+    outbox[message.connection].push_back(std::move(message.message));
+  }
+  for (const ServeEntries& request : output.serve_entries) {
+    ports.serve_entries(request);
+  }
+  if (output.publish) {
+    ports.publish(std::move(*output.publish));
+  }
+  for (ClientResponse& response : output.reply) {
+    ports.reply(std::move(response));
+  }
+  for (const ServeSession& request : output.serve_session) {
+    ports.serve_session(request);
+  }
+  for (const std::string& line : output.log) {
+    ports.log(line);
+  }
+  self->state.timer.arm(self, instant_of(self->clock()), output.wake_at);
+}
+
+void flush(Self self, Outbox& outbox) {
+  for (auto& [connection, messages] : outbox) {
+    self->state.ports.send(connection, std::move(messages));
+  }
+}
+
+} // namespace
+
+CoordinatorActor::behavior_type coordinator_actor(Self self, std::shared_ptr<CoordinatorMachine> machine,
+                                                  CoordinatorPorts ports) {
+  self->state.machine = std::move(machine);
+  self->state.ports = std::move(ports);
+  Outbox opening;
+  perform(self, self->state.machine->start(instant_of(self->clock())), opening);
+  flush(self, opening);
+  return {
+      [self](const CoordinatorInputs& message) {
+        Outbox outbox;
+        for (const CoordinatorInput& input : message.inputs) {
+          perform(self, self->state.machine->step(instant_of(self->clock()), input), outbox);
+        }
+        flush(self, outbox);
+      },
+      [self](const Wake&) {
+        self->state.timer.arrived();
+        Outbox outbox;
+        perform(self, self->state.machine->step(instant_of(self->clock()), TimePassed{}), outbox);
+        flush(self, outbox);
+      },
+  };
+}
+
+} // namespace forerun

@@ -1,0 +1,35 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "actors/mailboxes.hpp"
+
+namespace forerun {
+
+/// Where the coordinator actor's outputs go. Called on the actor's thread; must not block.
+struct CoordinatorPorts {
+  std::function<void(CoordinatorBatch)> persist;
+  std::function<void(ConnectionId, std::vector<CoordinatorMessage>)> send;
+  std::function<void(Entries)> publish;
+  std::function<void(ClientResponse)> reply;
+  std::function<void(ServeEntries)> serve_entries;
+  std::function<void(ServeSession)> serve_session;
+  std::function<void(const std::string&)> log;
+};
+
+struct CoordinatorState {
+  CoordinatorState() = default; ///< No aggregate: CAF 0.17 would build one from the actor's own pointer.
+
+  std::shared_ptr<CoordinatorMachine> machine; ///< Owned by this actor alone once it runs.
+  CoordinatorPorts ports;
+  WakeTimer timer;
+};
+
+/// The shell around CoordinatorMachine: mailbox → step → ports. Opens the term when it starts.
+CoordinatorActor::behavior_type coordinator_actor(CoordinatorActor::stateful_pointer<CoordinatorState> self,
+                                                  std::shared_ptr<CoordinatorMachine> machine, CoordinatorPorts ports);
+
+} // namespace forerun

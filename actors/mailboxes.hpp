@@ -1,0 +1,55 @@
+#pragma once
+
+#include <caf/allowed_unsafe_message_type.hpp>
+#include <caf/typed_actor.hpp>
+#include <vector>
+
+#include "actors/timer.hpp"
+#include "coordinator/machine.hpp"
+#include "node/executors/executor.hpp"
+#include "node/machine.hpp"
+
+/// The interfaces of all actors. Messages stay inside one process, so none needs a serializer.
+namespace forerun {
+
+/// Inputs that arrived together are handled together: one persist, one frame a peer.
+struct CoordinatorInputs {
+  std::vector<CoordinatorInput> inputs;
+};
+struct NodeInputs {
+  std::vector<NodeInput> inputs;
+};
+struct PeerMessages {
+  std::vector<CoordinatorMessage> messages;
+};
+/// Sent by an actor to itself, behind what already waits in its mailbox: everything before it is one group.
+struct Flush {};
+struct PersistMarks {
+  std::vector<MarkRow> marks;
+};
+
+using CoordinatorActor = caf::typed_actor<caf::reacts_to<CoordinatorInputs>, caf::reacts_to<Wake>>;
+using LedgerActor = caf::typed_actor<caf::reacts_to<CoordinatorBatch>, caf::reacts_to<ServeEntries>,
+                                     caf::reacts_to<ServeSession>, caf::reacts_to<Flush>>;
+using PeerProxyActor = caf::typed_actor<caf::reacts_to<PeerMessages>>;
+using NodeActor = caf::typed_actor<caf::reacts_to<NodeInputs>, caf::reacts_to<Wake>>;
+using ReplicaActor =
+    caf::typed_actor<caf::reacts_to<ReplicaBatch>, caf::reacts_to<PersistMarks>, caf::reacts_to<Flush>>;
+using WorkerActor = caf::typed_actor<caf::reacts_to<StartBranch>, caf::reacts_to<StopBranch>>;
+using BranchActor = caf::typed_actor<caf::reacts_to<StopBranch>, caf::reacts_to<RunEnded>>;
+
+} // namespace forerun
+
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(forerun::Wake)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(forerun::CoordinatorInputs)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(forerun::NodeInputs)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(forerun::PeerMessages)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(forerun::Flush)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(forerun::PersistMarks)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(forerun::CoordinatorBatch)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(forerun::ReplicaBatch)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(forerun::ServeEntries)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(forerun::ServeSession)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(forerun::StartBranch)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(forerun::StopBranch)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(forerun::RunEnded)

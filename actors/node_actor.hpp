@@ -1,0 +1,43 @@
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "actors/mailboxes.hpp"
+
+namespace forerun {
+
+/// Where the node actor's outputs go. Called on the actor's thread; must not block.
+struct NodePorts {
+  std::function<void(ReplicaBatch)> persist;
+  std::function<void(std::vector<MarkRow>)> persist_marks;
+  std::function<void(std::vector<NodeMessage>)> send;
+  std::function<void(std::uint16_t publish_port)> subscribe;
+  std::function<void(const std::string& catalog)> use_catalog;
+  std::function<void(const std::string&)> log;
+  std::function<void(const Error&)> fatal;
+  std::function<void()> joined;                       ///< Each time a coordinator welcomed this node.
+};
+
+struct NodeState {
+  NodeState() = default; ///< No aggregate: CAF 0.17 would build one from the actor's own pointer.
+
+  std::shared_ptr<NodeMachine> machine;
+  NodePorts ports;
+  std::map<WorkerId, WorkerActor> workers;
+  std::map<BranchToken, WorkerId> worker_of;          ///< Of branches that run.
+  WakeTimer timer;
+  bool was_joined = false;
+};
+
+/// Spawns the worker of a UUID, which reports to `node`.
+using SpawnWorker = std::function<WorkerActor(WorkerId, NodeActor node)>;
+
+/// The shell around NodeMachine: mailbox → step → workers and ports.
+NodeActor::behavior_type node_actor(NodeActor::stateful_pointer<NodeState> self, std::shared_ptr<NodeMachine> machine,
+                                    std::vector<WorkerId> workers, SpawnWorker spawn_worker, NodePorts ports);
+
+} // namespace forerun

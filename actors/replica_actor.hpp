@@ -1,0 +1,34 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "actors/mailboxes.hpp"
+#include "storage/store.hpp"
+
+namespace forerun {
+
+struct ReplicaPorts {
+  std::function<void(std::vector<MarkRow>)> marks_persisted;
+  std::function<void(const std::string&)> fatal;
+};
+
+struct ReplicaState {
+  ReplicaState() = default; ///< No aggregate: CAF 0.17 would build one from the actor's own pointer.
+
+  std::shared_ptr<ReplicaStore> replica;
+  std::shared_ptr<IdentityStore> identity;
+  ReplicaPorts ports;
+  ReplicaBatch waiting;
+  bool is_flushing = false;
+};
+
+/// Owns a node's stores. Entries are written in groups and nobody waits for them; marks are synced at once. Spawn it
+/// detached: it blocks on the disk.
+ReplicaActor::behavior_type replica_actor(ReplicaActor::stateful_pointer<ReplicaState> self,
+                                          std::shared_ptr<ReplicaStore> replica,
+                                          std::shared_ptr<IdentityStore> identity, ReplicaPorts ports);
+
+} // namespace forerun

@@ -1,0 +1,43 @@
+#pragma once
+
+#include <caf/actor_addr.hpp>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "actors/mailboxes.hpp"
+
+namespace forerun {
+
+/// Starts a dispatched branch on the executor of its task. Returns nothing, after calling `done` with a cause, when there is
+/// none. Thread-safe.
+using StartRun = std::function<std::unique_ptr<RunningTask>(const Dispatch& dispatch, RunDone done)>;
+
+struct WorkerState {
+  WorkerState() = default; ///< No aggregate: CAF 0.17 would build one from the actor's own pointer.
+
+  NodeActor node;
+  StartRun start_run;
+  std::map<BranchToken, BranchActor> branches;
+  std::map<caf::actor_addr, BranchToken> tokens;
+};
+
+/// A worker: has a persistent UUID, hosts one branch actor for each running branch and supervises it. A branch actor that
+/// ends without a result is reported as lost.
+WorkerActor::behavior_type worker_actor(WorkerActor::stateful_pointer<WorkerState> self, NodeActor node,
+                                        StartRun start_run);
+
+struct BranchState {
+  BranchState() = default; ///< No aggregate: CAF 0.17 would build one from the actor's own pointer.
+
+  NodeActor node;
+  BranchToken token;
+  std::shared_ptr<RunningTask> running; ///< The run, and with it all that the branch holds.
+};
+
+/// One running branch: owns its isolated run, ends with it.
+BranchActor::behavior_type branch_actor(BranchActor::stateful_pointer<BranchState> self, NodeActor node,
+                                        Dispatch dispatch, StartRun start_run);
+
+} // namespace forerun

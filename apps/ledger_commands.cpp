@@ -1,0 +1,191 @@
+#include "apps/ledger_commands.hpp"
+
+#include <fstream>
+#include <memory>
+#include <set>
+#include <utility>
+#include <vector>
+
+#include "cluster/keys.hpp"
+#include "speculation/entry.hpp"
+#include "speculation/merkle.hpp"
+#include "storage/store.hpp"
+
+namespace forerun {
+namespace {
+
+constexpr std::size_t rows_at_once = 512;
+
+/// A ledger on disk with what its heads are signed with.
+struct OpenLedger {
+  std::unique_ptr<CoordinatorStore> store;
+  SigningKey key;
+};
+
+Result<OpenLedger> open_ledger(const std::filesystem::path& data) {
+  if (!std::filesystem::exists(data / "ledger.db")) {
+    return fail(Errc::not_found, data.string() + ": no ledger.db, expected a coordinator's data directory (--data)");
+  }
+  auto store = open_coordinator_store_readonly(data);
+  if (!store) {
+    return tl::unexpected<Error>(store.error());
+  }
+  const auto keys = KeyFolder::open_or_create(data);
+  if (!keys) {
+    return tl::unexpected<Error>(keys.error());
+  }
+  return OpenLedger{std::move(*store), keys->ledger()};
+}
+
+/// Visits the first `size` entries in order.
+template <class Visit>
+Result<void> each_entry(CoordinatorStore& store, std::uint64_t size, bool whole, Visit&& visit) {
+  for (std::uint64_t from = 0; from < size;) {
+    const auto rows = store.read(Seq{from}, std::min<std::uint64_t>(rows_at_once, size - from), whole);
+    if (!rows) {
+      return tl::unexpected<Error>(rows.error());
+    }
+    if (rows->empty()) {
+      return fail(Errc::io, "ledger: entry " + std::to_string(from) + " is missing");
+    }
+    for (const StoredEntry& row : *rows) {
+      visit(row);
+    }
+    from += rows->size();
+  }
+  return {};
+}
+
+struct Tree {
+  LedgerHead head;
+  std::vector<Digest> leaves;
+};
+
+Result<Tree> tree_of(CoordinatorStore& store) {
+  const auto size = store.size();
+  if (!size) {
+    return tl::unexpected<Error>(size.error());
+  }
+  Tree tree;
+  merkle::Frontier frontier;
+  const auto visited = each_entry(store, *size, false, [&](const StoredEntry& row) {
+    tree.leaves.push_back(merkle::leaf_hash(row.leaf));
+    frontier.append(tree.leaves.back());
+    tree.head.epoch = row.epoch;
+  });
+  if (!visited) {
+    return tl::unexpected<Error>(visited.error());
+  }
+  tree.head.size = frontier.size();
+  tree.head.root = frontier.root();
+  return tree;
+}
+
+} // namespace
+
+Result<void> ledger_export(const std::filesystem::path& data, const std::filesystem::path& folder, std::ostream& out) {
+  auto ledger = open_ledger(data);
+  if (!ledger) {
+    return tl::unexpected<Error>(ledger.error());
+  }
+  std::error_code problem;
+  std::filesystem::create_directories(folder, problem);
+  if (problem || !std::filesystem::is_empty(folder)) {
+    return fail(Errc::refused, folder.string() + ": not an empty folder; give one that is new");
+  }
+  const auto size = ledger->store->size();
+  if (!size) {
+    return tl::unexpected<Error>(size.error());
+  }
+  std::ofstream leaves(folder / "ledger.jsonl", std::ios::binary);
+  std::ofstream inputs(folder / "inputs.jsonl", std::ios::binary);
+  std::ofstream outputs(folder / "outputs.jsonl", std::ios::binary);
+  std::set<Digest> inputs_seen;
+  std::set<Digest> outputs_seen;
+  merkle::Frontier frontier;
+  LedgerHead head;
+  const auto visited = each_entry(*ledger->store, *size, true, [&](const StoredEntry& row) {
+    leaves << row.leaf << '\n';
+    frontier.append(merkle::leaf_hash(row.leaf));
+    head.epoch = row.epoch;
+    const Digest input_hash = sha256(row.call);
+    if (!row.call.empty() && inputs_seen.insert(input_hash).second) {
+      inputs << R"({"call":)" << row.call << R"(,"input_hash":")" << to_hex(input_hash) << "\"}\n";
+    }
+    const Digest output_hash = sha256(row.output);
+    if (!row.output.empty() && outputs_seen.insert(output_hash).second) {
+      outputs << R"({"output":)" << row.output << R"(,"output_hash":")" << to_hex(output_hash) << "\"}\n";
+    }
+  });
+  if (!visited) {
+    return visited;
+  }
+  head.size = frontier.size();
+  head.root = frontier.root();
+  std::ofstream(folder / "head.json", std::ios::binary) << head_json(sign_head(ledger->key, head)) << '\n';
+  const auto catalog = ledger->store->text("catalog.toml");
+  if (!catalog) {
+    return tl::unexpected<Error>(catalog.error());
+  }
+  std::ofstream(folder / "catalog.toml", std::ios::binary) << catalog->value_or("");
+  if (!leaves.flush() || !inputs.flush() || !outputs.flush()) {
+    return fail(Errc::io, folder.string() + ": cannot be written, is the disk full?");
+  }
+  out << "{\"entries\":" << head.size << ",\"folder\":";
+  std::string quoted;
+  json::append_string(quoted, folder.string());
+  out << quoted << ",\"root\":\"" << to_hex(head.root) << "\"}\n";
+  return {};
+}
+
+Result<void> ledger_head(const std::filesystem::path& data, std::ostream& out) {
+  auto ledger = open_ledger(data);
+  if (!ledger) {
+    return tl::unexpected<Error>(ledger.error());
+  }
+  const auto tree = tree_of(*ledger->store);
+  if (!tree) {
+    return tl::unexpected<Error>(tree.error());
+  }
+  out << head_json(sign_head(ledger->key, tree->head)) << '\n';
+  return {};
+}
+
+Result<void> ledger_prove(const std::filesystem::path& data, std::uint64_t seq, std::ostream& out) {
+  auto ledger = open_ledger(data);
+  if (!ledger) {
+    return tl::unexpected<Error>(ledger.error());
+  }
+  const auto tree = tree_of(*ledger->store);
+  if (!tree) {
+    return tl::unexpected<Error>(tree.error());
+  }
+  if (seq >= tree->head.size) {
+    return fail(Errc::not_found, "entry " + std::to_string(seq) + ": the ledger has " +
+                                     std::to_string(tree->head.size) + " entries, expected a number below that");
+  }
+  const auto rows = ledger->store->read(Seq{seq}, 1, false);
+  if (!rows) {
+    return tl::unexpected<Error>(rows.error());
+  }
+  json::Object proof;
+  json::Array path;
+  for (const Digest& digest :
+       merkle::inclusion_proof([&](std::uint64_t i) { return tree->leaves[i]; }, seq, tree->head.size)) {
+    path.emplace_back(to_hex(digest));
+  }
+  auto head = json::parse(head_json(sign_head(ledger->key, tree->head)));
+  auto entry = json::parse(rows->front().leaf);
+  if (!head || !entry) {
+    return fail(Errc::verification, "entry " + std::to_string(seq) + ": its stored bytes are not JSON");
+  }
+  proof.set("seq", seq);
+  proof.set("entry", std::move(*entry));
+  proof.set("leaf_hash", to_hex(tree->leaves[seq]));
+  proof.set("inclusion", std::move(path));
+  proof.set("head", std::move(*head));
+  out << json::canonical(proof) << '\n';
+  return {};
+}
+
+} // namespace forerun

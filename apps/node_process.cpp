@@ -1,0 +1,396 @@
+#include "apps/node_process.hpp"
+
+#include <caf/actor_system.hpp>
+#include <caf/actor_system_config.hpp>
+#include <caf/typed_event_based_actor.hpp>
+#include <fcntl.h>
+#include <fstream>
+#include <memory>
+#include <mutex>
+#include <random>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <utility>
+
+#include "actors/node_actor.hpp"
+#include "actors/replica_actor.hpp"
+#include "actors/worker_actor.hpp"
+#include "apps/inlet.hpp"
+#include "apps/process.hpp"
+#include "cluster/bus.hpp"
+#include "files/recorded_world.hpp"
+#include "files/traces.hpp"
+#include "messages/codec.hpp"
+#include "node/executors/demo_functions.hpp"
+#include "storage/store.hpp"
+#include "version.hpp"
+
+namespace forerun {
+namespace {
+
+constexpr std::chrono::milliseconds signals_checked_every{1000};
+using NodeInlet = Inlet<NodeActor, NodeInputs>;
+
+Result<std::string> first_line_of(const std::filesystem::path& file) {
+  std::ifstream in(file);
+  std::string line;
+  if (!std::getline(in, line)) {
+    return fail(Errc::not_found, file.string() + ": cannot be read, expected a join token");
+  }
+  return line;
+}
+
+/// A private file: the token holds the node's secret key.
+Result<void> keep_private(const std::filesystem::path& file, const std::string& text) {
+  const int descriptor = ::open(file.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, S_IRUSR | S_IWUSR);
+  const bool is_written = descriptor >= 0 && ::write(descriptor, text.data(), text.size()) == static_cast<ssize_t>(text.size()) &&
+                          ::fsync(descriptor) == 0;
+  if (descriptor >= 0) {
+    ::close(descriptor);
+  }
+  return is_written ? Result<void>() : fail(Errc::io, file.string() + ": cannot be written");
+}
+
+Result<JoinToken> token_of(const NodeProcessSettings& settings) {
+  const std::filesystem::path kept = settings.data / "join.token";
+  Result<std::string> text = settings.token;
+  if (settings.token.empty()) {
+    text = first_line_of(settings.token_file.empty() ? kept : settings.token_file);
+    if (!text && settings.token_file.empty()) {
+      return fail(Errc::invalid,
+                  "node: no --token: run `forerun keys add NAME --data DIR` beside the coordinator, then start this node "
+                  "with --token TOKEN once");
+    }
+  }
+  if (!text) {
+    return tl::unexpected<Error>(text.error());
+  }
+  auto token = JoinToken::parse(*text);
+  if (token) {
+    if (const auto written = keep_private(kept, token->text() + "\n"); !written) {
+      return tl::unexpected<Error>(written.error());
+    }
+  }
+  return token;
+}
+
+/// The workers of the data directory; made at the first start.
+Result<std::vector<WorkerOffer>> workers_of(const NodeProcessSettings& settings, IdentityStore& store) {
+  auto identity = store.load();
+  if (!identity) {
+    return tl::unexpected<Error>(identity.error());
+  }
+  std::vector<MarkRow> given;
+  for (const std::string& text : settings.worker_uuids) {
+    const auto uuid = Uuid::parse(text);
+    if (!uuid) {
+      return tl::unexpected<Error>(uuid.error());
+    }
+    given.push_back({WorkerId{*uuid}, 0});
+  }
+  if (identity->workers.empty()) {
+    if (given.empty()) {
+      for (std::uint32_t i = 0; i < settings.workers; ++i) {
+        given.push_back({WorkerId{Uuid::random()}, 0});
+      }
+    }
+    if (const auto saved = store.save(given); !saved) {
+      return tl::unexpected<Error>(saved.error());
+    }
+    identity->workers = given;
+  } else {
+    for (const MarkRow& wanted : given) {
+      const bool is_known = std::any_of(identity->workers.begin(), identity->workers.end(),
+                                        [&](const MarkRow& row) { return row.worker == wanted.worker; });
+      if (!is_known) {
+        return fail(Errc::refused, "--worker " + to_string(wanted.worker) + ": " + settings.data.string() +
+                                       " belongs to worker " + to_string(identity->workers.front().worker) +
+                                       ": a worker keeps its UUID; use another --data for another worker");
+      }
+    }
+  }
+  std::vector<WorkerOffer> offers;
+  for (const MarkRow& row : identity->workers) {
+    offers.push_back({row.worker, settings.slots, row.mark});
+  }
+  return offers;
+}
+
+struct Replica {
+  std::shared_ptr<ReplicaStore> store;
+  LedgerChecker checker;
+  Epoch epoch;
+};
+
+/// Opens the replica and checks every entry of it again.
+Result<Replica> replica_of(const NodeProcessSettings& settings, const PublicKey& ledger_key) {
+  auto store = open_replica_store(settings.data);
+  if (!store) {
+    return tl::unexpected<Error>(store.error());
+  }
+  Replica replica{std::move(*store), LedgerChecker(ledger_key), {}};
+  if (settings.resync) {
+    if (const auto done = replica.store->reset(); !done) {
+      return tl::unexpected<Error>(done.error());
+    }
+  }
+  std::optional<Error> broken;
+  const auto recovery = replica.store->recover([&](const StoredEntry& entry) {
+    if (!broken) {
+      if (const auto taken = replica.checker.take(entry.leaf, entry.call); !taken) {
+        broken = taken.error();
+      }
+    }
+  });
+  if (!recovery) {
+    return tl::unexpected<Error>(recovery.error());
+  }
+  if (broken) {
+    return fail(Errc::verification, "replica in " + settings.data.string() + ": " + broken->message +
+                                        ": the stored copy was changed; start with --resync to fetch it anew");
+  }
+  replica.epoch = recovery->epoch;
+  return replica;
+}
+
+/// The catalog that the coordinator sent, for all workers.
+class SharedCatalog {
+public:
+  void use(const std::string& text) {
+    const auto value = json::parse(text, {frame_bytes_max, json::depth_max});
+    auto catalog = value ? Catalog::from_json(*value) : Result<Catalog>(tl::unexpected<Error>(value.error()));
+    if (!catalog) {
+      log_line("the coordinator's catalog was refused: " + catalog.error().message);
+      return;
+    }
+    const std::scoped_lock lock(mutex_);
+    catalog_ = std::make_shared<const Catalog>(std::move(*catalog));
+  }
+  std::shared_ptr<const Catalog> get() const {
+    const std::scoped_lock lock(mutex_);
+    return catalog_;
+  }
+
+private:
+  mutable std::mutex mutex_;
+  std::shared_ptr<const Catalog> catalog_ = std::make_shared<const Catalog>();
+};
+
+Result<std::shared_ptr<Executors>> executors_of(const NodeProcessSettings& settings, std::size_t slots) {
+  auto executors = std::make_shared<Executors>();
+  ExecSettings exec;
+  exec.folder = settings.tasks_dir.string();
+  executors->emplace(ExecutorKind::exec, make_exec_executor(exec));
+  NativeFunctions functions;
+  if (!settings.demo_store.empty()) {
+    functions = make_demo_functions(settings.demo_store, settings.speedup);
+  }
+  executors->emplace(ExecutorKind::native, make_native_executor(std::move(functions), slots));
+  if (!settings.world.empty()) {
+    auto sessions = read_traces(settings.world);
+    if (!sessions) {
+      return tl::unexpected<Error>(sessions.error());
+    }
+    auto read_only = settings.read_only.empty() ? Result<ReadOnlyTasks>(ReadOnlyTasks::all())
+                                                : ReadOnlyTasks::parse(settings.read_only, settings.world);
+    if (!read_only) {
+      return tl::unexpected<Error>(read_only.error());
+    }
+    model_missing_times(*sessions, settings.seed);
+    executors->emplace(ExecutorKind::world,
+                       make_world_executor(std::make_shared<const RecordedWorld>(
+                           std::move(*sessions), std::move(*read_only), settings.seed, settings.speedup)));
+  }
+  return executors;
+}
+
+std::unique_ptr<RunningTask> not_started(const RunDone& done, std::string cause) {
+  RunEnded ended;
+  ended.ending = Ending::failed;
+  ended.cause = std::move(cause);
+  done(std::move(ended));
+  return nullptr;
+}
+
+StartRun start_run_of(std::shared_ptr<Executors> executors, std::shared_ptr<SharedCatalog> catalogs) {
+  return [executors = std::move(executors), catalogs = std::move(catalogs)](
+             const Dispatch& dispatch, RunDone done) -> std::unique_ptr<RunningTask> {
+    const auto catalog = catalogs->get();
+    const Task* task = catalog->task(dispatch.task);
+    if (task == nullptr) {
+      return not_started(done, "task " + dispatch.task + " is not in this node's catalog");
+    }
+    const auto executor = executors->find(task->executor);
+    if (executor == executors->end()) {
+      return not_started(done, "task " + task->name + ": this node has no " + std::string(to_string(task->executor)) +
+                                   " executor" +
+                                   (task->executor == ExecutorKind::world ? ": start it with --world TRACES" : ""));
+    }
+    auto input = json::parse(dispatch.input);
+    auto state = json::parse(dispatch.state);
+    if (!input || input->object() == nullptr || !state) {
+      return not_started(done, "dispatch: input or state is not a JSON object");
+    }
+    Run run{*task, Call::make(task->name, std::move(*input->object())), std::move(*state), dispatch.outside_key,
+            dispatch.world};
+    return executor->second->start(std::move(run), std::move(done));
+  };
+}
+
+NodeBusEvents bus_events(const std::shared_ptr<NodeInlet>& inlet) {
+  const auto pass_on = [inlet](const std::vector<std::string>& frames) {
+    NodeInputs inputs;
+    for (const std::string& frame : frames) {
+      auto messages = decode_coordinator_frame(frame);
+      if (!messages) {
+        log_line("coordinator: dropped a frame: " + messages.error().message);
+        continue;
+      }
+      for (CoordinatorMessage& message : *messages) {
+        inputs.inputs.emplace_back(std::move(message));
+      }
+    }
+    inlet->put(std::move(inputs));
+  };
+  NodeBusEvents events;
+  events.received = pass_on;
+  events.published = pass_on;
+  events.refused = [] { log_line("the coordinator refuses this node's key: was it revoked, or is the token another cluster's?"); };
+  return events;
+}
+
+void send_all(NodeBus& bus, std::span<const NodeMessage> messages) {
+  while (!messages.empty()) {
+    const std::size_t count = std::min(messages.size(), messages_per_frame);
+    bus.send(encode(messages.first(count)));
+    messages = messages.subspan(count);
+  }
+}
+
+} // namespace
+
+Result<int> run_node(const NodeProcessSettings& settings) {
+  Shutdown shutdown;
+  const auto join = parse_host_port("--join", settings.join);
+  if (!join) {
+    return tl::unexpected<Error>(join.error());
+  }
+  const auto lock = DataDirectoryLock::acquire(settings.data);
+  if (!lock) {
+    return tl::unexpected<Error>(lock.error());
+  }
+  const auto token = token_of(settings);
+  if (!token) {
+    return tl::unexpected<Error>(token.error());
+  }
+  const auto own_keys = CurveKeyPair::from_secret(token->node_secret);
+  if (!own_keys) {
+    return tl::unexpected<Error>(own_keys.error());
+  }
+  auto identity = open_identity_store(settings.data);
+  if (!identity) {
+    return tl::unexpected<Error>(identity.error());
+  }
+  const std::shared_ptr<IdentityStore> identities = std::move(*identity);
+  auto offers = workers_of(settings, *identities);
+  if (!offers) {
+    return tl::unexpected<Error>(offers.error());
+  }
+  auto replica = replica_of(settings, token->ledger_key);
+  if (!replica) {
+    return tl::unexpected<Error>(replica.error());
+  }
+  auto executors = executors_of(settings, offers->size() * settings.slots);
+  if (!executors) {
+    return tl::unexpected<Error>(executors.error());
+  }
+
+  NodeSettings machine_settings;
+  machine_settings.name = settings.name;
+  machine_settings.version = program_version;
+  machine_settings.workers = *offers;
+  std::random_device random;
+  machine_settings.instance = std::uint64_t{random()} << 32U | random();
+  std::vector<WorkerId> workers;
+  for (const WorkerOffer& offer : *offers) {
+    workers.push_back(offer.worker);
+  }
+  auto machine = std::make_shared<NodeMachine>(machine_settings, std::move(replica->checker), replica->epoch);
+
+  const auto inlet = std::make_shared<NodeInlet>();
+  NodeBusSettings bus_settings;
+  bus_settings.host = join->host;
+  bus_settings.port = join->port;
+  auto bus = NodeBus::start(bus_settings, *own_keys, token->server_public, bus_events(inlet));
+  if (!bus) {
+    return tl::unexpected<Error>(bus.error());
+  }
+
+  caf::actor_system_config config;
+  config.set("scheduler.policy", "sharing");
+  config.set("scheduler.max-threads", std::size_t{2});
+  caf::actor_system system(config);
+  ReplicaPorts replica_ports;
+  replica_ports.marks_persisted = [inlet](std::vector<MarkRow> marks) {
+    NodeInputs inputs;
+    for (const MarkRow& mark : marks) {
+      inputs.inputs.emplace_back(MarkPersisted{mark.worker, mark.mark});
+    }
+    inlet->put(std::move(inputs));
+  };
+  replica_ports.fatal = [](const std::string& why) {
+    log_line("the node's store failed: " + why);
+    std::_Exit(exit_error);
+  };
+  const ReplicaActor stores =
+      system.spawn<caf::detached>(replica_actor, replica->store, identities, std::move(replica_ports));
+
+  const auto catalogs = std::make_shared<SharedCatalog>();
+  const StartRun start_run = start_run_of(*executors, catalogs);
+  NodePorts ports;
+  ports.persist = [stores](ReplicaBatch batch) { caf::anon_send(stores, std::move(batch)); };
+  ports.persist_marks = [stores](std::vector<MarkRow> marks) {
+    caf::anon_send(stores, PersistMarks{std::move(marks)});
+  };
+  ports.send = [&bus](std::vector<NodeMessage> messages) { send_all(**bus, messages); };
+  ports.subscribe = [&bus](std::uint16_t port) { (*bus)->subscribe(port); };
+  ports.use_catalog = [catalogs](const std::string& text) { catalogs->use(text); };
+  ports.log = log_line;
+  ports.fatal = [](const Error& error) {
+    log_line(error.message);
+    Shutdown::request(exit_code_of(error));
+  };
+  json::Object joined;
+  joined.set("event", "joined");
+  joined.set("name", settings.name);
+  joined.set("node", fingerprint(own_keys->public_key).name);
+  json::Array uuids;
+  for (const WorkerId& worker : workers) {
+    uuids.emplace_back(to_string(worker));
+  }
+  joined.set("workers", std::move(uuids));
+  ports.joined = [line = json::canonical(joined), is_first = true]() mutable {
+    if (std::exchange(is_first, false)) {
+      print_event(line);
+    }
+    log_line("joined");
+  };
+  const auto spawn_worker = [&system, start_run](WorkerId, NodeActor node) {
+    return system.spawn(worker_actor, std::move(node), start_run);
+  };
+  const NodeActor node = system.spawn(node_actor, machine, workers, SpawnWorker(spawn_worker), std::move(ports));
+  inlet->open(node);
+  while (!shutdown.wait_for(signals_checked_every)) {
+  }
+
+  log_line("ending");
+  inlet->close();
+  caf::anon_send_exit(node, caf::exit_reason::user_shutdown);
+  caf::anon_send_exit(stores, caf::exit_reason::user_shutdown);
+  (*executors)->clear();
+  system.await_all_actors_done();
+  bus->reset();
+  return Shutdown::exit_code();
+}
+
+} // namespace forerun

@@ -1,0 +1,59 @@
+#include "coordinator/ledger_writer.hpp"
+
+#include <utility>
+
+#include "base/assert.hpp"
+
+namespace forerun {
+
+void LedgerWriter::restore(const StoredEntry& entry) {
+  FORERUN_ASSERT(entry.seq.value == frontier_.size());
+  frontier_.append(merkle::leaf_hash(entry.leaf));
+  epoch_ = entry.epoch;
+}
+
+StoredEntry LedgerWriter::open_term(Epoch epoch, std::string cause, std::string version) {
+  FORERUN_ASSERT(epoch > epoch_ || size() == 0);
+  EpochEntry body;
+  body.cause = std::move(cause);
+  body.version = std::move(version);
+  body.public_key = key_.public_key();
+  if (size() != 0) {
+    body.root = frontier_.root();
+    body.previous_signature =
+        key_.sign(handover_message(epoch, body.public_key, *body.root, Seq{size()}));
+  }
+  epoch_ = epoch;
+  return add(std::move(body));
+}
+
+StoredEntry LedgerWriter::append(CommitEntry commit) {
+  const RunId run_id = commit.run_id;
+  const StepNumber step = commit.step;
+  StoredEntry entry = add(std::move(commit));
+  entry.run_id = run_id;
+  entry.step = step;
+  return entry;
+}
+
+StoredEntry LedgerWriter::append(DiscardEntry discard) {
+  const RunId run_id = discard.run_id;
+  StoredEntry entry = add(std::move(discard));
+  entry.run_id = run_id;
+  return entry;
+}
+
+StoredEntry LedgerWriter::add(std::variant<EpochEntry, CommitEntry, DiscardEntry, UnknownEntry> body) {
+  Entry entry;
+  entry.seq = Seq{size()};
+  entry.epoch = epoch_;
+  entry.body = std::move(body);
+  StoredEntry stored;
+  stored.seq = entry.seq;
+  stored.epoch = epoch_;
+  stored.leaf = leaf_of(entry);
+  frontier_.append(merkle::leaf_hash(stored.leaf));
+  return stored;
+}
+
+} // namespace forerun

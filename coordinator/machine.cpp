@@ -1,0 +1,391 @@
+#include "coordinator/machine.hpp"
+
+#include <algorithm>
+
+#include "base/assert.hpp"
+#include "speculation/step_answer.hpp"
+
+namespace forerun {
+
+CoordinatorMachine::CoordinatorMachine(CoordinatorSettings settings, SigningKey ledger_key,
+                                       std::unique_ptr<Predictor> predictor)
+    : settings_(std::move(settings)),
+      predictor_(std::move(predictor)),
+      ledger_(std::move(ledger_key)),
+      membership_(settings_.membership),
+      run_ids_(settings_.run_id_block),
+      budget_(settings_.admission),
+      catalog_text_(json::canonical(settings_.catalog.to_json())) {}
+
+void CoordinatorMachine::restore(const StoredEntry& entry) {
+  ledger_.restore(entry);
+  if (entry.run_id && entry.step) {
+    restored_[*entry.run_id].push_back(entry);
+  }
+}
+
+void CoordinatorMachine::restore(const CoordinatorRecovery& recovery) {
+  for (const MarkRow& mark : recovery.marks) {
+    run_ids_.restore(mark);
+  }
+  for (const SessionRow& row : recovery.sessions) {
+    Session& session = sessions_[row.run_id];
+    session.run_id = row.run_id;
+    session.tenant = row.tenant;
+    session.context = row.context;
+    session.mode = row.mode;
+    session.world = row.world;
+    session.state = row.state;
+    session.committed_chain = row.chain;
+    ++open_sessions_;
+    predictor_->text(row.run_id, row.tenant, row.context);
+    for (const StoredEntry& stored : restored_[row.run_id]) {
+      auto answer = step_answer_of(stored);
+      FORERUN_ASSERT(answer.has_value());
+      session.steps.push_back(std::move(*answer));
+      // An erased payload teaches nothing.
+      if (auto call = Call::parse(stored.call)) {
+        auto output = Output::parse(stored.output);
+        predictor_->observe(row.run_id, row.tenant, *call,
+                            output ? std::optional<Output>(*output) : std::nullopt);
+      }
+    }
+    session.durable_steps = static_cast<std::uint32_t>(session.steps.size());
+  }
+  restored_.clear();
+  for (const KeyRow& key : recovery.keys) {
+    if (key.scope.starts_with("open:")) {
+      opening_keys_[key.scope.substr(5)][key.key] = {key.request_hash, key.run_id};
+      opening_key_order_.emplace_back(key.scope.substr(5), key.key);
+    } else if (const auto at = sessions_.find(key.run_id); at != sessions_.end()) {
+      at->second.keys[key.key] = {key.request_hash, key.first_step, key.step_count};
+    }
+  }
+  for (const IntentRow& intent : recovery.intents) {
+    const auto at = sessions_.find(intent.run_id);
+    const auto call = Call::parse(intent.call);
+    if (at == sessions_.end() || !call || at->second.confirmed() != intent.step.value ||
+        !settings_.catalog.plan(call->task())) {
+      out_.log.push_back("recovery: session " + to_string(intent.run_id) + " step " + to_string(intent.step) +
+                         ": its intent does not follow what is committed; it is dropped");
+      continue;
+    }
+    Session& session = at->second;
+    OpenStep& step = add_step(session, *call);
+    step.has_intent = intent.is_write;
+    if (!intent.key.empty()) {
+      session.keys[intent.key] = {intent.request_hash, intent.first_step, intent.step_count};
+    }
+  }
+}
+
+CoordinatorOutput CoordinatorMachine::start(Instant now) {
+  begin(now);
+  durable_head_ = ledger_.head();
+  const Epoch epoch{ledger_.epoch().value + 1};
+  store_entry(ledger_.open_term(epoch, "start", settings_.version));
+  for (auto& [run_id, session] : sessions_) {
+    for (OpenStep& step : session.open) {
+      if (step.has_intent && !step.work.plan.tasks.front()->idempotent) {
+        BranchRun& branch = step.work.branches.front();
+        branch.state = BranchRun::State::settled;
+        branch.valid = false;
+        branch.cause = "unknown: the coordinator ended while this write ran; it may have taken effect";
+        step.phase = OpenStep::Phase::running;
+        mark_dirty(step.writes);
+      }
+    }
+    for (std::size_t i = 0; i < session.open.size(); ++i) {
+      OpenStep& step = session.open[i];
+      if (step.phase == OpenStep::Phase::running) {
+        decide(session, step);
+      } else if (!must_wait(session, step)) {
+        begin_step(session, step);
+      }
+    }
+    commit_ready(session);
+  }
+  return finish();
+}
+
+CoordinatorOutput CoordinatorMachine::step(Instant now, const CoordinatorInput& input) {
+  begin(now);
+  std::visit([this](const auto& body) { on(body); }, input);
+  return finish();
+}
+
+void CoordinatorMachine::begin(Instant now) {
+  FORERUN_ASSERT(now >= now_);
+  now_ = now;
+  account_time();
+}
+
+/// Charges the speculative slot time that has passed since the last input.
+void CoordinatorMachine::account_time() {
+  const Duration passed = now_ - accounted_at_;
+  accounted_at_ = now_;
+  if (!speculative_.empty() && passed > Duration::zero()) {
+    budget_.spent(passed * static_cast<std::int64_t>(speculative_.size()));
+    stop_when_budget_is_empty();
+  }
+}
+
+CoordinatorOutput CoordinatorMachine::finish() {
+  pump();
+  forget_ended();
+  if (!batch_.empty()) {
+    batch_.number = BatchNumber{next_batch_++};
+    batch_.epoch = ledger_.epoch();
+    release_.batch = batch_.number;
+    release_.head = ledger_.head();
+    releases_.push_back(std::move(release_));
+    out_.persist = std::move(batch_);
+    release_ = {};
+    batch_ = {};
+  }
+  FORERUN_ASSERT(release_.replies.empty());
+  publish_head_if_due();
+
+  std::optional<Instant> wake = membership_.next_deadline();
+  const auto sooner = [&wake](Instant at) {
+    if (!wake || at < *wake) {
+      wake = at;
+    }
+  };
+  if (!deadlines_.empty()) {
+    sooner(deadlines_.begin()->first);
+  }
+  if (!speculative_.empty() && budget_.level() > Duration::zero()) {
+    sooner(now_ + budget_.level() / static_cast<std::int64_t>(speculative_.size()) + Duration(1));
+  }
+  if (durable_head_ && durable_head_->size > signed_size_) {
+    sooner(signed_at_.value_or(now_) + settings_.head_interval);
+  }
+  out_.wake_at = wake;
+  CoordinatorOutput result = std::move(out_);
+  out_ = {};
+  return result;
+}
+
+/// A signature costs more than a decision, so heads are signed at intervals and cover all that became durable since.
+void CoordinatorMachine::publish_head_if_due() {
+  if (!durable_head_ || durable_head_->size == signed_size_ ||
+      (signed_at_ && now_ - *signed_at_ < settings_.head_interval)) {
+    return;
+  }
+  if (!out_.publish) {
+    out_.publish = Entries{Seq{durable_head_->size}, {}, {}};
+  }
+  latest_head_ = ledger_.sign(*durable_head_);
+  out_.publish->head = latest_head_;
+  signed_size_ = durable_head_->size;
+  signed_at_ = now_;
+}
+
+void CoordinatorMachine::store_entry(StoredEntry entry) {
+  if (release_.records.empty()) {
+    release_.first = entry.seq;
+  }
+  release_.records.push_back({entry.leaf, entry.call});
+  batch_.entries.push_back(std::move(entry));
+}
+
+void CoordinatorMachine::on(const TimePassed&) {
+  for (const NodeId& node : membership_.silent(now_)) {
+    lose_node(node, "silent");
+  }
+  for (const Membership::Waiting& waiting : membership_.take_waiting(now_)) {
+    handle(waiting.connection, waiting.node, waiting.join);
+  }
+  while (!deadlines_.empty() && deadlines_.begin()->first <= now_) {
+    lost_branch(deadlines_.begin()->second, "its node gave no result within the deadline");
+  }
+  open_waiting();
+}
+
+void CoordinatorMachine::on(const ClientRequest& request) {
+  struct Visitor {
+    CoordinatorMachine& machine;
+    const ClientRequest& request;
+    void operator()(const OpenSession& body) { machine.open_session(request, body); }
+    void operator()(const AddText& body) { machine.add_text(request, body); }
+    void operator()(const ConfirmCalls& body) { machine.confirm(request, body); }
+    void operator()(const ShowSession& body) { machine.show(request, body); }
+    void operator()(const EndSession& body) { machine.end_session(request, body); }
+    void operator()(const ShowStatus&) { machine.reply(request.id, JsonReport{machine.status()}); }
+    void operator()(const ShowPredictions& body) { machine.show(request, body); }
+  };
+  std::visit(Visitor{*this, request}, request.body);
+}
+
+void CoordinatorMachine::on(const ClientLeft& left) {
+  if (const auto at = waiting_in_.find(left.request.value); at != waiting_in_.end()) {
+    if (const auto session = sessions_.find(at->second); session != sessions_.end()) {
+      for (auto& [first, pending] : session->second.requests) {
+        std::erase(pending.waiting, left.request);
+      }
+    }
+    waiting_in_.erase(at);
+  }
+  std::erase_if(openings_, [&](const WaitingOpen& waiting) { return waiting.request.id == left.request; });
+}
+
+void CoordinatorMachine::on(const NodeSaid& said) {
+  if (const auto* join = std::get_if<Join>(&said.message)) {
+    handle(said.connection, said.node, *join);
+    return;
+  }
+  NodeSeat* seat = membership_.by_connection(said.connection);
+  if (seat == nullptr || seat->id != said.node) {
+    out_.send.push_back({said.connection, JoinAgain{ledger_.epoch()}});
+    return;
+  }
+  seat->heard = now_;
+  struct Visitor {
+    CoordinatorMachine& machine;
+    NodeSeat& seat;
+    void operator()(const Join&) {}
+    void operator()(const Heartbeat& message) { machine.handle(seat, message); }
+    void operator()(const BranchEnded& message) { machine.handle(seat, message); }
+    void operator()(const FetchEntries& message) { machine.handle(seat, message); }
+    void operator()(const MarkStored& message) { machine.handle(seat, message); }
+    void operator()(const Diverged& message) { machine.handle(seat, message); }
+  };
+  std::visit(Visitor{*this, *seat}, said.message);
+}
+
+void CoordinatorMachine::on(const NodeUnreachable& unreachable) {
+  if (const NodeSeat* seat = membership_.by_connection(unreachable.connection)) {
+    lose_node(NodeId(seat->id), "unreachable");
+  }
+}
+
+void CoordinatorMachine::on(const Persisted& persisted) {
+  while (!releases_.empty() && releases_.front().batch <= persisted.number) {
+    Release release = std::move(releases_.front());
+    releases_.pop_front();
+    durable_head_ = release.head;
+    if (!release.records.empty()) {
+      if (!out_.publish) {
+        out_.publish = Entries{release.first, {}, {}};
+      }
+      std::move(release.records.begin(), release.records.end(), std::back_inserter(out_.publish->records));
+    }
+    for (ClientResponse& response : release.replies) {
+      out_.reply.push_back(std::move(response));
+    }
+    for (const MarkRow& mark : release.marks) {
+      run_ids_.stored_here(mark.worker, mark.mark);
+    }
+    for (const auto& [run_id, count] : release.steps) {
+      const auto at = sessions_.find(run_id);
+      if (at == sessions_.end()) {
+        continue;
+      }
+      Session& session = at->second;
+      session.durable_steps = std::max(session.durable_steps, count);
+      for (auto pending = session.requests.begin(); pending != session.requests.end();) {
+        if (pending->second.first + pending->second.count > session.durable_steps) {
+          break;
+        }
+        answer_if_durable(session, pending->second);
+        pending = session.requests.erase(pending);
+      }
+    }
+    for (const auto& [run_id, number] : release.intents) {
+      const auto at = sessions_.find(run_id);
+      OpenStep* step = at == sessions_.end() ? nullptr : at->second.open_step(number);
+      if (step != nullptr && step->phase == OpenStep::Phase::awaiting_intent) {
+        step->phase = OpenStep::Phase::running;
+        enqueue(at->second, *step, 0);
+      }
+    }
+  }
+  open_waiting();
+}
+
+json::Value CoordinatorMachine::status() const {
+  const auto ms = [](Duration duration) { return json::Value(milliseconds_of(duration)); };
+  json::Object ledger;
+  const LedgerHead head = durable_head_.value_or(LedgerHead{});
+  const SignedHead signed_head = ledger_.sign(head);
+  ledger.set("size", head.size);
+  ledger.set("root", to_hex(head.root));
+  ledger.set("epoch", head.epoch.value);
+  ledger.set("signature", to_hex(signed_head.signature));
+  ledger.set("public_key", to_hex(signed_head.public_key));
+
+  json::Array nodes;
+  for (const auto& [id, seat] : membership_.nodes()) {
+    json::Object node;
+    json::Array workers;
+    std::uint64_t slots = 0;
+    for (const WorkerId& worker : seat.workers) {
+      workers.emplace_back(to_string(worker));
+      if (const WorkerSeat* place = membership_.worker(worker)) {
+        slots += place->slots;
+      }
+    }
+    node.set("node", id.name);
+    node.set("name", seat.name);
+    node.set("version", seat.version);
+    node.set("live", seat.is_live);
+    node.set("workers", std::move(workers));
+    node.set("slots", slots);
+    node.set("busy", std::uint64_t{seat.tokens.size()});
+    json::Object replica;
+    replica.set("size", seat.head.size);
+    replica.set("root", to_hex(seat.head.root));
+    node.set("ledger", std::move(replica));
+    nodes.emplace_back(std::move(node));
+  }
+  json::Object sessions;
+  sessions.set("open", std::uint64_t{open_sessions_});
+  sessions.set("opened", counters_.sessions_opened);
+  json::Object steps;
+  steps.set("total", counters_.steps);
+  steps.set("hits", counters_.hits);
+  steps.set("late_hits", counters_.late_hits);
+  steps.set("misses", counters_.misses);
+  steps.set("failed", counters_.failed);
+  json::Object speculation;
+  std::uint64_t kept = 0;
+  for (const auto& [run_id, session] : sessions_) {
+    kept += session.speculations.size();
+  }
+  std::uint64_t discarded = 0;
+  json::Object by_cause;
+  for (const auto& [cause, count] : counters_.discards) {
+    discarded += count;
+    by_cause.set(cause, count);
+  }
+  speculation.set("started", counters_.speculations);
+  speculation.set("running", std::uint64_t{speculative_.size()});
+  speculation.set("kept", kept);
+  speculation.set("discarded", discarded);
+  speculation.set("by_cause", std::move(by_cause));
+  speculation.set("budget_ms", ms(budget_.level()));
+  speculation.set("useful_ms", ms(counters_.useful));
+  speculation.set("wasted_ms", ms(counters_.wasted));
+  speculation.set("race_losers_ms", ms(counters_.race_losers));
+  speculation.set("saved_ms", ms(counters_.saved));
+  speculation.set("useful_calls", counters_.useful_calls);
+  speculation.set("wasted_calls", counters_.wasted_calls);
+  speculation.set("shadow_hits", counters_.shadow_hits);
+  json::Object not_started;
+  for (const auto& [verdict, count] : counters_.not_started) {
+    not_started.set(verdict, count);
+  }
+  json::Object body;
+  body.set("version", settings_.version);
+  body.set("epoch", ledger_.epoch().value);
+  body.set("ledger", std::move(ledger));
+  body.set("nodes", std::move(nodes));
+  body.set("sessions", std::move(sessions));
+  body.set("steps", std::move(steps));
+  body.set("speculation", std::move(speculation));
+  body.set("not_started", std::move(not_started));
+  return body;
+}
+
+} // namespace forerun

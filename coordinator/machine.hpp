@@ -1,0 +1,294 @@
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <unordered_map>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "coordinator/admission.hpp"
+#include "coordinator/ledger_writer.hpp"
+#include "coordinator/membership.hpp"
+#include "coordinator/predictor.hpp"
+#include "coordinator/run_ids.hpp"
+#include "coordinator/session.hpp"
+#include "coordinator/settings.hpp"
+
+namespace forerun {
+
+/// The client of this request is gone: forget its wait.
+struct ClientLeft {
+  RequestId request;
+};
+/// A node sent this. `node` comes from the connection's authenticated key.
+struct NodeSaid {
+  ConnectionId connection;
+  NodeId node;
+  NodeMessage message;
+};
+struct NodeUnreachable {
+  ConnectionId connection;
+};
+/// This batch and all before it are durable.
+struct Persisted {
+  BatchNumber number;
+};
+
+using CoordinatorInput = std::variant<TimePassed, ClientRequest, ClientLeft, NodeSaid, NodeUnreachable, Persisted>;
+
+struct ToNode {
+  ConnectionId connection;
+  CoordinatorMessage message;
+};
+/// Read durable entries and send them to a node that lacks them.
+struct ServeEntries {
+  ConnectionId connection;
+  Seq from;
+  std::size_t count = 0;
+};
+/// Answer ShowSession from the store: the session is no longer in memory.
+struct ServeSession {
+  RequestId request;
+  std::string tenant;
+  RunId run_id;
+};
+
+/// What the shell must do, in this order. `persist` is one transaction, durable whole or not at all, and comes back as
+/// Persisted; nothing else here depends on it.
+struct CoordinatorOutput {
+  std::optional<CoordinatorBatch> persist;
+  std::vector<ToNode> send;
+  std::vector<ServeEntries> serve_entries;
+  std::optional<Entries> publish;          ///< Durable decisions.
+  std::vector<ClientResponse> reply;       ///< Only of decisions that an earlier Persisted has named.
+  std::vector<ServeSession> serve_session;
+  std::vector<std::string> log;            ///< Membership and recovery; never per step.
+  std::optional<Instant> wake_at;          ///< Ask again then, with TimePassed.
+};
+
+struct CoordinatorCounters {
+  std::uint64_t sessions_opened = 0;
+  std::uint64_t steps = 0;
+  std::uint64_t hits = 0;
+  std::uint64_t late_hits = 0;
+  std::uint64_t misses = 0;
+  std::uint64_t failed = 0;
+  std::uint64_t speculations = 0;
+  std::uint64_t useful_calls = 0;
+  std::uint64_t wasted_calls = 0;
+  std::uint64_t shadow_hits = 0;
+  Duration useful{};
+  Duration wasted{};
+  Duration race_losers{};
+  Duration saved{};
+  std::map<std::string, std::uint64_t> discards;    ///< By cause.
+  std::map<std::string, std::uint64_t> not_started; ///< By verdict.
+};
+
+/// The coordinator's brain: sessions, races, speculation, membership, run IDs and the ledger. Pure: no clock, socket, file,
+/// thread or actor; equal inputs in equal order give equal outputs on every machine. Not thread-safe.
+class CoordinatorMachine {
+public:
+  CoordinatorMachine(CoordinatorSettings settings, SigningKey ledger_key, std::unique_ptr<Predictor> predictor);
+  CoordinatorMachine(const CoordinatorMachine&) = delete;
+  CoordinatorMachine& operator=(const CoordinatorMachine&) = delete;
+
+  /// Recovery, before start(): every entry in order, then the rest.
+  void restore(const StoredEntry& entry);
+  void restore(const CoordinatorRecovery& recovery);
+  /// Opens the term. Call once, first.
+  CoordinatorOutput start(Instant now);
+  CoordinatorOutput step(Instant now, const CoordinatorInput& input);
+
+  Epoch epoch() const { return ledger_.epoch(); }
+  std::uint64_t ledger_size() const { return ledger_.size(); }
+  const CoordinatorCounters& counters() const { return counters_; }
+  const Membership& membership() const { return membership_; }
+  const WasteBudget& budget() const { return budget_; }
+  json::Value status() const;
+
+private:
+  /// Where a running branch belongs.
+  struct BranchRef {
+    RunId run_id;
+    std::optional<StepNumber> step;
+    SpeculationNumber speculation; ///< Meaningful without `step`.
+    std::size_t index = 0;
+  };
+  struct QueuedBranch {
+    RunId run_id;
+    StepNumber step;
+    std::size_t index = 0;
+  };
+  /// A cancelled branch whose slot is not free yet.
+  struct Stopping {
+    WorkerId worker;
+    Instant since{};
+  };
+  struct WaitingOpen {
+    ClientRequest request;
+    WorkerId home;
+    Digest hash;
+  };
+  /// What a batch releases once it is durable.
+  struct Release {
+    BatchNumber batch;
+    std::vector<ClientResponse> replies;
+    std::vector<std::pair<RunId, std::uint32_t>> steps;   ///< Durable up to this count.
+    std::vector<std::pair<RunId, StepNumber>> intents;
+    std::vector<MarkRow> marks;
+    Seq first;
+    std::vector<EntryRecord> records;
+    LedgerHead head;
+  };
+
+  // machine.cpp: inputs, time, durability
+  void on(const TimePassed&);
+  void on(const ClientRequest& request);
+  void on(const ClientLeft& left);
+  void on(const NodeSaid& said);
+  void on(const NodeUnreachable& unreachable);
+  void on(const Persisted& persisted);
+  void begin(Instant now);
+  CoordinatorOutput finish();
+  void account_time();
+  void store_entry(StoredEntry entry);
+  void publish_head_if_due();
+
+  // machine_nodes.cpp: membership
+  void handle(ConnectionId connection, const NodeId& node, const Join& message);
+  void handle(NodeSeat& seat, const Heartbeat& message);
+  void handle(NodeSeat& seat, const BranchEnded& message);
+  void handle(NodeSeat& seat, const FetchEntries& message);
+  void handle(NodeSeat& seat, const MarkStored& message);
+  void handle(NodeSeat& seat, const Diverged& message);
+  void seat_node(ConnectionId connection, const NodeId& node, const Join& message, bool is_reconnect);
+  void lose_node(const NodeId& node, const std::string& why);
+  void reserve(const RunIdAllocator::Reservation& reservation);
+  void send_to(const WorkerId& worker, CoordinatorMessage message);
+
+  // machine_sessions.cpp: clients, steps, decisions
+  void open_session(const ClientRequest& request, const OpenSession& body);
+  void open_waiting();
+  void open_at(const ClientRequest& request, const OpenSession& body, RunId run_id, const Digest& hash);
+  void add_text(const ClientRequest& request, const AddText& body);
+  void confirm(const ClientRequest& request, const ConfirmCalls& body);
+  void confirm_calls(Session& session, const std::vector<Call>& calls, std::size_t skip, ConfirmRequest pending);
+  void show(const ClientRequest& request, const ShowSession& body);
+  void show(const ClientRequest& request, const ShowPredictions& body);
+  void end_session(const ClientRequest& request, const EndSession& body);
+  Session* session_for(const ClientRequest& request, const RunId& run_id, bool must_be_open);
+  void answer_if_durable(Session& session, ConfirmRequest& pending);
+  OpenStep& add_step(Session& session, const Call& call);
+  bool must_wait(const Session& session, const OpenStep& step) const;
+  void begin_step(Session& session, OpenStep& step);
+  void begin_write(Session& session, OpenStep& step);
+  bool take_speculation(Session& session, OpenStep& step);
+  void run_idle_branches(Session& session, OpenStep& step);
+  void begin_unblocked(Session& session);
+  void decide(Session& session, OpenStep& step);
+  void commit_ready(Session& session);
+  void commit(Session& session, OpenStep& step);
+  CommitEntry commit_entry(const Session& session, const OpenStep& step) const;
+  SessionRow row_of(const Session& session) const;
+  void forget_ended();
+  void refuse(RequestId request, Refusal refusal, std::string message, Duration retry_after = {});
+  void reply(RequestId request, ResponseBody body);
+  void reply_when_durable(RequestId request, ResponseBody body);
+
+  // machine_branches.cpp: slots, queue, results
+  void enqueue(Session& session, OpenStep& step, std::size_t index);
+  void pump();
+  bool pool_is_full(const std::string& pool) const;
+  void dispatch(Session& session, Work& work, std::size_t index, const BranchRef& ref, const WorkerId& worker);
+  void confirm_running(Session& session, OpenStep& step);
+  void cancel_branch(Work& work, std::size_t index);
+  void stop_charging(Work& work, BranchRun& branch);
+  void settle(BranchToken token, const BranchEnded& ended);
+  void settle_step_branch(Session& session, OpenStep& step, std::size_t index, const BranchEnded& ended);
+  void settle_speculative_branch(Session& session, SpeculationNumber number, std::size_t index,
+                                 const BranchEnded& ended);
+  void record_result(Work& work, std::size_t index, const BranchEnded& ended);
+  void lost_branch(BranchToken token, const std::string& why);
+  void give_up_unknown(BranchToken token);
+  void slot_is_free(BranchToken token);
+  void forget_token(BranchToken token);
+  Work* work_of(const BranchRef& ref);
+  void after_decision(Session& session);
+  void preempt_for_queue();
+
+  // machine_speculation.cpp
+  void speculate(Session& session);
+  struct ImaginedNode;
+  bool start_speculation(Session& session, const ImaginedNode& node, const Prediction& prediction, double joint);
+  void discard(Session& session, SpeculationNumber number, DiscardCause cause);
+  void drop_conflicting(const TagSet& writes);
+  bool is_dirty(const TagSet& reads) const;
+  Duration typical(const Task& task) const;
+  Duration still_to_run() const;
+  void learn_latency(const Task& task, Duration latency);
+  void mark_dirty(const TagSet& writes);
+  void mark_clean(const TagSet& writes);
+  void settle_premises(Session& session, const std::function<bool(const Speculation&)>& hangs_under,
+                       const std::optional<Digest>& output);
+  Speculation* same_call(Session& session, const Call& call);
+  void hang_under_root(Session& session, const ImaginedNode& root, const std::vector<Prediction>& predictions);
+  void drop_overtaken(Session& session, const std::map<Digest, double>& expected);
+  void limit_kept(Session& session);
+  void stop_when_budget_is_empty();
+  void remove_speculation(Session& session, SpeculationNumber number);
+
+  const CoordinatorSettings settings_;
+  std::unique_ptr<Predictor> predictor_;
+  LedgerWriter ledger_;
+  Membership membership_;
+  RunIdAllocator run_ids_;
+  WasteBudget budget_;
+  CoordinatorCounters counters_;
+  std::string catalog_text_;
+
+  std::map<RunId, Session> sessions_;
+  std::deque<RunId> ended_;                        ///< Ended sessions still in memory, oldest first.
+  std::size_t open_sessions_ = 0;
+  std::deque<WaitingOpen> openings_;
+  std::map<std::string, std::map<std::string, std::pair<Digest, std::optional<RunId>>>> opening_keys_; ///< By tenant.
+  std::deque<std::pair<std::string, std::string>> opening_key_order_;
+  std::uint64_t homes_given_ = 0;
+  std::map<RunId, std::vector<StoredEntry>> restored_;
+  std::unordered_map<std::uint64_t, RunId> waiting_in_;   ///< Session that a waiting request belongs to; looked up only.
+
+  std::unordered_map<std::uint64_t, BranchRef> branches_; ///< By token; looked up only.
+  std::map<BranchToken, Stopping> stopping_;
+  std::set<std::pair<Instant, BranchToken>> deadlines_;
+  std::unordered_map<std::uint64_t, Instant> deadline_of_; ///< Looked up only.
+  std::unordered_map<std::uint64_t, std::string> pool_of_; ///< Of running and stopping branches; looked up only.
+  std::map<std::string, std::deque<QueuedBranch>> queues_; ///< Confirmed branches without a slot, by pool.
+  std::size_t queued_ = 0;
+  std::map<std::string, std::uint32_t> pool_running_;
+  std::set<std::pair<double, BranchToken>> speculative_;   ///< Running speculative branches, least valuable first.
+  std::map<std::string, std::set<std::pair<RunId, SpeculationNumber>>> readers_; ///< Speculations by the space they read.
+  std::map<std::string, std::vector<TagSet>> dirty_;       ///< By space.
+  std::map<std::string, Duration, std::less<>> latencies_; ///< Of confirmed branches, smoothed, by task.
+  std::uint64_t next_token_ = 1;
+
+  Instant now_{};
+  Instant accounted_at_{};
+  CoordinatorOutput out_;
+  CoordinatorBatch batch_;
+  Release release_;
+  std::deque<Release> releases_;
+  std::uint64_t next_batch_ = 1;
+  std::optional<LedgerHead> durable_head_;
+  std::optional<SignedHead> latest_head_;
+  std::uint64_t signed_size_ = 0;
+  std::optional<Instant> signed_at_;
+};
+
+} // namespace forerun

@@ -1,0 +1,322 @@
+#include <algorithm>
+
+#include "base/assert.hpp"
+#include "coordinator/machine.hpp"
+
+namespace forerun {
+
+void CoordinatorMachine::enqueue(Session& session, OpenStep& step, std::size_t index) {
+  step.work.branches[index].state = BranchRun::State::queued;
+  queues_[step.work.plan.tasks[index]->pool].push_back({session.run_id, step.number, index});
+  ++queued_;
+}
+
+bool CoordinatorMachine::pool_is_full(const std::string& pool) const {
+  const Pool* limits = settings_.catalog.pool(pool);
+  const auto running = pool_running_.find(pool);
+  return limits != nullptr && running != pool_running_.end() && running->second >= limits->in_flight_max;
+}
+
+/// Gives free slots to confirmed branches, then makes room for those that still wait.
+void CoordinatorMachine::pump() {
+  for (auto& [pool, queue] : queues_) {
+    while (!queue.empty() && !pool_is_full(pool)) {
+      const QueuedBranch next = queue.front();
+      const auto at = sessions_.find(next.run_id);
+      OpenStep* step = at == sessions_.end() ? nullptr : at->second.open_step(next.step);
+      if (step == nullptr || step->work.branches[next.index].state != BranchRun::State::queued) {
+        queue.pop_front();
+        continue;
+      }
+      const auto worker = membership_.place(ledger_.size());
+      if (!worker) {
+        break;
+      }
+      queue.pop_front();
+      --queued_;
+      dispatch(at->second, step->work, next.index, {next.run_id, next.step, {}, next.index}, *worker);
+    }
+  }
+  if (queued_ > 0 && !speculative_.empty()) {
+    preempt_for_queue();
+  }
+}
+
+/// Confirmed work never waits behind speculation (design.md §4.2): the least valuable speculative branches go.
+void CoordinatorMachine::preempt_for_queue() {
+  std::size_t on_the_way = stopping_.size();
+  for (const auto& [pool, queue] : queues_) {
+    for (std::size_t waiting = queue.size(); waiting > 0 && !speculative_.empty(); --waiting) {
+      if (on_the_way > 0) {
+        --on_the_way;
+        continue;
+      }
+      const bool is_for_pool = pool_is_full(pool);
+      const auto victim = std::find_if(speculative_.begin(), speculative_.end(), [&](const auto& candidate) {
+        return !is_for_pool || pool_of_.at(candidate.second.value) == pool;
+      });
+      if (victim == speculative_.end()) {
+        break;
+      }
+      const BranchRef ref = branches_.at(victim->second.value);
+      discard(sessions_.at(ref.run_id), ref.speculation, DiscardCause::preempted);
+    }
+  }
+}
+
+void CoordinatorMachine::dispatch(Session& session, Work& work, std::size_t index, const BranchRef& ref,
+                                  const WorkerId& worker) {
+  const Task& task = *work.plan.tasks[index];
+  BranchRun& branch = work.branches[index];
+  const BranchToken token{next_token_++};
+  membership_.occupy(worker, token);
+  ++pool_running_[task.pool];
+  pool_of_[token.value] = task.pool;
+  branch.state = BranchRun::State::running;
+  branch.token = token;
+  branch.worker = worker;
+  branch.started = now_;
+  branch.is_speculative = !ref.step;
+  ++branch.attempts;
+  if (work.began == Instant{}) {
+    work.began = now_;
+  }
+  branches_[token.value] = ref;
+  const Instant deadline = now_ + task.timeout + settings_.result_grace;
+  deadlines_.emplace(deadline, token);
+  deadline_of_[token.value] = deadline;
+  if (branch.is_speculative) {
+    speculative_.emplace(branch.value, token);
+  }
+
+  Dispatch message;
+  message.epoch = ledger_.epoch();
+  message.token = token;
+  message.worker = worker;
+  message.owner.run_id = session.run_id;
+  message.owner.step = ref.step;
+  if (!ref.step) {
+    message.owner.speculation = ref.speculation;
+  }
+  message.task = task.name;
+  message.input = work.call.canonical_input();
+  message.state = session.state;
+  message.speculative = !ref.step;
+  message.timeout = task.timeout;
+  if (task.effect == Effect::write) {
+    FORERUN_ASSERT(ref.step.has_value());
+    message.outside_key = to_hex(session.open_step(*ref.step)->chain);
+  }
+  if (!session.world.empty()) {
+    WorldPosition position;
+    position.session = session.world;
+    position.committed = static_cast<std::uint32_t>(session.steps.size());
+    if (ref.step) {
+      position.step = ref.step->value;
+    }
+    message.world = std::move(position);
+  }
+  send_to(worker, std::move(message));
+}
+
+/// A speculation was asked for: what still runs is confirmed work from now on.
+void CoordinatorMachine::confirm_running(Session& session, OpenStep& step) {
+  for (std::size_t i = 0; i < step.work.branches.size(); ++i) {
+    BranchRun& branch = step.work.branches[i];
+    if (branch.state != BranchRun::State::running) {
+      continue;
+    }
+    stop_charging(step.work, branch);
+    const Task& task = *step.work.plan.tasks[i];
+    branches_[branch.token.value] = {session.run_id, step.number, {}, i};
+    deadlines_.erase({deadline_of_.at(branch.token.value), branch.token});
+    const Instant deadline = now_ + task.timeout + settings_.result_grace;
+    deadlines_.emplace(deadline, branch.token);
+    deadline_of_[branch.token.value] = deadline;
+    send_to(*branch.worker, ConfirmBranch{ledger_.epoch(), branch.token, step.number, task.timeout});
+  }
+}
+
+void CoordinatorMachine::stop_charging(Work& work, BranchRun& branch) {
+  if (branch.is_speculative) {
+    branch.is_speculative = false;
+    speculative_.erase({branch.value, branch.token});
+    work.charged += now_ - branch.started;
+  }
+}
+
+void CoordinatorMachine::forget_token(BranchToken token) {
+  branches_.erase(token.value);
+  if (const auto at = deadline_of_.find(token.value); at != deadline_of_.end()) {
+    deadlines_.erase({at->second, token});
+    deadline_of_.erase(at);
+  }
+}
+
+void CoordinatorMachine::slot_is_free(BranchToken token) {
+  if (const auto at = stopping_.find(token); at != stopping_.end()) {
+    membership_.release(at->second.worker, token);
+    stopping_.erase(at);
+  }
+  if (const auto pool = pool_of_.find(token.value); pool != pool_of_.end()) {
+    --pool_running_[pool->second];
+    pool_of_.erase(pool);
+  }
+}
+
+void CoordinatorMachine::cancel_branch(Work& work, std::size_t index) {
+  BranchRun& branch = work.branches[index];
+  if (branch.state == BranchRun::State::queued) {
+    branch.state = BranchRun::State::idle; // Its place in the queue is skipped when it comes up.
+    --queued_;
+  } else if (branch.state == BranchRun::State::running) {
+    stop_charging(work, branch);
+    forget_token(branch.token);
+    stopping_[branch.token] = {*branch.worker, now_};
+    send_to(*branch.worker, CancelBranch{ledger_.epoch(), branch.token});
+    branch.state = BranchRun::State::idle;
+  }
+}
+
+Work* CoordinatorMachine::work_of(const BranchRef& ref) {
+  const auto at = sessions_.find(ref.run_id);
+  if (at == sessions_.end()) {
+    return nullptr;
+  }
+  if (ref.step) {
+    OpenStep* step = at->second.open_step(*ref.step);
+    return step == nullptr ? nullptr : &step->work;
+  }
+  const auto speculation = at->second.speculations.find(ref.speculation);
+  return speculation == at->second.speculations.end() ? nullptr : &speculation->second.work;
+}
+
+void CoordinatorMachine::settle(BranchToken token, const BranchEnded& ended) {
+  if (stopping_.contains(token)) {
+    slot_is_free(token);
+    return;
+  }
+  const auto at = branches_.find(token.value);
+  if (at == branches_.end()) {
+    return;
+  }
+  const BranchRef ref = at->second;
+  Work* work = work_of(ref);
+  FORERUN_ASSERT(work != nullptr);
+  BranchRun& branch = work->branches[ref.index];
+  stop_charging(*work, branch);
+  forget_token(token);
+  membership_.release(*branch.worker, token);
+  slot_is_free(token);
+  Session& session = sessions_.at(ref.run_id);
+  if (ref.step) {
+    settle_step_branch(session, *session.open_step(*ref.step), ref.index, ended);
+  } else {
+    settle_speculative_branch(session, ref.speculation, ref.index, ended);
+  }
+}
+
+/// The node is gone, or is not believed any more: the branch's run tells nothing about its validity.
+void CoordinatorMachine::lost_branch(BranchToken token, const std::string& why) {
+  const auto at = branches_.find(token.value);
+  FORERUN_ASSERT(at != branches_.end());
+  const BranchRef ref = at->second;
+  Work* work = work_of(ref);
+  FORERUN_ASSERT(work != nullptr);
+  BranchRun& branch = work->branches[ref.index];
+  stop_charging(*work, branch);
+  forget_token(token);
+  if (membership_.worker(*branch.worker) != nullptr) {
+    stopping_[token] = {*branch.worker, now_};
+    send_to(*branch.worker, CancelBranch{ledger_.epoch(), token});
+  } else {
+    slot_is_free(token);
+  }
+  BranchEnded ended;
+  ended.token = token;
+  ended.ending = Ending::lost;
+  ended.cause = why;
+  Session& session = sessions_.at(ref.run_id);
+  if (ref.step) {
+    settle_step_branch(session, *session.open_step(*ref.step), ref.index, ended);
+  } else {
+    settle_speculative_branch(session, ref.speculation, ref.index, ended);
+  }
+}
+
+void CoordinatorMachine::record_result(Work& work, std::size_t index, const BranchEnded& ended) {
+  BranchRun& branch = work.branches[index];
+  branch.state = BranchRun::State::settled;
+  branch.latency = ended.latency;
+  branch.valid = false;
+  branch.cause = ended.cause;
+  if (ended.ending == Ending::returned) {
+    auto output = Output::parse(ended.output);
+    if (!output) {
+      branch.cause = "output: " + output.error().message;
+    } else if (work.plan.race != nullptr &&
+               !output_is_valid(work.plan.race->valid, work.plan.names[index], output->value())) {
+      branch.cause = "a `valid` condition of race " + work.plan.race->name + " does not hold";
+    } else {
+      branch.valid = true;
+      branch.output = std::move(*output);
+      branch.writes = ended.writes;
+      branch.effects = ended.effects;
+    }
+  } else if (branch.cause.empty()) {
+    branch.cause = "failed without a cause";
+  }
+  work.arrival.push_back(index);
+}
+
+void CoordinatorMachine::settle_step_branch(Session& session, OpenStep& step, std::size_t index,
+                                            const BranchEnded& ended) {
+  const Task& task = *step.work.plan.tasks[index];
+  BranchRun& branch = step.work.branches[index];
+  const bool is_own_doing = ended.ending == Ending::returned || ended.ending == Ending::failed ||
+                            (ended.ending == Ending::timed_out && task.effect != Effect::write);
+  if (!is_own_doing) {
+    const bool may_run_again = task.effect != Effect::write || task.idempotent;
+    if (may_run_again && branch.attempts < settings_.attempts_max) {
+      enqueue(session, step, index);
+      return;
+    }
+    BranchEnded given_up = ended;
+    given_up.ending = Ending::failed;
+    given_up.cause = (may_run_again ? "gave up after " + std::to_string(branch.attempts) + " attempts: "
+                                    : std::string("unknown: the write may have taken effect: ")) +
+                     ended.cause;
+    record_result(step.work, index, given_up);
+  } else {
+    record_result(step.work, index, ended);
+  }
+  decide(session, step);
+  after_decision(session);
+}
+
+void CoordinatorMachine::settle_speculative_branch(Session& session, SpeculationNumber number, std::size_t index,
+                                                   const BranchEnded& ended) {
+  Speculation& speculation = session.speculations.at(number);
+  if (ended.ending != Ending::returned && ended.ending != Ending::failed) {
+    // Not its own doing, so it says nothing; it may be predicted again.
+    speculation.work.branches[index].state = BranchRun::State::idle;
+    discard(session, number, ended.ending == Ending::expired ? DiscardCause::expired : DiscardCause::failed);
+    speculate(session);
+    return;
+  }
+  record_result(speculation.work, index, ended);
+  if (!speculation.is_finished()) {
+    return;
+  }
+  const auto& branches = speculation.work.branches;
+  if (std::none_of(branches.begin(), branches.end(), [](const BranchRun& b) { return b.valid.value_or(false); })) {
+    discard(session, number, DiscardCause::failed);
+  } else if (branches.size() == 1) {
+    settle_premises(session, [number](const Speculation& child) { return child.parent == number; },
+                    branches.front().output->hash());
+  }
+  limit_kept(session);
+  speculate(session);
+}
+
+} // namespace forerun

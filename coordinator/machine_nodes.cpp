@@ -1,0 +1,162 @@
+#include <algorithm>
+
+#include "coordinator/machine.hpp"
+
+namespace forerun {
+namespace {
+
+/// A branch that its node does not know is given up only when the dispatch had time to arrive.
+constexpr Duration dispatch_settle = std::chrono::seconds(1);
+
+} // namespace
+
+void CoordinatorMachine::handle(ConnectionId connection, const NodeId& node, const Join& message) {
+  const Membership::Verdict verdict = membership_.judge(now_, connection, node, message);
+  switch (verdict.admission) {
+    case Membership::Admission::wait:
+      return;
+    case Membership::Admission::refuse:
+      out_.log.push_back("refused " + message.name + " (" + node.name + "): " + verdict.why);
+      out_.send.push_back({connection, JoinRefused{verdict.why, true}});
+      return;
+    case Membership::Admission::reconnect:
+      seat_node(connection, node, message, true);
+      return;
+    case Membership::Admission::welcome:
+      if (verdict.replaced) {
+        lose_node(*verdict.replaced, "replaced by its next start");
+      }
+      seat_node(connection, node, message, false);
+      return;
+  }
+}
+
+void CoordinatorMachine::seat_node(ConnectionId connection, const NodeId& node, const Join& message,
+                                   bool is_reconnect) {
+  membership_.seat(now_, connection, node, message);
+  out_.log.push_back(std::string(is_reconnect ? "rejoined " : "joined ") + message.name + " (" + node.name + ") with " +
+                     std::to_string(message.workers.size()) + " workers, ledger " +
+                     std::to_string(message.head.size));
+  Welcome welcome;
+  welcome.epoch = ledger_.epoch();
+  welcome.version = settings_.version;
+  welcome.publish_port = settings_.publish_port;
+  welcome.catalog = catalog_text_;
+  welcome.head = ledger_.sign(durable_head_.value_or(LedgerHead{}));
+  out_.send.push_back({connection, std::move(welcome)});
+  for (const WorkerOffer& offer : message.workers) {
+    if (const auto reservation = run_ids_.joined(offer.worker, offer.run_mark)) {
+      reserve(*reservation);
+    }
+  }
+  open_waiting();
+}
+
+void CoordinatorMachine::reserve(const RunIdAllocator::Reservation& reservation) {
+  batch_.marks.push_back({reservation.worker, reservation.mark});
+  release_.marks.push_back({reservation.worker, reservation.mark});
+  send_to(reservation.worker, ReserveRunIds{reservation.worker, reservation.mark});
+}
+
+void CoordinatorMachine::send_to(const WorkerId& worker, CoordinatorMessage message) {
+  if (const WorkerSeat* seat = membership_.worker(worker)) {
+    out_.send.push_back({membership_.find(seat->node)->connection, std::move(message)});
+  }
+}
+
+void CoordinatorMachine::lose_node(const NodeId& node, const std::string& why) {
+  const NodeSeat* seat = membership_.find(node);
+  if (seat == nullptr) {
+    return;
+  }
+  out_.log.push_back("lost " + seat->name + " (" + node.name + "): " + why);
+  for (const BranchToken token : membership_.lose(node)) {
+    if (stopping_.contains(token)) {
+      slot_is_free(token);
+    } else {
+      lost_branch(token, "its node was lost: " + why);
+    }
+  }
+  open_waiting();
+}
+
+void CoordinatorMachine::handle(NodeSeat& seat, const Heartbeat& message) {
+  const bool is_standing = seat.head.size == message.head.size;
+  seat.head = message.head;
+  if (message.epoch != ledger_.epoch()) {
+    out_.send.push_back({seat.connection, JoinAgain{ledger_.epoch()}});
+    return;
+  }
+  if (is_standing && latest_head_ && message.head.size < latest_head_->head.size) {
+    // It missed what was published last and nothing follows that would show it the gap.
+    out_.send.push_back({seat.connection, Entries{Seq{latest_head_->head.size}, {}, latest_head_}});
+  }
+  const auto has = [](const std::vector<BranchToken>& list, BranchToken token) {
+    return std::find(list.begin(), list.end(), token) != list.end();
+  };
+  std::vector<BranchToken> gone;
+  for (const BranchToken token : seat.tokens) {
+    if (has(message.finished, token)) {
+      if (branches_.contains(token.value)) {
+        out_.send.push_back({seat.connection, ResendResult{ledger_.epoch(), token}});
+      }
+      continue;
+    }
+    if (has(message.running, token)) {
+      if (stopping_.contains(token)) {
+        out_.send.push_back({seat.connection, CancelBranch{ledger_.epoch(), token}});
+      }
+      continue;
+    }
+    gone.push_back(token);
+  }
+  for (const BranchToken token : message.running) {
+    if (!seat.tokens.contains(token)) {
+      out_.send.push_back({seat.connection, CancelBranch{ledger_.epoch(), token}});
+    }
+  }
+  for (const BranchToken token : gone) {
+    give_up_unknown(token);
+  }
+}
+
+/// The node has no branch of this token: the dispatch, or the answer to a cancel, was lost on the way.
+void CoordinatorMachine::give_up_unknown(BranchToken token) {
+  if (const auto at = stopping_.find(token); at != stopping_.end()) {
+    if (now_ - at->second.since >= dispatch_settle) {
+      slot_is_free(token);
+    }
+  } else if (const auto ref = branches_.find(token.value); ref != branches_.end()) {
+    const Work* work = work_of(ref->second);
+    if (work != nullptr && now_ - work->branches[ref->second.index].started >= dispatch_settle) {
+      lost_branch(token, "lost on the way to its worker");
+    }
+  }
+}
+
+void CoordinatorMachine::handle(NodeSeat& seat, const BranchEnded& message) {
+  if (message.epoch != ledger_.epoch() || !seat.tokens.contains(message.token)) {
+    return; // Of an older term, already settled, or another node's: design.md §8.9.
+  }
+  settle(message.token, message);
+}
+
+void CoordinatorMachine::handle(NodeSeat& seat, const FetchEntries& message) {
+  out_.serve_entries.push_back({seat.connection, message.from, fetch_entries_max});
+}
+
+void CoordinatorMachine::handle(NodeSeat& seat, const MarkStored& message) {
+  if (std::find(seat.workers.begin(), seat.workers.end(), message.worker) == seat.workers.end()) {
+    return;
+  }
+  run_ids_.stored_at_home(message.worker, message.mark);
+  open_waiting();
+}
+
+void CoordinatorMachine::handle(NodeSeat& seat, const Diverged& message) {
+  out_.log.push_back("DIVERGED " + seat.name + " (" + seat.id.name + "): " + message.why + "; its head: size " +
+                     std::to_string(message.own.size) + " root " + to_hex(message.own.root));
+  lose_node(NodeId(seat.id), "its ledger diverged");
+}
+
+} // namespace forerun

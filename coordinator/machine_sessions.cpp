@@ -1,0 +1,564 @@
+#include <algorithm>
+
+#include "base/assert.hpp"
+#include "coordinator/machine.hpp"
+#include "speculation/step_answer.hpp"
+
+namespace forerun {
+namespace {
+
+constexpr Duration retry_soon = std::chrono::seconds(1);
+
+/// What an idempotency key stands for: the calls, and whether they came as a list.
+Digest request_hash(const ConfirmCalls& body) {
+  std::string text = body.is_list ? "list" : "one";
+  for (const Call& call : body.calls) {
+    text += '\n';
+    text += call.canonical();
+  }
+  return sha256(text);
+}
+
+Digest request_hash(const OpenSession& body) {
+  json::Object request;
+  request.set("context", body.context);
+  request.set("speculation", static_cast<int>(body.mode));
+  request.set("world", body.world);
+  return sha256(json::canonical(request));
+}
+
+} // namespace
+
+void CoordinatorMachine::reply(RequestId request, ResponseBody body) {
+  waiting_in_.erase(request.value);
+  out_.reply.push_back({request, std::move(body)});
+}
+
+/// Answers once everything that was decided so far is durable.
+void CoordinatorMachine::reply_when_durable(RequestId request, ResponseBody body) {
+  if (!batch_.empty()) {
+    release_.replies.push_back({request, std::move(body)});
+  } else if (!releases_.empty()) {
+    releases_.back().replies.push_back({request, std::move(body)});
+  } else {
+    reply(request, std::move(body));
+  }
+}
+
+void CoordinatorMachine::refuse(RequestId request, Refusal refusal, std::string message, Duration retry_after) {
+  reply(request, RequestFailed{refusal, std::move(message), retry_after});
+}
+
+// ---- opening -------------------------------------------------------------------------------------------------------
+
+void CoordinatorMachine::open_session(const ClientRequest& request, const OpenSession& body) {
+  const Digest hash = request_hash(body);
+  if (!body.idempotency_key.empty()) {
+    auto& keys = opening_keys_[request.tenant];
+    if (const auto known = keys.find(body.idempotency_key); known != keys.end()) {
+      if (known->second.first != hash) {
+        refuse(request.id, Refusal::key_reused, "Idempotency-Key: it came with another request before");
+      } else if (!known->second.second) {
+        refuse(request.id, Refusal::not_ready, "the session of this key is being opened", retry_soon);
+      } else {
+        reply_when_durable(request.id, SessionOpened{*known->second.second});
+      }
+      return;
+    }
+  }
+  if (open_sessions_ >= settings_.sessions_open_max || openings_.size() >= settings_.openings_waiting_max) {
+    refuse(request.id, Refusal::overloaded,
+           std::to_string(open_sessions_) + " sessions are open, expected at most " +
+               std::to_string(settings_.sessions_open_max),
+           retry_soon);
+    return;
+  }
+  if (body.run_id) {
+    if (!settings_.accept_given_run_ids || sessions_.contains(*body.run_id)) {
+      refuse(request.id, Refusal::conflict, "run ID " + to_string(*body.run_id) + " cannot be given here");
+      return;
+    }
+    open_at(request, body, *body.run_id, hash);
+    return;
+  }
+  const std::vector<WorkerId> workers = membership_.live_workers();
+  if (workers.empty()) {
+    refuse(request.id, Refusal::not_ready, "no worker has joined yet", retry_soon);
+    return;
+  }
+  const WorkerId home = workers[homes_given_++ % workers.size()];
+  if (!body.idempotency_key.empty()) {
+    opening_keys_[request.tenant][body.idempotency_key] = {hash, std::nullopt};
+    opening_key_order_.emplace_back(request.tenant, body.idempotency_key);
+    if (opening_key_order_.size() > settings_.opening_keys_max) {
+      opening_keys_[opening_key_order_.front().first].erase(opening_key_order_.front().second);
+      opening_key_order_.pop_front();
+    }
+  }
+  openings_.push_back({request, home, hash});
+  open_waiting();
+}
+
+/// Opens what waits for a run ID of its home; a home that is gone is replaced.
+void CoordinatorMachine::open_waiting() {
+  for (auto waiting = openings_.begin(); waiting != openings_.end();) {
+    if (membership_.worker(waiting->home) == nullptr) {
+      const std::vector<WorkerId> workers = membership_.live_workers();
+      if (workers.empty()) {
+        ++waiting;
+        continue;
+      }
+      waiting->home = workers[homes_given_++ % workers.size()];
+    }
+    const auto run_id = run_ids_.take(waiting->home);
+    if (!run_id) {
+      ++waiting;
+      continue;
+    }
+    if (const auto reservation = run_ids_.refill(waiting->home)) {
+      reserve(*reservation);
+    }
+    const WaitingOpen opening = std::move(*waiting);
+    waiting = openings_.erase(waiting);
+    open_at(opening.request, std::get<OpenSession>(opening.request.body), *run_id, opening.hash);
+  }
+}
+
+void CoordinatorMachine::open_at(const ClientRequest& request, const OpenSession& body, RunId run_id,
+                                 const Digest& hash) {
+  Session& session = sessions_[run_id];
+  session.run_id = run_id;
+  session.tenant = request.tenant;
+  session.context = body.context;
+  session.mode = body.mode;
+  session.world = body.world;
+  ++open_sessions_;
+  ++counters_.sessions_opened;
+  batch_.sessions.push_back(row_of(session));
+  if (!body.idempotency_key.empty()) {
+    opening_keys_[request.tenant][body.idempotency_key] = {hash, run_id};
+    batch_.keys.push_back({"open:" + request.tenant, body.idempotency_key, hash, run_id, 0, 0});
+  }
+  reply_when_durable(request.id, SessionOpened{run_id});
+  predictor_->text(run_id, request.tenant, body.context);
+  speculate(session);
+}
+
+SessionRow CoordinatorMachine::row_of(const Session& session) const {
+  return {session.run_id, session.tenant,          session.context,
+          session.mode,   session.world,           static_cast<std::uint32_t>(session.steps.size()),
+          session.committed_chain, session.state,  session.is_ended};
+}
+
+// ---- other requests ------------------------------------------------------------------------------------------------
+
+Session* CoordinatorMachine::session_for(const ClientRequest& request, const RunId& run_id, bool must_be_open) {
+  const auto at = sessions_.find(run_id);
+  if (at == sessions_.end() || at->second.tenant != request.tenant) {
+    refuse(request.id, Refusal::not_found, "session " + to_string(run_id) + ": no such open session");
+    return nullptr;
+  }
+  if (must_be_open && at->second.is_ended) {
+    refuse(request.id, Refusal::conflict, "session " + to_string(run_id) + " has ended: open another one");
+    return nullptr;
+  }
+  return &at->second;
+}
+
+void CoordinatorMachine::add_text(const ClientRequest& request, const AddText& body) {
+  if (Session* session = session_for(request, body.run_id, true)) {
+    predictor_->text(session->run_id, session->tenant, body.text);
+    reply(request.id, TextAdded{});
+    speculate(*session);
+  }
+}
+
+void CoordinatorMachine::show(const ClientRequest& request, const ShowSession& body) {
+  const auto at = sessions_.find(body.run_id);
+  if (at == sessions_.end()) {
+    out_.serve_session.push_back({request.id, request.tenant, body.run_id});
+    return;
+  }
+  if (const Session* session = session_for(request, body.run_id, false)) {
+    SessionView view{session->run_id, session->context, session->mode, session->is_ended, session->durable_steps, {}};
+    view.steps.assign(session->steps.begin(), session->steps.begin() + session->durable_steps);
+    reply(request.id, std::move(view));
+  }
+}
+
+void CoordinatorMachine::show(const ClientRequest& request, const ShowPredictions& body) {
+  Session* session = session_for(request, body.run_id, true);
+  if (session == nullptr) {
+    return;
+  }
+  json::Array list;
+  for (const Prediction& prediction : predictor_->predict(session->run_id, {}, settings_.predictions_wanted)) {
+    json::Object item;
+    json::Array reasons;
+    for (const std::string& reason : prediction.reasons) {
+      reasons.emplace_back(reason);
+    }
+    item.set("task", prediction.call.task());
+    item.set("input", prediction.call.input());
+    item.set("probability", prediction.probability);
+    item.set("reasons", std::move(reasons));
+    const Speculation* same = same_call(*session, prediction.call);
+    item.set("speculation", same == nullptr ? "none" : same->is_finished() ? "finished" : "running");
+    list.emplace_back(std::move(item));
+  }
+  json::Object report;
+  report.set("run_id", to_string(session->run_id));
+  report.set("after_step", session->steps.empty() ? json::Value() : json::Value(std::uint64_t{session->steps.size() - 1}));
+  report.set("predictions", std::move(list));
+  reply(request.id, JsonReport{std::move(report)});
+}
+
+void CoordinatorMachine::end_session(const ClientRequest& request, const EndSession& body) {
+  Session* session = session_for(request, body.run_id, false);
+  if (session == nullptr) {
+    return;
+  }
+  const SessionEnded answer{session->run_id, static_cast<std::uint32_t>(session->steps.size())};
+  if (!session->is_ended) {
+    if (!session->open.empty()) {
+      refuse(request.id, Refusal::conflict,
+             "session " + to_string(body.run_id) + ": step " + to_string(session->open.front().number) +
+                 " is open: wait for its answer before ending the session");
+      return;
+    }
+    while (!session->speculations.empty()) {
+      discard(*session, session->speculations.begin()->first, DiscardCause::session_ended);
+    }
+    session->is_ended = true;
+    --open_sessions_;
+    predictor_->end(session->run_id);
+    batch_.sessions.push_back(row_of(*session));
+    ended_.push_back(session->run_id);
+  }
+  reply_when_durable(request.id, answer);
+}
+
+/// Ended sessions are answered from memory for a while; then the store answers for them.
+void CoordinatorMachine::forget_ended() {
+  while (ended_.size() > settings_.ended_kept_max && releases_.empty()) {
+    sessions_.erase(ended_.front());
+    ended_.pop_front();
+  }
+}
+
+// ---- confirming ----------------------------------------------------------------------------------------------------
+
+void CoordinatorMachine::confirm(const ClientRequest& request, const ConfirmCalls& body) {
+  Session* const session = session_for(request, body.run_id, false);
+  if (session == nullptr) {
+    return;
+  }
+  const Digest hash = request_hash(body);
+  if (const auto known = session->keys.find(body.idempotency_key);
+      !body.idempotency_key.empty() && known != session->keys.end()) {
+    const KeyRecord& record = known->second;
+    if (record.hash != hash) {
+      refuse(request.id, Refusal::key_reused, "Idempotency-Key: it came with another request before");
+      return;
+    }
+    ConfirmRequest again{body.idempotency_key, hash, record.first, record.count, body.is_list, {request.id}};
+    if (record.first + record.count <= session->durable_steps) {
+      answer_if_durable(*session, again);
+    } else if (const auto open = session->requests.find(record.first); open != session->requests.end()) {
+      open->second.waiting.push_back(request.id);
+      waiting_in_.emplace(request.id.value, session->run_id);
+    } else {
+      // A crash came between the steps of this request: those that are left run now.
+      const std::size_t done = session->confirmed() - record.first;
+      confirm_calls(*session, body.calls, done, std::move(again));
+    }
+    return;
+  }
+  if (session->is_ended) {
+    refuse(request.id, Refusal::conflict, "session " + to_string(body.run_id) + " has ended: open another one");
+    return;
+  }
+  for (const Call& call : body.calls) {
+    if (const auto plan = settings_.catalog.plan(call.task()); !plan) {
+      refuse(request.id, Refusal::not_found, plan.error().message);
+      return;
+    }
+  }
+  if (body.expect_step && *body.expect_step != session->confirmed()) {
+    refuse(request.id, Refusal::conflict,
+           "expect_step: " + std::to_string(*body.expect_step) + ", but the session's next step is " +
+               std::to_string(session->confirmed()));
+    return;
+  }
+  if (!session->open.empty()) {
+    refuse(request.id, Refusal::conflict,
+           "step " + to_string(session->open.front().number) +
+               " is open: wait for its answer, send calls that belong together as one list, or retry with the "
+               "Idempotency-Key of the request that waits");
+    return;
+  }
+  if (session->confirmed() + body.calls.size() > settings_.steps_per_session_max ||
+      session->keys.size() >= settings_.keys_per_session_max) {
+    refuse(request.id, Refusal::too_large,
+           "session " + to_string(body.run_id) + " has reached " + std::to_string(settings_.steps_per_session_max) +
+               " steps or its limit of keys: open another one");
+    return;
+  }
+  if (membership_.total_slots() == 0) {
+    refuse(request.id, Refusal::not_ready, "no worker is in the cluster", retry_soon);
+    return;
+  }
+  if (queued_ + body.calls.size() > settings_.confirmed_waiting_max) {
+    refuse(request.id, Refusal::overloaded,
+           std::to_string(queued_) + " calls wait for a slot, expected at most " +
+               std::to_string(settings_.confirmed_waiting_max),
+           retry_soon);
+    return;
+  }
+  ConfirmRequest pending{body.idempotency_key, hash, session->confirmed(),
+                         static_cast<std::uint32_t>(body.calls.size()), body.is_list, {request.id}};
+  if (!pending.key.empty()) {
+    session->keys[pending.key] = {hash, pending.first, pending.count};
+  }
+  confirm_calls(*session, body.calls, 0, std::move(pending));
+}
+
+void CoordinatorMachine::confirm_calls(Session& session, const std::vector<Call>& calls, std::size_t skip,
+                                       ConfirmRequest pending) {
+  for (const RequestId request : pending.waiting) {
+    waiting_in_.emplace(request.value, session.run_id);
+  }
+  session.requests[pending.first] = std::move(pending);
+  for (std::size_t i = skip; i < calls.size(); ++i) {
+    add_step(session, calls[i]);
+  }
+  begin_unblocked(session);
+  after_decision(session);
+}
+
+void CoordinatorMachine::answer_if_durable(Session& session, ConfirmRequest& pending) {
+  StepAnswers answers;
+  answers.is_list = pending.is_list;
+  answers.steps.assign(session.steps.begin() + pending.first, session.steps.begin() + pending.first + pending.count);
+  for (const RequestId request : pending.waiting) {
+    reply(request, answers);
+  }
+  pending.waiting.clear();
+}
+
+OpenStep& CoordinatorMachine::add_step(Session& session, const Call& call) {
+  auto plan = settings_.catalog.plan(call.task());
+  FORERUN_ASSERT(plan.has_value());
+  const StepNumber number{session.confirmed()};
+  const ChainValue chain = number.value == 0 ? chain_start(call.canonical(), to_string(session.run_id))
+                                             : chain_next(session.open.empty() ? session.committed_chain
+                                                                               : session.open.back().chain,
+                                                          call.canonical());
+  OpenStep added{number, chain, Work{call, std::move(*plan)}};
+  session.open.push_back(std::move(added));
+  OpenStep& step = session.open.back();
+  step.work.branches.resize(step.work.plan.names.size());
+  step.confirmed_at = now_;
+  const std::string run_id = to_string(session.run_id);
+  const Task& task = *step.work.plan.tasks.front();
+  step.reads = read_tags(task, call.input(), session.tenant, run_id);
+  step.writes = write_tags(task, call.input(), session.tenant, run_id);
+  return step;
+}
+
+/// Calls of one list that touch the same things run in the list's order (design.md §4.1).
+bool CoordinatorMachine::must_wait(const Session& session, const OpenStep& step) const {
+  for (const OpenStep& earlier : session.open) {
+    if (earlier.number == step.number) {
+      return false;
+    }
+    if (conflict(earlier.writes, step.reads) || conflict(earlier.writes, step.writes) ||
+        conflict(earlier.reads, step.writes)) {
+      return true;
+    }
+  }
+  return false;
+}
+
+void CoordinatorMachine::begin_unblocked(Session& session) {
+  for (OpenStep& step : session.open) {
+    if (step.phase == OpenStep::Phase::blocked && !must_wait(session, step)) {
+      begin_step(session, step);
+    }
+  }
+}
+
+void CoordinatorMachine::begin_step(Session& session, OpenStep& step) {
+  if (step.work.plan.is_write()) {
+    begin_write(session, step);
+    return;
+  }
+  step.phase = OpenStep::Phase::running;
+  if (session.shadow.erase(step.work.call.hash()) != 0) {
+    ++counters_.shadow_hits;
+  }
+  if (take_speculation(session, step)) {
+    step.origin = Origin::late_hit;
+    decide(session, step);
+    if (step.phase == OpenStep::Phase::decided) {
+      step.origin = Origin::hit;
+      return;
+    }
+  }
+  run_idle_branches(session, step);
+}
+
+void CoordinatorMachine::run_idle_branches(Session& session, OpenStep& step) {
+  for (std::size_t i = 0; i < step.work.branches.size(); ++i) {
+    if (step.work.branches[i].state == BranchRun::State::idle) {
+      enqueue(session, step, i);
+    }
+  }
+}
+
+/// A write runs only after its intent is durable, together with every step before it that is not committed: else a restart
+/// could not commit in order.
+void CoordinatorMachine::begin_write(Session& session, OpenStep& step) {
+  step.phase = OpenStep::Phase::awaiting_intent;
+  step.has_intent = true;
+  mark_dirty(step.writes);
+  drop_conflicting(step.writes);
+  for (const OpenStep& open : session.open) {
+    if (open.number > step.number) {
+      break;
+    }
+    IntentRow row{session.run_id, open.number, open.work.call.canonical(), open.has_intent, {}, {}, open.number.value, 1};
+    const auto request = session.requests.upper_bound(open.number.value);
+    if (request != session.requests.begin()) {
+      const ConfirmRequest& pending = std::prev(request)->second;
+      row.key = pending.key;
+      row.request_hash = pending.hash;
+      row.first_step = pending.first;
+      row.step_count = pending.count;
+    }
+    batch_.intents.push_back(std::move(row));
+  }
+  release_.intents.emplace_back(session.run_id, step.number);
+}
+
+// ---- deciding ------------------------------------------------------------------------------------------------------
+
+/// Applies the race's rule to what has settled. Does nothing while the rule needs more.
+void CoordinatorMachine::decide(Session& session, OpenStep& step) {
+  Work& work = step.work;
+  std::vector<std::optional<bool>> validities;
+  validities.reserve(work.branches.size());
+  for (const BranchRun& branch : work.branches) {
+    validities.push_back(branch.valid);
+  }
+  const Selection selection = select(work.plan.select, step.chain, work.plan.names, validities, work.arrival);
+  if (selection.state == Selection::State::undecided) {
+    return;
+  }
+  step.phase = OpenStep::Phase::decided;
+  if (selection.state == Selection::State::winner) {
+    step.winner = selection.index;
+  }
+  Duration useful{};
+  for (std::size_t i = 0; i < work.branches.size(); ++i) {
+    BranchRun& branch = work.branches[i];
+    if (branch.state == BranchRun::State::running) {
+      step.losers += now_ - branch.started;
+    } else if (branch.state == BranchRun::State::settled) {
+      (!step.winner || *step.winner == i ? useful : step.losers) += branch.latency;
+      learn_latency(*work.plan.tasks[i], branch.latency);
+    }
+    cancel_branch(work, i);
+  }
+  budget_.committed(useful);
+  counters_.useful += useful;
+  counters_.race_losers += step.losers;
+  ++counters_.useful_calls;
+  if (step.hit && step.winner) {
+    const Duration waited = now_ - step.confirmed_at;
+    step.hit->saved = std::max(Duration::zero(), work.branches[*step.winner].latency - waited);
+    counters_.saved += step.hit->saved;
+  }
+  (void)session;
+}
+
+/// Commits what can be, starts what that unblocks, and looks ahead again.
+void CoordinatorMachine::after_decision(Session& session) {
+  commit_ready(session);
+  speculate(session);
+}
+
+void CoordinatorMachine::commit_ready(Session& session) {
+  while (!session.open.empty() && session.open.front().phase == OpenStep::Phase::decided) {
+    commit(session, session.open.front());
+    session.open.pop_front();
+    begin_unblocked(session);
+  }
+}
+
+CommitEntry CoordinatorMachine::commit_entry(const Session& session, const OpenStep& step) const {
+  const Work& work = step.work;
+  CommitEntry entry;
+  entry.run_id = session.run_id;
+  entry.step = step.number;
+  entry.task = work.call.task();
+  entry.input_hash = work.call.hash();
+  entry.branch_names = work.plan.names;
+  std::vector<std::optional<bool>> validities;
+  for (const BranchRun& branch : work.branches) {
+    const bool is_settled = branch.state == BranchRun::State::settled;
+    validities.push_back(branch.valid);
+    entry.branch_latencies.push_back(is_settled ? std::optional<Duration>(branch.latency) : std::nullopt);
+    entry.branch_causes.push_back(branch.valid == false ? std::optional<std::string>(branch.cause) : std::nullopt);
+    entry.workers.push_back(branch.worker);
+  }
+  entry.winner = step.winner;
+  entry.chain = step.chain;
+  entry.select = work.plan.select;
+  if (entry.select == SelectRule::first) {
+    entry.arrival_order = recorded_arrival(work.arrival, step.winner);
+  }
+  entry.branch_validities =
+      recorded_validities(entry.select, step.chain, entry.branch_names, validities, work.arrival, step.winner);
+  if (step.winner) {
+    entry.output_hash = work.branches[*step.winner].output->hash();
+  }
+  entry.origin = step.origin;
+  entry.hit = step.hit;
+  entry.wasted = step.losers;
+  return entry;
+}
+
+void CoordinatorMachine::commit(Session& session, OpenStep& step) {
+  CommitEntry entry = commit_entry(session, step);
+  const std::optional<Output> output =
+      step.winner ? step.work.branches[*step.winner].output : std::optional<Output>();
+  StepAnswer answer = step_answer_of(entry, Seq{ledger_.size()}, output ? output->canonical() : std::string());
+  StoredEntry stored = ledger_.append(std::move(entry));
+  stored.call = step.work.call.canonical();
+  stored.output = answer.output;
+  store_entry(std::move(stored));
+
+  ++counters_.steps;
+  ++(step.origin == Origin::hit ? counters_.hits : step.origin == Origin::late_hit ? counters_.late_hits : counters_.misses);
+  counters_.failed += answer.failed ? 1 : 0;
+  session.steps.push_back(std::move(answer));
+  session.committed_chain = step.chain;
+  if (step.has_intent) {
+    mark_clean(step.writes);
+  }
+  batch_.sessions.push_back(row_of(session));
+  const auto request = session.requests.find(step.number.value);
+  if (request != session.requests.end() && !request->second.key.empty()) {
+    batch_.keys.push_back({to_string(session.run_id), request->second.key, request->second.hash, session.run_id,
+                           request->second.first, request->second.count});
+  }
+  release_.steps.emplace_back(session.run_id, static_cast<std::uint32_t>(session.steps.size()));
+  predictor_->observe(session.run_id, session.tenant, step.work.call, output);
+  const StepNumber number = step.number;
+  settle_premises(session,
+                  [number](const Speculation& child) { return !child.parent && child.parent_step == number; },
+                  output ? std::optional<Digest>(output->hash()) : std::nullopt);
+}
+
+} // namespace forerun

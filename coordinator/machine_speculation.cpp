@@ -1,0 +1,407 @@
+#include <algorithm>
+
+#include "base/assert.hpp"
+#include "coordinator/machine.hpp"
+
+namespace forerun {
+namespace {
+
+/// An overtaken speculation that runs goes on only while it is at least this probable.
+constexpr double keep_running_above = 0.5;
+
+bool may_speculate(const CallPlan& plan) {
+  return std::all_of(plan.tasks.begin(), plan.tasks.end(), [](const Task* task) { return task->effect != Effect::write; });
+}
+
+} // namespace
+
+/// A place in the tree of what may happen, from which more is predicted.
+struct CoordinatorMachine::ImaginedNode {
+  std::vector<ImaginedStep> path;
+  double confidence = 1;
+  std::uint32_t depth = 0;
+  std::optional<StepNumber> parent_step;
+  std::optional<SpeculationNumber> parent;
+};
+
+/// Predicts beyond what runs and what was run ahead, most probable first, and starts what admission lets through.
+void CoordinatorMachine::speculate(Session& session) {
+  if (session.mode == SpeculationMode::off || session.is_ended || membership_.total_slots() == 0) {
+    return;
+  }
+  pump();
+  ImaginedNode root;
+  for (const OpenStep& step : session.open) {
+    if (!root.path.empty() && !root.path.back().output) {
+      return; // Several steps run side by side: what follows needs them all.
+    }
+    ImaginedStep imagined{step.work.call, {}};
+    if (step.winner) {
+      imagined.output = step.work.branches[*step.winner].output;
+    }
+    root.path.push_back(std::move(imagined));
+  }
+  if (session.confirmed() > 0) {
+    root.parent_step = StepNumber{session.confirmed() - 1};
+  }
+  std::vector<ImaginedNode> nodes;
+  nodes.push_back(std::move(root));
+  for (std::uint32_t asked = 0; !nodes.empty() && asked < settings_.predictions_per_event_max; ++asked) {
+    const auto best = std::max_element(nodes.begin(), nodes.end(), [](const ImaginedNode& a, const ImaginedNode& b) {
+      return a.confidence < b.confidence;
+    });
+    const ImaginedNode node = std::move(*best);
+    nodes.erase(best);
+    const std::vector<Prediction> predictions =
+        predictor_->predict(session.run_id, node.path, settings_.predictions_wanted);
+    if (node.depth == 0 && session.mode == SpeculationMode::on) {
+      hang_under_root(session, node, predictions);
+    }
+    for (const Prediction& prediction : predictions) {
+      const double joint = node.confidence * prediction.probability * prediction.premise_probability;
+      if (session.mode == SpeculationMode::shadow) {
+        if (joint >= settings_.admission.start_above && node.depth == 0) {
+          session.shadow.insert(prediction.call.hash());
+        }
+        continue;
+      }
+      if (joint < settings_.admission.idle_above) {
+        ++counters_.not_started[to_string(Verdict::too_unlikely)];
+        continue;
+      }
+      SpeculationNumber number{session.speculation_count};
+      if (const Speculation* same = same_call(session, prediction.call)) {
+        number = same->number;
+      } else if (!start_speculation(session, node, prediction, joint)) {
+        continue;
+      }
+      if (node.depth + 1 >= settings_.admission.depth_max) {
+        continue;
+      }
+      ImaginedNode child;
+      child.path = node.path;
+      if (prediction.premise && !child.path.empty()) {
+        child.path.back().output = prediction.premise;
+      }
+      if (!child.path.empty() && !child.path.back().output) {
+        continue; // Two open outputs in a row cannot be looked beyond.
+      }
+      const Work& work = session.speculations.at(number).work;
+      child.path.push_back({work.call, work.branches.size() == 1 ? work.branches.front().output : std::nullopt});
+      child.confidence = joint;
+      child.depth = node.depth + 1;
+      child.parent = number;
+      nodes.push_back(std::move(child));
+    }
+  }
+}
+
+Speculation* CoordinatorMachine::same_call(Session& session, const Call& call) {
+  for (auto& [number, speculation] : session.speculations) {
+    if (speculation.work.call == call) {
+      return &speculation;
+    }
+  }
+  return nullptr;
+}
+
+/// What is expected next anyway hangs under the session itself from now on, so that it outlives the way it was first
+/// predicted on; what was overtaken ends.
+void CoordinatorMachine::hang_under_root(Session& session, const ImaginedNode& root,
+                                         const std::vector<Prediction>& predictions) {
+  std::map<Digest, double> expected;
+  for (const Prediction& prediction : predictions) {
+    const double joint = prediction.probability * prediction.premise_probability;
+    double& known = expected[prediction.call.hash()];
+    known = std::max(known, joint);
+    Speculation* same = joint < keep_running_above ? nullptr : same_call(session, prediction.call);
+    if (same != nullptr) {
+      same->parent.reset();
+      same->parent_step = root.parent_step;
+      same->premise = prediction.premise ? std::optional<Digest>(prediction.premise->hash()) : std::nullopt;
+    }
+  }
+  drop_overtaken(session, expected);
+}
+
+bool CoordinatorMachine::start_speculation(Session& session, const ImaginedNode& node, const Prediction& prediction,
+                                           double joint) {
+  auto plan = settings_.catalog.plan(prediction.call.task());
+  if (!plan || !may_speculate(*plan)) {
+    return false;
+  }
+  TagSet reads = read_tags(*plan->tasks.front(), prediction.call.input(), session.tenant, to_string(session.run_id));
+  for (std::size_t i = 1; i < plan->tasks.size(); ++i) {
+    const TagSet more = read_tags(*plan->tasks[i], prediction.call.input(), session.tenant, to_string(session.run_id));
+    // Branches that read in two spaces, or anything undeclared, read everything of the wider one.
+    if (reads.tags.empty() && !reads.everything) {
+      reads = more;
+    } else if (more.everything || (!more.tags.empty() && more.space != reads.space)) {
+      reads.everything = true;
+      reads.space = std::max(reads.space, more.space); // "tenant:" sorts after "session:".
+    } else {
+      reads.tags.insert(reads.tags.end(), more.tags.begin(), more.tags.end());
+      std::sort(reads.tags.begin(), reads.tags.end());
+      reads.tags.erase(std::unique(reads.tags.begin(), reads.tags.end()), reads.tags.end());
+    }
+  }
+  if (is_dirty(reads)) {
+    ++counters_.not_started["dirty"];
+    return false;
+  }
+  Candidate candidate;
+  candidate.confidence = joint;
+  candidate.depth = node.depth + 1;
+  candidate.has_free_slot = membership_.free_slots() >= plan->tasks.size();
+  candidate.has_idle_slot = membership_.free_slots() >= queued_ + plan->tasks.size();
+  for (const Task* task : plan->tasks) {
+    candidate.expected += typical(*task);
+  }
+  candidate.reserved = still_to_run();
+  for (const auto& [number, other] : session.speculations) {
+    candidate.running_in_session += other.is_finished() ? 0 : 1;
+  }
+  candidate.running_in_cluster = static_cast<std::uint32_t>(speculative_.size());
+  const Verdict verdict = admit(settings_.admission, budget_, candidate);
+  const bool pools_are_free = std::none_of(plan->tasks.begin(), plan->tasks.end(),
+                                           [this](const Task* task) { return pool_is_full(task->pool); });
+  if (verdict != Verdict::start || !pools_are_free) {
+    ++counters_.not_started[verdict == Verdict::start ? "pool_full" : to_string(verdict)];
+    return false;
+  }
+  const SpeculationNumber number{session.speculation_count++};
+  Speculation speculation{number,
+                          node.parent_step,
+                          node.parent,
+                          prediction.premise ? std::optional<Digest>(prediction.premise->hash()) : std::nullopt,
+                          node.depth + 1,
+                          joint,
+                          Work{prediction.call, std::move(*plan)},
+                          std::move(reads),
+                          session.state_version};
+  speculation.work.branches.resize(speculation.work.plan.names.size());
+  Speculation& placed = session.speculations.emplace(number, std::move(speculation)).first->second;
+  readers_[placed.reads.space].emplace(session.run_id, number);
+  ++counters_.speculations;
+  for (std::size_t i = 0; i < placed.work.branches.size(); ++i) {
+    const auto worker = membership_.place(ledger_.size());
+    if (!worker) {
+      break; // Slots are free only on nodes that lag behind.
+    }
+    placed.work.branches[i].value = joint;
+    dispatch(session, placed.work, i, {session.run_id, {}, number, i}, *worker);
+  }
+  if (placed.work.began == Instant{}) {
+    discard(session, number, DiscardCause::preempted);
+    return false;
+  }
+  return true;
+}
+
+void CoordinatorMachine::discard(Session& session, SpeculationNumber number, DiscardCause cause) {
+  for (auto child = session.speculations.begin(); child != session.speculations.end();) {
+    if (child->second.parent == number) {
+      const SpeculationNumber below = child->first;
+      discard(session, below, cause);
+      child = session.speculations.begin();
+    } else {
+      ++child;
+    }
+  }
+  Speculation& speculation = session.speculations.at(number);
+  DiscardEntry entry;
+  for (std::size_t i = 0; i < speculation.work.branches.size(); ++i) {
+    cancel_branch(speculation.work, i);
+    if (speculation.work.branches[i].worker) {
+      entry.workers.push_back(*speculation.work.branches[i].worker);
+    }
+  }
+  entry.run_id = session.run_id;
+  entry.speculation = number;
+  entry.task = speculation.work.call.task();
+  entry.input_hash = speculation.work.call.hash();
+  entry.cause = cause;
+  entry.confidence = speculation.confidence;
+  entry.depth = speculation.depth;
+  entry.wasted = speculation.work.charged;
+  counters_.wasted += entry.wasted;
+  ++counters_.wasted_calls;
+  ++counters_.discards[std::string(to_string(cause))];
+  store_entry(ledger_.append(std::move(entry)));
+  remove_speculation(session, number);
+}
+
+void CoordinatorMachine::remove_speculation(Session& session, SpeculationNumber number) {
+  const auto at = session.speculations.find(number);
+  const auto space = readers_.find(at->second.reads.space);
+  space->second.erase({session.run_id, number});
+  if (space->second.empty()) {
+    readers_.erase(space);
+  }
+  session.speculations.erase(at);
+}
+
+/// A write is about to run: every speculation that read what it writes is stale, finished or not.
+void CoordinatorMachine::drop_conflicting(const TagSet& writes) {
+  const auto space = readers_.find(writes.space);
+  if (space == readers_.end() || settings_.plant_skip_hazards) {
+    return;
+  }
+  const std::vector<std::pair<RunId, SpeculationNumber>> readers(space->second.begin(), space->second.end());
+  for (const auto& [run_id, number] : readers) {
+    Session& session = sessions_.at(run_id);
+    const auto at = session.speculations.find(number);
+    if (at != session.speculations.end() && conflict(at->second.reads, writes)) {
+      discard(session, number, DiscardCause::stale);
+    }
+  }
+}
+
+/// Smoothed as TCP smooths round-trip times (RFC 6298 §2: an eighth of each new sample).
+void CoordinatorMachine::learn_latency(const Task& task, Duration latency) {
+  const auto [at, is_new] = latencies_.try_emplace(task.name, latency);
+  if (!is_new) {
+    at->second += (latency - at->second) / 8;
+  }
+}
+
+/// What a branch of this task is likely to take at most: a quarter above the mean. Zero while nothing is known.
+Duration CoordinatorMachine::typical(const Task& task) const {
+  const auto known = latencies_.find(task.name);
+  return known == latencies_.end() ? Duration::zero() : known->second * 5 / 4;
+}
+
+Duration CoordinatorMachine::still_to_run() const {
+  Duration sum{};
+  for (const auto& [value, token] : speculative_) {
+    const BranchRef& ref = branches_.at(token.value);
+    const Work& work = sessions_.at(ref.run_id).speculations.at(ref.speculation).work;
+    const Duration ran = now_ - work.branches[ref.index].started;
+    sum += std::max(Duration::zero(), typical(*work.plan.tasks[ref.index]) - ran);
+  }
+  return sum;
+}
+
+bool CoordinatorMachine::is_dirty(const TagSet& reads) const {
+  const auto space = dirty_.find(reads.space);
+  return space != dirty_.end() && !settings_.plant_skip_hazards &&
+         std::any_of(space->second.begin(), space->second.end(),
+                     [&](const TagSet& writes) { return conflict(reads, writes); });
+}
+
+void CoordinatorMachine::mark_dirty(const TagSet& writes) { dirty_[writes.space].push_back(writes); }
+
+void CoordinatorMachine::mark_clean(const TagSet& writes) {
+  const auto space = dirty_.find(writes.space);
+  FORERUN_ASSERT(space != dirty_.end());
+  const auto at = std::find(space->second.begin(), space->second.end(), writes);
+  FORERUN_ASSERT(at != space->second.end());
+  space->second.erase(at);
+  if (space->second.empty()) {
+    dirty_.erase(space);
+  }
+}
+
+/// The output that some speculations were premised on is known: right guesses live on, wrong ones go with all below them.
+void CoordinatorMachine::settle_premises(Session& session,
+                                         const std::function<bool(const Speculation&)>& hangs_under,
+                                         const std::optional<Digest>& output) {
+  std::vector<SpeculationNumber> wrong;
+  for (auto& [number, speculation] : session.speculations) {
+    if (speculation.premise && hangs_under(speculation)) {
+      if (speculation.premise == output) {
+        speculation.premise.reset();
+      } else {
+        wrong.push_back(number);
+      }
+    }
+  }
+  for (const SpeculationNumber number : wrong) {
+    if (session.speculations.contains(number)) {
+      discard(session, number, DiscardCause::wrong);
+    }
+  }
+}
+
+/// The session went another way: what still runs for the way not taken ends, unless it is still expected.
+void CoordinatorMachine::drop_overtaken(Session& session, const std::map<Digest, double>& expected) {
+  std::vector<SpeculationNumber> overtaken;
+  for (const auto& [number, speculation] : session.speculations) {
+    const bool is_root = !speculation.parent;
+    const bool is_behind = is_root && (!speculation.parent_step ? session.confirmed() > 0
+                                                               : speculation.parent_step->value + 1 < session.confirmed());
+    if (!is_behind || speculation.is_finished()) {
+      continue;
+    }
+    const auto still = expected.find(speculation.work.call.hash());
+    if (still == expected.end() || still->second < keep_running_above) {
+      overtaken.push_back(number);
+    }
+  }
+  for (const SpeculationNumber number : overtaken) {
+    if (session.speculations.contains(number)) {
+      discard(session, number, DiscardCause::wrong);
+    }
+  }
+}
+
+void CoordinatorMachine::limit_kept(Session& session) {
+  for (;;) {
+    std::size_t kept = 0;
+    const Speculation* least = nullptr;
+    for (const auto& [number, speculation] : session.speculations) {
+      if (speculation.is_finished()) {
+        ++kept;
+        if (least == nullptr || speculation.confidence < least->confidence) {
+          least = &speculation;
+        }
+      }
+    }
+    if (kept <= settings_.admission.kept_per_session_max) {
+      return;
+    }
+    discard(session, least->number, DiscardCause::expired);
+  }
+}
+
+void CoordinatorMachine::stop_when_budget_is_empty() {
+  while (!budget_.is_open() && !speculative_.empty()) {
+    const BranchRef ref = branches_.at(speculative_.begin()->second.value);
+    discard(sessions_.at(ref.run_id), ref.speculation, DiscardCause::preempted);
+  }
+}
+
+/// Looks for an equal call that was run ahead and may be used now; makes it the step's work.
+bool CoordinatorMachine::take_speculation(Session& session, OpenStep& step) {
+  Speculation* const same = same_call(session, step.work.call);
+  if (same == nullptr) {
+    return false;
+  }
+  Speculation& speculation = *same;
+  const SpeculationNumber number = speculation.number;
+  if (speculation.state_version != session.state_version) {
+    discard(session, number, DiscardCause::conflict);
+    return false;
+  }
+  for (const Task* task : speculation.work.plan.tasks) {
+    if (task->effect == Effect::read && now_ - speculation.work.began > task->age_max) {
+      discard(session, number, DiscardCause::expired);
+      return false;
+    }
+  }
+  step.work = std::move(speculation.work);
+  step.hit = HitRecord{number, speculation.confidence, speculation.depth, {}};
+  for (auto& [other, child] : session.speculations) {
+    if (child.parent == number) {
+      child.parent.reset();
+      child.parent_step = step.number;
+    }
+  }
+  remove_speculation(session, number);
+  confirm_running(session, step);
+  budget_.refunded(step.work.charged);
+  step.work.charged = Duration::zero();
+  return true;
+}
+
+} // namespace forerun

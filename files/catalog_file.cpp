@@ -1,0 +1,712 @@
+#include "files/catalog_file.hpp"
+
+#include <toml++/toml.h>
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <map>
+#include <optional>
+#include <set>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "files/file_bytes.hpp"
+#include "speculation/call.hpp"
+
+namespace forerun {
+namespace {
+
+using Line = std::uint32_t;
+
+/// A value with its place in the file.
+struct Field {
+  const toml::node& node;
+  std::string path;  ///< As `race.fraud.branches`.
+  Line line = 0;
+};
+
+/// The problems of one file, each with its line.
+class Problems {
+public:
+  explicit Problems(std::string_view file_name) : file_name_(file_name) {}
+
+  /// Always false, so that a reader can return it.
+  bool add(Line line, const std::string& text) {
+    lines_.emplace_back(line, file_name_ + ":" + std::to_string(line) + ": " + text);
+    return false;
+  }
+  bool add(const Field& at, const std::string& why) { return add(at.line, at.path + ": " + why); }
+
+  bool empty() const { return lines_.empty(); }
+  Error error() && {
+    std::stable_sort(lines_.begin(), lines_.end(),
+                     [](const auto& a, const auto& b) { return a.first < b.first; });
+    std::string message;
+    for (std::size_t i = 0; i < std::min(lines_.size(), catalog_problems_max); ++i) {
+      message += (i == 0 ? "" : "\n") + lines_[i].second;
+    }
+    if (lines_.size() > catalog_problems_max) {
+      message += "\nand " + std::to_string(lines_.size() - catalog_problems_max) + " more";
+    }
+    return {Errc::invalid, message};
+  }
+
+private:
+  std::string file_name_;
+  std::vector<std::pair<Line, std::string>> lines_;
+};
+
+std::string_view kind_of(const toml::node& node) {
+  switch (node.type()) {
+    case toml::node_type::table:
+      return "a table";
+    case toml::node_type::array:
+      return "a list";
+    case toml::node_type::string:
+      return "a text";
+    case toml::node_type::integer:
+      return "a whole number";
+    case toml::node_type::floating_point:
+      return "a number";
+    case toml::node_type::boolean:
+      return "a flag";
+    default:
+      return "a date or time";
+  }
+}
+
+bool expected(Problems& problems, const Field& at, std::string_view what) {
+  return problems.add(at, std::string(kind_of(at.node)) + ", expected " + std::string(what));
+}
+
+std::string in_quotes(std::string_view text) {
+  return '"' + std::string(text) + '"';
+}
+
+std::string joined(std::span<const std::string> names) {
+  std::string list;
+  for (const std::string& name : names) {
+    list += (list.empty() ? "" : ", ") + name;
+  }
+  return list;
+}
+
+/// `; did you mean "x"?`, or what there is.
+std::string suggestion(std::string_view name, std::span<const std::string> known) {
+  const std::optional<std::string> near = nearest_name(name, known);
+  return near ? "; did you mean " + in_quotes(*near) + "?" : ", expected one of " + joined(known);
+}
+
+// ---- values ----
+
+bool read_text(Problems& problems, const Field& at, std::string& out) {
+  const auto* text = at.node.as_string();
+  if (text == nullptr) {
+    return expected(problems, at, "a text");
+  }
+  if (text->get().find('\0') != std::string::npos) {
+    return problems.add(at, "a text with a zero byte, expected one without");
+  }
+  out = text->get();
+  return true;
+}
+
+bool read_texts(Problems& problems, const Field& at, std::vector<std::string>& out) {
+  const toml::array* items = at.node.as_array();
+  if (items == nullptr) {
+    return expected(problems, at, "a list of texts");
+  }
+  if (items->size() > catalog_list_max) {
+    return problems.add(at, std::to_string(items->size()) + " items, expected at most " +
+                                std::to_string(catalog_list_max));
+  }
+  for (const toml::node& item : *items) {
+    const Field field{item, at.path + "[" + std::to_string(out.size()) + "]",
+                      item.source().begin.line};
+    if (!read_text(problems, field, out.emplace_back())) {
+      return false;
+    }
+  }
+  return true;
+}
+
+bool read_flag(Problems& problems, const Field& at, bool& out) {
+  const auto* flag = at.node.as_boolean();
+  if (flag == nullptr) {
+    return expected(problems, at, "true or false");
+  }
+  out = flag->get();
+  return true;
+}
+
+bool read_milliseconds(Problems& problems, const Field& at, int least, Duration& out) {
+  const std::optional<double> milliseconds =
+      at.node.is_number() ? at.node.value<double>() : std::nullopt;
+  if (!milliseconds) {
+    return expected(problems, at, "a number of milliseconds");
+  }
+  // Written so that a NaN is out of range too.
+  if (!(*milliseconds >= least && *milliseconds <= milliseconds_of(timeout_max))) {
+    return problems.add(at, "out of range, expected " + std::to_string(least) + " to " +
+                                std::to_string(timeout_max / std::chrono::milliseconds(1)) +
+                                " milliseconds");
+  }
+  out = Duration(std::llround(*milliseconds * 1000));
+  return true;
+}
+
+template <class Choice>
+using Choices = std::span<const std::pair<const char*, Choice>>;
+
+template <class Choice>
+bool read_choice(Problems& problems, const Field& at, Choices<Choice> choices, Choice& out) {
+  std::string text;
+  if (!read_text(problems, at, text)) {
+    return false;
+  }
+  std::vector<std::string> names;
+  for (const auto& [name, choice] : choices) {
+    if (text == name) {
+      out = choice;
+      return true;
+    }
+    names.emplace_back(name);
+  }
+  return problems.add(at, in_quotes(text) + suggestion(text, names));
+}
+
+constexpr std::array<std::pair<const char*, ExecutorKind>, 3> executors = {
+    {{"native", ExecutorKind::native},
+     {"exec", ExecutorKind::exec},
+     {"world", ExecutorKind::world}}};
+constexpr std::array<std::pair<const char*, Effect>, 3> effects = {
+    {{"pure", Effect::pure}, {"read", Effect::read}, {"write", Effect::write}}};
+constexpr std::array<std::pair<const char*, HazardScope>, 2> scopes = {
+    {{"tenant", HazardScope::tenant}, {"session", HazardScope::session}}};
+constexpr std::array<std::pair<const char*, SelectRule>, 4> select_rules = {
+    {{"seeded", SelectRule::seeded},
+     {"ranked", SelectRule::ranked},
+     {"ordered", SelectRule::ordered},
+     {"first", SelectRule::first}}};
+
+/// Reads any TOML value as JSON, refusing what JSON cannot hold exactly.
+bool read_value(Problems& problems, const Field& at, json::Value& out, std::size_t depth = 0) {
+  constexpr std::int64_t integer_max = 9007199254740991;  // 2^53-1, as in json::parse.
+  if (depth == json::depth_max) {
+    return problems.add(at, "nested deeper than " + std::to_string(json::depth_max));
+  }
+  if (const auto* text = at.node.as_string()) {
+    out = json::Value(text->get());
+  } else if (const auto* flag = at.node.as_boolean()) {
+    out = json::Value(flag->get());
+  } else if (const auto* integer = at.node.as_integer()) {
+    if (integer->get() > integer_max || integer->get() < -integer_max) {
+      return problems.add(at, "integer " + std::to_string(integer->get()) +
+                                  ", expected at most 2^53-1: write it as a text");
+    }
+    out = json::Value(integer->get());
+  } else if (const auto* number = at.node.as_floating_point()) {
+    if (!std::isfinite(number->get())) {
+      return expected(problems, at, "a finite one");
+    }
+    out = json::Value(number->get());
+  } else if (const toml::array* items = at.node.as_array()) {
+    json::Array array;
+    for (const toml::node& item : *items) {
+      const Field field{item, at.path + "[" + std::to_string(array.size()) + "]",
+                        item.source().begin.line};
+      if (!read_value(problems, field, array.emplace_back(), depth + 1)) {
+        return false;
+      }
+    }
+    out = json::Value(std::move(array));
+  } else if (const toml::table* members = at.node.as_table()) {
+    json::Object object;
+    for (const auto& [key, item] : *members) {
+      const Field field{item, at.path + "." + std::string(key.str()), key.source().begin.line};
+      json::Value value;
+      if (!read_value(problems, field, value, depth + 1)) {
+        return false;
+      }
+      object.set(std::string(key.str()), std::move(value));
+    }
+    out = json::Value(std::move(object));
+  } else {
+    return expected(problems, at, "a value that JSON has: write it as a text");
+  }
+  return true;
+}
+
+// ---- keys ----
+
+template <class Target>
+struct Key {
+  const char* name;
+  bool (*read)(Problems& problems, const Field& at, Target& target);
+};
+
+/// What a table held.
+struct KeysFound {
+  std::map<std::string, Line, std::less<>> lines;
+  bool all_readable = true;  ///< False: an unknown key, or a value that could not be read.
+  bool has(std::string_view key) const { return lines.contains(key); }
+};
+
+template <class Target>
+std::vector<std::string> names_of(std::span<const Key<Target>> keys) {
+  std::vector<std::string> names;
+  for (const Key<Target>& key : keys) {
+    names.emplace_back(key.name);
+  }
+  return names;
+}
+
+/// A table under an unknown key is most often a name that lost its quotes.
+std::string unknown_key(const Field& at, std::string_view key, std::span<const std::string> known) {
+  if (at.node.is_table()) {
+    const std::size_t dot = at.path.find('.');
+    if (dot != std::string::npos && dot != at.path.size() - key.size() - 1) {
+      return "unknown table; a name with a dot needs quotes: [" + at.path.substr(0, dot) + ".\"" +
+             at.path.substr(dot + 1) + "\"]";
+    }
+  }
+  return "unknown key" + suggestion(key, known);
+}
+
+template <class Target>
+KeysFound read_keys(Problems& problems, const toml::table& table, const std::string& path,
+                    std::span<const Key<Target>> keys, Target& target) {
+  KeysFound found;
+  for (const auto& [key, node] : table) {
+    const std::string_view name = key.str();
+    const Field at{node, path + "." + std::string(name), key.source().begin.line};
+    const auto known = std::find_if(keys.begin(), keys.end(),
+                                    [&](const Key<Target>& k) { return name == k.name; });
+    if (known == keys.end()) {
+      problems.add(at, unknown_key(at, name, names_of(keys)));
+      found.all_readable = false;
+      continue;
+    }
+    found.lines.emplace(name, at.line);
+    found.all_readable = known->read(problems, at, target) && found.all_readable;
+  }
+  return found;
+}
+
+bool comes_later(Problems& problems, const Field& at) {
+  return problems.add(at, "comes in a later version; remove it");
+}
+
+bool read_tags(Problems& problems, const Field& at, std::optional<std::vector<std::string>>& out) {
+  return read_texts(problems, at, out.emplace());
+}
+
+constexpr std::array<Key<Task>, 16> task_keys = {{
+    {"executor", [](Problems& p, const Field& at,
+                    Task& t) { return read_choice<ExecutorKind>(p, at, executors, t.executor); }},
+    {"command", [](Problems& p, const Field& at, Task& t) { return read_texts(p, at, t.command); }},
+    {"function",
+     [](Problems& p, const Field& at, Task& t) { return read_text(p, at, t.function); }},
+    {"effect", [](Problems& p, const Field& at,
+                  Task& t) { return read_choice<Effect>(p, at, effects, t.effect); }},
+    {"reads", [](Problems& p, const Field& at, Task& t) { return read_tags(p, at, t.reads); }},
+    {"writes", [](Problems& p, const Field& at, Task& t) { return read_tags(p, at, t.writes); }},
+    {"scope", [](Problems& p, const Field& at,
+                 Task& t) { return read_choice<HazardScope>(p, at, scopes, t.scope); }},
+    {"timeout_ms",
+     [](Problems& p, const Field& at, Task& t) { return read_milliseconds(p, at, 1, t.timeout); }},
+    {"max_age_ms",
+     [](Problems& p, const Field& at, Task& t) { return read_milliseconds(p, at, 0, t.age_max); }},
+    {"idempotent",
+     [](Problems& p, const Field& at, Task& t) { return read_flag(p, at, t.idempotent); }},
+    {"deterministic",
+     [](Problems& p, const Field& at, Task& t) { return read_flag(p, at, t.deterministic); }},
+    {"sandbox", [](Problems& p, const Field& at, Task& t) { return read_flag(p, at, t.sandbox); }},
+    {"pool", [](Problems& p, const Field& at, Task& t) { return read_text(p, at, t.pool); }},
+    {"description",
+     [](Problems& p, const Field& at, Task& t) { return read_text(p, at, t.description); }},
+    {"envelope", [](Problems& p, const Field& at, Task&) { return comes_later(p, at); }},
+    {"resident", [](Problems& p, const Field& at, Task&) { return comes_later(p, at); }},
+}};
+
+bool read_conditions(Problems& problems, const Field& at, Race& race);
+
+constexpr std::array<Key<Race>, 3> race_keys = {{
+    {"branches",
+     [](Problems& p, const Field& at, Race& r) { return read_texts(p, at, r.branches); }},
+    {"select", [](Problems& p, const Field& at,
+                  Race& r) { return read_choice<SelectRule>(p, at, select_rules, r.select); }},
+    {"valid", read_conditions},
+}};
+
+constexpr std::array<Key<Pool>, 1> pool_keys = {{
+    {"max_in_flight",
+     [](Problems& problems, const Field& at, Pool& pool) {
+       const auto* count = at.node.as_integer();
+       if (count == nullptr) {
+         return expected(problems, at, "a whole number");
+       }
+       if (count->get() < 1 || count->get() > pool_in_flight_max) {
+         return problems.add(at, std::to_string(count->get()) + ", expected 1 to " +
+                                     std::to_string(pool_in_flight_max));
+       }
+       pool.in_flight_max = static_cast<std::uint32_t>(count->get());
+       return true;
+     }},
+}};
+
+using Test = ValidCondition::Test;
+
+bool read_test(Problems& problems, const Field& at, Test test, ValidCondition& condition) {
+  condition.test = test;
+  const bool is_number = at.node.is_number();
+  const toml::array* list = at.node.as_array();
+  if ((test == Test::at_least || test == Test::at_most) && !is_number) {
+    return expected(problems, at, "a number");
+  }
+  if (test == Test::exists && !at.node.is_boolean()) {
+    return expected(problems, at, "true or false");
+  }
+  if (test == Test::one_of &&
+      (list == nullptr || list->empty() || list->size() > catalog_list_max)) {
+    return problems.add(at,
+                        "expected a list of 1 to " + std::to_string(catalog_list_max) + " values");
+  }
+  return read_value(problems, at, condition.operand);
+}
+
+bool read_pointer(Problems& problems, const Field& at, std::string& out) {
+  if (!read_text(problems, at, out)) {
+    return false;
+  }
+  bool well_formed = out.empty() || out.front() == '/';
+  for (std::size_t i = out.find('~'); i != std::string::npos; i = out.find('~', i + 1)) {
+    well_formed = well_formed && i + 1 < out.size() && (out[i + 1] == '0' || out[i + 1] == '1');
+  }
+  return well_formed ||
+         problems.add(at, in_quotes(out) + ", expected a JSON pointer such as \"/confidence\"");
+}
+
+constexpr std::array<Key<ValidCondition>, 7> condition_keys = {{
+    {"branch",
+     [](Problems& p, const Field& at, ValidCondition& c) { return read_text(p, at, c.branch); }},
+    {"pointer", [](Problems& p, const Field& at,
+                   ValidCondition& c) { return read_pointer(p, at, c.pointer); }},
+    {"at_least", [](Problems& p, const Field& at,
+                    ValidCondition& c) { return read_test(p, at, Test::at_least, c); }},
+    {"at_most", [](Problems& p, const Field& at,
+                   ValidCondition& c) { return read_test(p, at, Test::at_most, c); }},
+    {"equals", [](Problems& p, const Field& at,
+                  ValidCondition& c) { return read_test(p, at, Test::equals, c); }},
+    {"one_of", [](Problems& p, const Field& at,
+                  ValidCondition& c) { return read_test(p, at, Test::one_of, c); }},
+    {"exists", [](Problems& p, const Field& at,
+                  ValidCondition& c) { return read_test(p, at, Test::exists, c); }},
+}};
+
+bool read_condition(Problems& problems, const Field& at, ValidCondition& condition) {
+  const toml::table* table = at.node.as_table();
+  if (table == nullptr) {
+    return expected(problems, at,
+                    "a table such as { branch = \"b\", pointer = \"/p\", at_least = 0.9 }");
+  }
+  const KeysFound found =
+      read_keys<ValidCondition>(problems, *table, at.path, condition_keys, condition);
+  if (!found.all_readable) {
+    return false;
+  }
+  bool whole = true;
+  for (const char* key : {"branch", "pointer"}) {
+    whole =
+        (found.has(key) || problems.add(at, "no " + std::string(key) + ", expected one")) && whole;
+  }
+  const std::size_t tests =
+      found.lines.size() - (found.has("branch") ? 1 : 0) - (found.has("pointer") ? 1 : 0);
+  if (tests != 1) {
+    return problems.add(
+        at, std::to_string(tests) +
+                " tests, expected exactly one of at_least, at_most, equals, one_of, exists");
+  }
+  return whole;
+}
+
+bool read_conditions(Problems& problems, const Field& at, Race& race) {
+  const toml::array* items = at.node.as_array();
+  if (items == nullptr) {
+    return expected(problems, at, "a list of conditions");
+  }
+  if (items->size() > catalog_list_max) {
+    return problems.add(at, std::to_string(items->size()) + " conditions, expected at most " +
+                                std::to_string(catalog_list_max));
+  }
+  bool all = true;
+  for (const toml::node& item : *items) {
+    const Field field{item, at.path + "[" + std::to_string(race.valid.size()) + "]",
+                      item.source().begin.line};
+    all = read_condition(problems, field, race.valid.emplace_back()) && all;
+  }
+  return all;
+}
+
+// ---- rules of one task ----
+
+/// A key that would have no effect misleads whoever reads the file, so it is refused.
+struct KeyRule {
+  const char* key;
+  bool (*applies)(const Task& task);
+  const char* why;
+};
+
+constexpr std::array<KeyRule, 8> key_rules = {{
+    {"command", [](const Task& t) { return t.executor == ExecutorKind::exec; },
+     "only executor = \"exec\" runs a command"},
+    {"sandbox", [](const Task& t) { return t.executor == ExecutorKind::exec; },
+     "only executor = \"exec\" has a sandbox"},
+    {"function", [](const Task& t) { return t.executor == ExecutorKind::native; },
+     "only executor = \"native\" calls a function"},
+    {"reads", [](const Task& t) { return t.effect != Effect::pure; },
+     "a pure task reads nothing: say effect = \"read\""},
+    {"scope", [](const Task& t) { return t.effect != Effect::pure; },
+     "a pure task touches nothing"},
+    {"writes", [](const Task& t) { return t.effect == Effect::write; },
+     "only effect = \"write\" (the default) writes"},
+    {"idempotent", [](const Task& t) { return t.effect == Effect::write; },
+     "only effect = \"write\" (the default) needs it; pure and read tasks always are"},
+    {"max_age_ms", [](const Task& t) { return t.effect == Effect::read; },
+     "only effect = \"read\" can grow old (write is the default)"},
+}};
+
+void check_task(Problems& problems, const Task& task, const std::string& path, Line line,
+                const KeysFound& found) {
+  for (const KeyRule& rule : key_rules) {
+    const auto key = found.lines.find(rule.key);
+    if (key != found.lines.end() && !rule.applies(task)) {
+      problems.add(key->second, path + "." + rule.key + ": " + rule.why);
+    }
+  }
+  if (task.executor == ExecutorKind::exec && task.sandbox) {
+    const auto key = found.lines.find("sandbox");
+    problems.add(key == found.lines.end() ? line : key->second,
+                 path + ".sandbox: " + (key == found.lines.end() ? "nothing" : "true") +
+                     ", expected false: this version has no sandbox yet, so the command runs with "
+                     "all the rights "
+                     "of its node; sandbox = false says that this is accepted");
+  }
+}
+
+// ---- the file ----
+
+class CatalogReader {
+public:
+  explicit CatalogReader(std::string_view file_name) : problems_(file_name) {}
+
+  Result<Catalog> read(const toml::table& root) {
+    for (const auto& [key, node] : root) {
+      read_section(key, node);
+    }
+    Result<Catalog> catalog = check_together();
+    if (!problems_.empty()) {
+      return tl::unexpected<Error>(std::move(problems_).error());
+    }
+    return catalog;
+  }
+
+private:
+  /// A table [KIND.NAME]: what a message of Catalog::make may speak of.
+  struct Item {
+    std::string kind;
+    std::string name;
+    Line line = 0;
+    KeysFound found;
+    std::string path() const { return kind + "." + name; }
+  };
+
+  void read_section(const toml::key& key, const toml::node& node) {
+    static const std::vector<std::string> kinds = {"task", "race", "pool"};
+    const std::string kind(key.str());
+    const Field at{node, kind, key.source().begin.line};
+    if (std::find(kinds.begin(), kinds.end(), kind) == kinds.end()) {
+      problems_.add(at, "unknown key" + suggestion(kind, kinds));
+      return;
+    }
+    const toml::table* items = node.as_table();
+    if (items == nullptr) {
+      expected(problems_, at, "tables [" + kind + ".NAME]");
+      return;
+    }
+    for (const auto& [name, item] : *items) {
+      read_item(kind, std::string(name.str()),
+                Field{item, kind + "." + std::string(name.str()), name.source().begin.line});
+    }
+  }
+
+  void read_item(const std::string& kind, const std::string& name, const Field& at) {
+    const toml::table* table = at.node.as_table();
+    if (table == nullptr) {
+      expected(problems_, at, "a table [" + kind + ".NAME]");
+      return;
+    }
+    if (name.empty() || name.size() > task_bytes_max ||
+        std::any_of(name.begin(), name.end(),
+                    [](char c) { return static_cast<unsigned char>(c) < 0x20; })) {
+      problems_.add(at, "expected a name of 1 to " + std::to_string(task_bytes_max) +
+                            " bytes without control characters");
+      return;
+    }
+    Item item{kind, name, at.line, {}};
+    if (kind == "task") {
+      read_task(*table, at, item);
+    } else if (kind == "race") {
+      Race race;
+      race.name = name;
+      item.found = read_keys<Race>(problems_, *table, at.path, race_keys, race);
+      keep(item, races_, std::move(race));
+    } else {
+      Pool pool;
+      pool.name = name;
+      item.found = read_keys<Pool>(problems_, *table, at.path, pool_keys, pool);
+      if (item.found.all_readable && !item.found.has("max_in_flight")) {
+        item.found.all_readable = problems_.add(at, "no max_in_flight, expected one");
+      }
+      keep(item, pools_, std::move(pool));
+    }
+  }
+
+  void read_task(const toml::table& table, const Field& at, Item& item) {
+    const std::optional<std::string_view> executor = table["executor"].value<std::string_view>();
+    if (executor == "http" || executor == "mcp") {
+      // Its other keys are of that version too: no word about them.
+      problems_.add(table.get("executor")->source().begin.line,
+                    at.path + ".executor: " + in_quotes(*executor) +
+                        " comes in a later version, expected one of native, exec, world");
+      broken_.insert(item.path());
+      return;
+    }
+    Task task;
+    task.name = item.name;
+    item.found = read_keys<Task>(problems_, table, at.path, task_keys, task);
+    if (task.executor == ExecutorKind::native && task.function.empty()) {
+      task.function = task.name;
+    }
+    if (item.found.all_readable) {
+      check_task(problems_, task, at.path, at.line, item.found);
+    }
+    keep(item, tasks_, std::move(task));
+  }
+
+  /// What could not be read stays out of the checks that follow: they would only repeat it.
+  template <class Kept>
+  void keep(Item& item, std::vector<Kept>& into, Kept kept) {
+    if (!item.found.all_readable) {
+      broken_.insert(item.path());
+      return;
+    }
+    into.push_back(std::move(kept));
+    items_.push_back(std::move(item));
+  }
+
+  /// Drops what is broken and what names it.
+  void drop_broken() {
+    std::erase_if(pools_, [&](const Pool& pool) { return broken_.contains("pool." + pool.name); });
+    std::erase_if(tasks_, [&](const Task& task) {
+      if (!task.pool.empty() && broken_.contains("pool." + task.pool)) {
+        broken_.insert("task." + task.name);
+      }
+      return broken_.contains("task." + task.name);
+    });
+    std::erase_if(races_, [&](const Race& race) {
+      return broken_.contains("race." + race.name) ||
+             std::any_of(
+                 race.branches.begin(), race.branches.end(),
+                 [&](const std::string& branch) { return broken_.contains("task." + branch); });
+    });
+  }
+
+  /// Catalog::make names only the first thing that does not hold; without that thing it names the
+  /// next one.
+  Result<Catalog> check_together() {
+    Result<Catalog> catalog;
+    for (std::size_t i = 0; i < catalog_problems_max; ++i) {
+      drop_broken();
+      catalog = Catalog::make(tasks_, races_, pools_);
+      if (catalog) {
+        break;
+      }
+      const Item* culprit = item_of(catalog.error().message);
+      if (culprit == nullptr) {
+        problems_.add(1, catalog.error().message);
+        break;
+      }
+      problems_.add(line_of(*culprit, catalog.error().message), catalog.error().message);
+      broken_.insert(culprit->path());
+    }
+    return catalog;
+  }
+
+  /// True when `message` begins with `place`, and not only with a name that begins alike.
+  static bool speaks_of(std::string_view message, std::string_view place) {
+    return message.starts_with(place) &&
+           (message.size() == place.size() ||
+            std::string_view(".:[ ").find(message[place.size()]) != std::string_view::npos);
+  }
+
+  const Item* item_of(std::string_view message) const {
+    const Item* longest = nullptr;  // A name may hold a dot and begin with another one.
+    for (const Item& item : items_) {
+      if (speaks_of(message, item.path()) &&
+          (longest == nullptr || longest->name.size() < item.name.size())) {
+        longest = &item;
+      }
+    }
+    return longest;
+  }
+
+  static Line line_of(const Item& item, std::string_view message) {
+    for (const auto& [key, line] : item.found.lines) {
+      if (speaks_of(message, item.path() + "." + key)) {
+        return line;
+      }
+    }
+    return item.line;
+  }
+
+  Problems problems_;
+  std::vector<Item> items_;
+  std::vector<Task> tasks_;
+  std::vector<Race> races_;
+  std::vector<Pool> pools_;
+  std::set<std::string, std::less<>> broken_;  ///< Paths.
+};
+
+}  // namespace
+
+Result<Catalog> parse_catalog(std::string_view text, std::string_view file_name) {
+  if (text.size() > catalog_bytes_max) {
+    return fail(Errc::too_large, std::string(file_name) + ": " + std::to_string(text.size()) +
+                                     " bytes, expected at most " +
+                                     std::to_string(catalog_bytes_max));
+  }
+  try {
+    const toml::table root = toml::parse(text, file_name);
+    return CatalogReader(file_name).read(root);
+  } catch (const toml::parse_error& problem) {
+    return fail(Errc::invalid, std::string(file_name) + ":" +
+                                   std::to_string(problem.source().begin.line) +
+                                   ": TOML: " + std::string(problem.description()));
+  }
+}
+
+Result<CatalogFile> read_catalog(const std::filesystem::path& file) {
+  Result<std::string> text = read_file(file, catalog_bytes_max);
+  if (!text) {
+    return tl::unexpected<Error>(std::move(text.error()));
+  }
+  Result<Catalog> catalog = parse_catalog(*text, file.string());
+  if (!catalog) {
+    return tl::unexpected<Error>(std::move(catalog.error()));
+  }
+  return CatalogFile{std::move(*catalog), std::move(*text)};
+}
+
+}  // namespace forerun

@@ -1,0 +1,785 @@
+#include "gateway/gateway.hpp"
+
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <array>
+#include <boost/asio/basic_socket_acceptor.hpp>
+#include <boost/asio/basic_stream_socket.hpp>
+#include <boost/asio/basic_waitable_timer.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/address.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/write.hpp>
+#include <boost/beast/http/parser.hpp>
+#include <boost/beast/http/string_body.hpp>
+#include <chrono>
+#include <csignal>
+#include <mutex>
+#include <optional>
+#include <thread>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "base/assert.hpp"
+#include "gateway/render.hpp"
+#include "gateway/routes.hpp"
+
+namespace forerun {
+namespace {
+
+namespace asio = boost::asio;
+namespace http = boost::beast::http;
+using tcp = asio::ip::tcp;
+using ErrorCode = boost::system::error_code;
+using SteadyClock = std::chrono::steady_clock;
+using Executor = asio::io_context::executor_type;
+using Socket = asio::basic_stream_socket<tcp, Executor>;
+using Acceptor = asio::basic_socket_acceptor<tcp, Executor>;
+using Timer = asio::basic_waitable_timer<SteadyClock, asio::wait_traits<SteadyClock>, Executor>;
+using Parser = http::request_parser<http::string_body>;
+
+constexpr auto sweep_interval = std::chrono::milliseconds(250);
+constexpr auto accept_pause = std::chrono::milliseconds(100);  ///< After EMFILE and the like.
+constexpr auto linger_timeout = std::chrono::seconds(2);
+constexpr auto stop_grace = std::chrono::seconds(1);
+constexpr int backlog = 4096;
+constexpr std::size_t chunk_bytes = 4096;
+/// Read ahead of a request that still waits; with more, reading pauses.
+constexpr std::size_t ahead_bytes_max = 16U << 10U;
+constexpr std::size_t headers_max = 128;
+/// Descriptors that connections leave to stores, sockets and processes of the same program.
+constexpr std::size_t descriptors_kept = 512;
+/// A chunked body ends with these bytes, "0\r\n\r\n". The parser must not be asked again with
+/// fewer.
+constexpr std::size_t chunked_end_bytes = 5;
+
+Problem timed_out(std::string_view what) {
+  return {.status = 408,
+          .name = "request-timeout",
+          .detail = std::string(what) + ": not whole in time, expected sooner",
+          .closes = true};
+}
+
+std::string_view view_of(boost::beast::string_view text) {
+  return {text.data(), text.size()};
+}
+
+class Loop;
+
+/// One client. Lives on the loop's thread; the pending operations own it.
+class Connection : public std::enable_shared_from_this<Connection> {
+public:
+  Connection(Loop& loop, Socket socket) : loop_(loop), socket_(std::move(socket)) {}
+
+  void start();
+  /// The answer to the request that waits.
+  void answer(const HttpAnswer& answer);
+  void sweep(SteadyClock::time_point now);
+  void close_if_idle();
+  /// Leaves an answer that is being written until `deadline`; otherwise closes now.
+  void stop(SteadyClock::time_point deadline);
+
+private:
+  enum class Stage {
+    header,     ///< Reads a head, or waits for its first byte.
+    body,       ///< The head was accepted.
+    waiting,    ///< Handed over. Never with a deadline: a step takes as long as it takes.
+    answering,  ///< The answer is being written.
+    lingering,  ///< All written and our side closed: reads on, else a reset could destroy the
+                ///< answer.
+    closed,
+  };
+
+  void read_more();
+  void on_read(ErrorCode problem, std::size_t size);
+  void advance();
+  bool advance_header();
+  bool advance_body();
+  bool feed(ErrorCode& problem);
+  bool on_head();
+  bool on_request();
+  bool refuse(const Problem& problem);
+  void respond(const HttpAnswer& answer, bool closes);
+  void send(std::string text);
+  void on_written(ErrorCode problem);
+  void next_request();
+  void linger();
+  void client_left();
+  void close();
+  void release_body();
+  RequestHead head_of(const http::fields& fields);
+
+  Loop& loop_;
+  Socket socket_;
+  Stage stage_ = Stage::header;
+  SteadyClock::time_point deadline_{};
+  std::optional<Parser> parser_;  ///< Exists while a request is read.
+  std::size_t header_bytes_ = 0;  ///< Of the current head, already with the parser.
+  std::size_t body_bytes_ = 0;    ///< Of the shared budget, taken by this body.
+  std::string in_;                ///< Read and not parsed yet.
+  std::string out_;               ///< Being written.
+  std::string out_next_;          ///< To be written after it.
+  Route route_;
+  std::optional<RequestId> request_;  ///< Set while waiting.
+  WireForm::Connection persistence_ = WireForm::Connection::close;
+  bool omit_body_ = false;
+  bool is_new_ = true;  ///< No request has been read yet.
+  bool is_reading_ = false;
+  bool is_writing_ = false;
+  bool closes_ = false;           ///< After the answer that is being written.
+  bool client_finished_ = false;  ///< It will send nothing more.
+  std::array<char, chunk_bytes> chunk_;
+};
+
+/// The gateway: accepts, keeps what connections share, sweeps their deadlines, takes answers from
+/// other threads.
+class Loop final : public Gateway {
+public:
+  Loop(const GatewaySettings& settings, GatewayPorts ports, const tcp::endpoint& endpoint);
+  ~Loop() override;
+  Loop(const Loop&) = delete;
+  Loop& operator=(const Loop&) = delete;
+
+  /// Binds and starts the thread.
+  Result<void> open(const tcp::endpoint& endpoint);
+  std::uint16_t port() const override { return port_; }
+  void answer(ClientResponse response) override;
+  void drain() override;
+
+  const GatewaySettings& settings() const { return settings_; }
+  const HeadRules& rules() const { return rules_; }
+  bool is_draining() const { return is_draining_; }
+  std::string_view date() const { return date_; }
+  std::vector<Header>& scratch_headers() { return scratch_headers_; }
+  /// Takes from the shared budget for bodies. False: it is spent.
+  bool take_body_bytes(std::size_t size);
+  void return_body_bytes(std::size_t size) { bodies_bytes_ -= size; }
+  /// Nothing when waiting_max is reached. Otherwise the request is with the coordinator.
+  std::optional<RequestId> hand_over(ClientRequestBody body, Connection& connection);
+  void left(RequestId request);
+  void forget(RequestId request) { waiting_.erase(request.value); }
+  void remove(Connection& connection);
+  bool is_stopping() const { return is_stopping_; }
+
+private:
+  void accept();
+  void on_accept(ErrorCode problem, Socket socket);
+  void deliver();
+  void sweep();
+  void set_date();
+  void stop();
+
+  GatewaySettings settings_;
+  GatewayPorts ports_;
+  HeadRules rules_;
+  std::size_t connections_max_ = 0;
+  asio::io_context io_{1};
+  Acceptor acceptor_{io_};
+  Timer sweep_timer_{io_};
+  Timer accept_timer_{io_};
+  std::uint16_t port_ = 0;
+  std::unordered_map<Connection*, std::shared_ptr<Connection>> connections_;
+  std::unordered_map<std::uint64_t, Connection*> waiting_;
+  std::uint64_t requests_ = 0;
+  std::size_t bodies_bytes_ = 0;
+  std::vector<Header> scratch_headers_;
+  std::string date_;
+  std::chrono::sys_seconds date_second_{};
+  bool is_accepting_ = false;
+  bool is_draining_ = false;
+  bool is_stopping_ = false;
+
+  std::mutex mutex_;
+  std::vector<ClientResponse> answers_;  ///< Under mutex_. Not empty: deliver() is posted.
+
+  std::thread thread_;
+};
+
+// ---- Connection
+
+void Connection::start() {
+  deadline_ = SteadyClock::now() + loop_.settings().header_timeout;
+  read_more();
+}
+
+/// One read is always outstanding, so that a client that leaves is noticed while its request waits.
+void Connection::read_more() {
+  const bool is_full = stage_ != Stage::header && stage_ != Stage::body &&
+                       stage_ != Stage::lingering && in_.size() >= ahead_bytes_max;
+  if (is_reading_ || is_full || client_finished_ || stage_ == Stage::closed) {
+    return;
+  }
+  is_reading_ = true;
+  socket_.async_read_some(asio::buffer(chunk_),
+                          [self = shared_from_this()](ErrorCode problem, std::size_t size) {
+                            self->on_read(problem, size);
+                          });
+}
+
+void Connection::on_read(ErrorCode problem, std::size_t size) {
+  is_reading_ = false;
+  if (stage_ == Stage::closed) {
+    return;
+  }
+  if (problem) {
+    client_left();
+    return;
+  }
+  if (stage_ != Stage::lingering) {
+    in_.append(chunk_.data(), size);
+  }
+  advance();
+  read_more();
+}
+
+/// The end of its stream counts as leaving: a client that waits keeps its side open.
+void Connection::client_left() {
+  client_finished_ = true;
+  if (stage_ != Stage::answering) {
+    close();
+  }
+}
+
+void Connection::advance() {
+  bool goes_on = true;
+  while (goes_on) {
+    goes_on = stage_ == Stage::header ? advance_header()
+              : stage_ == Stage::body ? advance_body()
+                                      : false;
+  }
+}
+
+bool Connection::advance_header() {
+  if (!parser_) {
+    // RFC 9112 §2.2: empty lines ahead of a request are passed over.
+    in_.erase(0, std::min(in_.find_first_not_of("\r\n"), in_.size()));
+    if (in_.empty()) {
+      return false;
+    }
+    parser_.emplace();
+    // The whole head is counted here: the parser's own limit starts anew with each piece.
+    parser_->header_limit(
+        static_cast<std::uint32_t>(loop_.settings().header_bytes_max + chunk_bytes));
+    parser_->body_limit(boost::none);
+    header_bytes_ = 0;
+    if (!is_new_) {
+      deadline_ = SteadyClock::now() + loop_.settings().header_timeout;
+    }
+    is_new_ = false;
+  }
+  ErrorCode problem;
+  const std::size_t used = parser_->put(asio::buffer(in_), problem);
+  in_.erase(0, used);
+  header_bytes_ += used;
+  const bool needs_more = problem == http::error::need_more;
+  const std::size_t head_bytes = header_bytes_ + (needs_more ? in_.size() : 0);
+  if (head_bytes > loop_.settings().header_bytes_max || problem == http::error::header_limit) {
+    return refuse({.status = 431,
+                   .name = "header-too-large",
+                   .detail = "header: expected at most " +
+                             std::to_string(loop_.settings().header_bytes_max) + " bytes",
+                   .closes = true});
+  }
+  if (problem && !needs_more) {
+    return refuse(
+        {.detail = "request: " + problem.message() + ", expected HTTP/1.1", .closes = true});
+  }
+  return parser_->is_header_done() ? on_head() : false;
+}
+
+RequestHead Connection::head_of(const http::fields& fields) {
+  std::vector<Header>& headers = loop_.scratch_headers();
+  headers.clear();
+  for (const auto& field : fields) {
+    headers.push_back({view_of(field.name_string()), view_of(field.value())});
+  }
+  const auto& message = parser_->get();
+  return {.method = view_of(message.method_string()),
+          .target = view_of(message.target()),
+          .is_http_1_1 = message.version() >= 11,
+          .headers = headers,
+          .content_length = parser_->content_length().value_or(0),
+          .is_chunked = parser_->chunked()};
+}
+
+/// Judges the head. What a trailer may add later is never looked at.
+bool Connection::on_head() {
+  const RequestHead head = head_of(parser_->get().base());
+  omit_body_ = head.method == "HEAD";
+  const bool persists = parser_->keep_alive();
+  persistence_ = !persists          ? WireForm::Connection::close
+                 : head.is_http_1_1 ? WireForm::Connection::persistent
+                                    : WireForm::Connection::keep_alive_1_0;
+  if (head.headers.size() > headers_max) {
+    return refuse({.status = 431,
+                   .name = "header-too-large",
+                   .detail = "header: expected at most " + std::to_string(headers_max) + " fields",
+                   .closes = true});
+  }
+  auto route = route_of(head, loop_.rules());
+  if (!route) {
+    return refuse(route.error());
+  }
+  route_ = std::move(*route);
+  if (!head.has_body()) {
+    return on_request();
+  }
+  const std::size_t expected =
+      head.is_chunked ? loop_.settings().body_bytes_max : head.content_length;
+  if (!loop_.take_body_bytes(expected)) {
+    return refuse({.status = 503,
+                   .name = "overloaded",
+                   .detail = "bodies: expected at most " +
+                             std::to_string(loop_.settings().bodies_bytes_max) + " bytes at once",
+                   .retry_after = std::chrono::seconds(1),
+                   .closes = true});
+  }
+  body_bytes_ = expected;
+  stage_ = Stage::body;
+  deadline_ = SteadyClock::now() + loop_.settings().body_timeout;
+  parser_->body_limit(loop_.settings().body_bytes_max);
+  parser_->eager(true);
+  if (route_.wants_continue && in_.empty()) {
+    send("HTTP/1.1 100 Continue\r\n\r\n");
+  }
+  return true;
+}
+
+bool Connection::advance_body() {
+  if (in_.empty() || (parser_->chunked() && in_.size() < chunked_end_bytes)) {
+    return false;
+  }
+  ErrorCode problem;
+  const std::size_t used = parser_->put(asio::buffer(in_), problem);
+  in_.erase(0, used);
+  if (problem == http::error::body_limit) {
+    return refuse({.status = 413,
+                   .name = "too-large",
+                   .detail = "body: expected at most " +
+                             std::to_string(loop_.settings().body_bytes_max) + " bytes",
+                   .closes = true});
+  }
+  if (problem && problem != http::error::need_more) {
+    return refuse({.detail = "body: " + problem.message(), .closes = true});
+  }
+  if (parser_->is_done()) {
+    return on_request();
+  }
+  // What stays unread is one chunk's first line or the trailer.
+  if (in_.size() > loop_.settings().header_bytes_max) {
+    return refuse({.detail = "body: chunk line or trailer longer than " +
+                             std::to_string(loop_.settings().header_bytes_max) + " bytes",
+                   .closes = true});
+  }
+  return false;
+}
+
+bool Connection::on_request() {
+  if (route_.endpoint == Endpoint::healthz) {
+    respond(render_health(), false);
+    return false;
+  }
+  auto body = request_of(route_, parser_->get().body(), loop_.settings().body_bytes_max);
+  if (!body) {
+    respond(render(body.error()), body.error().closes);
+    return false;
+  }
+  parser_.reset();
+  release_body();
+  stage_ = Stage::waiting;
+  deadline_ = SteadyClock::time_point::max();
+  request_ = loop_.hand_over(std::move(*body), *this);
+  if (!request_) {
+    respond(render(Problem{.status = 503,
+                           .name = "overloaded",
+                           .detail = "requests: expected at most " +
+                                     std::to_string(loop_.settings().waiting_max) + " waiting",
+                           .retry_after = std::chrono::seconds(1)}),
+            false);
+  }
+  return false;
+}
+
+void Connection::answer(const HttpAnswer& answer) {
+  FORERUN_ASSERT(stage_ == Stage::waiting);
+  request_.reset();
+  respond(answer, false);
+  read_more();
+}
+
+/// Answers a head or body that is not accepted. A body that is still to come is not read, so the
+/// connection ends.
+bool Connection::refuse(const Problem& problem) {
+  respond(render(problem), problem.closes || !parser_ || !parser_->is_done());
+  return false;
+}
+
+void Connection::respond(const HttpAnswer& answer, bool closes) {
+  release_body();
+  closes_ = closes || client_finished_ || loop_.is_draining() ||
+            persistence_ == WireForm::Connection::close;
+  parser_.reset();
+  stage_ = Stage::answering;
+  deadline_ = SteadyClock::now() + loop_.settings().write_timeout;
+  send(to_wire(answer, {.connection = closes_ ? WireForm::Connection::close : persistence_,
+                        .omit_body = omit_body_,
+                        .date = loop_.date()}));
+}
+
+void Connection::send(std::string text) {
+  if (is_writing_) {
+    out_next_ += text;
+    return;
+  }
+  is_writing_ = true;
+  out_ = std::move(text);
+  asio::async_write(
+      socket_, asio::buffer(out_),
+      [self = shared_from_this()](ErrorCode problem, std::size_t) { self->on_written(problem); });
+}
+
+void Connection::on_written(ErrorCode problem) {
+  is_writing_ = false;
+  if (stage_ == Stage::closed) {
+    return;
+  }
+  if (problem) {
+    close();
+    return;
+  }
+  if (!out_next_.empty()) {
+    send(std::exchange(out_next_, {}));
+    return;
+  }
+  // A waiting connection keeps no memory for what it said.
+  out_ = std::string();
+  if (stage_ != Stage::answering) {
+    return;
+  }
+  if (closes_ || client_finished_ || loop_.is_draining()) {
+    linger();
+  } else {
+    next_request();
+  }
+}
+
+void Connection::next_request() {
+  stage_ = Stage::header;
+  persistence_ = WireForm::Connection::close;
+  omit_body_ = false;
+  deadline_ = SteadyClock::now() + loop_.settings().idle_timeout;
+  advance();
+  read_more();
+}
+
+void Connection::linger() {
+  ErrorCode ignored;
+  socket_.shutdown(tcp::socket::shutdown_send, ignored);
+  if (client_finished_) {
+    close();
+    return;
+  }
+  stage_ = Stage::lingering;
+  deadline_ = std::min(deadline_, SteadyClock::now() + linger_timeout);
+  in_ = std::string();
+  read_more();
+}
+
+void Connection::release_body() {
+  loop_.return_body_bytes(std::exchange(body_bytes_, 0));
+}
+
+void Connection::close() {
+  if (stage_ == Stage::closed) {
+    return;
+  }
+  stage_ = Stage::closed;
+  release_body();
+  ErrorCode ignored;
+  socket_.close(ignored);
+  if (request_) {
+    loop_.left(*std::exchange(request_, std::nullopt));
+  }
+  loop_.remove(*this);  // May end this object: nothing follows.
+}
+
+void Connection::sweep(SteadyClock::time_point now) {
+  if (now < deadline_) {
+    return;
+  }
+  if (stage_ == Stage::header && parser_) {
+    refuse(timed_out("header"));
+  } else if (stage_ == Stage::body) {
+    refuse(timed_out("body"));
+  } else {
+    close();
+  }
+}
+
+void Connection::close_if_idle() {
+  if (stage_ == Stage::header && !parser_) {
+    close();
+  }
+}
+
+void Connection::stop(SteadyClock::time_point deadline) {
+  if (stage_ == Stage::answering || stage_ == Stage::lingering) {
+    deadline_ = std::min(deadline_, deadline);
+    return;
+  }
+  if (request_) {
+    loop_.forget(*std::exchange(request_, std::nullopt));
+  }
+  close();
+}
+
+// ---- Loop
+
+/// As many connections as the settings allow and the descriptor limit has room for.
+std::size_t connections_possible(std::size_t wanted) {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) {
+    return wanted;
+  }
+  const auto descriptors = static_cast<std::size_t>(limit.rlim_cur);
+  return std::min(wanted, descriptors - std::min(descriptors_kept, descriptors / 2));
+}
+
+Loop::Loop(const GatewaySettings& settings, GatewayPorts ports, const tcp::endpoint& endpoint)
+    : settings_(settings),
+      ports_(std::move(ports)),
+      rules_{endpoint.address().to_string(), endpoint.address().is_loopback(),
+             settings.body_bytes_max},
+      connections_max_(connections_possible(settings.connections_max)) {}
+
+Result<void> Loop::open(const tcp::endpoint& endpoint) {
+  ErrorCode problem;
+  const auto failed = [&](const char* doing) {
+    return fail(Errc::io, "gateway: " + endpoint.address().to_string() + " port " +
+                              std::to_string(endpoint.port()) + ": " + doing + ": " +
+                              problem.message());
+  };
+  acceptor_.open(endpoint.protocol(), problem);
+  if (problem) {
+    return failed("open");
+  }
+  acceptor_.set_option(asio::socket_base::reuse_address(true), problem);
+  acceptor_.bind(endpoint, problem);
+  if (problem) {
+    return failed("bind");
+  }
+  acceptor_.listen(backlog, problem);
+  if (problem) {
+    return failed("listen");
+  }
+  port_ = acceptor_.local_endpoint(problem).port();
+  if (problem) {
+    return failed("read the port");
+  }
+  set_date();
+  accept();
+  sweep();
+  // Signals are for the program's own threads.
+  sigset_t all;
+  sigset_t before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  thread_ = std::thread([this] { io_.run(); });
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  return {};
+}
+
+Loop::~Loop() {
+  if (thread_.joinable()) {
+    asio::post(io_, [this] { stop(); });
+    thread_.join();
+  }
+}
+
+void Loop::stop() {
+  is_draining_ = true;
+  is_stopping_ = true;
+  ErrorCode ignored;
+  acceptor_.close(ignored);
+  const auto deadline = SteadyClock::now() + stop_grace;
+  std::vector<std::shared_ptr<Connection>> all;
+  for (const auto& [key, connection] : connections_) {
+    all.push_back(connection);
+  }
+  for (const auto& connection : all) {
+    connection->stop(deadline);
+  }
+  if (connections_.empty()) {
+    io_.stop();
+  }
+}
+
+void Loop::drain() {
+  asio::post(io_, [this] {
+    is_draining_ = true;
+    ErrorCode ignored;
+    acceptor_.close(ignored);
+    std::vector<std::shared_ptr<Connection>> all;
+    for (const auto& [key, connection] : connections_) {
+      all.push_back(connection);
+    }
+    for (const auto& connection : all) {
+      connection->close_if_idle();
+    }
+  });
+}
+
+void Loop::accept() {
+  if (is_draining_ || is_accepting_ || connections_.size() >= connections_max_) {
+    return;
+  }
+  is_accepting_ = true;
+  acceptor_.async_accept([this](ErrorCode problem, Socket socket) {
+    is_accepting_ = false;
+    on_accept(problem, std::move(socket));
+  });
+}
+
+void Loop::on_accept(ErrorCode problem, Socket socket) {
+  if (is_draining_) {
+    return;
+  }
+  if (problem) {
+    // Out of descriptors or memory: trying again at once would only burn the processor.
+    is_accepting_ = true;
+    accept_timer_.expires_after(accept_pause);
+    accept_timer_.async_wait([this](ErrorCode) {
+      is_accepting_ = false;
+      accept();
+    });
+    return;
+  }
+  ErrorCode ignored;
+  socket.set_option(tcp::no_delay(true), ignored);
+  auto connection = std::make_shared<Connection>(*this, std::move(socket));
+  connections_.emplace(connection.get(), connection);
+  connection->start();
+  accept();
+}
+
+void Loop::remove(Connection& connection) {
+  connections_.erase(&connection);
+  if (is_stopping_ && connections_.empty()) {
+    io_.stop();
+  }
+  accept();
+}
+
+bool Loop::take_body_bytes(std::size_t size) {
+  if (size > settings_.bodies_bytes_max - bodies_bytes_) {
+    return false;
+  }
+  bodies_bytes_ += size;
+  return true;
+}
+
+std::optional<RequestId> Loop::hand_over(ClientRequestBody body, Connection& connection) {
+  if (waiting_.size() >= settings_.waiting_max) {
+    return std::nullopt;
+  }
+  const RequestId request{++requests_};
+  waiting_.emplace(request.value, &connection);
+  ports_.submit(ClientRequest{request, "default", std::move(body)});
+  return request;
+}
+
+void Loop::left(RequestId request) {
+  forget(request);
+  ports_.left(request);
+}
+
+void Loop::answer(ClientResponse response) {
+  bool must_post = false;
+  {
+    const std::lock_guard lock(mutex_);
+    must_post = answers_.empty();
+    answers_.push_back(std::move(response));
+  }
+  if (must_post) {
+    asio::post(io_, [this] { deliver(); });
+  }
+}
+
+void Loop::deliver() {
+  std::vector<ClientResponse> answers;
+  {
+    const std::lock_guard lock(mutex_);
+    answers.swap(answers_);
+  }
+  for (const ClientResponse& response : answers) {
+    const auto at = waiting_.find(response.id.value);
+    if (at == waiting_.end()) {
+      continue;
+    }
+    Connection& connection = *at->second;
+    waiting_.erase(at);
+    connection.answer(render(response.body));
+  }
+}
+
+void Loop::sweep() {
+  const auto now = SteadyClock::now();
+  set_date();
+  std::vector<std::shared_ptr<Connection>> all;
+  all.reserve(connections_.size());
+  for (const auto& [key, connection] : connections_) {
+    all.push_back(connection);
+  }
+  for (const auto& connection : all) {
+    connection->sweep(now);
+  }
+  sweep_timer_.expires_at(now + sweep_interval);
+  sweep_timer_.async_wait([this](ErrorCode) { sweep(); });
+}
+
+void Loop::set_date() {
+  const auto second = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
+  if (second != date_second_) {
+    date_second_ = second;
+    date_ = http_date(second);
+  }
+}
+
+Result<tcp::endpoint> endpoint_of(const GatewaySettings& settings) {
+  std::string host = settings.host == "localhost" ? "127.0.0.1" : settings.host;
+  if (host.size() > 2 && host.front() == '[' && host.back() == ']') {
+    host = host.substr(1, host.size() - 2);
+  }
+  ErrorCode problem;
+  const auto address = asio::ip::make_address(host, problem);
+  if (problem) {
+    return fail(Errc::invalid,
+                "gateway: host " + settings.host + ", expected an IP address or localhost");
+  }
+  if (!address.is_loopback() && !settings.allow_plain_remote) {
+    return fail(Errc::refused, "gateway: host " + settings.host +
+                                   ": reached by others without TLS or tokens, expected a "
+                                   "loopback address or allow_plain_remote");
+  }
+  return tcp::endpoint(address, settings.port);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Gateway>> Gateway::start(const GatewaySettings& settings,
+                                                GatewayPorts ports) {
+  const auto endpoint = endpoint_of(settings);
+  if (!endpoint) {
+    return tl::unexpected<Error>(endpoint.error());
+  }
+  auto loop = std::make_unique<Loop>(settings, std::move(ports), *endpoint);
+  if (auto opened = loop->open(*endpoint); !opened) {
+    return tl::unexpected<Error>(opened.error());
+  }
+  return std::unique_ptr<Gateway>(std::move(loop));
+}
+
+}  // namespace forerun

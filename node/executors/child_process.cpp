@@ -1,0 +1,257 @@
+#include "node/executors/child_process.hpp"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <charconv>
+#include <cstring>
+#include <memory>
+
+#include "base/assert.hpp"
+
+namespace forerun {
+namespace {
+
+constexpr int standard_descriptors = 3;
+
+std::string reason(int number) {
+  return strerrordesc_np(number);
+}
+
+struct Pipe {
+  Descriptor ours;
+  Descriptor theirs;
+};
+
+/// Moves a descriptor above the standard three, where the child's own cannot overwrite it.
+Result<Descriptor> above_standard(int number) {
+  Descriptor low(number);
+  if (number >= standard_descriptors) {
+    return low;
+  }
+  const int high = ::fcntl(number, F_DUPFD_CLOEXEC, standard_descriptors);
+  if (high < 0) {
+    return fail(Errc::refused, "exec: descriptor: " + reason(errno));
+  }
+  return Descriptor(high);
+}
+
+/// A pipe whose end for us does not block. `is_input`: we write, the child reads.
+Result<Pipe> make_pipe(bool is_input) {
+  std::array<int, 2> ends{};
+  if (::pipe2(ends.data(), O_CLOEXEC) != 0) {
+    return fail(Errc::refused, "exec: pipe: " + reason(errno));
+  }
+  auto reading = above_standard(ends[0]);
+  auto writing = above_standard(ends[1]);
+  if (!reading || !writing) {
+    return tl::unexpected<Error>(!reading ? reading.error() : writing.error());
+  }
+  Pipe pipe;
+  pipe.ours = is_input ? std::move(*writing) : std::move(*reading);
+  pipe.theirs = is_input ? std::move(*reading) : std::move(*writing);
+  FORERUN_ASSERT(::fcntl(pipe.ours.get(), F_SETFL, O_NONBLOCK) == 0);
+  return pipe;
+}
+
+/// Attributes and file actions of a spawn, destroyed with it.
+class SpawnPlan {
+public:
+  SpawnPlan() {
+    FORERUN_ASSERT(::posix_spawn_file_actions_init(&actions_) == 0);
+    FORERUN_ASSERT(::posix_spawnattr_init(&attributes_) == 0);
+    sigset_t none;
+    sigset_t all;
+    ::sigemptyset(&none);
+    ::sigfillset(&all);
+    ::posix_spawnattr_setsigmask(&attributes_, &none);
+    ::posix_spawnattr_setsigdefault(&attributes_, &all);
+    ::posix_spawnattr_setflags(&attributes_,
+                               POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+  }
+  SpawnPlan(const SpawnPlan&) = delete;
+  SpawnPlan& operator=(const SpawnPlan&) = delete;
+  ~SpawnPlan() {
+    ::posix_spawnattr_destroy(&attributes_);
+    ::posix_spawn_file_actions_destroy(&actions_);
+  }
+
+  /// Returns an errno value.
+  int add(int input, int output, int errors, const std::string& folder) {
+    const std::array<int, standard_descriptors> given{input, output, errors};
+    for (int target = 0; target < standard_descriptors; ++target) {
+      const int source = given[static_cast<std::size_t>(target)];
+      if (const int failed = ::posix_spawn_file_actions_adddup2(&actions_, source, target)) {
+        return failed;
+      }
+    }
+    if (const int failed = ::posix_spawn_file_actions_addchdir_np(&actions_, folder.c_str())) {
+      return failed;
+    }
+    return ::posix_spawn_file_actions_addclosefrom_np(&actions_, standard_descriptors);
+  }
+
+  int spawn(pid_t& pid, const CommandLine& command) {
+    std::vector<char*> words = pointers(command.words);
+    std::vector<char*> environment = pointers(command.environment);
+    return ::posix_spawnp(&pid, words[0], &actions_, &attributes_, words.data(),
+                          environment.data());
+  }
+
+private:
+  static std::vector<char*> pointers(const std::vector<std::string>& texts) {
+    std::vector<char*> result;
+    for (const std::string& text : texts) {
+      result.push_back(const_cast<char*>(text.c_str()));  // POSIX promises not to write there.
+    }
+    result.push_back(nullptr);
+    return result;
+  }
+
+  posix_spawn_file_actions_t actions_{};
+  posix_spawnattr_t attributes_{};
+};
+
+bool is_shortage(int number) {
+  return number == EAGAIN || number == ENOMEM || number == EMFILE || number == ENFILE;
+}
+
+tl::unexpected<Error> spawn_failure(int number, const CommandLine& command) {
+  struct stat found {};
+  if (::stat(command.folder.c_str(), &found) != 0 || !S_ISDIR(found.st_mode)) {
+    return fail(Errc::refused, "exec: tasks folder " + command.folder + ": not a folder");
+  }
+  return fail(is_shortage(number) ? Errc::refused : Errc::invalid,
+              "cannot start " + command.words[0] + ": " + reason(number));
+}
+
+/// One process as /proc/PID/stat tells it (proc(5)).
+struct ProcessLine {
+  char state = '?';
+  pid_t group = 0;
+  pid_t session = 0;
+};
+
+std::optional<ProcessLine> read_process(const char* pid) {
+  const std::string path = std::string("/proc/") + pid + "/stat";
+  const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  std::array<char, 512> buffer{};
+  const ssize_t size = file.is_open() ? ::read(file.get(), buffer.data(), buffer.size()) : -1;
+  if (size <= 0) {
+    return std::nullopt;
+  }
+  std::string_view text(buffer.data(), static_cast<std::size_t>(size));
+  // The name stands in parentheses and may hold anything, parentheses included.
+  const std::size_t name_end = text.rfind(')');
+  if (name_end == std::string_view::npos || name_end + 4 > text.size()) {
+    return std::nullopt;
+  }
+  ProcessLine line;
+  line.state = text[name_end + 2];
+  const char* at = text.data() + name_end + 4;
+  const char* const end = text.data() + text.size();
+  std::array<pid_t, 3> numbers{};  // Parent, group, session.
+  for (pid_t& number : numbers) {
+    const auto [next, problem] = std::from_chars(at, end, number);
+    if (problem != std::errc() || next == end) {
+      return std::nullopt;
+    }
+    at = next + 1;
+  }
+  line.group = numbers[1];
+  line.session = numbers[2];
+  return line;
+}
+
+}  // namespace
+
+void Descriptor::close() {
+  if (number_ >= 0) {
+    ::close(number_);
+    number_ = -1;
+  }
+}
+
+Result<Child> start_command(const CommandLine& command, bool use_pidfd) {
+  FORERUN_ASSERT(!command.words.empty());
+  auto input = make_pipe(true);
+  auto output = make_pipe(false);
+  auto errors = make_pipe(false);
+  for (const auto* pipe : {&input, &output, &errors}) {
+    if (!*pipe) {
+      return tl::unexpected<Error>(pipe->error());
+    }
+  }
+  SpawnPlan plan;
+  int failed =
+      plan.add(input->theirs.get(), output->theirs.get(), errors->theirs.get(), command.folder);
+  Child child;
+  if (failed == 0) {
+    failed = plan.spawn(child.pid, command);
+  }
+  if (failed != 0) {
+    return spawn_failure(failed, command);
+  }
+  child.input = std::move(input->ours);
+  child.output = std::move(output->ours);
+  child.errors = std::move(errors->ours);
+  if (use_pidfd) {
+    // Without one (old kernel, no descriptor left) the caller has to ask from time to time.
+    child.pidfd = Descriptor(static_cast<int>(::syscall(SYS_pidfd_open, child.pid, 0)));
+  }
+  return child;
+}
+
+bool leader_has_ended(pid_t leader) {
+  siginfo_t info{};
+  const int result = ::waitid(P_PID, static_cast<id_t>(leader), &info, WEXITED | WNOHANG | WNOWAIT);
+  // ECHILD: someone else in this process took the status; then it has ended too.
+  return result == 0 ? info.si_pid == leader : errno == ECHILD;
+}
+
+std::optional<ExitStatus> reap_leader(pid_t leader) {
+  siginfo_t info{};
+  if (::waitid(P_PID, static_cast<id_t>(leader), &info, WEXITED) != 0) {
+    return std::nullopt;
+  }
+  return ExitStatus{info.si_code != CLD_EXITED, info.si_status};
+}
+
+void signal_group(pid_t leader, int signal) {
+  FORERUN_ASSERT(leader > 1);
+  ::kill(-leader, signal);
+}
+
+bool group_has_members(pid_t leader) {
+  while (::waitpid(-leader, nullptr, WNOHANG) > 0) {
+  }
+  return ::kill(-leader, 0) == 0 || errno == EPERM;
+}
+
+std::vector<pid_t> live_members(pid_t leader) {
+  std::vector<pid_t> members;
+  const std::unique_ptr<DIR, int (*)(DIR*)> folder(::opendir("/proc"), ::closedir);
+  while (const dirent* entry = folder ? ::readdir(folder.get()) : nullptr) {
+    pid_t pid = 0;
+    const char* const name = entry->d_name;
+    if (std::from_chars(name, name + std::strlen(name), pid).ec != std::errc() || pid <= 1) {
+      continue;
+    }
+    const auto line = read_process(name);
+    if (line && (line->group == leader || line->session == leader) && line->state != 'Z' &&
+        line->state != 'X') {
+      members.push_back(pid);
+    }
+  }
+  return members;
+}
+
+}  // namespace forerun

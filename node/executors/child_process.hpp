@@ -1,0 +1,80 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/result.hpp"
+
+/// What running a command asks of the operating system. One thread may use it at a time.
+namespace forerun {
+
+/// Owns one file descriptor.
+class Descriptor {
+public:
+  Descriptor() = default;
+  explicit Descriptor(int number) : number_(number) {}
+  Descriptor(Descriptor&& other) noexcept : number_(std::exchange(other.number_, -1)) {}
+  Descriptor& operator=(Descriptor&& other) noexcept {
+    std::swap(number_, other.number_);
+    return *this;
+  }
+  ~Descriptor() { close(); }
+  void close();
+  int get() const { return number_; }
+  bool is_open() const { return number_ >= 0; }
+
+private:
+  int number_ = -1;
+};
+
+/// A command to start.
+struct CommandLine {
+  std::vector<std::string> words;  ///< argv; the first is looked up in PATH unless it has a slash.
+  std::vector<std::string> environment;  ///< NAME=VALUE, all that the command gets.
+  std::string folder;                    ///< Working directory.
+};
+
+/// A command in progress: leader of its own session and process group, whose ID is `pid`. Our ends
+/// of its pipes do not block; all our descriptors are closed on exec.
+struct Child {
+  pid_t pid = -1;
+  Descriptor
+      pidfd;  ///< Readable once the leader has ended; not open where the kernel has no pidfds.
+  Descriptor input;   ///< Its stdin.
+  Descriptor output;  ///< Its stdout.
+  Descriptor errors;  ///< Its stderr.
+};
+
+/// Starts a command with default signal actions and no descriptor but 0, 1 and 2.
+/// Errors: invalid (the command cannot be started: not found, not executable, …);
+/// refused (this process lacks what it takes: processes, memory, descriptors, the folder).
+Result<Child> start_command(const CommandLine& command, bool use_pidfd);
+
+/// How a leader ended.
+struct ExitStatus {
+  bool by_signal = false;
+  int number = 0;  ///< Exit code or signal.
+};
+
+/// True once the leader has ended. It stays unreaped, so that its ID cannot name anything else.
+bool leader_has_ended(pid_t leader);
+/// Takes the leader's status and frees its ID. Nothing if something else in this process took it.
+/// @pre leader_has_ended().
+std::optional<ExitStatus> reap_leader(pid_t leader);
+
+/// @pre the leader is not reaped: after that its ID may name another group.
+void signal_group(pid_t leader, int signal);
+/// True while any process, dead or alive, is left in the group. Reaps members that became children
+/// of this process (it may be a container's first).
+bool group_has_members(pid_t leader);
+/// Live processes of the leader's session or group, also those that left the group. Reads all of
+/// /proc: not for the usual path.
+std::vector<pid_t> live_members(pid_t leader);
+
+}  // namespace forerun

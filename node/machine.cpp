@@ -1,0 +1,417 @@
+#include "node/machine.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/assert.hpp"
+
+namespace forerun {
+
+NodeMachine::NodeMachine(NodeSettings settings, LedgerChecker replica, Epoch epoch_accepted)
+    : settings_(std::move(settings)), checker_(std::move(replica)), epoch_(epoch_accepted) {}
+
+NodeOutput NodeMachine::step(Instant now, const NodeInput& input) {
+  NodeOutput out;
+  if (stopped_) {
+    return out;
+  }
+  std::visit([&](const auto& body) { on(now, body, out); }, input);
+  if (!stopped_) {
+    out.wake_at = next_wake();
+  }
+  return out;
+}
+
+std::optional<Instant> NodeMachine::next_wake() const {
+  Instant wake = joined_ ? heartbeat_sent_.value_or(Instant{}) + settings_.heartbeat
+                         : join_sent_.value_or(Instant{}) + settings_.join_retry;
+  for (const auto& [token, branch] : branches_) {
+    if (branch.deadline && branch.state == Branch::State::running) {
+      wake = std::min(wake, *branch.deadline);
+    }
+  }
+  if (fetch_sent_) {
+    wake = std::min(wake, *fetch_sent_ + settings_.fetch_retry);
+  }
+  return wake;
+}
+
+void NodeMachine::on(Instant now, const TimePassed&, NodeOutput& out) {
+  if (!joined_) {
+    if (!join_sent_ || now - *join_sent_ >= settings_.join_retry) {
+      send_join(now, out);
+    }
+    return;
+  }
+  for (auto& [token, branch] : branches_) {
+    if (branch.state == Branch::State::running && branch.deadline && *branch.deadline <= now) {
+      stop(now, branch, branch.dispatch.speculative ? Ending::expired : Ending::timed_out, out);
+    }
+  }
+  if (fetch_sent_ && now - *fetch_sent_ >= settings_.fetch_retry) {
+    fetch(now, out);
+  }
+  if (!heartbeat_sent_ || now - *heartbeat_sent_ >= settings_.heartbeat) {
+    send_heartbeat(now, out);
+  }
+}
+
+void NodeMachine::send_join(Instant now, NodeOutput& out) {
+  Join join;
+  join.version = settings_.version;
+  join.name = settings_.name;
+  join.instance = settings_.instance;
+  join.workers = settings_.workers;
+  join.head = checker_.head();
+  out.send.emplace_back(std::move(join));
+  join_sent_ = now;
+}
+
+void NodeMachine::send_heartbeat(Instant now, NodeOutput& out) {
+  Heartbeat beat;
+  beat.epoch = epoch_;
+  beat.head = checker_.head();
+  for (const auto& [token, branch] : branches_) {
+    (branch.state == Branch::State::finished ? beat.finished : beat.running).push_back(token);
+  }
+  out.send.emplace_back(std::move(beat));
+  heartbeat_sent_ = now;
+}
+
+void NodeMachine::on(Instant now, const CoordinatorMessage& message, NodeOutput& out) {
+  std::visit([&](const auto& body) { handle(now, body, out); }, message);
+}
+
+// ---- membership ----------------------------------------------------------------------------------------------------
+
+void NodeMachine::handle(Instant now, const Welcome& message, NodeOutput& out) {
+  if (message.epoch < epoch_) {
+    out.alerts.push_back("ignored a coordinator of epoch " + to_string(message.epoch) + ": epoch " +
+                         to_string(epoch_) + " was accepted before");
+    return;
+  }
+  epoch_ = message.epoch;
+  drop_other_epochs(now, out);
+  joined_ = true;
+  out.subscribe = message.publish_port;
+  out.catalog = message.catalog;
+  if (message.head.head.size < checker_.size()) {
+    diverge("the replica holds " + std::to_string(checker_.size()) + " entries, the coordinator only " +
+                std::to_string(message.head.head.size),
+            message.head.head, out);
+    return;
+  }
+  fetch_sent_.reset();
+  fetch_target_ = message.head.head.size;
+  if (fetch_target_ > checker_.size()) {
+    pending_head_ = message.head;
+    fetch(now, out);
+  } else {
+    check_head(message.head, out);
+  }
+  if (!stopped_) {
+    send_heartbeat(now, out);
+  }
+}
+
+void NodeMachine::handle(Instant, const JoinRefused& message, NodeOutput& out) {
+  if (message.is_final) {
+    stopped_ = true;
+    out.fatal = Error{Errc::refused, message.why};
+  } else {
+    out.alerts.push_back(message.why);
+  }
+}
+
+void NodeMachine::handle(Instant now, const JoinAgain& message, NodeOutput& out) {
+  if (message.epoch < epoch_) {
+    return; // An older coordinator's last words.
+  }
+  joined_ = false;
+  send_join(now, out);
+}
+
+void NodeMachine::handle(Instant, const ReserveRunIds& message, NodeOutput& out) {
+  for (const WorkerOffer& worker : settings_.workers) {
+    if (worker.worker == message.worker) {
+      if (message.mark > worker.run_mark) {
+        out.marks.push_back({message.worker, message.mark});
+      } else {
+        out.send.emplace_back(MarkStored{message.worker, worker.run_mark});
+      }
+    }
+  }
+}
+
+void NodeMachine::on(Instant, const MarkPersisted& persisted, NodeOutput& out) {
+  for (WorkerOffer& worker : settings_.workers) {
+    if (worker.worker == persisted.worker) {
+      worker.run_mark = std::max(worker.run_mark, persisted.mark);
+      out.send.emplace_back(MarkStored{persisted.worker, worker.run_mark});
+    }
+  }
+}
+
+// ---- branches ------------------------------------------------------------------------------------------------------
+
+void NodeMachine::handle(Instant now, const Dispatch& message, NodeOutput& out) {
+  if (!joined_ || message.epoch != epoch_ || branches_.contains(message.token)) {
+    return;
+  }
+  const auto offer = std::find_if(settings_.workers.begin(), settings_.workers.end(),
+                                  [&](const WorkerOffer& worker) { return worker.worker == message.worker; });
+  const bool is_full = offer == settings_.workers.end() || busy_[message.worker] >= offer->slots;
+  const bool frees_soon = std::any_of(branches_.begin(), branches_.end(), [&](const auto& known) {
+    return known.second.dispatch.worker == message.worker && known.second.state == Branch::State::stopping;
+  });
+  if (is_full && !frees_soon) {
+    BranchEnded ended;
+    ended.epoch = message.epoch;
+    ended.token = message.token;
+    ended.ending = Ending::lost;
+    ended.cause = "worker " + to_string(message.worker) + " has no free slot";
+    out.send.emplace_back(std::move(ended));
+    return;
+  }
+  Branch branch;
+  branch.dispatch = message;
+  branch.state = Branch::State::waiting;
+  Branch& placed = branches_.emplace(message.token, std::move(branch)).first->second;
+  by_run_[message.owner.run_id].insert(message.token);
+  if (!is_full) {
+    launch(now, placed, out);
+  }
+}
+
+void NodeMachine::launch(Instant now, Branch& branch, NodeOutput& out) {
+  ++busy_[branch.dispatch.worker];
+  branch.state = Branch::State::running;
+  branch.deadline = now + branch.dispatch.timeout;
+  out.start.push_back({branch.dispatch});
+}
+
+void NodeMachine::stop(Instant now, Branch& branch, Ending why, NodeOutput& out) {
+  branch.state = Branch::State::stopping;
+  branch.cancelled_at = now;
+  branch.forced = why;
+  out.stop.push_back({branch.dispatch.token});
+}
+
+void NodeMachine::handle(Instant now, const ConfirmBranch& message, NodeOutput&) {
+  const auto at = branches_.find(message.token);
+  if (message.epoch != epoch_ || at == branches_.end()) {
+    return;
+  }
+  at->second.dispatch.speculative = false;
+  at->second.dispatch.owner.step = message.step;
+  at->second.dispatch.timeout = message.timeout;
+  at->second.deadline = now + message.timeout;
+}
+
+void NodeMachine::handle(Instant now, const CancelBranch& message, NodeOutput& out) {
+  const auto at = branches_.find(message.token);
+  if (message.epoch == epoch_ && at != branches_.end()) {
+    destroy(now, at, out);
+  }
+}
+
+void NodeMachine::handle(Instant, const ResendResult& message, NodeOutput& out) {
+  const auto at = branches_.find(message.token);
+  if (message.epoch == epoch_ && at != branches_.end() && at->second.result) {
+    out.send.emplace_back(*at->second.result);
+  }
+}
+
+void NodeMachine::on(Instant now, const BranchFinished& finished, NodeOutput& out) {
+  const auto at = branches_.find(finished.ended.token);
+  if (at == branches_.end() ||
+      (at->second.state != Branch::State::running && at->second.state != Branch::State::stopping)) {
+    return;
+  }
+  Branch& branch = at->second;
+  const WorkerId worker = branch.dispatch.worker;
+  --busy_[worker];
+  BranchEnded ended = finished.ended;
+  ended.epoch = branch.dispatch.epoch;
+  if (branch.forced) {
+    ended.ending = *branch.forced;
+    ended.output.clear();
+    ended.freed_after = now - branch.cancelled_at;
+    ended.cause = *branch.forced == Ending::timed_out
+                      ? "timed out after " + std::to_string(branch.dispatch.timeout.count() / 1000) + " ms"
+                      : "stopped";
+  }
+  ended.cause.resize(std::min(ended.cause.size(), cause_bytes_max));
+  out.send.emplace_back(ended);
+  if (ended.ending == Ending::cancelled) {
+    forget(at, out);
+  } else {
+    branch.state = Branch::State::finished;
+    branch.deadline.reset();
+    branch.result = std::move(ended);
+  }
+  for (auto& [token, waiting] : branches_) {
+    if (waiting.state == Branch::State::waiting && waiting.dispatch.worker == worker) {
+      launch(now, waiting, out);
+      break;
+    }
+  }
+}
+
+/// Stops what runs and forgets what is finished: nothing of the branch is left.
+void NodeMachine::destroy(Instant now, std::map<BranchToken, Branch>::iterator at, NodeOutput& out) {
+  Branch& branch = at->second;
+  switch (branch.state) {
+    case Branch::State::waiting: {
+      BranchEnded ended;
+      ended.epoch = branch.dispatch.epoch;
+      ended.token = at->first;
+      ended.ending = Ending::cancelled;
+      ended.cause = "stopped before it started";
+      out.send.emplace_back(std::move(ended));
+      forget(at, out);
+      return;
+    }
+    case Branch::State::running:
+      stop(now, branch, Ending::cancelled, out);
+      return;
+    case Branch::State::stopping:
+      branch.forced = Ending::cancelled;
+      return;
+    case Branch::State::finished:
+      forget(at, out);
+      return;
+  }
+}
+
+void NodeMachine::forget(std::map<BranchToken, Branch>::iterator at, NodeOutput& out) {
+  const auto run = by_run_.find(at->second.dispatch.owner.run_id);
+  run->second.erase(at->first);
+  if (run->second.empty()) {
+    by_run_.erase(run);
+  }
+  out.destroyed.push_back(at->first);
+  branches_.erase(at);
+}
+
+/// A new term discards everything that older terms left open.
+void NodeMachine::drop_other_epochs(Instant now, NodeOutput& out) {
+  for (auto at = branches_.begin(); at != branches_.end();) {
+    const auto next = std::next(at);
+    if (at->second.dispatch.epoch != epoch_) {
+      destroy(now, at, out);
+    }
+    at = next;
+  }
+}
+
+// ---- ledger --------------------------------------------------------------------------------------------------------
+
+void NodeMachine::fetch(Instant now, NodeOutput& out) {
+  out.send.emplace_back(FetchEntries{Seq{checker_.size()}});
+  fetch_sent_ = now;
+}
+
+void NodeMachine::handle(Instant now, const Entries& message, NodeOutput& out) {
+  if (joined_) {
+    follow(now, message, out);
+  }
+}
+
+void NodeMachine::follow(Instant now, const Entries& entries, NodeOutput& out) {
+  const std::uint64_t end = entries.first.value + entries.records.size();
+  fetch_target_ = std::max(fetch_target_, end);
+  if (entries.first.value <= checker_.size() && end > checker_.size()) {
+    fetch_sent_.reset(); // Progress: what is still missing is asked for below.
+    ReplicaBatch batch;
+    for (std::uint64_t seq = checker_.size(); seq < end; ++seq) {
+      const EntryRecord& record = entries.records[seq - entries.first.value];
+      const auto entry = checker_.take(record.leaf, record.call);
+      if (!entry) {
+        if (!batch.entries.empty()) {
+          out.persist = std::move(batch);
+        }
+        diverge(entry.error().message, entries.head ? entries.head->head : LedgerHead{}, out);
+        return;
+      }
+      StoredEntry stored;
+      stored.seq = Seq{seq};
+      stored.epoch = entry->epoch;
+      stored.leaf = record.leaf;
+      stored.call = record.call;
+      batch.entries.push_back(std::move(stored));
+      if (std::holds_alternative<EpochEntry>(entry->body)) {
+        batch.epoch = entry->epoch;
+      }
+      settle_by_entry(now, *entry, out);
+    }
+    out.persist = std::move(batch);
+  }
+  if (entries.head && (!pending_head_ || entries.head->head.size >= pending_head_->head.size)) {
+    pending_head_ = entries.head;
+    fetch_target_ = std::max(fetch_target_, pending_head_->head.size);
+  }
+  if (pending_head_ && pending_head_->head.size <= checker_.size()) {
+    const SignedHead head = *pending_head_;
+    pending_head_.reset();
+    check_head(head, out);
+  }
+  if (!stopped_ && checker_.size() < fetch_target_ && !fetch_sent_) {
+    fetch(now, out);
+  }
+}
+
+void NodeMachine::check_head(const SignedHead& head, NodeOutput& out) {
+  if (head.head.size == 0 || head.head.size > checker_.size()) {
+    return;
+  }
+  if (const auto holds = checker_.check_head(head); !holds) {
+    diverge(holds.error().message, head.head, out);
+    return;
+  }
+  if (!out.persist) {
+    out.persist.emplace();
+  }
+  out.persist->head = head;
+}
+
+void NodeMachine::settle_by_entry(Instant now, const Entry& entry, NodeOutput& out) {
+  const auto end_branches = [&](const RunId& run_id, const auto& is_ended) {
+    const auto run = by_run_.find(run_id);
+    if (run == by_run_.end()) {
+      return;
+    }
+    const std::vector<BranchToken> tokens(run->second.begin(), run->second.end());
+    for (const BranchToken token : tokens) {
+      const auto at = branches_.find(token);
+      if (at->second.dispatch.epoch == entry.epoch && is_ended(at->second.dispatch.owner)) {
+        destroy(now, at, out);
+      }
+    }
+  };
+  if (const auto* commit = std::get_if<CommitEntry>(&entry.body)) {
+    end_branches(commit->run_id, [&](const BranchOwner& owner) {
+      return owner.step == commit->step || (commit->hit && owner.speculation == commit->hit->speculation);
+    });
+  } else if (const auto* discard = std::get_if<DiscardEntry>(&entry.body)) {
+    end_branches(discard->run_id, [&](const BranchOwner& owner) { return owner.speculation == discard->speculation; });
+  }
+}
+
+void NodeMachine::diverge(const std::string& why, const LedgerHead& theirs, NodeOutput& out) {
+  out.send.emplace_back(Diverged{checker_.head(), theirs, why});
+  for (auto& [token, branch] : branches_) {
+    if (branch.state == Branch::State::running) {
+      stop(Instant{}, branch, Ending::cancelled, out);
+    }
+  }
+  stopped_ = true;
+  const LedgerHead own = checker_.head();
+  const std::string message =
+      "ledger diverged: " + why + "; own head: size " + std::to_string(own.size) + " root " + to_hex(own.root) +
+              ", coordinator's: size " + std::to_string(theirs.size) + " root " + to_hex(theirs.root) +
+              ": both are kept; start with --resync to take the coordinator's ledger";
+  out.fatal = Error{Errc::verification, message};
+}
+
+} // namespace forerun

@@ -1,0 +1,43 @@
+#include "speculation/step_answer.hpp"
+
+#include <utility>
+#include <variant>
+
+namespace forerun {
+
+StepAnswer step_answer_of(const CommitEntry& commit, Seq seq, std::string output) {
+  StepAnswer answer;
+  answer.run_id = commit.run_id;
+  answer.step = commit.step.value;
+  answer.task = commit.task;
+  answer.failed = !commit.winner;
+  answer.output = std::move(output);
+  answer.branch_names = commit.branch_names;
+  answer.causes = commit.branch_causes;
+  if (commit.winner) {
+    answer.winner = commit.branch_names[*commit.winner];
+  }
+  answer.origin = commit.origin;
+  if (commit.hit) {
+    answer.saved = commit.hit->saved;
+    answer.confidence = commit.hit->confidence;
+  }
+  answer.seed = seed_text(commit.chain);
+  answer.decision_hash = commit.decision_hash();
+  answer.seq = seq;
+  return answer;
+}
+
+Result<StepAnswer> step_answer_of(const StoredEntry& stored) {
+  const auto entry = entry_of(stored.leaf);
+  if (!entry) {
+    return tl::unexpected<Error>(entry.error());
+  }
+  const auto* commit = std::get_if<CommitEntry>(&entry->body);
+  if (commit == nullptr) {
+    return fail(Errc::invalid, "entry " + to_string(stored.seq) + ": not a commit");
+  }
+  return step_answer_of(*commit, stored.seq, stored.output);
+}
+
+} // namespace forerun

@@ -1,0 +1,98 @@
+#include "storage/checkpointer.hpp"
+
+#include <algorithm>
+
+namespace forerun {
+
+namespace {
+
+/// A rest that the writer copies itself: a few milliseconds of its time.
+constexpr int writer_pages_max = 64;
+/// A log that grows faster than it is copied: after so many tries the writer copies the rest,
+/// whatever its size, and so slows itself down. This bounds the log.
+constexpr int passes_max = 4;
+
+}  // namespace
+
+Checkpointer::Checkpointer(sqlite::Connection connection, int checkpoint_pages)
+    : checkpoint_pages_(checkpoint_pages),
+      connection_(std::move(connection)),
+      next_at_(checkpoint_pages) {}
+
+Result<std::unique_ptr<Checkpointer>> Checkpointer::start(const std::filesystem::path& path,
+                                                          const std::string& file_layer,
+                                                          int checkpoint_pages) {
+  auto connection = sqlite::Connection::open(path, sqlite::Access::read_write, file_layer);
+  if (!connection) {
+    return tl::unexpected(connection.error());
+  }
+  // Only a connection that has read once knows that the file has a log.
+  if (auto read = connection->number("SELECT count(*) FROM sqlite_schema"); !read) {
+    return tl::unexpected(read.error());
+  }
+  std::unique_ptr<Checkpointer> checkpointer(
+      new Checkpointer(std::move(*connection), checkpoint_pages));
+  checkpointer->thread_ = std::thread([self = checkpointer.get()] { self->run(); });
+  return checkpointer;
+}
+
+Checkpointer::~Checkpointer() {
+  {
+    const std::lock_guard lock(mutex_);
+    stops_ = true;
+  }
+  changed_.notify_one();
+  if (thread_.joinable()) {
+    thread_.join();
+  }
+}
+
+void Checkpointer::run() {
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    changed_.wait(lock, [this] { return stops_ || phase_ == Phase::copying; });
+    if (stops_) {
+      return;
+    }
+    lock.unlock();
+    Result<void> copied = connection_.checkpoint();
+    lock.lock();
+    phase_ = Phase::copied;
+    if (!copied) {
+      health_ = std::move(copied);
+    }
+  }
+}
+
+Result<void> Checkpointer::health() {
+  const std::lock_guard lock(mutex_);
+  return health_;
+}
+
+Result<void> Checkpointer::committed(sqlite::Connection& writer) {
+  const int pages = writer.wal_pages();
+  if (pages < next_at_) {
+    // Fewer than there were: the log has started over.
+    next_at_ = std::min(next_at_, pages + checkpoint_pages_);
+    return {};
+  }
+  const std::lock_guard lock(mutex_);
+  if (phase_ == Phase::copying || !health_) {
+    return health_;
+  }
+  if (phase_ == Phase::copied &&
+      (pages - pages_before_ <= writer_pages_max || passes_ >= passes_max)) {
+    phase_ = Phase::idle;
+    passes_ = 0;
+    next_at_ = pages + checkpoint_pages_;
+    health_ = writer.checkpoint();
+    return health_;
+  }
+  phase_ = Phase::copying;
+  pages_before_ = pages;
+  ++passes_;
+  changed_.notify_one();
+  return {};
+}
+
+}  // namespace forerun

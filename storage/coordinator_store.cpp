@@ -1,0 +1,575 @@
+#include <algorithm>
+#include <map>
+#include <utility>
+
+#include "storage/checkpointer.hpp"
+#include "storage/rules.hpp"
+#include "storage/sqlite.hpp"
+#include "storage/store_file.hpp"
+#include "storage/store_settings.hpp"
+
+namespace forerun {
+
+namespace {
+
+using sqlite::Row;
+using sqlite::Statement;
+
+/// Entries lie in order of their number, so a group commit touches the last page only; the same
+/// holds, nearly, for the index of steps, as young sessions have high numbers. It is unique: no
+/// step is committed twice. What may be erased lies apart, by the same number. A session without a
+/// tenant is known by name only: an entry or key came before its row.
+constexpr StoreFile ledger_file = {.subject = "a ledger",
+                                   .application_id = 0x46524c47,
+                                   .version = 1,
+                                   .page_size = "PRAGMA page_size = 16384",
+                                   .schema = R"sql(
+CREATE TABLE meta(one INTEGER PRIMARY KEY CHECK (one = 1), epoch INTEGER NOT NULL);
+INSERT INTO meta VALUES (1, 0);
+CREATE TABLE texts(name TEXT PRIMARY KEY, text TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE entries(seq INTEGER PRIMARY KEY, epoch INTEGER NOT NULL, session INTEGER, step INTEGER, leaf TEXT NOT NULL);
+CREATE UNIQUE INDEX entries_by_step ON entries(session, step) WHERE step IS NOT NULL;
+CREATE TABLE payloads(seq INTEGER PRIMARY KEY, call TEXT NOT NULL, output TEXT NOT NULL, writes TEXT NOT NULL,
+                      effects TEXT NOT NULL);
+CREATE TABLE sessions(id INTEGER PRIMARY KEY, home BLOB NOT NULL, counter INTEGER NOT NULL, tenant TEXT, context TEXT,
+                      mode INTEGER, world TEXT, next_step INTEGER, chain BLOB, state TEXT, ended INTEGER,
+                      UNIQUE (home, counter));
+CREATE TABLE keys(scope TEXT NOT NULL, key TEXT NOT NULL, request_hash BLOB NOT NULL, session INTEGER NOT NULL,
+                  first_step INTEGER NOT NULL, step_count INTEGER NOT NULL, PRIMARY KEY (scope, key)) WITHOUT ROWID;
+CREATE TABLE intents(session INTEGER NOT NULL, step INTEGER NOT NULL, call TEXT NOT NULL, is_write INTEGER NOT NULL,
+                     key TEXT NOT NULL, request_hash BLOB NOT NULL, first_step INTEGER NOT NULL,
+                     step_count INTEGER NOT NULL, PRIMARY KEY (session, step)) WITHOUT ROWID;
+CREATE TABLE marks(worker BLOB PRIMARY KEY, mark INTEGER NOT NULL) WITHOUT ROWID;
+)sql"};
+
+/// Prepared once. The reading ones come first; a read-only store has no others.
+struct Statements {
+  Statement epoch, size, text, entries, leaves, sessions, session, commits, keys, intents, marks;
+  Statement find_session, add_session, name_session, set_session, add_entry, add_payload, put_key,
+      put_intent, drop_intents, raise_mark, set_epoch, put_text;
+};
+
+struct StatementText {
+  Statement Statements::*statement;
+  const char* sql;
+};
+
+constexpr StatementText reading[] = {
+    {&Statements::epoch, "SELECT epoch FROM meta"},
+    {&Statements::size, "SELECT ifnull(max(seq) + 1, 0) FROM entries"},
+    {&Statements::text, "SELECT text FROM texts WHERE name = ?1"},
+    {&Statements::entries,
+     "SELECT e.seq, e.epoch, e.leaf, p.call, p.output, p.writes, p.effects, e.step, s.home, "
+     "s.counter FROM entries e "
+     "LEFT JOIN payloads p ON p.seq = e.seq LEFT JOIN sessions s ON s.id = e.session WHERE e.seq "
+     ">= ?1 ORDER BY e.seq"},
+    {&Statements::leaves,
+     "SELECT e.seq, e.epoch, e.leaf, p.call FROM entries e LEFT JOIN payloads p ON p.seq = e.seq "
+     "WHERE e.seq >= ?1 "
+     "ORDER BY e.seq"},
+    {&Statements::sessions,
+     "SELECT home, counter, tenant, context, mode, world, next_step, chain, state, ended FROM "
+     "sessions "
+     "WHERE tenant IS NOT NULL AND ended = 0 ORDER BY home, counter"},
+    {&Statements::session,
+     "SELECT home, counter, tenant, context, mode, world, next_step, chain, state, ended FROM "
+     "sessions "
+     "WHERE home = ?1 AND counter = ?2 AND tenant IS NOT NULL"},
+    {&Statements::commits,
+     "SELECT e.seq, e.epoch, e.leaf, p.call, p.output, p.writes, p.effects, e.step, s.home, "
+     "s.counter FROM sessions s "
+     "JOIN entries e ON e.session = s.id LEFT JOIN payloads p ON p.seq = e.seq "
+     "WHERE s.home = ?1 AND s.counter = ?2 AND e.step IS NOT NULL ORDER BY e.step"},
+    {&Statements::keys,
+     "SELECT k.scope, k.key, k.request_hash, s.home, s.counter, k.first_step, k.step_count FROM "
+     "keys k "
+     "JOIN sessions s ON s.id = k.session WHERE substr(k.scope, 1, 5) = 'open:' OR s.ended IS NOT "
+     "1 "
+     "ORDER BY k.scope, k.key"},
+    {&Statements::intents,
+     "SELECT s.home, s.counter, i.step, i.call, i.is_write, i.key, i.request_hash, i.first_step, "
+     "i.step_count "
+     "FROM intents i JOIN sessions s ON s.id = i.session ORDER BY s.home, s.counter, i.step"},
+    {&Statements::marks, "SELECT worker, mark FROM marks ORDER BY worker"},
+};
+
+constexpr StatementText writing[] = {
+    {&Statements::find_session, "SELECT id FROM sessions WHERE home = ?1 AND counter = ?2"},
+    {&Statements::add_session,
+     "INSERT INTO sessions(home, counter, tenant, context, mode, world, next_step, chain, state, "
+     "ended) "
+     "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) RETURNING id"},
+    {&Statements::name_session, "INSERT INTO sessions(home, counter) VALUES (?1, ?2) RETURNING id"},
+    {&Statements::set_session,
+     "UPDATE sessions SET tenant = ?2, context = ?3, mode = ?4, world = ?5, next_step = ?6, chain "
+     "= ?7, state = ?8, "
+     "ended = ?9 WHERE id = ?1"},
+    {&Statements::add_entry,
+     "INSERT INTO entries(seq, epoch, session, step, leaf) VALUES (?1, ?2, ?3, ?4, ?5)"},
+    {&Statements::add_payload,
+     "INSERT INTO payloads(seq, call, output, writes, effects) VALUES (?1, ?2, ?3, ?4, ?5)"},
+    {&Statements::put_key,
+     "INSERT OR REPLACE INTO keys(scope, key, request_hash, session, first_step, step_count) "
+     "VALUES (?1, ?2, ?3, ?4, ?5, ?6)"},
+    {&Statements::put_intent,
+     "INSERT OR REPLACE INTO intents(session, step, call, is_write, key, request_hash, first_step, "
+     "step_count) "
+     "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"},
+    {&Statements::drop_intents,
+     "DELETE FROM intents WHERE session = ?1 AND step < (SELECT next_step FROM sessions WHERE id = "
+     "?1)"},
+    {&Statements::raise_mark,
+     "INSERT INTO marks(worker, mark) VALUES (?1, ?2) "
+     "ON CONFLICT (worker) DO UPDATE SET mark = excluded.mark WHERE excluded.mark > mark"},
+    {&Statements::set_epoch, "UPDATE meta SET epoch = ?1"},
+    {&Statements::put_text, "INSERT OR REPLACE INTO texts(name, text) VALUES (?1, ?2)"},
+};
+
+Result<void> prepare(sqlite::Connection& connection, std::span<const StatementText> texts,
+                     Statements& statements) {
+  for (const StatementText& text : texts) {
+    auto prepared = connection.prepare(text.sql);
+    if (!prepared) {
+      return tl::unexpected(prepared.error());
+    }
+    statements.*text.statement = std::move(*prepared);
+  }
+  return {};
+}
+
+RunId run_id_of(const Row& row, int column) {
+  return {WorkerId{Uuid{row.bytes<16>(column)}}, row.number(column + 1)};
+}
+
+StoredEntry leaf_entry_of(const Row& row) {
+  StoredEntry entry;
+  entry.seq = Seq{row.number(0)};
+  entry.epoch = Epoch{row.number(1)};
+  entry.leaf = row.text(2);
+  entry.call = row.text(3);
+  return entry;
+}
+
+StoredEntry entry_of_row(const Row& row) {
+  StoredEntry entry = leaf_entry_of(row);
+  entry.output = row.text(4);
+  entry.writes = row.text(5);
+  entry.effects = row.text(6);
+  if (!row.is_null(7)) {
+    entry.step = StepNumber{row.number32(7)};
+  }
+  if (!row.is_null(8)) {
+    entry.run_id = run_id_of(row, 8);
+  }
+  return entry;
+}
+
+SessionRow session_of(const Row& row) {
+  SessionRow session;
+  session.run_id = run_id_of(row, 0);
+  session.tenant = row.text(2);
+  session.context = row.text(3);
+  const std::uint64_t mode = row.number(4);
+  if (mode > static_cast<std::uint64_t>(SpeculationMode::shadow)) {
+    row.malformed();
+  }
+  session.mode = static_cast<SpeculationMode>(mode);
+  session.world = row.text(5);
+  session.next_step = row.number32(6);
+  session.chain.bytes = row.bytes<32>(7);
+  session.state = row.text(8);
+  session.ended = row.flag(9);
+  return session;
+}
+
+KeyRow key_of(const Row& row) {
+  return {row.text(0),       row.text(1),     Digest{row.bytes<32>(2)},
+          run_id_of(row, 3), row.number32(5), row.number32(6)};
+}
+
+IntentRow intent_of(const Row& row) {
+  return {run_id_of(row, 0), StepNumber{row.number32(2)}, row.text(3),     row.flag(4),
+          row.text(5),       Digest{row.bytes<32>(6)},    row.number32(7), row.number32(8)};
+}
+
+class SqliteCoordinatorStore final : public CoordinatorStore {
+public:
+  /// `checkpointer` is empty when it is read-only.
+  SqliteCoordinatorStore(std::shared_ptr<Disk> disk, sqlite::Connection connection,
+                         Statements statements, std::unique_ptr<Checkpointer> checkpointer,
+                         Epoch epoch)
+      : disk_(std::move(disk)),
+        connection_(std::move(connection)),
+        statements_(std::move(statements)),
+        checkpointer_(std::move(checkpointer)),
+        epoch_(epoch) {}
+
+  Result<CoordinatorRecovery> recover(
+      const std::function<void(const StoredEntry&)>& visit) override;
+  Result<void> persist(std::span<const CoordinatorBatch> batches) override;
+  Result<std::vector<StoredEntry>> read(Seq from, std::size_t count, bool whole) override;
+  Result<SessionRecord> session(const RunId& run_id) override;
+  Result<void> put_text(const std::string& name, const std::string& text) override;
+  Result<std::optional<std::string>> text(const std::string& name) override;
+  Result<std::uint64_t> size() override { return number_of(statements_.size); }
+  std::uint64_t sync_count() const override { return disk_->sync_count(); }
+
+private:
+  Result<std::uint64_t> number_of(Statement& statement);
+  Result<void> visit_entries(const std::function<void(const StoredEntry&)>& visit);
+  Result<void> read_rows(CoordinatorRecovery& recovery);
+  Result<void> writable();
+  Result<void> finish(sqlite::Transaction& transaction);
+  void write(sqlite::Transaction& transaction, const CoordinatorBatch& batch);
+  void write_session(sqlite::Transaction& transaction, const SessionRow& session);
+  void write_entry(sqlite::Transaction& transaction, const StoredEntry& entry);
+  std::optional<std::uint64_t> find(sqlite::Transaction& transaction, const RunId& run_id);
+  std::uint64_t find_or_name(sqlite::Transaction& transaction, const RunId& run_id);
+  void remember(const RunId& run_id, std::uint64_t id);
+
+  std::shared_ptr<Disk> disk_;
+  sqlite::Connection connection_;
+  Statements statements_;
+  std::unique_ptr<Checkpointer> checkpointer_;
+  Epoch epoch_;          ///< Seen last by this object: its own writer's.
+  Result<void> usable_;  ///< The first failure to write, for good.
+  std::map<RunId, std::uint64_t> ids_;
+};
+
+/// Sessions whose numbers are remembered; beyond it they are looked up again.
+constexpr std::size_t remembered_sessions_max = 1 << 16;
+
+Result<std::uint64_t> SqliteCoordinatorStore::number_of(Statement& statement) {
+  std::uint64_t number = 0;
+  auto read = statement.each([&number](const Row& row) { number = row.number(0); });
+  if (!read) {
+    return tl::unexpected(read.error());
+  }
+  return number;
+}
+
+Result<void> SqliteCoordinatorStore::visit_entries(
+    const std::function<void(const StoredEntry&)>& visit) {
+  std::uint64_t next = 0;
+  bool has_gap = false;
+  auto visited = statements_.entries.each_while(
+      [&](const Row& row) {
+        const StoredEntry entry = entry_of_row(row);
+        has_gap = entry.seq.value != next;
+        if (!has_gap) {
+          ++next;
+          visit(entry);
+        }
+        return !has_gap;
+      },
+      std::uint64_t{0});
+  if (visited && has_gap) {
+    return fail(Errc::invalid,
+                connection_.place() + ": entry " + std::to_string(next) + " is missing");
+  }
+  return visited;
+}
+
+Result<void> SqliteCoordinatorStore::read_rows(CoordinatorRecovery& recovery) {
+  auto read =
+      statements_.epoch.each([&](const Row& row) { recovery.epoch = Epoch{row.number(0)}; });
+  if (read) {
+    read = statements_.sessions.each(
+        [&](const Row& row) { recovery.sessions.push_back(session_of(row)); });
+  }
+  if (read) {
+    read = statements_.keys.each([&](const Row& row) { recovery.keys.push_back(key_of(row)); });
+  }
+  if (read) {
+    read = statements_.intents.each(
+        [&](const Row& row) { recovery.intents.push_back(intent_of(row)); });
+  }
+  if (read) {
+    read = statements_.marks.each([&](const Row& row) {
+      recovery.marks.push_back({WorkerId{Uuid{row.bytes<16>(0)}}, row.number(1)});
+    });
+  }
+  return read;
+}
+
+Result<CoordinatorRecovery> SqliteCoordinatorStore::recover(
+    const std::function<void(const StoredEntry&)>& visit) {
+  // One snapshot: beside a running owner, rows and entries must be of one moment.
+  auto result = connection_.execute("BEGIN");
+  if (!result) {
+    return tl::unexpected(result.error());
+  }
+  CoordinatorRecovery recovery;
+  result = visit_entries(visit);
+  if (result) {
+    result = read_rows(recovery);
+  }
+  static_cast<void>(connection_.execute("COMMIT"));  // Has written nothing.
+  if (!result) {
+    return tl::unexpected(result.error());
+  }
+  epoch_ = std::max(epoch_, recovery.epoch);
+  return recovery;
+}
+
+Result<void> SqliteCoordinatorStore::writable() {
+  if (!checkpointer_) {
+    return fail(Errc::refused, connection_.place() + ": opened read-only");
+  }
+  if (usable_) {
+    usable_ = checkpointer_->health();
+  }
+  return usable_;
+}
+
+Result<void> SqliteCoordinatorStore::finish(sqlite::Transaction& transaction) {
+  Result<void> done = transaction.commit();
+  if (!done) {
+    ids_.clear();
+    // A sync that failed may succeed when asked again though its pages are lost: nothing is written
+    // any more.
+    if (done.error().code == Errc::io) {
+      usable_ = done;
+    }
+    return done;
+  }
+  // What was to be durable is; a failure here shows at the next write.
+  usable_ = checkpointer_->committed(connection_);
+  return {};
+}
+
+Result<void> SqliteCoordinatorStore::persist(std::span<const CoordinatorBatch> batches) {
+  if (auto open = writable(); !open || batches.empty()) {
+    return open;
+  }
+  Epoch epoch;
+  std::uint64_t size = 0;
+  sqlite::Transaction transaction(connection_);
+  transaction.each(statements_.epoch, [&](const Row& row) { epoch = Epoch{row.number(0)}; });
+  transaction.each(statements_.size, [&](const Row& row) { size = row.number(0); });
+  const Epoch epoch_before = epoch;
+  for (const CoordinatorBatch& batch : batches) {
+    transaction.require(store_rules::check_epoch(batch.epoch, epoch));
+    transaction.require(store_rules::check_entries(batch.entries, size));
+    epoch = batch.epoch;
+    size += batch.entries.size();
+    write(transaction, batch);
+  }
+  if (epoch_before < epoch) {
+    transaction.run(statements_.set_epoch, epoch.value);
+  }
+  auto done = finish(transaction);
+  if (done) {
+    epoch_ = epoch;
+  }
+  return done;
+}
+
+void SqliteCoordinatorStore::write(sqlite::Transaction& transaction,
+                                   const CoordinatorBatch& batch) {
+  for (const SessionRow& session : batch.sessions) {
+    write_session(transaction, session);
+  }
+  for (const StoredEntry& entry : batch.entries) {
+    write_entry(transaction, entry);
+  }
+  for (const KeyRow& key : batch.keys) {
+    const std::uint64_t session = find_or_name(transaction, key.run_id);
+    transaction.run(statements_.put_key, key.scope, key.key, key.request_hash.bytes, session,
+                    key.first_step, key.step_count);
+  }
+  for (const IntentRow& intent : batch.intents) {
+    const std::uint64_t session = find_or_name(transaction, intent.run_id);
+    transaction.run(statements_.put_intent, session, intent.step.value, intent.call,
+                    intent.is_write, intent.key, intent.request_hash.bytes, intent.first_step,
+                    intent.step_count);
+    transaction.run(statements_.drop_intents, session);
+  }
+  for (const SessionRow& session : batch.sessions) {
+    transaction.run(statements_.drop_intents, find_or_name(transaction, session.run_id));
+  }
+  for (const MarkRow& mark : batch.marks) {
+    transaction.run(statements_.raise_mark, mark.worker.uuid.bytes, mark.mark);
+  }
+}
+
+void SqliteCoordinatorStore::write_session(sqlite::Transaction& transaction,
+                                           const SessionRow& session) {
+  const auto mode = static_cast<std::uint32_t>(session.mode);
+  if (const auto id = find(transaction, session.run_id)) {
+    transaction.run(statements_.set_session, *id, session.tenant, session.context, mode,
+                    session.world, session.next_step, session.chain.bytes, session.state,
+                    session.ended);
+    return;
+  }
+  const auto note = [&](const Row& row) { remember(session.run_id, row.number(0)); };
+  transaction.each(statements_.add_session, note, session.run_id.home.uuid.bytes,
+                   session.run_id.counter, session.tenant, session.context, mode, session.world,
+                   session.next_step, session.chain.bytes, session.state, session.ended);
+}
+
+void SqliteCoordinatorStore::write_entry(sqlite::Transaction& transaction,
+                                         const StoredEntry& entry) {
+  std::optional<std::uint64_t> session;
+  std::optional<std::uint32_t> step;
+  if (entry.run_id) {
+    session = find_or_name(transaction, *entry.run_id);
+  }
+  if (entry.step) {
+    step = entry.step->value;
+  }
+  transaction.run(statements_.add_entry, entry.seq.value, entry.epoch.value, session, step,
+                  entry.leaf);
+  if (!entry.call.empty() || !entry.output.empty() || !entry.writes.empty() ||
+      !entry.effects.empty()) {
+    transaction.run(statements_.add_payload, entry.seq.value, entry.call, entry.output,
+                    entry.writes, entry.effects);
+  }
+}
+
+std::optional<std::uint64_t> SqliteCoordinatorStore::find(sqlite::Transaction& transaction,
+                                                          const RunId& run_id) {
+  if (const auto known = ids_.find(run_id); known != ids_.end()) {
+    return known->second;
+  }
+  std::optional<std::uint64_t> id;
+  transaction.each(
+      statements_.find_session, [&id](const Row& row) { id = row.number(0); },
+      run_id.home.uuid.bytes, run_id.counter);
+  if (id) {
+    remember(run_id, *id);
+  }
+  return id;
+}
+
+/// An entry or a key may come before its session's row, as in a ledger taken over from a node.
+std::uint64_t SqliteCoordinatorStore::find_or_name(sqlite::Transaction& transaction,
+                                                   const RunId& run_id) {
+  if (const auto id = find(transaction, run_id)) {
+    return *id;
+  }
+  std::uint64_t id = 0;
+  transaction.each(
+      statements_.name_session, [&id](const Row& row) { id = row.number(0); },
+      run_id.home.uuid.bytes, run_id.counter);
+  if (transaction.is_good()) {
+    remember(run_id, id);
+  }
+  return id;
+}
+
+void SqliteCoordinatorStore::remember(const RunId& run_id, std::uint64_t id) {
+  if (ids_.size() >= remembered_sessions_max) {
+    ids_.clear();
+  }
+  ids_.emplace(run_id, id);
+}
+
+Result<std::vector<StoredEntry>> SqliteCoordinatorStore::read(Seq from, std::size_t count,
+                                                              bool whole) {
+  EntryReader reader(from, count);
+  if (reader.count() == 0) {
+    return reader.take();
+  }
+  Statement& statement = whole ? statements_.entries : statements_.leaves;
+  auto read = statement.each_while(
+      [&](const Row& row) { return reader.add(whole ? entry_of_row(row) : leaf_entry_of(row)); },
+      from.value);
+  return read ? reader.take() : tl::unexpected<Error>(read.error());
+}
+
+Result<CoordinatorStore::SessionRecord> SqliteCoordinatorStore::session(const RunId& run_id) {
+  std::optional<SessionRecord> record;
+  auto read = statements_.session.each(
+      [&](const Row& row) {
+        record = SessionRecord{session_of(row), {}};
+      },
+      run_id.home.uuid.bytes, run_id.counter);
+  if (read && !record) {
+    return fail(Errc::not_found,
+                connection_.place() + ": there is no session " + to_string(run_id));
+  }
+  if (read) {
+    read = statements_.commits.each(
+        [&](const Row& row) { record->commits.push_back(entry_of_row(row)); },
+        run_id.home.uuid.bytes, run_id.counter);
+  }
+  if (!read) {
+    return tl::unexpected(read.error());
+  }
+  return std::move(*record);
+}
+
+Result<void> SqliteCoordinatorStore::put_text(const std::string& name, const std::string& text) {
+  if (auto open = writable(); !open) {
+    return open;
+  }
+  Epoch seen;
+  sqlite::Transaction transaction(connection_);
+  transaction.each(statements_.epoch, [&seen](const Row& row) { seen = Epoch{row.number(0)}; });
+  transaction.require(store_rules::check_epoch(epoch_, seen));
+  transaction.run(statements_.put_text, name, text);
+  return finish(transaction);
+}
+
+Result<std::optional<std::string>> SqliteCoordinatorStore::text(const std::string& name) {
+  std::optional<std::string> found;
+  auto read = statements_.text.each([&found](const Row& row) { found = row.text(0); }, name);
+  if (!read) {
+    return tl::unexpected(read.error());
+  }
+  return found;
+}
+
+Result<std::unique_ptr<CoordinatorStore>> assemble(std::shared_ptr<Disk> disk,
+                                                   sqlite::Connection connection,
+                                                   std::unique_ptr<Checkpointer> checkpointer) {
+  Statements statements;
+  auto prepared = prepare(connection, reading, statements);
+  if (prepared && checkpointer) {
+    prepared = prepare(connection, writing, statements);
+  }
+  if (!prepared) {
+    return tl::unexpected(prepared.error());
+  }
+  const auto epoch = connection.number("SELECT epoch FROM meta");
+  if (!epoch) {
+    return tl::unexpected(epoch.error());
+  }
+  return std::make_unique<SqliteCoordinatorStore>(std::move(disk), std::move(connection),
+                                                  std::move(statements), std::move(checkpointer),
+                                                  Epoch{*epoch});
+}
+
+}  // namespace
+
+Result<std::unique_ptr<CoordinatorStore>> open_coordinator_store(
+    const std::filesystem::path& directory, const StoreSettings& settings) {
+  const auto path = directory / "ledger.db";
+  auto connection = open_store_file(path, ledger_file, settings.disk->name());
+  if (!connection) {
+    return tl::unexpected(connection.error());
+  }
+  auto checkpointer = Checkpointer::start(path, settings.disk->name(), settings.checkpoint_pages);
+  if (!checkpointer) {
+    return tl::unexpected(checkpointer.error());
+  }
+  return assemble(settings.disk, std::move(*connection), std::move(*checkpointer));
+}
+
+Result<std::unique_ptr<CoordinatorStore>> open_coordinator_store(
+    const std::filesystem::path& directory) {
+  return open_coordinator_store(directory, StoreSettings{});
+}
+
+Result<std::unique_ptr<CoordinatorStore>> open_coordinator_store_readonly(
+    const std::filesystem::path& directory) {
+  auto disk = std::make_shared<Disk>();
+  auto connection = open_store_file_readonly(directory / "ledger.db", ledger_file, disk->name());
+  if (!connection) {
+    return tl::unexpected(connection.error());
+  }
+  return assemble(std::move(disk), std::move(*connection), nullptr);
+}
+
+}  // namespace forerun

@@ -1,0 +1,45 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "base/result.hpp"
+
+namespace forerun {
+
+/// What a store's SQLite connections write through: a thin layer over SQLite's own file access that
+/// counts syncs and, for tests, stands in for a power cut. Thread-safe. Must outlive the
+/// connections that use it.
+class Disk {
+public:
+  enum class Kind {
+    real,       ///< Costs nothing beyond a count a sync.
+    simulated,  ///< Syncs nothing; remembers instead what is not synced yet, for lose_unsynced().
+  };
+  /// Sees each sync before it happens, with its number from 1. False makes it fail.
+  using SyncHook = std::function<bool(std::uint64_t number)>;
+
+  explicit Disk(Kind kind = Kind::real, SyncHook before_sync = {});
+  ~Disk();
+  Disk(const Disk&) = delete;
+  Disk& operator=(const Disk&) = delete;
+
+  /// The name under which SQLite knows it.
+  const std::string& name() const;
+  /// Syncs of files that succeeded.
+  std::uint64_t sync_count() const;
+
+  /// A power cut: takes back every write since its file was last synced, then lets each of them
+  /// happen after all if `survives` says so (disks reorder). Every later write and sync fails.
+  /// Errors: io; refused on a real disk.
+  Result<void> lose_unsynced(const std::function<bool()>& survives);
+
+  struct State;
+
+private:
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace forerun

@@ -1,0 +1,290 @@
+#include "storage/memory_store.hpp"
+
+#include <algorithm>
+#include <limits>
+
+#include "storage/rules.hpp"
+#include "storage/store_file.hpp"
+
+namespace forerun {
+
+namespace {
+
+/// Runs `write`, or what an injected failure makes of it.
+Result<void> write_or_fail(std::optional<FailedWrite>& failure, Result<void>& usable,
+                           const std::function<void()>& write) {
+  if (!usable) {
+    return usable;
+  }
+  if (!failure || *failure == FailedWrite::is_kept) {
+    write();
+  }
+  if (failure) {
+    failure.reset();
+    usable = fail(Errc::io, "memory store: injected failure");
+  }
+  return usable;
+}
+
+/// As a file keeps numbers.
+Result<void> check_mark(const MarkRow& row) {
+  if (row.mark > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max())) {
+    return fail(Errc::invalid, "memory store: number: found " + std::to_string(row.mark) +
+                                   ", expected less than 2^63");
+  }
+  return {};
+}
+
+Result<std::vector<StoredEntry>> read_entries(const std::vector<StoredEntry>& entries, Seq from,
+                                              std::size_t count, bool whole) {
+  EntryReader reader(from, count);
+  for (std::uint64_t seq = from.value; reader.count() > 0 && seq < entries.size(); ++seq) {
+    const StoredEntry& entry = entries[seq];
+    StoredEntry read = entry;
+    if (!whole) {
+      read = {};
+      read.seq = entry.seq;
+      read.epoch = entry.epoch;
+      read.leaf = entry.leaf;
+      read.call = entry.call;
+    }
+    if (!reader.add(std::move(read))) {
+      break;
+    }
+  }
+  return reader.take();
+}
+
+}  // namespace
+
+Result<CoordinatorRecovery> MemoryCoordinatorStore::recover(
+    const std::function<void(const StoredEntry&)>& visit) {
+  for (const StoredEntry& entry : entries_) {
+    visit(entry);
+  }
+  CoordinatorRecovery recovery;
+  recovery.epoch = epoch_;
+  for (const auto& [run_id, session] : sessions_) {
+    if (!session.ended) {
+      recovery.sessions.push_back(session);
+    }
+  }
+  for (const auto& [name, key] : keys_) {
+    const auto session = sessions_.find(key.run_id);
+    if (key.scope.starts_with("open:") || session == sessions_.end() || !session->second.ended) {
+      recovery.keys.push_back(key);
+    }
+  }
+  for (const auto& [place, intent] : intents_) {
+    recovery.intents.push_back(intent);
+  }
+  for (const auto& [worker, mark] : marks_) {
+    recovery.marks.push_back({worker, mark});
+  }
+  writer_epoch_ = epoch_;
+  return recovery;
+}
+
+Result<void> MemoryCoordinatorStore::check(std::span<const CoordinatorBatch> batches) const {
+  Epoch epoch = epoch_;
+  std::uint64_t size = entries_.size();
+  std::set<std::pair<RunId, StepNumber>> steps;
+  for (const CoordinatorBatch& batch : batches) {
+    Result<void> good = store_rules::check_epoch(batch.epoch, epoch);
+    if (good) {
+      good = store_rules::check_entries(batch.entries, size);
+    }
+    for (const MarkRow& mark : batch.marks) {
+      good = good ? check_mark(mark) : good;
+    }
+    if (!good) {
+      return good;
+    }
+    for (const StoredEntry& entry : batch.entries) {
+      if (!entry.step) {
+        continue;
+      }
+      const auto session = steps_.find(*entry.run_id);
+      if ((session != steps_.end() && session->second.contains(*entry.step)) ||
+          !steps.emplace(*entry.run_id, *entry.step).second) {
+        return fail(Errc::refused, "ledger: entry " + to_string(entry.seq) + ": step " +
+                                       to_string(*entry.step) +
+                                       " of its session is committed already");
+      }
+    }
+    epoch = batch.epoch;
+    size += batch.entries.size();
+  }
+  return {};
+}
+
+Result<void> MemoryCoordinatorStore::persist(std::span<const CoordinatorBatch> batches) {
+  Result<void> checked = usable_ ? check(batches) : usable_;
+  if (!checked || batches.empty()) {
+    return checked;
+  }
+  return write_through([&] {
+    for (const CoordinatorBatch& batch : batches) {
+      apply(batch);
+    }
+    writer_epoch_ = epoch_;
+  });
+}
+
+Result<void> MemoryCoordinatorStore::write_through(const std::function<void()>& write) {
+  auto written = write_or_fail(next_failure_, usable_, write);
+  sync_count_ += written ? 1 : 0;
+  return written;
+}
+
+void MemoryCoordinatorStore::apply(const CoordinatorBatch& batch) {
+  epoch_ = batch.epoch;
+  for (const SessionRow& session : batch.sessions) {
+    sessions_.insert_or_assign(session.run_id, session);
+  }
+  for (const StoredEntry& entry : batch.entries) {
+    if (entry.step) {
+      steps_[*entry.run_id].emplace(*entry.step, entries_.size());
+    }
+    entries_.push_back(entry);
+  }
+  for (const KeyRow& key : batch.keys) {
+    keys_.insert_or_assign({key.scope, key.key}, key);
+  }
+  for (const IntentRow& intent : batch.intents) {
+    intents_.insert_or_assign({intent.run_id, intent.step}, intent);
+    drop_obsolete_intents(intent.run_id);
+  }
+  for (const SessionRow& session : batch.sessions) {
+    drop_obsolete_intents(session.run_id);
+  }
+  for (const MarkRow& row : batch.marks) {
+    std::uint64_t& mark = marks_[row.worker];
+    mark = std::max(mark, row.mark);
+  }
+}
+
+void MemoryCoordinatorStore::drop_obsolete_intents(const RunId& run_id) {
+  const auto session = sessions_.find(run_id);
+  if (session != sessions_.end()) {
+    intents_.erase(intents_.lower_bound({run_id, StepNumber{0}}),
+                   intents_.lower_bound({run_id, StepNumber{session->second.next_step}}));
+  }
+}
+
+Result<std::vector<StoredEntry>> MemoryCoordinatorStore::read(Seq from, std::size_t count,
+                                                              bool whole) {
+  return read_entries(entries_, from, count, whole);
+}
+
+Result<CoordinatorStore::SessionRecord> MemoryCoordinatorStore::session(const RunId& run_id) {
+  const auto session = sessions_.find(run_id);
+  if (session == sessions_.end()) {
+    return fail(Errc::not_found, "memory store: there is no session " + to_string(run_id));
+  }
+  SessionRecord record{session->second, {}};
+  if (const auto steps = steps_.find(run_id); steps != steps_.end()) {
+    for (const auto& [step, place] : steps->second) {
+      record.commits.push_back(entries_[place]);
+    }
+  }
+  return record;
+}
+
+Result<void> MemoryCoordinatorStore::put_text(const std::string& name, const std::string& text) {
+  auto fenced = store_rules::check_epoch(writer_epoch_, epoch_);
+  return fenced ? write_through([&] { texts_.insert_or_assign(name, text); }) : fenced;
+}
+
+Result<std::optional<std::string>> MemoryCoordinatorStore::text(const std::string& name) {
+  const auto found = texts_.find(name);
+  return found == texts_.end() ? std::optional<std::string>() : found->second;
+}
+
+void MemoryCoordinatorStore::crash() {
+  next_failure_.reset();
+  usable_ = {};
+  writer_epoch_ = epoch_;
+}
+
+Result<ReplicaStore::Recovery> MemoryReplicaStore::recover(
+    const std::function<void(const StoredEntry&)>& visit) {
+  for (const StoredEntry& entry : entries_) {
+    visit(entry);
+  }
+  return recovery_;
+}
+
+Result<void> MemoryReplicaStore::persist(const ReplicaBatch& batch) {
+  Result<void> checked = usable_;
+  if (checked) {
+    checked = store_rules::check_epoch(batch.epoch.value_or(recovery_.epoch), recovery_.epoch);
+  }
+  if (checked) {
+    checked = store_rules::check_entries(batch.entries, entries_.size());
+  }
+  return checked ? write_or_fail(next_failure_, usable_, [&] { apply(batch); }) : checked;
+}
+
+void MemoryReplicaStore::apply(const ReplicaBatch& batch) {
+  for (const StoredEntry& entry : batch.entries) {
+    StoredEntry kept;
+    kept.seq = entry.seq;
+    kept.epoch = entry.epoch;
+    kept.leaf = entry.leaf;
+    kept.call = entry.call;
+    entries_.push_back(std::move(kept));
+  }
+  if (batch.head) {
+    recovery_.head = batch.head;
+  }
+  if (batch.epoch && recovery_.epoch < *batch.epoch) {
+    recovery_.epoch = *batch.epoch;
+    sync();
+  }
+}
+
+Result<std::vector<StoredEntry>> MemoryReplicaStore::read(Seq from, std::size_t count) {
+  return read_entries(entries_, from, count, true);
+}
+
+Result<void> MemoryReplicaStore::reset() {
+  return write_or_fail(next_failure_, usable_, [&] {
+    entries_.clear();
+    recovery_ = {};
+    sync();
+  });
+}
+
+void MemoryReplicaStore::crash() {
+  entries_.resize(durable_.size);
+  recovery_ = durable_.recovery;
+  next_failure_.reset();
+  usable_ = {};
+}
+
+Result<void> MemoryIdentityStore::save(std::span<const MarkRow> workers) {
+  for (const MarkRow& row : workers) {
+    if (auto good = check_mark(row); !good) {
+      return good;
+    }
+  }
+  return write_or_fail(next_failure_, usable_, [&] {
+    for (const MarkRow& row : workers) {
+      const auto same = [&row](const MarkRow& other) { return other.worker == row.worker; };
+      const auto known = std::find_if(identity_.workers.begin(), identity_.workers.end(), same);
+      if (known == identity_.workers.end()) {
+        identity_.workers.push_back(row);
+      } else {
+        known->mark = std::max(known->mark, row.mark);
+      }
+    }
+  });
+}
+
+void MemoryIdentityStore::crash() {
+  next_failure_.reset();
+  usable_ = {};
+}
+
+}  // namespace forerun

@@ -1,0 +1,104 @@
+#pragma once
+
+#include <map>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "storage/store.hpp"
+
+/// Stores in memory that behave as those on a disk do, for the simulator. An object stands for the
+/// disk: it outlives the brain that crashes, and the next one recovers from it. One thread at a
+/// time.
+namespace forerun {
+
+/// What a write that reports failure leaves behind: a real disk may do either.
+enum class FailedWrite { is_lost, is_kept };
+
+class MemoryCoordinatorStore final : public CoordinatorStore {
+public:
+  Result<CoordinatorRecovery> recover(
+      const std::function<void(const StoredEntry&)>& visit) override;
+  Result<void> persist(std::span<const CoordinatorBatch> batches) override;
+  Result<std::vector<StoredEntry>> read(Seq from, std::size_t count, bool whole) override;
+  Result<SessionRecord> session(const RunId& run_id) override;
+  Result<void> put_text(const std::string& name, const std::string& text) override;
+  Result<std::optional<std::string>> text(const std::string& name) override;
+  Result<std::uint64_t> size() override { return entries_.size(); }
+  std::uint64_t sync_count() const override { return sync_count_; }
+
+  /// The next persist or put_text fails with io, and so do all after it until crash(): as a store
+  /// whose sync has failed.
+  void fail_next_write(FailedWrite outcome) { next_failure_ = outcome; }
+  /// Its process ends and is started again. All that persist returned for is there, since persist
+  /// syncs.
+  void crash();
+
+private:
+  /// Runs `write` as a disk would: not at all, or also when it then reports a failure.
+  Result<void> write_through(const std::function<void()>& write);
+  Result<void> check(std::span<const CoordinatorBatch> batches) const;
+  void apply(const CoordinatorBatch& batch);
+  void drop_obsolete_intents(const RunId& run_id);
+
+  Epoch epoch_;         ///< The highest that was written.
+  Epoch writer_epoch_;  ///< Of the process that uses it now.
+  std::vector<StoredEntry> entries_;
+  std::map<RunId, std::map<StepNumber, std::size_t>> steps_;  ///< Places in entries_.
+  std::map<RunId, SessionRow> sessions_;
+  std::map<std::pair<std::string, std::string>, KeyRow> keys_;
+  std::map<std::pair<RunId, StepNumber>, IntentRow> intents_;
+  std::map<WorkerId, std::uint64_t> marks_;
+  std::map<std::string, std::string> texts_;
+  std::uint64_t sync_count_ = 0;
+  std::optional<FailedWrite> next_failure_;
+  Result<void> usable_;
+};
+
+class MemoryReplicaStore final : public ReplicaStore {
+public:
+  Result<Recovery> recover(const std::function<void(const StoredEntry&)>& visit) override;
+  /// Syncs, with all before it, when it raises the epoch; else not.
+  Result<void> persist(const ReplicaBatch& batch) override;
+  Result<std::vector<StoredEntry>> read(Seq from, std::size_t count) override;
+  Result<void> reset() override;
+
+  /// As when a checkpoint has synced.
+  void sync() { durable_ = {entries_.size(), recovery_}; }
+  /// Everything after the last sync is gone.
+  void crash();
+  /// As of MemoryCoordinatorStore.
+  void fail_next_write(FailedWrite outcome) { next_failure_ = outcome; }
+
+private:
+  struct Durable {
+    std::size_t size = 0;
+    Recovery recovery;
+  };
+  void apply(const ReplicaBatch& batch);
+
+  std::vector<StoredEntry> entries_;
+  Recovery recovery_;
+  Durable durable_;
+  std::optional<FailedWrite> next_failure_;
+  Result<void> usable_;
+};
+
+class MemoryIdentityStore final : public IdentityStore {
+public:
+  Result<NodeIdentity> load() override { return identity_; }
+  Result<void> save(std::span<const MarkRow> workers) override;
+
+  /// All that save returned for is there, since save syncs.
+  void crash();
+  /// As of MemoryCoordinatorStore.
+  void fail_next_write(FailedWrite outcome) { next_failure_ = outcome; }
+
+private:
+  NodeIdentity identity_;
+  std::optional<FailedWrite> next_failure_;
+  Result<void> usable_;
+};
+
+}  // namespace forerun

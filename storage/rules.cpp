@@ -1,0 +1,30 @@
+#include "storage/rules.hpp"
+
+#include <string>
+
+namespace forerun::store_rules {
+
+Result<void> check_epoch(Epoch writer, Epoch seen) {
+  if (writer < seen) {
+    return fail(Errc::refused, "ledger: epoch: found " + to_string(writer) +
+                                   ", expected at least " + to_string(seen));
+  }
+  return {};
+}
+
+Result<void> check_entries(std::span<const StoredEntry> entries, std::uint64_t size) {
+  for (const StoredEntry& entry : entries) {
+    if (entry.seq.value != size) {
+      return fail(Errc::refused, "ledger: next entry: found " + to_string(entry.seq) +
+                                     ", expected " + std::to_string(size));
+    }
+    if (entry.step && !entry.run_id) {
+      return fail(Errc::invalid,
+                  "ledger: entry " + to_string(entry.seq) + ": a step without a session");
+    }
+    ++size;
+  }
+  return {};
+}
+
+}  // namespace forerun::store_rules

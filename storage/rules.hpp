@@ -1,0 +1,18 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "base/result.hpp"
+#include "speculation/durable.hpp"
+
+/// What every store refuses, whatever it writes to.
+namespace forerun::store_rules {
+
+/// The epoch fence. Errors: refused when the store has seen a newer epoch than the writer's.
+Result<void> check_epoch(Epoch writer, Epoch seen);
+/// Errors: refused unless the entries continue a ledger of `size` entries without a gap; invalid
+/// for a step that names no session.
+Result<void> check_entries(std::span<const StoredEntry> entries, std::uint64_t size);
+
+}  // namespace forerun::store_rules

@@ -1,0 +1,253 @@
+"""What must hold with real processes, a real wire and kill -9."""
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+import auditor
+import harness
+from harness import Cluster, until
+
+
+class ClusterTest(unittest.TestCase):
+    nodes = 2
+
+    def setUp(self):
+        self.cluster = Cluster(self.nodes)
+        self.addCleanup(self.cluster.close)
+
+    def confirm_in_background(self, run_id, task, key, **call_input):
+        results = []
+
+        def work():
+            results.append(self.cluster.step(run_id, task, key, **call_input))
+        thread = threading.Thread(target=work, daemon=True)
+        thread.start()
+        return thread, results
+
+    def test_steps_races_and_the_audit_of_their_ledger(self):
+        cluster = self.cluster
+        run_id = cluster.open(context="hello")
+        for n in range(3):
+            answer = cluster.step(run_id, "double", n=n)
+            self.assertEqual(answer["output"], {"twice": 2 * n})
+            self.assertEqual(answer["step"], n)
+        self.assertIn(cluster.step(run_id, "vote")["winner"], ("yes", "no"))
+        self.assertEqual(cluster.step(run_id, "careful")["winner"], "yes")
+        self.assertEqual(cluster.step(run_id, "double", n=None)["status"], "failed")
+        listed = cluster.request("POST", f"/v1/sessions/{run_id}/steps", {"calls": [
+            {"task": "append", "input": {"name": "k"}}, {"task": "look_up", "input": {"name": "k"}}]})[1]["steps"]
+        self.assertEqual(listed[1]["output"], {"value": "k"})
+        shown = cluster.request("GET", f"/v1/sessions/{run_id}")[1]
+        self.assertEqual(shown["next_step"], 8)
+        status, ended = cluster.request("DELETE", f"/v1/sessions/{run_id}")
+        self.assertEqual((status, ended["steps"]), (200, 8))
+        until("all ledgers agree", lambda: cluster.heads_agree(2))
+        export = cluster.export()
+        self.assertEqual(auditor.audit(export)["commit"], 8)
+        lines = (export / "ledger.jsonl").read_text().splitlines()
+        forged = [line.replace('"winning_branch_index":0', '"winning_branch_index":1') for line in lines]
+        self.assertNotEqual(lines, forged)
+        (export / "ledger.jsonl").write_text("\n".join(forged) + "\n")
+        with self.assertRaises(auditor.Refused):
+            auditor.audit(export)
+
+    def test_errors_say_what_to_do(self):
+        cluster = self.cluster
+        run_id = cluster.open()
+        steps = f"/v1/sessions/{run_id}/steps"
+        status, problem = cluster.request("POST", steps, {"task": "doubel", "input": {}})
+        self.assertEqual(status, 404)
+        self.assertIn("double", problem["detail"])
+        self.assertEqual(cluster.request("POST", steps, {"task": "double", "input": {"n": 1}, "expect_step": 4})[0], 409)
+        self.assertEqual(cluster.request("POST", steps, {"tsak": "double"})[0], 400)
+        self.assertEqual(cluster.request("GET", "/v1/nothing")[0], 404)
+        self.assertEqual(cluster.request("POST", steps, {"task": "double", "input": {"n": 1}}, key="k")[0], 200)
+        self.assertEqual(cluster.request("POST", steps, {"task": "double", "input": {"n": 2}}, key="k")[0], 422)
+        broken = cluster.folder / "broken.toml"
+        broken.write_text('[task.a]\nexecutor = "exec"\ncommnd = ["x"]\n')
+        refused = cluster.command("coordinator", "--data", cluster.folder / "other", "--catalog", broken)
+        self.assertEqual(refused.returncode, 2)
+        self.assertRegex(refused.stderr, r"broken\.toml:3.*command")
+
+    def test_a_killed_node_loses_nothing(self):
+        cluster = self.cluster
+        run_id = cluster.open()
+        gate = cluster.open_gate("g")
+        thread, results = self.confirm_in_background(run_id, "gate", None, name="g")
+        started = cluster.tasks / "started-g"
+        until("the task starts", lambda: started.exists() and started.read_text().count("\n") == 1)
+        busy = until("one node is busy", lambda: [n["name"] for n in cluster.status()["nodes"] if n["busy"]])
+        killed = time.monotonic()
+        cluster.kill(busy[0])
+        until("it runs elsewhere", lambda: started.read_text().count("\n") == 2, 4.0)
+        self.assertLess(time.monotonic() - killed, 4.0)
+        gate.write_text("")
+        thread.join(10)
+        self.assertEqual(results[0]["output"], {"passed": "g"})
+        cluster.start_node(busy[0])
+        until("the node is back and caught up", lambda: cluster.heads_agree(2))
+
+    def test_a_silent_node_is_replaced_and_comes_back(self):
+        cluster = self.cluster
+        run_id = cluster.open()
+        gate = cluster.open_gate("g")
+        thread, results = self.confirm_in_background(run_id, "gate", None, name="g")
+        started = cluster.tasks / "started-g"
+        until("the task starts", started.exists)
+        busy = until("one node is busy", lambda: [n["name"] for n in cluster.status()["nodes"] if n["busy"]])[0]
+        cluster.processes[busy].send_signal(signal.SIGSTOP)
+        until("it runs elsewhere", lambda: started.read_text().count("\n") == 2, 4.0)
+        gate.write_text("")
+        thread.join(10)
+        self.assertEqual(results[0]["status"], "ok")
+        cluster.processes[busy].send_signal(signal.SIGCONT)
+        until("it is back and caught up", lambda: cluster.heads_agree(2))
+
+    def test_a_killed_coordinator_keeps_what_it_acknowledged(self):
+        cluster = self.cluster
+        run_id = cluster.open()
+        first = cluster.step(run_id, "double", key="one", n=1)
+        gate = cluster.open_gate("g")
+        connection = cluster.send_only("POST", f"/v1/sessions/{run_id}/steps",
+                                       {"task": "gate", "input": {"name": "g"}}, "two")
+        until("the task starts", (cluster.tasks / "started-g").exists)
+        epoch = cluster.status()["epoch"]
+        cluster.kill("coordinator")
+        connection.close()
+        cluster.start_coordinator()
+        until("both nodes rejoin", lambda: len(cluster.status()["nodes"]) == 2)
+        self.assertGreater(cluster.status()["epoch"], epoch)
+        shown = cluster.request("GET", f"/v1/sessions/{run_id}")[1]
+        self.assertEqual([step["decision_hash"] for step in shown["steps"]], [first["decision_hash"]])
+        again = cluster.step(run_id, "double", key="one", n=1)
+        self.assertEqual(again["decision_hash"], first["decision_hash"])
+        thread, results = self.confirm_in_background(run_id, "gate", "two", name="g")
+        until("it starts again", lambda: (cluster.tasks / "started-g").read_text().count("\n") == 2)
+        gate.write_text("")
+        thread.join(10)
+        self.assertEqual(results[0]["step"], 1)
+        other = cluster.open()
+        self.assertNotIn(other, (run_id,))
+        self.assertTrue(other.split("/")[0] != run_id.split("/")[0] or
+                        int(other.split("/")[1]) > int(run_id.split("/")[1]) + 1000)
+        until("all ledgers agree", lambda: cluster.heads_agree(2))
+        self.assertEqual(auditor.audit(cluster.export())["epoch"], 2)
+
+    def test_a_write_in_flight_at_a_crash(self):
+        cluster = self.cluster
+        once, again = cluster.open(), cluster.open()
+        gates = [cluster.open_gate("once"), cluster.open_gate("again")]
+        bodies = {"once": {"task": "append", "input": {"name": "once", "gate": "once"}},
+                  "again": {"task": "append_again", "input": {"name": "again", "gate": "again"}}}
+        connections = [cluster.send_only("POST", f"/v1/sessions/{run}/steps", bodies[name], name)
+                       for run, name in ((once, "once"), (again, "again"))]
+        for name in bodies:
+            until("the write starts", (cluster.tasks / f"writes-{name}").exists)
+        cluster.kill("coordinator")
+        for connection in connections:
+            connection.close()
+        cluster.start_coordinator()
+        until("the idempotent one runs again",
+              lambda: (cluster.tasks / "writes-again").read_text().count("\n") == 2)
+        gates[1].write_text("")
+        failed = cluster.request("POST", f"/v1/sessions/{once}/steps", bodies["once"], "once")[1]
+        self.assertEqual(failed["status"], "failed")
+        self.assertTrue(failed["causes"][0].startswith("unknown"), failed["causes"])
+        self.assertEqual((cluster.tasks / "writes-once").read_text().count("\n"), 1)
+        done = cluster.request("POST", f"/v1/sessions/{again}/steps", bodies["again"], "again")[1]
+        self.assertEqual(done["status"], "ok")
+        keys = (cluster.tasks / "writes-again").read_text().split()
+        self.assertEqual(len(keys), 2)
+        self.assertEqual(keys[0], keys[1])
+        self.assertEqual(len(keys[0]), 64)
+
+    def test_one_owner_for_an_identity_and_for_a_data_directory(self):
+        cluster = self.cluster
+        second = cluster.command("coordinator", "--data", cluster.data, "--catalog", cluster.catalog, "--listen",
+                                 "127.0.0.1:0", "--http", "127.0.0.1:0")
+        self.assertEqual(second.returncode, 4, second.stderr)
+        cluster.kill("node-1")
+        copy = cluster.folder / "copy"
+        shutil.copytree(cluster.folder / "node-1", copy)
+        cluster.start_node("node-1")
+        refused = cluster.command(*cluster.node_arguments("copy", copy))
+        self.assertEqual(refused.returncode, 4, refused.stderr)
+        self.assertIn("already served", refused.stderr)
+
+    def test_a_revoked_key_is_shut_out(self):
+        cluster = self.cluster
+        self.assertEqual(cluster.command("keys", "revoke", "node-2", "--data", cluster.data).returncode, 0)
+        until("the revoked node is gone", lambda: [n["name"] for n in cluster.status()["nodes"]] == ["node-1"])
+        self.assertEqual(cluster.step(cluster.open(), "double", n=4)["output"], {"twice": 8})
+
+    def test_a_changed_replica_is_found_and_resynced(self):
+        cluster = self.cluster
+        cluster.step(cluster.open(), "double", n=1)
+        until("all ledgers agree", lambda: cluster.heads_agree(2))
+        cluster.processes["node-1"].terminate()
+        cluster.processes["node-1"].wait()
+        database = sqlite3.connect(cluster.folder / "node-1" / "replica.db")
+        leaf = database.execute("SELECT leaf FROM entries WHERE seq = 1").fetchone()[0]
+        forged = leaf.replace('"winning_branch_index":0', '"winning_branch_index":9')
+        self.assertNotEqual(leaf, forged)
+        database.execute("UPDATE entries SET leaf = ? WHERE seq = 1", (forged,))
+        database.commit()
+        database.close()
+        refused = cluster.command(*cluster.node_arguments("node-1"))
+        self.assertEqual(refused.returncode, 5, refused.stderr)
+        self.assertIn("--resync", refused.stderr)
+        cluster.start_node("node-1", "--resync")
+        until("it is back with the same ledger", lambda: cluster.heads_agree(2))
+
+    def test_a_client_that_leaves_ends_its_wait_not_its_step(self):
+        cluster = self.cluster
+        run_id = cluster.open()
+        gate = cluster.open_gate("g")
+        connection = cluster.send_only("POST", f"/v1/sessions/{run_id}/steps",
+                                       {"task": "gate", "input": {"name": "g"}}, "k")
+        until("the task starts", (cluster.tasks / "started-g").exists)
+        connection.close()
+        gate.write_text("")
+        until("the step is committed", lambda: cluster.request("GET", f"/v1/sessions/{run_id}")[1]["next_step"] == 1)
+        self.assertEqual(cluster.step(run_id, "gate", "k", name="g")["step"], 0)
+
+
+class DevTest(unittest.TestCase):
+    def test_dev_prints_curl_lines_that_work_and_leaves_nothing(self):
+        folder = pathlib.Path(harness.tempfile.mkdtemp(prefix="forerun-test-"))
+        self.addCleanup(shutil.rmtree, folder)
+        (folder / "tasks.py").write_text(harness.TASKS)
+        (folder / "catalog.toml").write_text(harness.CATALOG)
+        process = subprocess.Popen([harness.BINARY, "dev", folder / "catalog.toml"], stdout=subprocess.PIPE,
+                                   stderr=subprocess.DEVNULL, text=True)
+        self.addCleanup(process.stdout.close)
+        lines = []
+        for line in process.stdout:
+            lines.append(line)
+            if "Ctrl-C" in line:
+                break
+        curls = [line for line in lines if line.strip().startswith("curl")]
+        self.assertEqual(len(curls), 3)
+        for line in curls:
+            done = subprocess.run(["sh", "-c", line.strip() + " --fail"], capture_output=True, text=True)
+            self.assertEqual(done.returncode, 0, line + done.stderr)
+            json.loads(done.stdout)
+        children = pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        self.assertEqual(len(children), 2)
+        process.terminate()
+        process.wait(20)
+        self.assertFalse([pid for pid in children if pathlib.Path(f"/proc/{pid}").exists()])
+
+
+if __name__ == "__main__":
+    unittest.main()

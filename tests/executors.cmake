@@ -1,0 +1,1 @@
+forerun_test(executors_tests unit SOURCES unit/executors_test.cpp DEPENDS forerun::executors)

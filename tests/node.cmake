@@ -1,0 +1,1 @@
+forerun_test(node_tests unit SOURCES unit/node_machine_test.cpp DEPENDS forerun::node)

@@ -1,0 +1,401 @@
+#include <catch2/catch.hpp>
+
+#include "tests/support/scripted_cluster.hpp"
+
+using namespace forerun;
+using namespace forerun::test;
+using namespace std::chrono_literals;
+
+TEST_CASE("no reply leaves before its entry is durable", "[coordinator_machine]") {
+  ScriptedCluster cluster;
+  cluster.join(1);
+  const RunId run = cluster.open();
+  const RequestId request = cluster.confirm(run, {call("a")});
+  cluster.finish(cluster.take_dispatch("a"), R"({"x":1})");
+  CHECK(cluster.answer(request) == nullptr);
+  CHECK(cluster.published.back().records.empty() == false);
+  const std::size_t published = cluster.published.size();
+  cluster.persist();
+  CHECK(cluster.step(request).output == R"({"x":1})");
+  CHECK(cluster.step(request).origin == Origin::miss);
+  CHECK(cluster.published.size() > published);
+}
+
+TEST_CASE("a call that was run ahead answers at once and its time is saved", "[coordinator_machine]") {
+  ScriptedCluster cluster;
+  cluster.join(1);
+  const RunId run = cluster.open();
+  cluster.predictor->next[""] = {prediction(call("b"), 0.95)};
+  const RequestId first = cluster.confirm(run, {call("a")});
+  cluster.finish(cluster.take_dispatch("a"), "1", 100ms);
+  cluster.persist();
+  const Dispatch ahead = cluster.take_dispatch("b");
+  CHECK(ahead.speculative);
+  cluster.finish(ahead, "2", 50ms);
+  const RequestId second = cluster.confirm(run, {call("b")});
+  cluster.persist();
+  CHECK(cluster.step(first).origin == Origin::miss);
+  CHECK(cluster.step(second).origin == Origin::hit);
+  CHECK(cluster.step(second).saved == 50ms);
+  CHECK(cluster.step(second).output == "2");
+  CHECK_FALSE(cluster.has_dispatch("a"));
+}
+
+TEST_CASE("a call that runs ahead is joined and never started twice", "[coordinator_machine]") {
+  ScriptedCluster cluster;
+  cluster.join(1);
+  const RunId run = cluster.open();
+  cluster.predictor->next[""] = {prediction(call("b"), 0.95)};
+  cluster.confirm(run, {call("a")});
+  cluster.finish(cluster.take_dispatch("a"), "1", 100ms);
+  const Dispatch ahead = cluster.take_dispatch("b");
+  cluster.pass(30ms);
+  cluster.predictor->next.clear();
+  cluster.persist();
+  const RequestId second = cluster.confirm(run, {call("b")});
+  CHECK_FALSE(cluster.has_dispatch("b"));
+  CHECK(std::holds_alternative<ConfirmBranch>(cluster.sent.back().message));
+  cluster.finish(ahead, "2", 20ms);
+  cluster.persist();
+  CHECK(cluster.step(second).origin == Origin::late_hit);
+  CHECK(cluster.step(second).saved == 0ms); // It waited as long as the branch says it took.
+  CHECK(cluster.count_entries("commit", "origin", "late_hit") == 1);
+}
+
+TEST_CASE("what nobody asked for ends with the session, in one entry each", "[coordinator_machine]") {
+  ScriptedCluster cluster;
+  cluster.join(1);
+  cluster.earn();
+  const RunId run = cluster.open();
+  cluster.predictor->next[""] = {prediction(call("b"), 0.95), prediction(call("c"), 0.92)};
+  const RequestId first = cluster.confirm(run, {call("a")});
+  cluster.finish(cluster.take_dispatch("a"), "1");
+  cluster.finish(cluster.take_dispatch("b"), "2");
+  cluster.persist();
+  CHECK(cluster.step(first).step == 0);
+  cluster.input(ClientRequest{RequestId{900}, "default", EndSession{run}});
+  CHECK(cluster.answer(RequestId{900}) == nullptr);
+  cluster.persist();
+  CHECK(std::get<SessionEnded>(*cluster.answer(RequestId{900})).steps == 1);
+  CHECK(cluster.count_entries("discard", "cause", "session ended") == 2);
+  CHECK(cluster.cancels() == 1);
+  CHECK(cluster.predictor->ended == 1);
+}
+
+TEST_CASE("a write drops what read the same thing, finished or not", "[coordinator_machine]") {
+  ScriptedCluster cluster;
+  cluster.join(1);
+  cluster.earn();
+  const RunId run = cluster.open();
+  cluster.predictor->next[""] = {prediction(call("get", R"({"key":"k"})"), 0.95),
+                                 prediction(call("get", R"({"key":"other"})"), 0.95)};
+  cluster.confirm(run, {call("a")});
+  cluster.finish(cluster.take_dispatch("a"), "1");
+  cluster.finish(cluster.take_dispatch("get"), "old");
+  cluster.persist();
+  const RequestId put = cluster.confirm(run, {call("put", R"({"key":"k"})")});
+  CHECK(cluster.count_entries("discard", "cause", "stale") == 1);
+  CHECK_FALSE(cluster.has_dispatch("put")); // Its intent is not durable.
+  cluster.persist();
+  const Dispatch write = cluster.take_dispatch("put");
+  CHECK(write.outside_key.size() == 64);
+  CHECK_FALSE(write.speculative);
+  // While it runs nothing that reads it starts.
+  std::erase_if(cluster.dispatches, [](const Dispatch& d) { return d.input != R"({"key":"k"})"; });
+  CHECK_FALSE(cluster.has_dispatch("get"));
+  cluster.finish(write, "null");
+  cluster.persist();
+  CHECK(cluster.step(put).failed == false);
+  CHECK(cluster.take_dispatch("get").input == R"({"key":"k"})");
+}
+
+TEST_CASE("a wrong premise takes all that hangs under it along", "[coordinator_machine]") {
+  ScriptedCluster cluster;
+  cluster.join(1, 8);
+  cluster.earn();
+  const RunId run = cluster.open();
+  Prediction follows = prediction(call("b"), 1.0);
+  follows.premise = output(R"({"label":"x"})");
+  follows.premise_probability = 0.95;
+  cluster.predictor->next["a"] = {follows};
+  cluster.predictor->next["b"] = {prediction(call("c"), 0.99)};
+  cluster.confirm(run, {call("a")});
+  const Dispatch step = cluster.take_dispatch("a");
+  CHECK(cluster.has_dispatch("b"));
+  CHECK(cluster.has_dispatch("c"));
+  cluster.predictor->next.clear();
+  cluster.finish(step, R"({"label":"y"})");
+  CHECK(cluster.count_entries("discard", "cause", "wrong") == 2);
+  CHECK(cluster.cancels() == 2);
+}
+
+TEST_CASE("a right premise lives on", "[coordinator_machine]") {
+  ScriptedCluster cluster;
+  cluster.join(1, 8);
+  cluster.earn();
+  const RunId run = cluster.open();
+  Prediction follows = prediction(call("b"), 1.0);
+  follows.premise = output(R"({"label":"x"})");
+  follows.premise_probability = 0.95;
+  cluster.predictor->next["a"] = {follows};
+  cluster.confirm(run, {call("a")});
+  const Dispatch step = cluster.take_dispatch("a");
+  const Dispatch ahead = cluster.take_dispatch("b");
+  cluster.predictor->next = {{"", {prediction(call("b"), 0.99)}}};
+  cluster.finish(ahead, "2");
+  cluster.finish(step, R"({"label":"x"})");
+  cluster.persist();
+  const RequestId second = cluster.confirm(run, {call("b")});
+  cluster.persist();
+  CHECK(cluster.step(second).origin == Origin::hit);
+}
+
+TEST_CASE("confirmed work never waits behind speculation", "[coordinator_machine]") {
+  ScriptedCluster cluster;
+  cluster.join(1, 1);
+  const RunId run = cluster.open();
+  const RunId other = cluster.open(SpeculationMode::off);
+  cluster.predictor->next[""] = {prediction(call("b"), 0.95)};
+  cluster.confirm(run, {call("a")});
+  cluster.finish(cluster.take_dispatch("a"), "1");
+  const Dispatch ahead = cluster.take_dispatch("b");
+  cluster.predictor->next.clear();
+  cluster.persist();
+  cluster.confirm(other, {call("c")});
+  CHECK(cluster.cancels() == 1);
+  CHECK(cluster.count_entries("discard", "cause", "pre-empted") == 1);
+  CHECK_FALSE(cluster.has_dispatch("c"));
+  cluster.end(ahead, Ending::cancelled);
+  CHECK(cluster.has_dispatch("c"));
+}
+
+TEST_CASE("a lost node's confirmed branch runs elsewhere", "[coordinator_machine]") {
+  ScriptedCluster cluster;
+  cluster.join(1);
+  cluster.join(2);
+  const RunId run = cluster.open();
+  const RequestId request = cluster.confirm(run, {call("a")});
+  const Dispatch first = cluster.take_dispatch("a");
+  cluster.input(NodeUnreachable{ConnectionId{first.worker.uuid.bytes[0]}});
+  const Dispatch second = cluster.take_dispatch("a");
+  CHECK(second.worker != first.worker);
+  cluster.finish(second, "1");
+  cluster.persist();
+  CHECK(cluster.step(request).output == "1");
+}
+
+TEST_CASE("a write whose node is lost is not run again unless it says that it may", "[coordinator_machine]") {
+  ScriptedCluster cluster;
+  cluster.join(1);
+  cluster.join(2);
+  const RunId run = cluster.open();
+  const RequestId once = cluster.confirm(run, {call("put", R"({"key":"k"})")});
+  cluster.persist();
+  const Dispatch first = cluster.take_dispatch("put");
+  cluster.input(NodeUnreachable{ConnectionId{first.worker.uuid.bytes[0]}});
+  cluster.persist();
+  CHECK_FALSE(cluster.has_dispatch("put"));
+  CHECK(cluster.step(once).failed);
+  CHECK(cluster.step(once).causes.front()->starts_with("unknown"));
+  cluster.join(3);
+  const RequestId again = cluster.confirm(run, {call("put_again", R"({"key":"k"})")});
+  cluster.persist();
+  const Dispatch attempt = cluster.take_dispatch("put_again");
+  cluster.end(attempt, Ending::lost, "crashed");
+  const Dispatch retry = cluster.take_dispatch("put_again");
+  CHECK(retry.outside_key == attempt.outside_key);
+  cluster.finish(retry, "null");
+  cluster.persist();
+  CHECK_FALSE(cluster.step(again).failed);
+}
+
+TEST_CASE("a silent node is lost within three seconds", "[coordinator_machine]") {
+  ScriptedCluster cluster;
+  cluster.join(1);
+  cluster.pass(1900ms);
+  CHECK(cluster.machine->membership().nodes().size() == 1);
+  cluster.pass(1100ms);
+  CHECK(cluster.machine->membership().nodes().empty());
+}
+
+TEST_CASE("an ordered race falls back and records what it did not need as null", "[coordinator_machine]") {
+  ScriptedCluster cluster;
+  cluster.join(1);
+  const RunId run = cluster.open();
+  const RequestId sure = cluster.confirm(run, {call("answer")});
+  const Dispatch slow = cluster.take_dispatch("slow");
+  cluster.finish(slow, R"({"by":"slow"})");
+  CHECK(cluster.count_entries("commit") == 0); // The preferred branch has not settled.
+  cluster.finish(cluster.take_dispatch("fast"), R"({"sure":true})");
+  cluster.persist();
+  CHECK(cluster.step(sure).winner == "fast");
+  const RequestId unsure = cluster.confirm(run, {call("answer", R"({"n":2})")});
+  cluster.finish(cluster.take_dispatch("fast"), R"({"sure":false})");
+  cluster.finish(cluster.take_dispatch("slow"), R"({"by":"slow"})");
+  cluster.persist();
+  CHECK(cluster.step(unsure).winner == "slow");
+  const auto entries = cluster.entries();
+  CHECK(*entries[entries.size() - 2].find("branch_validities") == json::Value(json::Array{true, nullptr}));
+  CHECK(*entries.back().find("branch_validities") == json::Value(json::Array{false, true}));
+}
+
+TEST_CASE("a list shares its place and runs side by side, in order where it conflicts", "[coordinator_machine]") {
+  ScriptedCluster cluster;
+  cluster.join(1, 8);
+  const RunId run = cluster.open();
+  const RequestId list = cluster.confirm(
+      run, {call("a"), call("put", R"({"key":"k"})"), call("get", R"({"key":"k"})"), call("get", R"({"key":"z"})")});
+  cluster.persist();
+  CHECK(cluster.has_dispatch("a"));
+  CHECK(cluster.take_dispatch("get").input == R"({"key":"z"})");
+  CHECK_FALSE(cluster.has_dispatch("get"));
+  cluster.finish(cluster.take_dispatch("put"), "null");
+  CHECK_FALSE(cluster.has_dispatch("get")); // Commits are in step order, and step 0 still runs.
+  cluster.finish(cluster.take_dispatch("a"), "1");
+  CHECK(cluster.has_dispatch("get"));
+  CHECK(cluster.answer(list) == nullptr);
+}
+
+TEST_CASE("a retry with the same key joins what runs and returns what was", "[coordinator_machine]") {
+  ScriptedCluster cluster;
+  cluster.join(1);
+  const RunId run = cluster.open();
+  const RequestId first = cluster.confirm(run, {call("a")}, "key-1");
+  const RequestId joined = cluster.confirm(run, {call("a")}, "key-1");
+  const RequestId other = cluster.confirm(run, {call("b")}, "key-1");
+  CHECK(std::get<RequestFailed>(*cluster.answer(other)).refusal == Refusal::key_reused);
+  cluster.finish(cluster.take_dispatch("a"), "1");
+  CHECK_FALSE(cluster.has_dispatch("a"));
+  cluster.persist();
+  const RequestId later = cluster.confirm(run, {call("a")}, "key-1");
+  for (const RequestId request : {first, joined, later}) {
+    CHECK(cluster.step(request).step == 0);
+    CHECK(cluster.step(request).output == "1");
+  }
+  CHECK(cluster.count_entries("commit") == 1);
+}
+
+TEST_CASE("only the next step is confirmed", "[coordinator_machine]") {
+  ScriptedCluster cluster;
+  cluster.join(1);
+  const RunId run = cluster.open();
+  ConfirmCalls body;
+  body.run_id = run;
+  body.calls = {call("a")};
+  body.expect_step = 1;
+  cluster.input(ClientRequest{RequestId{900}, "default", body});
+  CHECK(std::get<RequestFailed>(*cluster.answer(RequestId{900})).refusal == Refusal::conflict);
+  cluster.confirm(run, {call("a")});
+  const RequestId second = cluster.confirm(run, {call("b")});
+  CHECK(std::get<RequestFailed>(*cluster.answer(second)).refusal == Refusal::conflict);
+  body.expect_step.reset();
+  cluster.input(ClientRequest{RequestId{901}, "someone else", body});
+  CHECK(std::get<RequestFailed>(*cluster.answer(RequestId{901})).refusal == Refusal::not_found);
+  const RequestId unknown = cluster.confirm(run, {call("aa")});
+  CHECK(std::get<RequestFailed>(*cluster.answer(unknown)).refusal == Refusal::not_found);
+}
+
+TEST_CASE("results of an older term or of a settled branch change nothing", "[coordinator_machine]") {
+  ScriptedCluster cluster;
+  cluster.join(1);
+  const RunId run = cluster.open();
+  cluster.confirm(run, {call("a")});
+  Dispatch dispatch = cluster.take_dispatch("a");
+  Dispatch old = dispatch;
+  old.epoch = Epoch{0};
+  cluster.finish(old, "99");
+  CHECK(cluster.count_entries("commit") == 0);
+  cluster.finish(dispatch, "1");
+  cluster.finish(dispatch, "2");
+  CHECK(cluster.count_entries("commit") == 1);
+  CHECK(cluster.machine->membership().free_slots() == 4);
+}
+
+TEST_CASE("after a crash acknowledged steps stand, the term rises and run IDs go on", "[coordinator_machine]") {
+  ScriptedCluster cluster;
+  cluster.join(1);
+  const RunId run = cluster.open();
+  const RequestId first = cluster.confirm(run, {call("a")}, "key-1");
+  cluster.finish(cluster.take_dispatch("a"), "1");
+  cluster.persist();
+  const Digest decided = cluster.step(first).decision_hash;
+  cluster.confirm(run, {call("b")}, "key-2");
+  cluster.finish(cluster.take_dispatch("b"), "2"); // Decided, not durable: it must be as if it never was.
+  cluster.crash_and_restart();
+  CHECK(cluster.count_entries("epoch") == 2);
+  cluster.join(1);
+  const RequestId retried = cluster.confirm(run, {call("a")}, "key-1");
+  CHECK(cluster.step(retried).decision_hash == decided);
+  const RequestId second = cluster.confirm(run, {call("b")}, "key-2");
+  cluster.finish(cluster.take_dispatch("b"), "2");
+  cluster.persist();
+  CHECK(cluster.step(second).step == 1);
+  CHECK(cluster.open().counter > run.counter + 1); // A new block: what lay below the mark may have been used.
+}
+
+TEST_CASE("a write in flight at a crash ends as unknown, or runs again with its key", "[coordinator_machine]") {
+  ScriptedCluster cluster;
+  cluster.join(1);
+  const RunId once = cluster.open();
+  const RunId again = cluster.open();
+  cluster.confirm(once, {call("a"), call("put", R"({"key":"k"})")}, "key-1");
+  cluster.confirm(again, {call("put_again", R"({"key":"z"})")}, "key-2");
+  cluster.persist();
+  const std::string outside_key = cluster.take_dispatch("put_again").outside_key;
+  cluster.crash_and_restart();
+  cluster.join(1);
+  cluster.persist();
+  const Dispatch retried = cluster.take_dispatch("put_again");
+  CHECK(retried.outside_key == outside_key);
+  CHECK_FALSE(cluster.has_dispatch("put"));
+  cluster.finish(cluster.take_dispatch("a"), "1"); // Confirmed before the write, so it is decided before it.
+  cluster.finish(retried, "null");
+  cluster.persist();
+  const RequestId answered = cluster.confirm(once, {call("a"), call("put", R"({"key":"k"})")}, "key-1");
+  const auto& steps = std::get<StepAnswers>(*cluster.answer(answered)).steps;
+  REQUIRE(steps.size() == 2);
+  CHECK_FALSE(steps[0].failed);
+  CHECK(steps[1].failed);
+  CHECK(steps[1].causes.front()->starts_with("unknown"));
+}
+
+TEST_CASE("a live worker's copy is refused, a restarted one is let in", "[coordinator_machine]") {
+  ScriptedCluster cluster;
+  cluster.join(1);
+  const RunId run = cluster.open();
+  Join copy;
+  copy.name = "copy";
+  copy.instance = 77;
+  copy.workers = {{run.home, 4, 0}};
+  cluster.input(NodeSaid{ConnectionId{50}, {"other"}, copy});
+  cluster.pass(100ms);
+  cluster.input(NodeSaid{ConnectionId{1}, {"n1"}, Heartbeat{cluster.machine->epoch(), {}, {}, {}}});
+  cluster.pass(100ms);
+  const auto* refused = std::get_if<JoinRefused>(&cluster.sent.back().message);
+  REQUIRE(refused != nullptr);
+  CHECK(refused->why.find("already served") != std::string::npos);
+  // The first one falls silent: its next start takes its place.
+  copy.instance = 78;
+  cluster.input(NodeSaid{ConnectionId{51}, {"n1"}, copy});
+  cluster.pass(900ms);
+  CHECK(std::holds_alternative<Welcome>(cluster.sent.back().message));
+}
+
+TEST_CASE("an exhausted budget ends what runs ahead", "[coordinator_machine]") {
+  CoordinatorSettings settings = ScriptedCluster::settings_of(ScriptedCluster::default_catalog());
+  settings.admission.waste_ratio_max = 0.15;
+  ScriptedCluster cluster(settings);
+  cluster.join(1);
+  const RunId run = cluster.open();
+  cluster.predictor->next[""] = {prediction(call("b"), 0.95)};
+  cluster.confirm(run, {call("a")});
+  cluster.finish(cluster.take_dispatch("a"), "1", 1000ms); // Earns 150 ms.
+  CHECK(cluster.has_dispatch("b"));
+  cluster.predictor->next.clear();
+  cluster.pass(149ms);
+  CHECK(cluster.has_dispatch("b"));
+  cluster.pass(2ms);
+  CHECK_FALSE(cluster.has_dispatch("b"));
+  CHECK(cluster.count_entries("discard") == 1);
+  CHECK(cluster.machine->counters().wasted == 151ms);
+}

@@ -1,0 +1,300 @@
+// What is about files: their owners, their versions, and what is not ours.
+#include <sqlite3.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <catch2/catch.hpp>
+#include <condition_variable>
+#include <csignal>
+#include <fstream>
+#include <mutex>
+#include <thread>
+
+#include "storage/store.hpp"
+#include "storage/store_settings.hpp"
+#include "store_values.hpp"
+
+using namespace forerun;
+using namespace forerun::store_values;
+using Catch::Matchers::Contains;
+
+namespace {
+
+Result<void> persist(CoordinatorStore& store, const CoordinatorBatch& batch) {
+  return store.persist({&batch, 1});
+}
+
+/// Does to a closed file what another program could.
+void alter(const std::filesystem::path& path, const std::string& sql) {
+  sqlite3* database = nullptr;
+  REQUIRE(sqlite3_open(path.c_str(), &database) == SQLITE_OK);
+  CHECK(sqlite3_exec(database, sql.c_str(), nullptr, nullptr, nullptr) == SQLITE_OK);
+  sqlite3_close(database);
+}
+
+void make_ledger(const std::filesystem::path& directory) {
+  const auto store = good(open_coordinator_store(directory, simulated_settings()));
+  good(persist(*store,
+               batch(1, {commit(0, run(1), 0), commit(1, run(1), 1), commit(2, run(1), 2)})));
+}
+
+}  // namespace
+
+TEST_CASE("a ledger of a newer version is refused and not touched", "[store_file]") {
+  TempDirectory directory;
+  make_ledger(directory.path());
+  alter(directory.path() / "ledger.db", "PRAGMA user_version = 99");
+  for (const auto& result :
+       {open_coordinator_store(directory.path()).map([](auto&&) {}),
+        open_coordinator_store_readonly(directory.path()).map([](auto&&) {})}) {
+    const auto error = bad(result);
+    CHECK(error.code == Errc::refused);
+    CHECK(error.message ==
+          "ledger.db: written by a newer Forerun: found format 99, expected at most 1");
+  }
+  alter(directory.path() / "ledger.db", "PRAGMA user_version = 1");
+  CHECK(good(good(open_coordinator_store(directory.path()))->size()) == 3);
+}
+
+TEST_CASE("another program's database is refused and not touched", "[store_file]") {
+  TempDirectory directory;
+  const auto path = directory.path() / "ledger.db";
+  alter(path, "CREATE TABLE theirs(a); INSERT INTO theirs VALUES (1)");
+  const auto error = bad(open_coordinator_store(directory.path()));
+  CHECK(error.code == Errc::invalid);
+  CHECK(error.message == "ledger.db: found another program's file, expected a ledger");
+  CHECK_FALSE(std::filesystem::exists(path.string() + "-wal"));
+  alter(path, "INSERT INTO theirs VALUES (2)");
+}
+
+TEST_CASE("a node's replica is no ledger", "[store_file]") {
+  TempDirectory directory;
+  good(open_replica_store(directory.path()));
+  std::filesystem::rename(directory.path() / "replica.db", directory.path() / "ledger.db");
+  CHECK(bad(open_coordinator_store(directory.path())).code == Errc::invalid);
+}
+
+TEST_CASE("a file that is no database is refused with its name", "[store_file]") {
+  TempDirectory directory;
+  for (const char* name : {"ledger.db", "replica.db", "identity.db"}) {
+    std::ofstream(directory.path() / name) << std::string(10'000, 'x');
+  }
+  const auto error = bad(open_coordinator_store(directory.path()));
+  CHECK(error.code == Errc::invalid);
+  CHECK(error.message == "ledger.db: file is not a database, expected a ledger");
+  CHECK(bad(open_replica_store(directory.path())).code == Errc::invalid);
+  CHECK(bad(open_identity_store(directory.path())).code == Errc::invalid);
+}
+
+TEST_CASE("a ledger without its tables is refused", "[store_file]") {
+  TempDirectory directory;
+  make_ledger(directory.path());
+  alter(directory.path() / "ledger.db", "DROP TABLE marks");
+  const auto error = bad(open_coordinator_store(directory.path()));
+  CHECK(error.code == Errc::invalid);
+  CHECK_THAT(error.message, Contains("ledger.db") && Contains("marks"));
+}
+
+TEST_CASE("a ledger with a missing entry or a malformed row is not recovered", "[store_file]") {
+  TempDirectory directory;
+  make_ledger(directory.path());
+  const auto [sql, expected] = GENERATE(table<std::string, std::string>({
+      {"DELETE FROM entries WHERE seq = 1", "entry 1 is missing"},
+      {"UPDATE entries SET epoch = 'x'", "malformed row"},
+      {"INSERT INTO marks VALUES (x'00', 1)", "malformed row"},
+  }));
+  alter(directory.path() / "ledger.db", sql);
+  const auto store = good(open_coordinator_store(directory.path()));
+  const auto error = bad(store->recover([](const StoredEntry&) {}));
+  CHECK(error.code == Errc::invalid);
+  CHECK_THAT(error.message, Contains(expected));
+}
+
+TEST_CASE("erased texts leave the leaves", "[store_file]") {
+  TempDirectory directory;
+  make_ledger(directory.path());
+  alter(directory.path() / "ledger.db", "DELETE FROM payloads WHERE seq = 1");
+  const auto store = good(open_coordinator_store(directory.path()));
+  const auto entries = entries_of(*store);
+  REQUIRE(entries.size() == 3);
+  CHECK(entries[1].leaf == commit(1, run(1), 1).leaf);
+  CHECK(entries[1].step == StepNumber{1});
+  CHECK(entries[1].call.empty());
+  CHECK(same(entries[2], commit(2, run(1), 2)));
+}
+
+TEST_CASE("a maker that died before the tables were durable leaves a file that can be used",
+          "[store_file]") {
+  TempDirectory directory;
+  std::ofstream(directory.path() / "ledger.db");
+  make_ledger(directory.path());
+}
+
+TEST_CASE("a reader beside a running owner sees what is durable and changes nothing",
+          "[store_file]") {
+  TempDirectory directory;
+  CHECK(bad(open_coordinator_store_readonly(directory.path())).code == Errc::not_found);
+  const auto owner = good(open_coordinator_store(directory.path()));
+  good(persist(*owner, batch(1, {commit(0, run(1), 0)})));
+  const auto reader = good(open_coordinator_store_readonly(directory.path()));
+  CHECK(good(reader->size()) == 1);
+  good(persist(*owner, batch(2, {commit(1, run(1), 1)})));
+  CHECK(good(reader->size()) == 2);
+  CHECK(same(entries_of(*reader), entries_of(*owner)));
+  CHECK(bad(persist(*reader, batch(2))).code == Errc::refused);
+  CHECK(bad(reader->put_text("a", "b")).code == Errc::refused);
+}
+
+TEST_CASE("a reader without an owner reads what a dead one left in its log", "[store_file]") {
+  TempDirectory directory;
+  const pid_t child = ::fork();
+  if (child == 0) {
+    auto store = open_coordinator_store(directory.path());
+    const bool done = store && persist(**store, batch(1, {commit(0, run(1), 0)}));
+    ::_exit(done ? 0 : 1);  // Without closing.
+  }
+  int status = 0;
+  REQUIRE(::waitpid(child, &status, 0) == child);
+  REQUIRE(status == 0);
+  CHECK(std::filesystem::file_size(directory.path() / "ledger.db-wal") > 0);
+  CHECK(good(good(open_coordinator_store_readonly(directory.path()))->size()) == 1);
+}
+
+TEST_CASE("an owner that was overtaken writes nothing more", "[store_file]") {
+  TempDirectory directory;
+  const auto old_owner = good(open_coordinator_store(directory.path()));
+  good(persist(*old_owner, batch(1, {commit(0, run(1), 0)})));
+  const auto new_owner = good(open_coordinator_store(directory.path()));
+  good(new_owner->put_text("catalog", "new"));
+  good(persist(*new_owner, batch(2, {commit(1, run(1), 1)})));
+  CHECK(bad(persist(*old_owner, batch(1, {commit(1, run(1), 1)}))).code == Errc::refused);
+  CHECK(bad(persist(*old_owner, batch(1, {commit(2, run(1), 2)}))).code == Errc::refused);
+  CHECK(bad(old_owner->put_text("catalog", "old")).code == Errc::refused);
+  CHECK(good(new_owner->text("catalog")) == "new");
+  CHECK(good(new_owner->size()) == 2);
+}
+
+TEST_CASE("a failed sync is final", "[store_file]") {
+  TempDirectory directory;
+  bool fails = false;
+  StoreSettings settings;
+  settings.disk =
+      std::make_shared<Disk>(Disk::Kind::real, [&fails](std::uint64_t) { return !fails; });
+  const auto store = good(open_coordinator_store(directory.path(), settings));
+  good(persist(*store, batch(1, {commit(0, run(1), 0)})));
+  fails = true;
+  CHECK(bad(persist(*store, batch(1, {commit(1, run(1), 1)}))).code == Errc::io);
+  fails = false;
+  CHECK(bad(persist(*store, batch(1, {commit(1, run(1), 1)}))).code == Errc::io);
+  CHECK(bad(store->put_text("a", "b")).code == Errc::io);
+}
+
+TEST_CASE("the log stays short though its writer never pauses", "[store_file]") {
+  TempDirectory directory;
+  constexpr int checkpoint_pages = 50;
+  constexpr int pages_logged = 3000;
+  // Each copying beside the writer takes as long as five commits, so it is never up to date.
+  std::mutex mutex;
+  std::condition_variable written;
+  std::uint64_t size = 0;
+  bool has_ended = false;
+  const auto writer = std::this_thread::get_id();
+  StoreSettings settings;
+  settings.checkpoint_pages = checkpoint_pages;
+  settings.disk = std::make_shared<Disk>(Disk::Kind::simulated, [&](std::uint64_t) {
+    std::unique_lock lock(mutex, std::defer_lock);
+    if (std::this_thread::get_id() != writer) {
+      lock.lock();
+      written.wait(lock, [&, until = size + 5] { return has_ended || size >= until; });
+    }
+    return true;
+  });
+  {
+    const auto store = good(open_coordinator_store(directory.path(), settings));
+    for (std::uint64_t seq = 0; seq < pages_logged / 3; ++seq) {
+      auto next = batch(1, {commit(seq, run(seq % 7), static_cast<std::uint32_t>(seq))});
+      good(persist(*store, next));  // At least three pages: entry, index, texts.
+      const std::lock_guard lock(mutex);
+      ++size;
+      written.notify_one();
+    }
+    CHECK(std::filesystem::file_size(directory.path() / "ledger.db-wal") <
+          pages_logged / 3 * std::uintmax_t{16'384});
+    CHECK(good(store->size()) == size);
+    const std::lock_guard lock(mutex);
+    has_ended = true;
+    written.notify_one();
+  }
+}
+
+TEST_CASE("a reset replica lies beside the new one", "[store_file]") {
+  TempDirectory directory;
+  const auto store = good(open_replica_store(directory.path()));
+  for (int i = 1; i <= 2; ++i) {
+    ReplicaBatch next;
+    next.entries = {commit(0, run(1), 0)};
+    good(store->persist(next));
+    good(store->reset());
+    const auto kept = directory.path() / ("ledger.before-resync-" + std::to_string(i) + ".db");
+    CHECK(std::filesystem::file_size(kept) > 0);
+    CHECK_FALSE(std::filesystem::exists(kept.string() + "-wal"));
+  }
+  std::filesystem::create_directory(directory.path() / "old");
+  std::filesystem::rename(directory.path() / "ledger.before-resync-1.db",
+                          directory.path() / "old" / "replica.db");
+  CHECK(good(good(open_replica_store(directory.path() / "old"))->read(Seq{0}, 5)).size() == 1);
+}
+
+TEST_CASE("nobody but the owner can read the files", "[store_file]") {
+  TempDirectory directory;
+  const auto data = directory.path() / "a" / "b";
+  const auto lock = good(DataDirectoryLock::acquire(data));
+  const auto store = good(open_coordinator_store(data));
+  good(persist(*store, batch(1, {commit(0, run(1), 0)})));
+  for (const auto& path :
+       {data, data / "LOCK", data / "ledger.db", data / "ledger.db-wal", data / "ledger.db-shm"}) {
+    struct stat status {};
+    REQUIRE(::stat(path.c_str(), &status) == 0);
+    CHECK((status.st_mode & 077) == 0);
+  }
+}
+
+TEST_CASE("a data directory has one process", "[store_file]") {
+  TempDirectory directory;
+  const auto data = directory.path() / "data";
+  int ready[2];
+  REQUIRE(::pipe(ready) == 0);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    const auto lock = DataDirectoryLock::acquire(data);
+    const char done = lock ? 1 : 0;
+    static_cast<void>(::write(ready[1], &done, 1) == 1);
+    for (;;) {
+      ::pause();
+    }
+  }
+  char done = 0;
+  REQUIRE(::read(ready[0], &done, 1) == 1);
+  REQUIRE(done == 1);
+  const auto error = bad(DataDirectoryLock::acquire(data));
+  CHECK(error.code == Errc::refused);
+  CHECK_THAT(error.message, Contains("in use by process " + std::to_string(child)));
+
+  ::kill(child, SIGKILL);
+  REQUIRE(::waitpid(child, nullptr, 0) == child);
+  auto lock = good(DataDirectoryLock::acquire(data));
+  CHECK(bad(DataDirectoryLock::acquire(data)).code == Errc::refused);
+  { const DataDirectoryLock moved = std::move(lock); }
+  good(DataDirectoryLock::acquire(data));
+  ::close(ready[0]);
+  ::close(ready[1]);
+}
+
+TEST_CASE("a data directory that cannot be made is an error", "[store_file]") {
+  TempDirectory directory;
+  std::ofstream(directory.path() / "file");
+  CHECK(bad(DataDirectoryLock::acquire(directory.path() / "file")).code == Errc::io);
+  CHECK(bad(DataDirectoryLock::acquire(directory.path() / "file" / "data")).code == Errc::io);
+  CHECK(bad(open_coordinator_store(directory.path() / "missing")).code == Errc::io);
+}

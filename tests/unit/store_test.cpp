@@ -1,0 +1,403 @@
+// What every store must do, on a disk and in memory alike.
+#include <catch2/catch.hpp>
+
+#include "storage/memory_store.hpp"
+#include "storage/store.hpp"
+#include "store_values.hpp"
+
+using namespace forerun;
+using namespace forerun::store_values;
+using Catch::Matchers::Contains;
+
+namespace {
+
+/// A store that can be opened again, as its next process would.
+struct OnDisk {
+  OnDisk() { reopen(); }
+  void reopen() {
+    coordinator_.reset();
+    replica_.reset();
+    identity_.reset();
+    coordinator_ = good(open_coordinator_store(directory.path(), simulated_settings()));
+    replica_ = good(open_replica_store(directory.path(), simulated_settings()));
+    identity_ = good(open_identity_store(directory.path(), simulated_settings()));
+  }
+  CoordinatorStore& coordinator() { return *coordinator_; }
+  ReplicaStore& replica() { return *replica_; }
+  IdentityStore& identity() { return *identity_; }
+
+  TempDirectory directory;
+
+private:
+  std::unique_ptr<CoordinatorStore> coordinator_;
+  std::unique_ptr<ReplicaStore> replica_;
+  std::unique_ptr<IdentityStore> identity_;
+};
+
+struct InMemory {
+  void reopen() {
+    coordinator_.crash();
+    replica_.sync();
+    replica_.crash();
+    identity_.crash();
+  }
+  CoordinatorStore& coordinator() { return coordinator_; }
+  ReplicaStore& replica() { return replica_; }
+  IdentityStore& identity() { return identity_; }
+
+private:
+  MemoryCoordinatorStore coordinator_;
+  MemoryReplicaStore replica_;
+  MemoryIdentityStore identity_;
+};
+
+Result<void> persist(CoordinatorStore& store, const CoordinatorBatch& batch) {
+  return store.persist({&batch, 1});
+}
+
+CoordinatorRecovery recovery_of(CoordinatorStore& store) {
+  return good(store.recover([](const StoredEntry&) {}));
+}
+
+SignedHead head(std::uint64_t size) {
+  SignedHead head;
+  head.head = {size, digest(3), Epoch{4}};
+  head.signature.bytes.fill(5);
+  head.public_key.bytes.fill(6);
+  return head;
+}
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("a new ledger is empty and has seen no epoch", "[store]", OnDisk, InMemory) {
+  TestType disk;
+  const auto recovery = recovery_of(disk.coordinator());
+  CHECK(recovery.epoch == Epoch{0});
+  CHECK(recovery.sessions.empty());
+  CHECK(good(disk.coordinator().size()) == 0);
+  CHECK(entries_of(disk.coordinator()).empty());
+  CHECK(good(disk.coordinator().read(Seq{0}, 10, true)).empty());
+  CHECK_FALSE(good(disk.coordinator().text("catalog")));
+}
+
+TEMPLATE_TEST_CASE("a batch is given back whole by the next process", "[store]", OnDisk, InMemory) {
+  TestType disk;
+  auto first = batch(3, {epoch_entry(0, 3), commit(1, run(5), 0), commit(2, run(5), 1)});
+  first.entries.push_back(commit(3, run(5), 0));
+  first.entries[3].step.reset();  // A discard: it names its session, and no step.
+  first.sessions = {session(run(5), 2)};
+  first.keys = {key(to_string(run(5)), "k", run(5)), key("open:tenant", "k", run(5))};
+  first.intents = {intent(run(5), 2)};
+  first.marks = {{worker(1), 100}, {worker(2), 200}};
+  good(persist(disk.coordinator(), first));
+  good(disk.coordinator().put_text("catalog", "[task]"));
+
+  disk.reopen();
+  const auto recovery = recovery_of(disk.coordinator());
+  CHECK(recovery.epoch == Epoch{3});
+  CHECK(same(recovery.sessions, first.sessions));
+  CHECK(same(recovery.keys, first.keys));
+  CHECK(same(recovery.intents, first.intents));
+  CHECK(same(recovery.marks, first.marks));
+  CHECK(same(entries_of(disk.coordinator()), first.entries));
+  CHECK(good(disk.coordinator().size()) == 4);
+  CHECK(good(disk.coordinator().text("catalog")) == "[task]");
+}
+
+TEMPLATE_TEST_CASE("several batches become durable with one sync", "[store]", OnDisk, InMemory) {
+  TestType disk;
+  good(persist(disk.coordinator(), batch(1)));
+  const auto syncs = disk.coordinator().sync_count();
+  const std::vector batches = {batch(1, {commit(0, run(1), 0)}), batch(1, {commit(1, run(1), 1)}),
+                               batch(1, {commit(2, run(2), 0)})};
+  good(disk.coordinator().persist(batches));
+  CHECK(disk.coordinator().sync_count() == syncs + 1);
+  CHECK(good(disk.coordinator().size()) == 3);
+}
+
+TEMPLATE_TEST_CASE("a batch of an older epoch than the store has seen is refused whole", "[store]",
+                   OnDisk, InMemory) {
+  TestType disk;
+  good(persist(disk.coordinator(), batch(5, {commit(0, run(1), 0)})));
+  const std::vector batches = {batch(5, {commit(1, run(1), 1)}), batch(4, {commit(2, run(1), 2)})};
+  const auto error = bad(disk.coordinator().persist(batches));
+  CHECK(error.code == Errc::refused);
+  CHECK(error.message == "ledger: epoch: found 4, expected at least 5");
+  CHECK(good(disk.coordinator().size()) == 1);
+  disk.reopen();
+  CHECK(good(disk.coordinator().size()) == 1);
+  CHECK(recovery_of(disk.coordinator()).epoch == Epoch{5});
+}
+
+TEMPLATE_TEST_CASE("an epoch counts from its first batch, even an empty one", "[store]", OnDisk,
+                   InMemory) {
+  TestType disk;
+  good(persist(disk.coordinator(), batch(9)));
+  CHECK(bad(persist(disk.coordinator(), batch(8))).code == Errc::refused);
+  disk.reopen();
+  CHECK(bad(persist(disk.coordinator(), batch(8))).code == Errc::refused);
+  good(persist(disk.coordinator(), batch(9)));
+}
+
+TEMPLATE_TEST_CASE("entries that leave a gap, repeat or overlap are refused", "[store]", OnDisk,
+                   InMemory) {
+  TestType disk;
+  good(persist(disk.coordinator(), batch(1, {commit(0, run(1), 0), commit(1, run(1), 1)})));
+  const std::uint64_t first = GENERATE(0, 1, 3, 100);
+  const auto error = bad(persist(disk.coordinator(), batch(1, {commit(first, run(1), 2)})));
+  CHECK(error.code == Errc::refused);
+  CHECK(error.message == "ledger: next entry: found " + std::to_string(first) + ", expected 2");
+  CHECK(persist(disk.coordinator(), batch(1, {commit(2, run(1), 2), commit(4, run(1), 3)}))
+            .error()
+            .code == Errc::refused);
+  CHECK(good(disk.coordinator().size()) == 2);
+  good(persist(disk.coordinator(), batch(1, {commit(2, run(1), 2)})));
+}
+
+TEMPLATE_TEST_CASE("a step is committed once", "[store]", OnDisk, InMemory) {
+  TestType disk;
+  good(persist(disk.coordinator(), batch(1, {commit(0, run(1), 0)})));
+  CHECK(bad(persist(disk.coordinator(), batch(1, {commit(1, run(1), 0)}))).code == Errc::refused);
+  CHECK(bad(persist(disk.coordinator(), batch(1, {commit(1, run(2), 0), commit(2, run(2), 0)})))
+            .code == Errc::refused);
+  good(persist(disk.coordinator(), batch(1, {commit(1, run(2), 0)})));
+}
+
+TEMPLATE_TEST_CASE("a refused batch leaves nothing of itself", "[store]", OnDisk, InMemory) {
+  TestType disk;
+  // Refused late: all else of it has been written by then, though not committed.
+  auto refused = batch(1, {commit(0, run(1), 0), commit(1, run(1), 0)});
+  refused.sessions = {session(run(1), 1)};
+  refused.marks = {{worker(1), 5}};
+  CHECK(bad(persist(disk.coordinator(), refused)).code == Errc::refused);
+  CHECK(recovery_of(disk.coordinator()).sessions.empty());
+  CHECK(recovery_of(disk.coordinator()).marks.empty());
+  CHECK(recovery_of(disk.coordinator()).epoch == Epoch{0});
+
+  // The session must get its number anew, not one that was rolled back.
+  auto later = batch(1, {commit(0, run(2), 0)});
+  later.sessions = {session(run(2), 1)};
+  good(persist(disk.coordinator(), later));
+  later = batch(1, {commit(1, run(1), 0)});
+  later.sessions = {session(run(1), 1)};
+  good(persist(disk.coordinator(), later));
+  CHECK(good(disk.coordinator().session(run(1))).commits.size() == 1);
+  CHECK(good(disk.coordinator().session(run(2))).commits.size() == 1);
+}
+
+TEMPLATE_TEST_CASE("intents of committed steps are gone with the commit", "[store]", OnDisk,
+                   InMemory) {
+  TestType disk;
+  auto first = batch(1);
+  first.sessions = {session(run(1), 2), session(run(2), 0)};
+  first.intents = {intent(run(1), 2), intent(run(1), 3), intent(run(1), 5), intent(run(2), 0)};
+  good(persist(disk.coordinator(), first));
+  CHECK(recovery_of(disk.coordinator()).intents.size() == 4);
+
+  auto second = batch(1);
+  second.sessions = {session(run(1), 4)};
+  second.intents = {intent(run(1), 3)};  // Obsolete in the transaction that brings it.
+  good(persist(disk.coordinator(), second));
+  const std::vector expected = {intent(run(1), 5), intent(run(2), 0)};
+  CHECK(same(recovery_of(disk.coordinator()).intents, expected));
+
+  auto third = batch(1);
+  third.intents = {intent(run(1), 1)};
+  good(persist(disk.coordinator(), third));
+  CHECK(same(recovery_of(disk.coordinator()).intents, expected));
+}
+
+TEMPLATE_TEST_CASE("marks never fall", "[store]", OnDisk, InMemory) {
+  TestType disk;
+  const std::vector<std::uint64_t> marks = {10, 30, 20, 30, 5};
+  for (const std::uint64_t mark : marks) {
+    auto raising = batch(1);
+    raising.marks = {{worker(1), mark}};
+    good(persist(disk.coordinator(), raising));
+    const std::vector rows = {MarkRow{worker(1), mark}};
+    good(disk.identity().save(rows));
+  }
+  disk.reopen();
+  const std::vector expected = {MarkRow{worker(1), 30}};
+  CHECK(same(recovery_of(disk.coordinator()).marks, expected));
+  CHECK(same(good(disk.identity().load()).workers, expected));
+}
+
+TEMPLATE_TEST_CASE("a mark beyond what a file holds is refused and changes nothing", "[store]",
+                   OnDisk, InMemory) {
+  TestType disk;
+  const MarkRow beyond{worker(1), std::uint64_t{1} << 63};
+  auto raising = batch(1, {commit(0, run(1), 0)});
+  raising.marks = {beyond};
+  CHECK(bad(persist(disk.coordinator(), raising)).code == Errc::invalid);
+  CHECK(good(disk.coordinator().size()) == 0);
+  CHECK(bad(disk.identity().save({&beyond, 1})).code == Errc::invalid);
+  CHECK(good(disk.identity().load()).workers.empty());
+}
+
+TEMPLATE_TEST_CASE("an ended session is found by name and not recovered", "[store]", OnDisk,
+                   InMemory) {
+  TestType disk;
+  auto ending = batch(1, {commit(0, run(1), 0), commit(1, run(2), 0), commit(2, run(1), 1)});
+  ending.sessions = {session(run(1), 2), session(run(2), 1)};
+  ending.sessions[0].ended = true;
+  ending.keys = {key(to_string(run(1)), "k", run(1)), key(to_string(run(2)), "k", run(2)),
+                 key("open:tenant", "k", run(1))};
+  good(persist(disk.coordinator(), ending));
+  disk.reopen();
+  const auto recovery = recovery_of(disk.coordinator());
+  REQUIRE(recovery.sessions.size() == 1);
+  CHECK(recovery.sessions[0].run_id == run(2));
+  CHECK(same(recovery.keys, std::vector{ending.keys[1], ending.keys[2]}));
+
+  const auto record = good(disk.coordinator().session(run(1)));
+  CHECK(same(record.row, ending.sessions[0]));
+  CHECK(same(record.commits, std::vector{ending.entries[0], ending.entries[2]}));
+  CHECK(bad(disk.coordinator().session(run(3))).code == Errc::not_found);
+}
+
+TEMPLATE_TEST_CASE("commits may come before their session's row", "[store]", OnDisk, InMemory) {
+  TestType disk;
+  good(persist(disk.coordinator(), batch(1, {commit(0, run(1), 0)})));
+  CHECK(bad(disk.coordinator().session(run(1))).code == Errc::not_found);
+  CHECK(recovery_of(disk.coordinator()).sessions.empty());
+  auto named = batch(1);
+  named.sessions = {session(run(1), 1)};
+  good(persist(disk.coordinator(), named));
+  CHECK(good(disk.coordinator().session(run(1))).commits.size() == 1);
+}
+
+TEMPLATE_TEST_CASE("a read gives leaf and call, and the rest when asked for", "[store]", OnDisk,
+                   InMemory) {
+  TestType disk;
+  std::vector<StoredEntry> entries;
+  for (std::uint32_t i = 0; i < 10; ++i) {
+    entries.push_back(commit(i, run(1), i));
+  }
+  good(persist(disk.coordinator(), batch(1, entries)));
+  const auto whole = good(disk.coordinator().read(Seq{3}, 4, true));
+  CHECK(same(whole, std::vector(entries.begin() + 3, entries.begin() + 7)));
+  const auto light = good(disk.coordinator().read(Seq{8}, 4, false));
+  REQUIRE(light.size() == 2);
+  CHECK(light[0].seq == Seq{8});
+  CHECK(light[0].leaf == entries[8].leaf);
+  CHECK(light[0].call == entries[8].call);
+  CHECK(light[0].output.empty());
+  CHECK_FALSE(light[0].run_id);
+  CHECK(good(disk.coordinator().read(Seq{3}, 0, true)).empty());
+  CHECK(good(disk.coordinator().read(Seq{100}, 5, true)).empty());
+}
+
+TEMPLATE_TEST_CASE("an idempotency key is written over, a text too", "[store]", OnDisk, InMemory) {
+  TestType disk;
+  auto first = batch(1);
+  first.sessions = {session(run(1), 0)};
+  first.keys = {key("open:tenant", "k", run(1))};
+  good(persist(disk.coordinator(), first));
+  first.keys[0].step_count = 8;
+  good(persist(disk.coordinator(), first));
+  CHECK(same(recovery_of(disk.coordinator()).keys, first.keys));
+  good(disk.coordinator().put_text("head", "1"));
+  good(disk.coordinator().put_text("head", "2"));
+  CHECK(good(disk.coordinator().text("head")) == "2");
+}
+
+TEMPLATE_TEST_CASE("a replica gives back leaves, head and epoch", "[store]", OnDisk, InMemory) {
+  TestType disk;
+  ReplicaBatch first;
+  first.entries = {epoch_entry(0, 4), commit(1, run(1), 0)};
+  first.head = head(2);
+  first.epoch = Epoch{4};
+  good(disk.replica().persist(first));
+  disk.reopen();
+  std::vector<StoredEntry> entries;
+  const auto recovery =
+      good(disk.replica().recover([&](const StoredEntry& entry) { entries.push_back(entry); }));
+  CHECK(recovery.epoch == Epoch{4});
+  REQUIRE(recovery.head);
+  CHECK(recovery.head->head == head(2).head);
+  CHECK(recovery.head->signature == head(2).signature);
+  CHECK(recovery.head->public_key == head(2).public_key);
+  REQUIRE(entries.size() == 2);
+  CHECK(entries[1].leaf == first.entries[1].leaf);
+  CHECK(entries[1].call == first.entries[1].call);
+  CHECK(entries[1].output.empty());
+  CHECK(good(disk.replica().read(Seq{1}, 5)).size() == 1);
+}
+
+TEMPLATE_TEST_CASE("a replica takes no gap and no older epoch", "[store]", OnDisk, InMemory) {
+  TestType disk;
+  ReplicaBatch first;
+  first.entries = {commit(0, run(1), 0)};
+  first.epoch = Epoch{4};
+  good(disk.replica().persist(first));
+  ReplicaBatch gap;
+  gap.entries = {commit(2, run(1), 1)};
+  CHECK(bad(disk.replica().persist(gap)).code == Errc::refused);
+  ReplicaBatch older;
+  older.epoch = Epoch{3};
+  CHECK(bad(disk.replica().persist(older)).code == Errc::refused);
+  gap.entries = {commit(1, run(1), 1)};
+  good(disk.replica().persist(gap));
+}
+
+TEMPLATE_TEST_CASE("a replica that is reset starts anew", "[store]", OnDisk, InMemory) {
+  TestType disk;
+  ReplicaBatch first;
+  first.entries = {commit(0, run(1), 0)};
+  first.epoch = Epoch{4};
+  good(disk.replica().persist(first));
+  good(disk.replica().reset());
+  CHECK(good(disk.replica().read(Seq{0}, 5)).empty());
+  CHECK(good(disk.replica().recover([](const StoredEntry&) {})).epoch == Epoch{0});
+  good(disk.replica().persist(first));
+  disk.reopen();
+  CHECK(good(disk.replica().read(Seq{0}, 5)).size() == 1);
+}
+
+TEMPLATE_TEST_CASE("workers keep the order in which they were added", "[store]", OnDisk, InMemory) {
+  TestType disk;
+  std::vector<MarkRow> rows = {{worker(9), 1}, {worker(2), 2}};
+  good(disk.identity().save(rows));
+  rows = {{worker(5), 3}, {worker(9), 7}};
+  good(disk.identity().save(rows));
+  disk.reopen();
+  const std::vector<MarkRow> expected = {{worker(9), 7}, {worker(2), 2}, {worker(5), 3}};
+  CHECK(same(good(disk.identity().load()).workers, expected));
+}
+
+TEST_CASE("a write in memory that fails ends its store until the crash, kept or lost", "[store]") {
+  MemoryCoordinatorStore store;
+  good(persist(store, batch(1, {commit(0, run(1), 0)})));
+  const auto outcome = GENERATE(FailedWrite::is_lost, FailedWrite::is_kept);
+  store.fail_next_write(outcome);
+  CHECK(bad(persist(store, batch(1, {commit(1, run(1), 1)}))).code == Errc::io);
+  CHECK(bad(persist(store, batch(1, {commit(1, run(1), 1)}))).code == Errc::io);
+  CHECK(bad(store.put_text("head", "1")).code == Errc::io);
+  store.crash();
+  CHECK(good(store.size()) == (outcome == FailedWrite::is_kept ? 2 : 1));
+  good(store.put_text("head", "1"));
+}
+
+TEST_CASE("a crash takes from a replica in memory what was not synced", "[store]") {
+  MemoryReplicaStore store;
+  ReplicaBatch next;
+  next.entries = {commit(0, run(1), 0)};
+  good(store.persist(next));
+  store.sync();
+  next.entries = {commit(1, run(1), 1)};
+  next.head = head(2);
+  good(store.persist(next));
+  store.crash();
+  CHECK(good(store.read(Seq{0}, 5)).size() == 1);
+  CHECK_FALSE(good(store.recover([](const StoredEntry&) {})).head);
+
+  // A new epoch is synced, and so is all before it.
+  good(store.persist(next));
+  ReplicaBatch term;
+  term.epoch = Epoch{2};
+  good(store.persist(term));
+  store.crash();
+  CHECK(good(store.read(Seq{0}, 5)).size() == 2);
+  CHECK(good(store.recover([](const StoredEntry&) {})).epoch == Epoch{2});
+}
