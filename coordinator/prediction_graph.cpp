@@ -361,6 +361,7 @@ std::vector<Key> PredictionGraph::Impl::next_contexts(const Session& session, bo
     keys.push_back(mix(tenant, 0x78, answered(1), task(2), task(3)));
     keys.push_back(mix(tenant, 0x79, answered(1), inputs));
     keys.push_back(mix(tenant, 0x7a, answered(1), inputs, answered(2)));
+    keys.push_back(mix(tenant, 0x7b, answered(1), inputs, answered(2), answered(3)));
   }
   return keys;
 }
