@@ -412,7 +412,7 @@ void Parameter::learn_rules(const Surroundings& around, Key name, Key hash) {
       binding.from = from;
       binding.n = static_cast<std::uint8_t>(n);
       binding.place = place;
-      binding.source = static_cast<std::uint8_t>(value.side) + (value.is_after_word ? 1 : 0);
+      binding.source = static_cast<std::uint8_t>(static_cast<unsigned>(value.side) + (value.is_after_word ? 1U : 0U));
       binding.task_side = from == From::named ? 0 : owner;
       add_rule(around, name, hash, std::move(binding), at);
     };
@@ -433,9 +433,9 @@ void Parameter::learn_rules(const Surroundings& around, Key name, Key hash) {
     }
     if (value.side == Side::output) {
       const std::size_t back = memory.steps().size() + 1 - value.document;
-      for (std::size_t n = 0; back <= back_max && n < back_values_max; ++n) {
-        if (memory.output_value(back, n) == at) {
-          rule(From::back, back, n);
+      for (std::size_t place = 0; back <= back_max && place < back_values_max; ++place) {
+        if (memory.output_value(back, place) == at) {
+          rule(From::back, back, place);
         }
       }
     }

@@ -243,7 +243,8 @@ Tenant& PredictionGraph::Impl::tenant_of(const std::string& name) {
           tenants_.begin(), tenants_.end(),
           [](const auto& a, const auto& b) { return a.second.used < b.second.used; }));
     }
-    found = tenants_.emplace(name, Tenant{mix(0x51, ++tenants_seen_), 0, {}}).first;
+    found = tenants_.emplace(name, Tenant()).first;
+    found->second.key = mix(0x51, ++tenants_seen_);
   }
   found->second.used = ++uses_;
   return found->second;
