@@ -362,8 +362,8 @@ void NodeMachine::follow(Instant now, const Entries& entries, NodeOutput& out) {
 }
 
 void NodeMachine::check_head(const SignedHead& head, NodeOutput& out) {
-  if (head.head.size == 0 || head.head.size > checker_.size()) {
-    return;
+  if (head.head.size == 0 || head.head.size > checker_.size() || head.head.epoch < checker_.head().epoch) {
+    return; // Nothing to compare, or of a term whose end the next term's first entry has signed for.
   }
   if (const auto holds = checker_.check_head(head); !holds) {
     diverge(holds.error().message, head.head, out);
