@@ -95,7 +95,8 @@ void NodeMachine::handle(Instant now, const Welcome& message, NodeOutput& out) {
   joined_ = true;
   out.subscribe = message.publish_port;
   out.catalog = message.catalog;
-  if (message.head.head.size < checker_.size()) {
+  // In the same term the welcome is only older than what was published since; a new term must hold all of the replica.
+  if (message.head.head.size < checker_.size() && checker_.head().epoch != message.epoch) {
     diverge("the replica holds " + std::to_string(checker_.size()) + " entries, the coordinator only " +
                 std::to_string(message.head.head.size),
             message.head.head, out);
