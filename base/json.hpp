@@ -10,8 +10,8 @@
 
 #include "base/result.hpp"
 
-/// JSON values and their canonical text (RFC 8785, JCS). Reading is strict: what cannot be kept exactly is refused,
-/// never repaired.
+/// JSON values and their canonical text (RFC 8785, JCS). Reading is strict: what cannot be kept
+/// exactly is refused, never repaired.
 namespace forerun::json {
 
 inline constexpr std::size_t depth_max = 64;
@@ -21,7 +21,8 @@ class Value;
 struct Member;
 using Array = std::vector<Value>;
 
-/// Members in ascending order of their names' UTF-16 code units (RFC 8785 §3.2.3); names are unique.
+/// Members in ascending order of their names' UTF-16 code units (RFC 8785 §3.2.3); names are
+/// unique.
 class Object {
 public:
   const Value* find(std::string_view name) const;
@@ -86,17 +87,22 @@ struct Limits {
   std::size_t depth = depth_max;
 };
 
-/// Reads exactly one document. Errors: too_large (bytes, depth); invalid, naming the byte and what was expected:
-/// duplicate names after unescaping, numbers out of a double's range, integer literals beyond ±(2^53-1) that are not
-/// what JCS writes for their double, lone surrogates, invalid UTF-8, a byte order mark, anything after the value.
+/// Reads exactly one document. Errors: too_large (bytes, depth); invalid, naming the byte and what
+/// was expected: duplicate names after unescaping, numbers out of a double's range, integer
+/// literals beyond ±(2^53-1) that are not what JCS writes for their double, lone surrogates,
+/// invalid UTF-8, a byte order mark, anything after the value.
 Result<Value> parse(std::string_view text, const Limits& limits = {});
 
-/// The canonical text of a value. @pre it came from parse() or holds finite numbers and valid UTF-8.
+/// The canonical text of a value. @pre it came from parse() or holds finite numbers and valid
+/// UTF-8.
 std::string canonical(const Value& value);
 void append_canonical(std::string& out, const Value& value);
 /// A JSON string literal as JCS writes it, quotes included.
 void append_string(std::string& out, std::string_view text);
+/// `text` made fit for a JSON string: at most `bytes_max` bytes, cut between characters, a question
+/// mark for each byte that is not part of well-formed UTF-8. For causes and logs of foreign origin.
+std::string clean_text(std::string_view text, std::size_t bytes_max);
 /// A number as ECMAScript's Number::toString writes it (RFC 8785 §3.2.2.3). @pre finite.
 void append_number(std::string& out, double number);
 
-} // namespace forerun::json
+}  // namespace forerun::json

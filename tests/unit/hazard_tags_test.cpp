@@ -9,7 +9,7 @@ namespace {
 
 Task task(Effect effect) {
   Task result;
-  result.name = "t";
+  result.name = std::string("t");
   result.effect = effect;
   return result;
 }
