@@ -111,12 +111,12 @@ void CoordinatorMachine::open_waiting() {
       waiting->home = workers[homes_given_++ % workers.size()];
     }
     const auto run_id = run_ids_.take(waiting->home);
+    if (const auto reservation = run_ids_.refill(waiting->home)) {
+      reserve(*reservation);
+    }
     if (!run_id) {
       ++waiting;
       continue;
-    }
-    if (const auto reservation = run_ids_.refill(waiting->home)) {
-      reserve(*reservation);
     }
     const WaitingOpen opening = std::move(*waiting);
     waiting = openings_.erase(waiting);

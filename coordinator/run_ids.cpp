@@ -20,7 +20,7 @@ std::optional<RunIdAllocator::Reservation> RunIdAllocator::joined(WorkerId worke
   }
   space.home = std::max(space.home, mark);
   const std::uint64_t usable = std::min(space.here, space.home);
-  if (usable < space.requested) {
+  if (usable < space.requested && space.requested >= space.next) {
     return Reservation{worker, space.requested}; // A cut swallowed the question or its answer: ask again.
   }
   if (usable >= space.next) {
