@@ -1,5 +1,6 @@
-/// forerun-predict-eval NAME: reads a trace (JSON Lines, unpacked) from standard input, learns it online from nothing, and
-/// prints how often the next call was foretold exactly, how far the stated probabilities held, and how long it took.
+/// forerun-predict-eval NAME: reads a trace (JSON Lines, unpacked) from standard input, learns it
+/// online from nothing, and prints how often the next call was foretold exactly, how far the stated
+/// probabilities held, and how long it took.
 
 #include <algorithm>
 #include <chrono>
@@ -65,11 +66,11 @@ struct Tally {
       error += gap < 0 ? -gap : gap;
       counted += static_cast<double>(count[i]);
     }
-    std::printf("%-10s n %6llu  top1 %.3f  top3 %.3f  listed %.3f  task %.3f  brier %.3f  ece %.3f\n",
-                title, static_cast<unsigned long long>(asked), static_cast<double>(top1) / n,
-                static_cast<double>(top3) / n, static_cast<double>(any) / n,
-                static_cast<double>(task1) / n, brier / std::max(counted, 1.0),
-                error / std::max(counted, 1.0));
+    std::printf(
+        "%-10s n %6llu  top1 %.3f  top3 %.3f  listed %.3f  task %.3f  brier %.3f  ece %.3f\n",
+        title, static_cast<unsigned long long>(asked), static_cast<double>(top1) / n,
+        static_cast<double>(top3) / n, static_cast<double>(any) / n, static_cast<double>(task1) / n,
+        brier / std::max(counted, 1.0), error / std::max(counted, 1.0));
   }
   void print_bins() const {
     for (std::size_t i = 0; i < bins; ++i) {
@@ -100,12 +101,12 @@ struct Timing {
     }
     std::sort(us.begin(), us.end());
     const double mean = std::accumulate(us.begin(), us.end(), 0.0) / static_cast<double>(us.size());
-    std::printf("  %s us: mean %.1f p50 %.1f p99 %.1f max %.1f\n", title, mean,
-                us[us.size() / 2], us[us.size() * 99 / 100], us.back());
+    std::printf("  %s us: mean %.1f p50 %.1f p99 %.1f max %.1f\n", title, mean, us[us.size() / 2],
+                us[us.size() * 99 / 100], us.back());
   }
 };
 
-} // namespace
+}  // namespace
 
 int main(int argc, char** argv) {
   const std::string name = argc > 1 ? argv[1] : "trace";
@@ -127,9 +128,10 @@ int main(int argc, char** argv) {
     limits.bytes = 16U << 20U;
     const Result<json::Value> parsed = json::parse(line, limits);
     if (!parsed) {
-      std::fprintf(stderr, "predict-eval: session %llu: %s\n",
+      // Recorded outputs may hold what JSON has no word for, such as Infinity.
+      std::fprintf(stderr, "predict-eval: line after session %llu left out: %s\n",
                    static_cast<unsigned long long>(id.counter), parsed.error().message.c_str());
-      return 1;
+      continue;
     }
     const json::Value& session = *parsed;
     const bool is_late = id.counter >= late_from;
@@ -145,10 +147,8 @@ int main(int argc, char** argv) {
     for (const json::Value& step : *steps->array()) {
       const Call call = Call::make(string_at(step, "task"), *step.find("input")->object());
       const std::optional<Output> output = Output::make(*step.find("output"));
-      bool has_text = false;
       if (const json::Value* texts = step.find("pre"); texts != nullptr && texts->array()) {
         for (const json::Value& text : *texts->array()) {
-          has_text = true;
           graph.text(id, tenant, *text.string());
         }
       }
@@ -160,7 +160,6 @@ int main(int argc, char** argv) {
       if (is_late) {
         late.add(predictions, call, before);
       }
-      static_cast<void>(has_text);
       // What was said while this step ran, of what follows it, is asked one step later.
       from = std::chrono::steady_clock::now();
       const ImaginedStep running{call, std::nullopt};

@@ -9,9 +9,11 @@ namespace forerun {
 
 namespace {
 
-/// The budget counts in millionths of a microsecond, so that a ratio in parts per million has no remainder.
+/// The budget counts in millionths of a microsecond, so that a ratio in parts per million has no
+/// remainder.
 constexpr std::int64_t parts = 1'000'000;
-/// One call names at most this much (about 52 days of slot time): twice it still fits the level's integer.
+/// One call names at most this much (about 52 days of slot time): twice it still fits the level's
+/// integer.
 constexpr std::int64_t slot_time_us_max = std::numeric_limits<std::int64_t>::max() / parts / 2;
 
 std::int64_t checked_us(Duration slot_time) {
@@ -19,7 +21,7 @@ std::int64_t checked_us(Duration slot_time) {
   return std::min<std::int64_t>(slot_time.count(), slot_time_us_max);
 }
 
-} // namespace
+}  // namespace
 
 WasteBudget::WasteBudget(const AdmissionSettings& settings)
     : ratio_ppm_(static_cast<std::int64_t>(std::clamp(settings.waste_ratio_max, 0.0, 1.0) *
@@ -27,8 +29,8 @@ WasteBudget::WasteBudget(const AdmissionSettings& settings)
       size_(checked_us(settings.bucket_max) * parts) {}
 
 void WasteBudget::add(std::int64_t millionths) {
-  // The level never exceeds size_, which is at most half the integer's range: the sum fits. Cutting at the size only
-  // forgets credit, so the bound stays a bound.
+  // The level never exceeds size_, which is at most half the integer's range: the sum fits. Cutting
+  // at the size only forgets credit, so the bound stays a bound.
   level_ = std::min(level_ + millionths, size_);
 }
 
@@ -98,4 +100,4 @@ Verdict admit(const AdmissionSettings& settings, const WasteBudget& budget,
   return has_slot ? Verdict::start : Verdict::no_idle_slot;
 }
 
-} // namespace forerun
+}  // namespace forerun

@@ -79,7 +79,8 @@ std::uint32_t first_unused(const Surroundings& around, Key name, std::uint32_t l
 /// The value that a rule gives now; 0: it does not apply.
 std::uint32_t resolve(const Surroundings& around, Key name, const Binding& rule) {
   const SessionMemory& memory = around.memory;
-  const std::uint32_t last = rule.from == From::named || rule.from == From::back ? 0 : memory.latest_at(rule.place);
+  const std::uint32_t last =
+      rule.from == From::named || rule.from == From::back ? 0 : memory.latest_at(rule.place);
   switch (rule.from) {
     case From::nth:
       return nth_of(memory, last, rule.n);
@@ -117,8 +118,9 @@ bool is_open(const Surroundings& around, const Binding& rule) {
 }
 
 std::string origin_of(const SessionMemory& memory, const SeenValue& value, From from) {
-  static const char* const words[from_kinds] = {"", "last ", "next unused ", "mentioned ",
-                                                "first ever ", "older ", "recent ", "latest named "};
+  static const char* const words[from_kinds] = {"",           "last ",        "next unused ",
+                                                "mentioned ", "first ever ",  "older ",
+                                                "recent ",    "latest named "};
   std::string origin = words[static_cast<std::size_t>(from)];
   if (value.side == Side::text) {
     return origin + "text";
@@ -158,7 +160,7 @@ std::size_t size_of(const json::Value& value) {
   return size;
 }
 
-} // namespace
+}  // namespace
 
 Key task_side(Key task, Side side) {
   return mix(task, static_cast<Key>(side));
@@ -204,7 +206,7 @@ std::size_t kind_of(const Binding& rule) {
   return static_cast<std::size_t>(rule.from) * source_kinds + rule.source;
 }
 
-} // namespace
+}  // namespace
 
 double KindRecord::prior(const Binding& rule) const {
   const std::size_t at = kind_of(rule);
@@ -238,9 +240,8 @@ void Parameter::learn_look(const json::Value& value) {
     }
   }
   if (looks_.size() >= looks_max) {
-    looks_.erase(std::min_element(looks_.begin(), looks_.end(), [](const Look& a, const Look& b) {
-      return a.count < b.count;
-    }));
+    looks_.erase(std::min_element(looks_.begin(), looks_.end(),
+                                  [](const Look& a, const Look& b) { return a.count < b.count; }));
   }
   looks_.push_back({shape, 1});
 }
@@ -356,9 +357,9 @@ void Parameter::learn_constant(Key previous, Key hash, const json::Value& value)
       return;
     }
     if (constants_.size() >= constants_max) {
-      constants_.erase(std::min_element(
-          constants_.begin(), constants_.end(),
-          [](const Constant& a, const Constant& b) { return a.count < b.count; }));
+      constants_.erase(
+          std::min_element(constants_.begin(), constants_.end(),
+                           [](const Constant& a, const Constant& b) { return a.count < b.count; }));
     }
     constant = constants_.insert(constants_.end(), Constant{value, hash, 0, {}});
   }
@@ -391,9 +392,9 @@ void Parameter::add_rule(const Surroundings& around, Key name, Key hash, Binding
     const auto worth = [](const Binding& each) {
       return (each.record.hits + 1) / (each.record.tries + 2);
     };
-    rules_.erase(std::min_element(
-        rules_.begin(), rules_.end(),
-        [&](const Binding& a, const Binding& b) { return worth(a) < worth(b); }));
+    rules_.erase(
+        std::min_element(rules_.begin(), rules_.end(),
+                         [&](const Binding& a, const Binding& b) { return worth(a) < worth(b); }));
   }
   rule.origin = origin_of(around.memory, around.memory.value(source), rule.from);
   rules_.push_back(std::move(rule));
@@ -404,15 +405,16 @@ void Parameter::learn_rules(const Surroundings& around, Key name, Key hash) {
   std::uint32_t at = memory.latest_equal(hash);
   for (std::size_t i = 0; i < sources_max && at != 0; ++i) {
     const SeenValue& value = memory.value(at);
-    const Key owner = value.side == Side::text ? task_side(0, Side::text)
-                                               : task_side(memory.steps()[value.document - 1].task,
-                                                           value.side);
+    const Key owner = value.side == Side::text
+                          ? task_side(0, Side::text)
+                          : task_side(memory.steps()[value.document - 1].task, value.side);
     const auto rule = [&](From from, std::size_t n, Key place) {
       Binding binding;
       binding.from = from;
       binding.n = static_cast<std::uint8_t>(n);
       binding.place = place;
-      binding.source = static_cast<std::uint8_t>(value.side) + (value.is_after_word ? 1 : 0);
+      binding.source =
+          static_cast<std::uint8_t>(static_cast<int>(value.side) + (value.is_after_word ? 1 : 0));
       binding.task_side = from == From::named ? 0 : owner;
       add_rule(around, name, hash, std::move(binding), at);
     };
@@ -433,9 +435,9 @@ void Parameter::learn_rules(const Surroundings& around, Key name, Key hash) {
     }
     if (value.side == Side::output) {
       const std::size_t back = memory.steps().size() + 1 - value.document;
-      for (std::size_t n = 0; back <= back_max && n < back_values_max; ++n) {
-        if (memory.output_value(back, n) == at) {
-          rule(From::back, back, n);
+      for (std::size_t place = 0; back <= back_max && place < back_values_max; ++place) {
+        if (memory.output_value(back, place) == at) {
+          rule(From::back, back, place);
         }
       }
     }
@@ -470,4 +472,4 @@ void Parameter::learn(const Surroundings& around, KindRecord& kinds, Key name,
   learn_rules(around, name, hash);
 }
 
-} // namespace forerun::prediction
+}  // namespace forerun::prediction

@@ -10,20 +10,22 @@ namespace forerun::prediction {
 
 /// How a binding finds its value in a session's memory.
 enum class From : std::uint8_t {
-  nth,       ///< The n-th value at a place in the latest document that has it (n up to 3).
-  last,      ///< The last one there.
-  unused,    ///< The first one there that this parameter has not had yet: walking a list.
-  mentioned, ///< The first one there, not used yet, that the session's text mentions.
-  earliest,  ///< The first value ever at the place.
-  older,     ///< The last one there in the document before the latest.
-  back,      ///< A value of the output so many steps ago, whatever the task: n is the step, `place` the value.
-  named,     ///< The latest value under a name, whatever brought it.
+  nth,        ///< The n-th value at a place in the latest document that has it (n up to 3).
+  last,       ///< The last one there.
+  unused,     ///< The first one there that this parameter has not had yet: walking a list.
+  mentioned,  ///< The first one there, not used yet, that the session's text mentions.
+  earliest,   ///< The first value ever at the place.
+  older,      ///< The last one there in the document before the latest.
+  back,  ///< A value of the output so many steps ago, whatever the task: n is the step, `place` the
+         ///< value.
+  named,  ///< The latest value under a name, whatever brought it.
 };
 inline constexpr std::size_t from_kinds = 8;
 /// What a rule takes its value from: an input, an output, text by shape, text by the word before.
 inline constexpr std::size_t source_kinds = 4;
 
-/// How often a rule was right when it applied, in general and right after some task. Halved when it grows large.
+/// How often a rule was right when it applied, in general and right after some task. Halved when it
+/// grows large.
 struct Record {
   struct After {
     Key task = 0;
@@ -33,7 +35,8 @@ struct Record {
   std::vector<After> after;
 
   void add(Key previous, bool hit);
-  /// The expected share of hits: `prior` counts like a few tries, and the general share is the prior after a task.
+  /// The expected share of hits: `prior` counts like a few tries, and the general share is the
+  /// prior after a task.
   double share(Key previous, double prior) const;
 };
 
@@ -41,10 +44,11 @@ struct Binding {
   From from = From::nth;
   std::uint8_t n = 0;
   std::uint8_t source = 0;
-  Key place = 0;      ///< Or the name, for `named`.
-  Key task_side = 0;  ///< Whose documents have the place: the task's outputs or inputs, or the text.
+  Key place = 0;  ///< Or the name, for `named`.
+  Key task_side =
+      0;  ///< Whose documents have the place: the task's outputs or inputs, or the text.
   Record record;
-  std::string origin; ///< For people.
+  std::string origin;  ///< For people.
 };
 
 struct Constant {
@@ -70,16 +74,18 @@ struct KindRecord {
 struct Candidate {
   Key hash = 0;
   double share = 0;
-  const json::Value* value = nullptr; ///< Lives as long as memory and parameter are unchanged.
-  const std::string* origin = nullptr; ///< None for a constant.
+  const json::Value* value = nullptr;   ///< Lives as long as memory and parameter are unchanged.
+  const std::string* origin = nullptr;  ///< None for a constant.
 };
 
 struct Surroundings {
   const SessionMemory& memory;
-  Key task = 0;          ///< Of the call whose parameters are bound.
-  Key previous = 0;      ///< Of the call before.
-  Key open_task = 0;     ///< Its output is still open: nothing may be taken from where it will bring values. 0: none.
-  const BoundedTable<bool>* output_names = nullptr; ///< mix(task, name): names that a task's outputs have had.
+  Key task = 0;       ///< Of the call whose parameters are bound.
+  Key previous = 0;   ///< Of the call before.
+  Key open_task = 0;  ///< Its output is still open: nothing may be taken from where it will bring
+                      ///< values. 0: none.
+  const BoundedTable<bool>* output_names =
+      nullptr;  ///< mix(task, name): names that a task's outputs have had.
 };
 
 inline constexpr std::size_t recognised_max = 3;
@@ -93,17 +99,16 @@ public:
   void learn(const Surroundings& around, KindRecord& kinds, Key name, const json::Value& value);
 
 private:
-  /// Constants that the session's text holds and this parameter has not had in the session, the latest text's first ones
-  /// first, at most recognised_max; as indexes into constants_.
+  /// Constants that the session's text holds and this parameter has not had in the session, the
+  /// latest text's first ones first, at most recognised_max; as indexes into constants_.
   std::vector<std::size_t> recognised(const Surroundings& around) const;
   void learn_constant(Key previous, Key hash, const json::Value& value);
   void learn_rules(const Surroundings& around, Key name, Key hash);
-  void add_rule(const Surroundings& around, Key name, Key hash, Binding rule,
-                std::uint32_t source);
+  void add_rule(const Surroundings& around, Key name, Key hash, Binding rule, std::uint32_t source);
 
   Key name_ = 0;
   double total_ = 0;
-  double constants_seen_ = 0; ///< Different ones, less those forgotten.
+  double constants_seen_ = 0;  ///< Different ones, less those forgotten.
   struct After {
     Key task = 0;
     double total = 0, seen = 0;
@@ -121,9 +126,9 @@ private:
   std::vector<After> after_;
   std::vector<Binding> rules_;
   std::vector<Constant> constants_;
-  Record recognised_[recognised_max]; ///< By their place in that order.
+  Record recognised_[recognised_max];  ///< By their place in that order.
 };
 
 Key task_side(Key task, Side side);
 
-} // namespace forerun::prediction
+}  // namespace forerun::prediction

@@ -11,7 +11,7 @@ constexpr std::size_t followers_max = 64;
 /// How much a context's different followers count against it.
 constexpr double doubt = 0.6;
 
-} // namespace
+}  // namespace
 
 void Context::teach(Key symbol) {
   total += 1;
@@ -21,9 +21,9 @@ void Context::teach(Key symbol) {
     found->count += 1;
   } else {
     if (followers.size() >= followers_max) {
-      const auto least = std::min_element(
-          followers.begin(), followers.end(),
-          [](const Follower& a, const Follower& b) { return a.count < b.count; });
+      const auto least =
+          std::min_element(followers.begin(), followers.end(),
+                           [](const Follower& a, const Follower& b) { return a.count < b.count; });
       total -= least->count;
       followers.erase(least);
     } else {
@@ -93,4 +93,4 @@ std::vector<Likely> LearnedContexts::likely(std::span<const Key> contexts) const
   return blended;
 }
 
-} // namespace forerun::prediction
+}  // namespace forerun::prediction

@@ -15,10 +15,10 @@ namespace {
 
 using namespace prediction;
 
-constexpr Key start_task = 0x41; ///< Stands before a session's first step.
-constexpr Key end_symbol = 0x42; ///< The session ends.
-constexpr Key failed_symbol = 0x43; ///< The step has no output.
-constexpr Key large_symbol = 0x44; ///< An output too large to be predicted.
+constexpr Key start_task = 0x41;     ///< Stands before a session's first step.
+constexpr Key end_symbol = 0x42;     ///< The session ends.
+constexpr Key failed_symbol = 0x43;  ///< The step has no output.
+constexpr Key large_symbol = 0x44;   ///< An output too large to be predicted.
 
 constexpr std::size_t parameters_per_call_max = 32;
 constexpr std::size_t forms_tried_max = 8;
@@ -26,6 +26,9 @@ constexpr std::size_t values_per_parameter_max = 4;
 constexpr std::size_t calls_per_form_max = 6;
 constexpr std::size_t premises_max = 3;
 constexpr std::size_t telling_words_max = 3;
+/// How much a word's different followers, and that it is rare, count against it.
+constexpr double word_doubt = 0.6;
+constexpr double word_rarity = 0.2;
 constexpr std::size_t text_bytes_max = 64U << 10U;
 constexpr double form_probability_min = 0.005;
 constexpr double premise_probability_min = 0.02;
@@ -37,7 +40,8 @@ constexpr std::size_t field_tries_min = 12;
 constexpr std::size_t fields_per_document_max = 16;
 constexpr std::size_t label_bytes_max = 40;
 
-/// Whether a field takes few values, so that it can tell what comes next. Once it has taken too many it never does.
+/// Whether a field takes few values, so that it can tell what comes next. Once it has taken too
+/// many it never does.
 struct Field {
   std::vector<Key> values;
   std::size_t tries = 0;
@@ -66,10 +70,10 @@ struct Form {
   Key task_key = 0;
   std::vector<std::string> names;
   std::vector<Key> parameters;
-  double tries = 0;    ///< Calls of this form.
-  double expected = 0; ///< Sum of what its best arguments were given as their probability.
-  double hits = 0;     ///< How often they were exactly right.
-  double repeats = 0;  ///< Calls that the session had made before.
+  double tries = 0;     ///< Calls of this form.
+  double expected = 0;  ///< Sum of what its best arguments were given as their probability.
+  double hits = 0;      ///< How often they were exactly right.
+  double repeats = 0;   ///< Calls that the session had made before.
 };
 
 /// Where the words of the text and the contexts guessed differently and one was right: which.
@@ -156,11 +160,8 @@ std::string percent(double share) {
   return text;
 }
 
-} // namespace
+}  // namespace
 
-#ifdef PEDEBUG
-struct Dbg { int calls=0, known=0, args1=0, args_listed=0, form1=0, form3=0, form8=0; ~Dbg(){ std::fprintf(stderr,"DBG calls %d form seen %d | form top1 %d top3 %d top8 %d | args given form: top1 %d listed %d\n",calls,known,form1,form3,form8,args1,args_listed);} } dbg;
-#endif
 class PredictionGraph::Impl {
 public:
   explicit Impl(const PredictionSettings& settings)
@@ -184,7 +185,7 @@ private:
   using Sessions = std::list<Session>;
   struct WordsSay {
     std::vector<Likely> forms;
-    std::size_t bucket = 0; ///< By how much they tell, and whether they are fresh.
+    std::size_t bucket = 0;  ///< By how much they tell, and whether they are fresh.
   };
 
   Session& open(const RunId& id, std::string_view tenant);
@@ -214,8 +215,7 @@ private:
                                                 const Form& form, bool is_open) const;
   void predict_next(const Session& session, const Tenant& tenant, bool is_open, double scale,
                     std::vector<Draft>& drafts) const;
-  void predict_beyond_open(Session& session, const Tenant& tenant,
-                           std::vector<Draft>& drafts);
+  void predict_beyond_open(Session& session, const Tenant& tenant, std::vector<Draft>& drafts);
   std::vector<std::string> reasons(const Session& session, const Form& form, double probability,
                                    const Filling& filling) const;
 
@@ -229,7 +229,7 @@ private:
   std::map<std::string, Tenant, std::less<>> tenants_;
   std::uint64_t tenants_seen_ = 0;
   std::uint64_t uses_ = 0;
-  Sessions sessions_; ///< The most recently used first.
+  Sessions sessions_;  ///< The most recently used first.
   std::map<RunId, Sessions::iterator> sessions_by_id_;
   std::size_t session_bytes_ = 0;
 };
@@ -243,7 +243,8 @@ Tenant& PredictionGraph::Impl::tenant_of(const std::string& name) {
           tenants_.begin(), tenants_.end(),
           [](const auto& a, const auto& b) { return a.second.used < b.second.used; }));
     }
-    found = tenants_.emplace(name, Tenant{mix(0x51, ++tenants_seen_), 0, {}}).first;
+    found = tenants_.emplace(name, Tenant{}).first;
+    found->second.key = mix(0x51, ++tenants_seen_);
   }
   found->second.used = ++uses_;
   return found->second;
@@ -323,8 +324,8 @@ Key PredictionGraph::Impl::labels(Key task, Side side, const json::Value* value,
 }
 
 SeenStep PredictionGraph::Impl::seen(Key tenant, const Call& call, bool learns) {
-  SeenStep step{call, std::nullopt, mix(tenant, hash_text(call.task())), hash_input(call.input()),
-                0, 0};
+  SeenStep step{
+      call, std::nullopt, mix(tenant, hash_text(call.task())), hash_input(call.input()), 0, 0};
   const Key place = mix(task_side(step.task, Side::input), 0x61);
   std::size_t left = fields_per_document_max;
   for (const json::Member& member : call.input()) {
@@ -335,7 +336,8 @@ SeenStep PredictionGraph::Impl::seen(Key tenant, const Call& call, bool learns) 
   return step;
 }
 
-/// From the most general to the most special. While the last output is open, contexts that need it are left out.
+/// From the most general to the most special. While the last output is open, contexts that need it
+/// are left out.
 std::vector<Key> PredictionGraph::Impl::next_contexts(const Session& session, bool is_open) const {
   const std::vector<SeenStep>& steps = session.memory.steps();
   const auto back = [&](std::size_t n) -> const SeenStep* {
@@ -367,21 +369,21 @@ std::vector<Key> PredictionGraph::Impl::output_contexts(const Session& session) 
   const std::vector<SeenStep>& steps = session.memory.steps();
   FORERUN_ASSERT(!steps.empty());
   const SeenStep& last = steps.back();
-  const Key before = steps.size() < 2 ? start_task
-                                      : mix(steps[steps.size() - 2].task,
-                                            steps[steps.size() - 2].output_labels);
+  const Key before = steps.size() < 2
+                         ? start_task
+                         : mix(steps[steps.size() - 2].task, steps[steps.size() - 2].output_labels);
   return {mix(session.tenant, 0x81, last.task),
           mix(session.tenant, 0x82, last.task, last.input_labels),
           mix(session.tenant, 0x83, last.task, last.input_labels, before),
           mix(session.tenant, 0x84, last.task, last.input_hash)};
 }
 
-/// Contexts of the words that reached the session last: alone while no step has followed them, else with the last task.
+/// Contexts of the words that reached the session last: alone while no step has followed them, else
+/// with the last task.
 std::vector<Key> PredictionGraph::Impl::word_contexts(const Session& session) const {
   const SessionMemory& memory = session.memory;
-  const Key after = memory.has_fresh_words() || memory.steps().empty()
-                        ? 0
-                        : memory.steps().back().task;
+  const Key after =
+      memory.has_fresh_words() || memory.steps().empty() ? 0 : memory.steps().back().task;
   std::vector<Key> keys;
   for (const Key word : memory.last_words()) {
     keys.push_back(mix(session.tenant, 0x90, word, after));
@@ -389,13 +391,16 @@ std::vector<Key> PredictionGraph::Impl::word_contexts(const Session& session) co
   return keys;
 }
 
-/// What the most telling words of the text say. A word tells more the more often one thing followed it.
-PredictionGraph::Impl::WordsSay PredictionGraph::Impl::words_say(
-    const Session& session, const std::vector<Likely>& forms, std::vector<Key> contexts) const {
+/// What the most telling words of the text say. A word tells more the more often one thing followed
+/// it.
+PredictionGraph::Impl::WordsSay PredictionGraph::Impl::words_say(const Session& session,
+                                                                 const std::vector<Likely>& forms,
+                                                                 std::vector<Key> contexts) const {
   std::vector<std::pair<double, Key>> words;
   for (const Key key : word_contexts(session)) {
     if (const Context* context = nexts_.find(key); context != nullptr) {
-      words.emplace_back(context->most() / (context->total + 0.6 * context->distinct + 0.5), key);
+      words.emplace_back(
+          context->most() / (context->total + word_doubt * context->distinct + word_rarity), key);
     }
   }
   WordsSay say;
@@ -414,7 +419,8 @@ PredictionGraph::Impl::WordsSay PredictionGraph::Impl::words_say(
     most = std::max(most, each.probability);
   }
   const std::size_t sure = (most > 0.4 ? 1U : 0U) + (most > 0.7 ? 1U : 0U) + (most > 0.9 ? 1U : 0U);
-  say.bucket = std::min<std::size_t>(step, 4) + 5 * sure + (session.memory.has_fresh_words() ? 20 : 0);
+  say.bucket =
+      std::min<std::size_t>(step, 4) + 5 * sure + (session.memory.has_fresh_words() ? 20 : 0);
   return say;
 }
 
@@ -496,7 +502,8 @@ std::vector<std::vector<Candidate>> PredictionGraph::Impl::values_of(const Sessi
   return values;
 }
 
-/// The best combinations of values. A call that the session has made before counts by how often this form is repeated.
+/// The best combinations of values. A call that the session has made before counts by how often
+/// this form is repeated.
 std::vector<Filling> PredictionGraph::Impl::fillings(
     const Session& session, const Form& form,
     const std::vector<std::vector<Candidate>>& values) const {
@@ -543,10 +550,6 @@ void PredictionGraph::Impl::learn_call(Session& session, Tenant& tenant, const C
   for (const json::Member& member : call.input()) {
     form_key = mix(form_key, hash_text(member.name));
   }
-#ifdef PEDEBUG
-  { const auto forms = next_forms(session, tenant, false);
-      for (std::size_t k = 0; k < forms.size() && k < 8; ++k) if (forms[k].symbol == form_key) { dbg.form8++; dbg.form1 += k == 0; dbg.form3 += k < 3; } }
-#endif
   learn_words(session, tenant, form_key);
   learn_next(session, form_key);
   if (call.input().size() > parameters_per_call_max) {
@@ -562,35 +565,8 @@ void PredictionGraph::Impl::learn_call(Session& session, Tenant& tenant, const C
     }
   }
   const Key input_hash = hash_input(call.input());
-#ifdef PEDEBUG
-  dbg.calls++;
-#endif
   if (form.tries > 0) {
     const auto values = values_of(session, tenant, form, false);
-#ifdef PEDEBUG
-    {
-      dbg.known++;
-      bool all = values.size() == form.parameters.size();
-      std::size_t i = 0;
-      bool listed = all;
-      for (const auto& m : call.input()) {
-        if (!all) break;
-        const Key h = hash_value(m.value);
-        bool in = false;
-        for (auto& c : values[i]) in |= c.hash == h;
-        const bool first = values[i].front().hash == h;
-        if (!first && getenv("PEV")) {
-          std::fprintf(stderr, "%s.%s true %s (%s) got %s from %s %.2f\n", call.task().c_str(), m.name.c_str(),
-            json::canonical(m.value).substr(0,60).c_str(), in ? "listed" : session.memory.latest_equal(h) ? "seen" : "new", json::canonical(*values[i].front().value).substr(0,60).c_str(),
-            values[i].front().origin ? values[i].front().origin->c_str() : "const", values[i].front().share);
-        }
-        listed &= in;
-        ++i;
-      }
-      dbg.args_listed += listed;
-      if (all) dbg.args1 += fillings(session, form, values).front().input_hash == input_hash;
-    }
-#endif
     if (values.size() == form.parameters.size()) {
       const Filling best = fillings(session, form, values).front();
       form.expected += best.share;
@@ -608,8 +584,7 @@ void PredictionGraph::Impl::learn_call(Session& session, Tenant& tenant, const C
   const Surroundings surroundings = around(session, task, false);
   for (const json::Member& member : call.input()) {
     const Key name = hash_text(member.name);
-    parameters_.touch(mix(task, 0xa1, name))
-        .learn(surroundings, tenant.kinds, name, member.value);
+    parameters_.touch(mix(task, 0xa1, name)).learn(surroundings, tenant.kinds, name, member.value);
   }
 }
 
@@ -654,8 +629,8 @@ void PredictionGraph::Impl::observe(const RunId& id, std::string_view tenant, co
   learn_call(session, owner, call, task);
   session.memory.add_call(std::move(step));
   learn_output(session, output);
-  session.memory.add_output(
-      output, labels(task, Side::output, output ? &output->value() : nullptr, true));
+  session.memory.add_output(output,
+                            labels(task, Side::output, output ? &output->value() : nullptr, true));
   session_bytes_ += session.memory.bytes();
   forget_sessions();
 }
@@ -678,8 +653,7 @@ std::vector<std::string> PredictionGraph::Impl::reasons(const Session& session, 
                                                         const Filling& filling) const {
   std::vector<std::string> lines;
   const std::vector<SeenStep>& steps = session.memory.steps();
-  const std::string after =
-      steps.empty() ? "as first call" : "after " + steps.back().call.task();
+  const std::string after = steps.empty() ? "as first call" : "after " + steps.back().call.task();
   lines.push_back(form.task + " " + after + ": " + percent(probability));
   for (std::size_t i = 0; i < filling.values.size(); ++i) {
     const Candidate& value = *filling.values[i];
@@ -690,9 +664,8 @@ std::vector<std::string> PredictionGraph::Impl::reasons(const Session& session, 
   return lines;
 }
 
-void PredictionGraph::Impl::predict_next(const Session& session, const Tenant& tenant,
-                                         bool is_open, double scale,
-                                         std::vector<Draft>& drafts) const {
+void PredictionGraph::Impl::predict_next(const Session& session, const Tenant& tenant, bool is_open,
+                                         double scale, std::vector<Draft>& drafts) const {
   std::size_t tried = 0;
   for (const Likely& likely : next_forms(session, tenant, is_open)) {
     if (likely.probability * scale < form_probability_min || tried == forms_tried_max) {
@@ -712,9 +685,8 @@ void PredictionGraph::Impl::predict_next(const Session& session, const Tenant& t
     for (const Filling& filling : fillings(session, *form, values)) {
       Draft draft;
       draft.form = form;
-      draft.probability =
-          std::min(likely.probability * std::min(filling.share * trust, probability_max),
-                   probability_max);
+      draft.probability = std::min(
+          likely.probability * std::min(filling.share * trust, probability_max), probability_max);
       draft.input_hash = filling.input_hash;
       for (std::size_t i = 0; i < filling.values.size(); ++i) {
         draft.input.set(form->names[i], *filling.values[i]->value);
@@ -789,8 +761,8 @@ std::vector<Prediction> PredictionGraph::Impl::predict(const RunId& id,
   session.memory.rollback(mark);
   std::vector<Prediction> predictions;
   for (Draft& draft : drafts) {
-    predictions.push_back({Call::make(draft.form->task, std::move(draft.input)),
-                           draft.probability, std::move(draft.premise), draft.premise_probability,
+    predictions.push_back({Call::make(draft.form->task, std::move(draft.input)), draft.probability,
+                           std::move(draft.premise), draft.premise_probability,
                            std::move(draft.reasons)});
   }
   return predictions;
@@ -837,4 +809,4 @@ PredictionSizes PredictionGraph::sizes() const {
   return impl_->sizes();
 }
 
-} // namespace forerun
+}  // namespace forerun

@@ -7,27 +7,31 @@
 namespace forerun {
 
 struct PredictionSettings {
-  std::size_t sessions_max = 20'000;         ///< Working memories kept; the oldest is dropped beyond it.
-  std::size_t session_bytes_max = 512U << 20U; ///< Of the inputs, outputs and texts that all of them hold.
-  std::size_t steps_per_session_max = 512;   ///< Remembered for bindings.
-  std::size_t contexts_max = 200'000;        ///< Learned contexts in all tenants; the least recently used go first.
-  std::size_t forms_max = 50'000;            ///< Tasks with their sets of parameters, in all tenants.
+  std::size_t sessions_max = 20'000;  ///< Working memories kept; the oldest is dropped beyond it.
+  std::size_t session_bytes_max =
+      512U << 20U;  ///< Of the inputs, outputs and texts that all of them hold.
+  std::size_t steps_per_session_max = 512;  ///< Remembered for bindings.
+  std::size_t contexts_max =
+      200'000;  ///< Learned contexts in all tenants; the least recently used go first.
+  std::size_t forms_max = 50'000;  ///< Tasks with their sets of parameters, in all tenants.
   std::size_t parameters_max = 50'000;
-  std::size_t outputs_max = 50'000;          ///< Small outputs that may be predicted.
-  std::size_t output_bytes_max = 512;        ///< How small.
-  std::size_t fields_max = 100'000;          ///< Fields of inputs and outputs, watched for labels.
+  std::size_t outputs_max = 50'000;    ///< Small outputs that may be predicted.
+  std::size_t output_bytes_max = 512;  ///< How small.
+  std::size_t fields_max = 100'000;    ///< Fields of inputs and outputs, watched for labels.
   std::size_t tenants_max = 4'096;
-  std::size_t paths_per_output_max = 256;    ///< Values of one input or output that bindings may refer to.
+  std::size_t paths_per_output_max =
+      256;  ///< Values of one input or output that bindings may refer to.
 };
 
 /// How much is held, for tests and status.
 struct PredictionSizes {
-  std::size_t sessions = 0, session_bytes = 0, contexts = 0, forms = 0, parameters = 0, outputs = 0, fields = 0,
-              tenants = 0;
+  std::size_t sessions = 0, session_bytes = 0, contexts = 0, forms = 0, parameters = 0, outputs = 0,
+              fields = 0, tenants = 0;
 };
 
-/// The first prediction graph: contexts of order 2, 1 and 0 over tasks and the shape of what they returned, with back-off;
-/// arguments bound to constants and to exact values at paths of earlier inputs and outputs.
+/// The first prediction graph: contexts of order 2, 1 and 0 over tasks and the shape of what they
+/// returned, with back-off; arguments bound to constants and to exact values at paths of earlier
+/// inputs and outputs.
 class PredictionGraph final : public Predictor {
 public:
   explicit PredictionGraph(const PredictionSettings& settings = {});
@@ -45,4 +49,4 @@ private:
   std::unique_ptr<Impl> impl_;
 };
 
-} // namespace forerun
+}  // namespace forerun

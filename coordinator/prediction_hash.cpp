@@ -14,7 +14,7 @@ constexpr Key tag_string = 0x15;
 constexpr Key tag_array = 0x16;
 constexpr Key tag_object = 0x17;
 
-} // namespace
+}  // namespace
 
 Key hash_text(std::string_view text) {
   // Eight bytes at a time, put together by value, so that byte order does not matter.
@@ -75,4 +75,4 @@ Key hash_value(const json::Value& value) {
   return mix(tag_null, 0);
 }
 
-} // namespace forerun::prediction
+}  // namespace forerun::prediction

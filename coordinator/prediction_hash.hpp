@@ -9,7 +9,8 @@
 
 #include "base/json.hpp"
 
-/// What the prediction graph's parts share: 64-bit keys that are equal on every machine, and tables of bounded size.
+/// What the prediction graph's parts share: 64-bit keys that are equal on every machine, and tables
+/// of bounded size.
 namespace forerun::prediction {
 
 /// Names something learned or remembered. A collision costs a wrong guess, never a wrong answer.
@@ -42,7 +43,8 @@ struct KeyHash {
   std::size_t operator()(Key key) const { return static_cast<std::size_t>(key); }
 };
 
-/// Holds at most `limit` entries; the least recently learned goes first. Its order never reaches an output.
+/// Holds at most `limit` entries; the least recently learned goes first. Its order never reaches an
+/// output.
 template <class T>
 class BoundedTable {
 public:
@@ -76,4 +78,4 @@ private:
   std::unordered_map<Key, typename Order::iterator, KeyHash> index_;
 };
 
-} // namespace forerun::prediction
+}  // namespace forerun::prediction

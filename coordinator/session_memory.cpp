@@ -27,11 +27,21 @@ constexpr std::size_t last_words_max = 96;
 constexpr std::size_t word_bytes_max = 120;
 constexpr std::size_t lower_text_bytes_max = 32U << 10U;
 
-bool is_upper(char c) { return c >= 'A' && c <= 'Z'; }
-bool is_lower(char c) { return c >= 'a' && c <= 'z'; }
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
-bool is_space(char c) { return c == ' ' || c == '\n' || c == '\t' || c == '\r'; }
-char to_lower(char c) { return is_upper(c) ? static_cast<char>(c - 'A' + 'a') : c; }
+bool is_upper(char c) {
+  return c >= 'A' && c <= 'Z';
+}
+bool is_lower(char c) {
+  return c >= 'a' && c <= 'z';
+}
+bool is_digit(char c) {
+  return c >= '0' && c <= '9';
+}
+bool is_space(char c) {
+  return c == ' ' || c == '\n' || c == '\t' || c == '\r';
+}
+char to_lower(char c) {
+  return is_upper(c) ? static_cast<char>(c - 'A' + 'a') : c;
+}
 
 std::string lowered(std::string_view text) {
   std::string out(text);
@@ -39,10 +49,14 @@ std::string lowered(std::string_view text) {
   return out;
 }
 
-bool has_digit(std::string_view text) { return std::any_of(text.begin(), text.end(), is_digit); }
+bool has_digit(std::string_view text) {
+  return std::any_of(text.begin(), text.end(), is_digit);
+}
 
 /// Names that hold a digit are data (ids as keys): the path generalises over them.
-Key name_step(std::string_view name) { return has_digit(name) ? any_name : hash_text(name); }
+Key name_step(std::string_view name) {
+  return has_digit(name) ? any_name : hash_text(name);
+}
 
 std::string_view trimmed(std::string_view word) {
   const std::string_view edge = ".,;:!?()[]{}\"'`*<>";
@@ -58,7 +72,8 @@ std::string_view trimmed(std::string_view word) {
   return word;
 }
 
-/// Runs of capitals, small letters and digits become one sign each; a plain small word has the shape "a".
+/// Runs of capitals, small letters and digits become one sign each; a plain small word has the
+/// shape "a".
 std::string shape_of(std::string_view word) {
   std::string shape;
   for (const char c : word) {
@@ -82,8 +97,8 @@ std::optional<double> number_in(std::string_view word) {
     return std::nullopt;
   }
   double number = 0;
-  const auto [end, error] = std::from_chars(plain.data(), plain.data() + plain.size(), number,
-                                            std::chars_format::fixed);
+  const auto [end, error] =
+      std::from_chars(plain.data(), plain.data() + plain.size(), number, std::chars_format::fixed);
   if (error != std::errc() || end != plain.data() + plain.size()) {
     return std::nullopt;
   }
@@ -118,7 +133,7 @@ bool find_path(const json::Value& at, const json::Value* value, std::string& pat
   return false;
 }
 
-} // namespace
+}  // namespace
 
 std::string path_of(const json::Value& document, const json::Value* value) {
   std::string path;
@@ -215,7 +230,8 @@ void SessionMemory::remember(Key hash, Key place, Key name, const json::Value* j
   value.json = json;
   value.side = side;
   value.is_after_word = is_after_word;
-  value.document = side == Side::text ? text_bit | texts_ : static_cast<std::uint32_t>(steps_.size());
+  value.document =
+      side == Side::text ? text_bit | texts_ : static_cast<std::uint32_t>(steps_.size());
   value.head = self;
   if (const std::uint32_t before = latest_at(place); before != 0) {
     if (values_[before].document == value.document) {
@@ -287,7 +303,8 @@ Key SessionMemory::walk(const json::Value& value, Key place, Key name, bool in_a
   } else {
     hash = hash_value(value);
   }
-  // Null, true and false say nothing about where they come from. The whole input is no value of an argument.
+  // Null, true and false say nothing about where they come from. The whole input is no value of an
+  // argument.
   const bool is_telling = is_container || value.number() != nullptr || value.string() != nullptr;
   if (left > 0 && is_telling && !(side == Side::input && depth == 0)) {
     --left;
@@ -309,8 +326,8 @@ void SessionMemory::add_call(SeenStep step) {
   const Key place = mix(added.task, static_cast<Key>(Side::input));
   for (const json::Member& member : added.call.input()) {
     const Key name = hash_text(member.name);
-    const Key hash = walk(member.value, mix(place, name_step(member.name)), name, false, 1,
-                          Side::input, left);
+    const Key hash =
+        walk(member.value, mix(place, name_step(member.name)), name, false, 1, Side::input, left);
     set(mix(used_key(added.task, name, hash), 5), 1);
   }
 }
@@ -470,4 +487,4 @@ bool SessionMemory::is_mentioned(const SeenValue& value) const {
   return lower.find(' ') != std::string::npos && lower_text_.find(lower) != std::string::npos;
 }
 
-} // namespace forerun::prediction
+}  // namespace forerun::prediction

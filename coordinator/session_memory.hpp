@@ -15,27 +15,28 @@ namespace forerun::prediction {
 
 struct MemoryLimits {
   std::size_t steps = 512;
-  std::size_t values_per_document = 256; ///< Of one input or one output.
-  std::size_t values_of_text = 4'096;    ///< Words and phrases of all texts.
-  std::size_t document_bytes = 64U << 10U; ///< A larger output is remembered without its values.
+  std::size_t values_per_document = 256;    ///< Of one input or one output.
+  std::size_t values_of_text = 4'096;       ///< Words and phrases of all texts.
+  std::size_t document_bytes = 64U << 10U;  ///< A larger output is remembered without its values.
 };
 
 enum class Side : std::uint8_t { input, output, text };
 
-/// A value that the session has seen, and its links to those at the same place and to equal ones. Indexes are into the
-/// memory's values; 0 is none.
+/// A value that the session has seen, and its links to those at the same place and to equal ones.
+/// Indexes are into the memory's values; 0 is none.
 struct SeenValue {
   Key hash = 0;
-  Key place = 0;                     ///< Task, side and path; list positions and names with digits are one place.
-  Key name = 0;                      ///< The last name on its path.
-  const json::Value* json = nullptr; ///< Owned by the step or the text that brought it.
-  std::uint32_t document = 0;        ///< Of an input or output, its step's number from 1; of a text another number.
+  Key place = 0;  ///< Task, side and path; list positions and names with digits are one place.
+  Key name = 0;   ///< The last name on its path.
+  const json::Value* json = nullptr;  ///< Owned by the step or the text that brought it.
+  std::uint32_t document =
+      0;  ///< Of an input or output, its step's number from 1; of a text another number.
   Side side = Side::input;
-  bool is_after_word = false;   ///< Its place in the text is the word before it.
-  std::uint32_t head = 0;       ///< First at this place in this document.
-  std::uint32_t next = 0;       ///< Next at this place in this document.
-  std::uint32_t older = 0;      ///< Last at this place in an earlier document.
-  std::uint32_t same_value = 0; ///< The latest equal value before this.
+  bool is_after_word = false;    ///< Its place in the text is the word before it.
+  std::uint32_t head = 0;        ///< First at this place in this document.
+  std::uint32_t next = 0;        ///< Next at this place in this document.
+  std::uint32_t older = 0;       ///< Last at this place in an earlier document.
+  std::uint32_t same_value = 0;  ///< The latest equal value before this.
 };
 
 /// What a session remembers of one step: what contexts are made of.
@@ -44,12 +45,13 @@ struct SeenStep {
   std::optional<Output> output;
   Key task = 0;
   Key input_hash = 0;
-  Key input_labels = 0;  ///< The input's fields that take few values.
-  Key output_labels = 0; ///< The same of the output, with its shape.
+  Key input_labels = 0;   ///< The input's fields that take few values.
+  Key output_labels = 0;  ///< The same of the output, with its shape.
 };
 
-/// One session's working memory: its steps, and every small value of inputs, outputs and text by place, name and value. What
-/// is added after a mark can be taken back, so that imagined steps cost nothing but themselves.
+/// One session's working memory: its steps, and every small value of inputs, outputs and text by
+/// place, name and value. What is added after a mark can be taken back, so that imagined steps cost
+/// nothing but themselves.
 class SessionMemory {
 public:
   explicit SessionMemory(const MemoryLimits& limits) : limits_(limits) { values_.resize(1); }
@@ -79,14 +81,17 @@ public:
   std::uint32_t earliest_at(Key place) const { return index_.get(mix(place, 2)); }
   std::uint32_t latest_named(Key name) const { return index_.get(mix(name, 3)); }
   std::uint32_t latest_equal(Key hash) const { return index_.get(mix(hash, 4)); }
-  /// The n-th value of the output of the step `back` steps ago (1: the last step); 0: there is none.
+  /// The n-th value of the output of the step `back` steps ago (1: the last step); 0: there is
+  /// none.
   std::uint32_t output_value(std::size_t back, std::size_t n) const;
   /// The first value of the latest text that equals this; 0: no text has it.
   std::uint32_t in_text(Key hash) const { return index_.get(mix(hash, 8)); }
   /// The task was called with this value in this parameter before. The key is used_key().
   bool was_used(Key used) const { return index_.get(mix(used, 5)) != 0; }
   static Key used_key(Key task, Key parameter, Key hash) { return mix(task, parameter, hash); }
-  bool was_called(Key task, Key input_hash) const { return index_.get(mix(task, input_hash, 6)) != 0; }
+  bool was_called(Key task, Key input_hash) const {
+    return index_.get(mix(task, input_hash, 6)) != 0;
+  }
   /// The text holds this value as a word, or as a phrase.
   bool is_mentioned(const SeenValue& value) const;
   bool has_text() const { return !lower_text_.empty(); }
@@ -122,7 +127,7 @@ private:
 
   MemoryLimits limits_;
   std::vector<SeenStep> steps_;
-  std::vector<SeenValue> values_; ///< The first is none.
+  std::vector<SeenValue> values_;  ///< The first is none.
   Index index_;
   std::deque<json::Value> text_values_;
   std::string lower_text_;
@@ -130,12 +135,14 @@ private:
   bool has_fresh_words_ = false;
   std::uint32_t texts_ = 0;
   std::size_t marks_ = 0;
-  std::vector<std::pair<Key, std::uint32_t>> changes_; ///< What set() replaced since the outermost mark.
+  std::vector<std::pair<Key, std::uint32_t>>
+      changes_;  ///< What set() replaced since the outermost mark.
   std::size_t bytes_ = 0;
 };
 
-/// Where a value stands in its document, for people: `reservations[*]`. Empty when it is not in there.
+/// Where a value stands in its document, for people: `reservations[*]`. Empty when it is not in
+/// there.
 std::string path_of(const json::Value& document, const json::Value* value);
 Key place_of_parameter(Key task, std::string_view name);
 
-} // namespace forerun::prediction
+}  // namespace forerun::prediction

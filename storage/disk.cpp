@@ -221,7 +221,8 @@ int delete_file(sqlite3_vfs* vfs, const char* path, int sync_directory) {
     return SQLITE_IOERR_DELETE;
   }
   disk.unsynced.erase(path);
-  return disk.root->xDelete(disk.root, path, sync_directory);
+  const bool syncs = sync_directory != 0 && disk.kind == Disk::Kind::real;
+  return disk.root->xDelete(disk.root, path, syncs ? 1 : 0);
 }
 
 void fill(sqlite3_vfs& vfs, Disk::State& state) {

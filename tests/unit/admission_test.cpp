@@ -24,7 +24,7 @@ Candidate good_candidate() {
   return candidate;
 }
 
-} // namespace
+}  // namespace
 
 TEST_CASE("a term starts with an empty budget and committed work opens it", "[admission]") {
   WasteBudget budget{AdmissionSettings{}};

@@ -145,7 +145,7 @@ TEST_CASE("every acknowledged entry survives kill -9 in the middle of persisting
 
 TEST_CASE("every acknowledged entry survives a power cut at any sync", "[store_crash]") {
   // Few pages a checkpoint, so that syncs of the file itself are among those that are cut.
-  for (std::uint64_t cut_at = 1; cut_at <= 60; ++cut_at) {
+  for (std::uint64_t cut_at = 1; cut_at <= 40; ++cut_at) {
     const double survival = cut_at % 3 == 0 ? 0 : cut_at % 3 == 1 ? 0.5 : 1;
     TempDirectory directory;
     const auto writer = [&](const Acknowledge& acknowledge) {

@@ -165,7 +165,8 @@ TEMPLATE_TEST_CASE("a step is committed once", "[store]", OnDisk, InMemory) {
 
 TEMPLATE_TEST_CASE("a refused batch leaves nothing of itself", "[store]", OnDisk, InMemory) {
   TestType disk;
-  auto refused = batch(1, {commit(7, run(1), 0)});
+  // Refused late: all else of it has been written by then, though not committed.
+  auto refused = batch(1, {commit(0, run(1), 0), commit(1, run(1), 0)});
   refused.sessions = {session(run(1), 1)};
   refused.marks = {{worker(1), 5}};
   CHECK(bad(persist(disk.coordinator(), refused)).code == Errc::refused);
