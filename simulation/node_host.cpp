@@ -49,8 +49,8 @@ void NodeHost::start() {
   settings.name = name();
   settings.version = "simulated";
   settings.instance = env_.prng.next();
-  const auto identity = marks_.load();
-  for (const MarkRow& row : identity->workers) {
+  const NodeIdentity kept = marks_.load().value();
+  for (const MarkRow& row : kept.workers) {
     settings.workers.push_back({row.worker, identity_.slots, row.mark});
   }
   LedgerChecker checker(identity_.ledger_key);
