@@ -199,7 +199,7 @@ Result<int> run_coordinator(const CoordinatorProcessSettings& settings) {
            std::to_string(recovery->sessions.size()) + " open sessions");
 
   caf::actor_system_config config;
-  config.set("scheduler.policy", "sharing");
+  config.set("scheduler.policy", caf::atom("sharing"));
   config.set("scheduler.max-threads", std::size_t{2});
   caf::actor_system system(config);
   Peers peers(system, **bus);

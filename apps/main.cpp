@@ -35,8 +35,8 @@ int report(const Result<void>& result) {
   return report(result ? Result<int>(exit_ok) : Result<int>(tl::unexpected<Error>(result.error())));
 }
 
-/// Every flag is also an environment variable and, through --config, a TOML key: --publish-port, FORERUN_PUBLISH_PORT,
-/// publish-port.
+/// Every flag is also an environment variable and, through --config, a TOML key in its command's table: --publish-port,
+/// FORERUN_PUBLISH_PORT, publish-port.
 void bind_environment(CLI::App& command) {
   for (CLI::Option* option : command.get_options()) {
     const auto& names = option->get_lnames();
@@ -56,8 +56,8 @@ using Action = std::function<int()>;
 CLI::App& add_command(CLI::App& app, const std::string& name, const std::string& description, Action& chosen,
                       Action action) {
   CLI::App* command = app.add_subcommand(name, description);
-  command->parse_complete_callback([&chosen, action = std::move(action)] { chosen = action; });
-  command->set_config("--config", "", "A TOML file with the flags as keys")->check(CLI::ExistingFile);
+  command->callback([&chosen, action = std::move(action)] { chosen = action; });
+  command->fallthrough(); // So that --config may stand behind the command's name.
   return *command;
 }
 
@@ -239,6 +239,8 @@ int run(int argc, char** argv) {
   CLI::App app("Runs the tasks of AI workflows before anyone asks for them.", "forerun");
   app.set_version_flag("--version", program_version);
   app.require_subcommand(1);
+  app.set_config("--config", "", "A TOML file: a table for each command, flags as keys")->check(CLI::ExistingFile);
+  app.allow_config_extras(CLI::config_extras_mode::error);
   Settings settings;
   Action chosen;
   std::filesystem::path vectors;

@@ -327,7 +327,7 @@ Result<int> run_node(const NodeProcessSettings& settings) {
   }
 
   caf::actor_system_config config;
-  config.set("scheduler.policy", "sharing");
+  config.set("scheduler.policy", caf::atom("sharing"));
   config.set("scheduler.max-threads", std::size_t{2});
   caf::actor_system system(config);
   ReplicaPorts replica_ports;

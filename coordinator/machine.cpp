@@ -59,6 +59,7 @@ void CoordinatorMachine::restore(const CoordinatorRecovery& recovery) {
       opening_key_order_.emplace_back(key.scope.substr(5), key.key);
     } else if (const auto at = sessions_.find(key.run_id); at != sessions_.end()) {
       at->second.keys[key.key] = {key.request_hash, key.first_step, key.step_count};
+      at->second.has_partial_request = true;
     }
   }
   for (const IntentRow& intent : recovery.intents) {
@@ -74,8 +75,12 @@ void CoordinatorMachine::restore(const CoordinatorRecovery& recovery) {
     OpenStep& step = add_step(session, *call);
     step.has_intent = intent.is_write;
     if (!intent.key.empty()) {
+      // Its key becomes durable with its first commit, as if the request were still waited for.
       session.keys[intent.key] = {intent.request_hash, intent.first_step, intent.step_count};
+      session.requests[intent.first_step] = {
+          intent.key, intent.request_hash, intent.first_step, intent.step_count, intent.step_count > 1, {}};
     }
+    session.has_partial_request = true;
   }
 }
 

@@ -185,6 +185,7 @@ private:
   void show(const ClientRequest& request, const ShowPredictions& body);
   void end_session(const ClientRequest& request, const EndSession& body);
   Session* session_for(const ClientRequest& request, const RunId& run_id, bool must_be_open);
+  void give_up_partial_requests(Session& session);
   void answer_if_durable(Session& session, ConfirmRequest& pending);
   OpenStep& add_step(Session& session, const Call& call);
   bool must_wait(const Session& session, const OpenStep& step) const;

@@ -111,12 +111,12 @@ void CoordinatorMachine::open_waiting() {
       waiting->home = workers[homes_given_++ % workers.size()];
     }
     const auto run_id = run_ids_.take(waiting->home);
+    if (const auto reservation = run_ids_.refill(waiting->home)) {
+      reserve(*reservation);
+    }
     if (!run_id) {
       ++waiting;
       continue;
-    }
-    if (const auto reservation = run_ids_.refill(waiting->home)) {
-      reserve(*reservation);
     }
     const WaitingOpen opening = std::move(*waiting);
     waiting = openings_.erase(waiting);
@@ -261,17 +261,17 @@ void CoordinatorMachine::confirm(const ClientRequest& request, const ConfirmCall
       refuse(request.id, Refusal::key_reused, "Idempotency-Key: it came with another request before");
       return;
     }
-    ConfirmRequest again{body.idempotency_key, hash, record.first, record.count, body.is_list, {request.id}};
     if (record.first + record.count <= session->durable_steps) {
+      ConfirmRequest again{body.idempotency_key, hash, record.first, record.count, body.is_list, {request.id}};
       answer_if_durable(*session, again);
-    } else if (const auto open = session->requests.find(record.first); open != session->requests.end()) {
-      open->second.waiting.push_back(request.id);
-      waiting_in_.emplace(request.id.value, session->run_id);
-    } else {
-      // A crash came between the steps of this request: those that are left run now.
-      const std::size_t done = session->confirmed() - record.first;
-      confirm_calls(*session, body.calls, done, std::move(again));
+      return;
     }
+    ConfirmRequest pending{body.idempotency_key, hash, record.first, record.count, body.is_list, {request.id}};
+    if (const auto open = session->requests.find(record.first); open != session->requests.end()) {
+      pending.waiting.insert(pending.waiting.end(), open->second.waiting.begin(), open->second.waiting.end());
+    }
+    // A crash may have come between the steps of this request: those that are left run now.
+    confirm_calls(*session, body.calls, session->confirmed() - record.first, std::move(pending));
     return;
   }
   if (session->is_ended) {
@@ -315,12 +315,25 @@ void CoordinatorMachine::confirm(const ClientRequest& request, const ConfirmCall
            retry_soon);
     return;
   }
+  give_up_partial_requests(*session);
   ConfirmRequest pending{body.idempotency_key, hash, session->confirmed(),
                          static_cast<std::uint32_t>(body.calls.size()), body.is_list, {request.id}};
   if (!pending.key.empty()) {
     session->keys[pending.key] = {hash, pending.first, pending.count};
   }
   confirm_calls(*session, body.calls, 0, std::move(pending));
+}
+
+/// A list that a crash cut and that nobody retried ends where the session's next request begins.
+void CoordinatorMachine::give_up_partial_requests(Session& session) {
+  if (!session.has_partial_request) {
+    return;
+  }
+  session.has_partial_request = false;
+  for (auto& [key, record] : session.keys) {
+    record.count = std::min(record.count, session.confirmed() - record.first);
+  }
+  session.requests.clear(); // No step is open, so none of them is waited for.
 }
 
 void CoordinatorMachine::confirm_calls(Session& session, const std::vector<Call>& calls, std::size_t skip,

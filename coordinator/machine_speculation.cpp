@@ -166,7 +166,7 @@ bool CoordinatorMachine::start_speculation(Session& session, const ImaginedNode&
   const bool pools_are_free = std::none_of(plan->tasks.begin(), plan->tasks.end(),
                                            [this](const Task* task) { return pool_is_full(task->pool); });
   if (verdict != Verdict::start || !pools_are_free) {
-    ++counters_.not_started[verdict == Verdict::start ? "pool_full" : to_string(verdict)];
+    ++counters_.not_started[verdict == Verdict::start ? "pool full" : to_string(verdict)];
     return false;
   }
   const SpeculationNumber number{session.speculation_count++};

@@ -36,11 +36,13 @@ Membership::Verdict Membership::judge(Instant now, ConnectionId connection, cons
   const auto known = nodes_.find(node);
   if (!rival && known != nodes_.end()) {
     if (known->second.instance == join.instance) {
+      forget_waiting(connection);
       return {Admission::reconnect, "", {}};
     }
     rival = node;
   }
   if (!rival) {
+    forget_waiting(connection);
     if (nodes_.size() >= settings_.nodes_max) {
       return {Admission::refuse, "join: " + std::to_string(nodes_.size()) + " nodes are in, expected at most that many", {}};
     }
@@ -69,6 +71,10 @@ Membership::Verdict Membership::judge(Instant now, ConnectionId connection, cons
   }
   waiting_.erase(waiting);
   return {Admission::welcome, "", rival};
+}
+
+void Membership::forget_waiting(ConnectionId connection) {
+  std::erase_if(waiting_, [&](const Waiting& waiting) { return waiting.connection == connection; });
 }
 
 void Membership::seat(Instant now, ConnectionId connection, const NodeId& node, const Join& join) {

@@ -89,6 +89,8 @@ public:
   void release(const WorkerId& id, BranchToken token);
 
 private:
+  void forget_waiting(ConnectionId connection);
+
   Settings settings_;
   std::map<NodeId, NodeSeat> nodes_;
   std::map<ConnectionId, NodeId> by_connection_;

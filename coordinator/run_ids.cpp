@@ -19,13 +19,15 @@ std::optional<RunIdAllocator::Reservation> RunIdAllocator::joined(WorkerId worke
     space.requested = std::max(space.requested, mark);
   }
   space.home = std::max(space.home, mark);
-  if (std::min(space.here, space.home) >= space.next) {
+  const std::uint64_t usable = std::min(space.here, space.home);
+  if (usable < space.requested && space.requested >= space.next) {
+    return Reservation{worker, space.requested}; // A cut swallowed the question or its answer: ask again.
+  }
+  if (usable >= space.next) {
     return std::nullopt;
   }
-  // A reservation that a cut swallowed is asked for again, at the same mark.
-  const std::uint64_t wanted = space.requested >= space.next ? space.requested : space.next - 1 + block_;
-  space.requested = wanted;
-  return Reservation{worker, wanted};
+  space.requested = space.next - 1 + block_;
+  return Reservation{worker, space.requested};
 }
 
 void RunIdAllocator::stored_here(WorkerId worker, std::uint64_t mark) {

@@ -123,6 +123,7 @@ struct Session {
   std::deque<OpenStep> open;          ///< Confirmed, in step order, beyond `steps`.
   std::map<std::uint32_t, ConfirmRequest> requests; ///< By first step.
   std::map<std::string, KeyRecord> keys;
+  bool has_partial_request = false;   ///< A crash may have cut a list: its key promises steps that nobody confirmed.
   std::map<SpeculationNumber, Speculation> speculations;
   std::uint32_t speculation_count = 0;
   std::set<Digest> shadow;            ///< `shadow` mode: calls that would have been run.

@@ -11,22 +11,27 @@
 
 namespace forerun {
 
-/// Answers calls from recorded sessions (design.md §7). Pure once made: equal questions get equal answers.
+/// Answers calls from recorded sessions (design.md §7). Pure once made: equal questions get equal
+/// answers.
 class RecordedWorld {
 public:
-  /// A task that is not in `read_only` is a write. Missing latencies are modelled from `seed`; `speedup` divides every
-  /// latency. Of two sessions with one name the first is kept (read_traces refuses them). @pre speedup > 0.
-  RecordedWorld(std::vector<TraceSession> sessions, ReadOnlyTasks read_only, std::uint64_t seed, double speedup);
+  /// A task that is not in `read_only` is a write. Missing latencies are modelled from `seed`;
+  /// `speedup` divides every latency. Of two sessions with one name the first is kept (read_traces
+  /// refuses them). @pre speedup > 0.
+  RecordedWorld(std::vector<TraceSession> sessions, ReadOnlyTasks read_only, std::uint64_t seed,
+                double speedup);
 
   struct Answer {
     json::Value output;
     Duration latency{};
-    bool is_marker = false; ///< The world does not know this call; committing it would be a bug that must show.
+    /// The world does not know this call; committing it would be a bug that must show.
+    bool is_marker = false;
   };
-  /// A confirmed step gets its recorded output; a speculated call equal to a later step, with no write between
-  /// `at.committed` and that step, gets that step's output; any other gets a marker `{"forerun_marker": CALL HASH}` after a
-  /// latency modelled from seed and call hash. Logarithmic in the session's length; thread-safe.
-  /// Errors: not_found (no such session; a confirmed call that is not the recorded one).
+  /// A confirmed step gets its recorded output; a speculated call equal to a later step, with no
+  /// write between `at.committed` and that step, gets that step's output; any other gets a marker
+  /// `{"forerun_marker": CALL HASH}` after a latency modelled from seed and call hash. Logarithmic
+  /// in the session's length; thread-safe. Errors: not_found (no such session; a confirmed call
+  /// that is not the recorded one).
   Result<Answer> answer(const Call& call, const WorldPosition& at) const;
 
 private:
@@ -38,8 +43,10 @@ private:
   };
   struct Session {
     std::vector<Step> steps;
-    std::vector<std::pair<Digest, std::uint32_t>> by_call; ///< Sorted: a call's steps in their order.
-    std::vector<std::uint32_t> next_write; ///< By step, and one past the last: the first write from there on.
+    /// Sorted: a call's steps in their order.
+    std::vector<std::pair<Digest, std::uint32_t>> by_call;
+    /// By step, and one past the last: the first write from there on.
+    std::vector<std::uint32_t> next_write;
   };
   static Session indexed(TraceSession recorded, const ReadOnlyTasks& read_only);
   /// The step whose answer a speculation may have, or null.
@@ -52,4 +59,4 @@ private:
   double speedup_;
 };
 
-} // namespace forerun
+}  // namespace forerun

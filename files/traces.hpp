@@ -21,9 +21,9 @@ struct TraceStep {
   Call call;
   json::Value output;
   std::optional<Duration> latency;
-  std::optional<Duration> think;     ///< From the last output to this call.
-  std::vector<std::string> texts;    ///< Reached the session before this call ("pre").
-  bool beside_previous = false;      ///< Was called together with the step before ("par").
+  std::optional<Duration> think;   ///< From the last output to this call.
+  std::vector<std::string> texts;  ///< Reached the session before this call ("pre").
+  bool beside_previous = false;    ///< Was called together with the step before ("par").
 };
 
 struct TraceSession {
@@ -32,56 +32,61 @@ struct TraceSession {
   std::string source;
   std::string context;
   std::vector<TraceStep> steps;
-  std::uint32_t non_numbers = 0; ///< How often NaN or ±Infinity, which JSON lacks, was read as a text ("Infinity").
+  /// How often NaN or ±Infinity, which JSON lacks, was read as a text ("Infinity").
+  std::uint32_t non_numbers = 0;
 };
 
 struct TraceLimits {
   std::size_t line_bytes = 16U << 20U;
-  std::size_t file_bytes = std::size_t{1} << 30U; ///< Unpacked, so that a small .gz cannot fill memory.
+  std::size_t file_bytes = 1U << 30U;  ///< Unpacked: a small .gz must not fill memory.
   std::size_t sessions = 200'000;
   std::size_t steps_per_session = 10'000;
 };
 
-inline constexpr std::size_t trace_name_bytes_max = 256;   ///< A session's, group's or source's name.
-inline constexpr std::size_t trace_texts_max = 1'000;      ///< Texts before one call.
-inline constexpr Duration trace_time_max = std::chrono::hours(24 * 30); ///< One latency or think time.
+inline constexpr std::size_t trace_name_bytes_max = 256;  ///< A session's, group's or source's.
+inline constexpr std::size_t trace_texts_max = 1'000;     ///< Texts before one call.
+/// One latency or think time.
+inline constexpr Duration trace_time_max = std::chrono::hours(24 * 30);
 
-/// Reads JSON Lines, gzipped or not (told by the first bytes). Unknown members are ignored, blank lines
-/// skipped. NaN and Infinity as Python writes them are read as texts and counted (TraceSession::non_numbers), so that
-/// whoever shows a result can say so. Everything else is strict: canonical JSON's rules, unique session names, inputs that
-/// are objects.
-/// Errors name file, line and member: not_found, io (also a broken .gz), too_large, invalid.
-Result<std::vector<TraceSession>> read_traces(const std::filesystem::path& file, const TraceLimits& limits = {});
+/// Reads JSON Lines, gzipped or not (told by the first bytes). Unknown members are ignored, blank
+/// lines skipped. NaN and Infinity as Python writes them are read as texts and counted
+/// (TraceSession::non_numbers), so that whoever shows a result can say so. Everything else is
+/// strict: canonical JSON's rules, unique session names, inputs that are objects. Errors name file,
+/// line and member: not_found, io (also a broken .gz), too_large, invalid.
+Result<std::vector<TraceSession>> read_traces(const std::filesystem::path& file,
+                                              const TraceLimits& limits = {});
 
 inline constexpr double modelled_latency_median_s = 1.0;
 inline constexpr double modelled_latency_sigma = 0.6;
 inline constexpr double modelled_think_median_s = 1.0;
 inline constexpr double modelled_think_sigma = 0.4;
 
-/// Fills missing latencies and think times with lognormal ones, from the seed and the step's place (session name and index)
-/// only, so it does not depend on the order of reading. A step called beside the one before it has a think time of 0.
+/// Fills missing latencies and think times with lognormal ones, from the seed and the step's place
+/// (session name and index) only, so it does not depend on the order of reading. A step called
+/// beside the one before it has a think time of 0.
 void model_missing_times(std::vector<TraceSession>& sessions, std::uint64_t seed);
 
 inline constexpr std::size_t read_only_bytes_max = 4U << 20U;
 
-/// Tasks that only read: from read_only.json ({"FILE STEM": ["Task", …] or ["*"]}) or a shell-style pattern list "Get*,Find*"
-/// (`*` any characters, `?` one).
+/// Tasks that only read: from read_only.json ({"FILE STEM": ["Task", …] or ["*"]}) or a shell-style
+/// pattern list "Get*,Find*" (`*` any characters, `?` one).
 class ReadOnlyTasks {
 public:
   /// Default: none, every task is a write.
   ReadOnlyTasks() = default;
   static ReadOnlyTasks all();
-  /// What ends in ".json" is a file, from which the entry of `trace_file` is taken (its name without .gz and .jsonl).
-  /// Errors: not_found (no file, no entry), io, too_large, invalid.
-  static Result<ReadOnlyTasks> parse(const std::string& file_or_pattern, const std::filesystem::path& trace_file);
+  /// What ends in ".json" is a file, from which the entry of `trace_file` is taken (its name
+  /// without .gz and .jsonl). Errors: not_found (no file, no entry), io, too_large, invalid.
+  static Result<ReadOnlyTasks> parse(const std::string& file_or_pattern,
+                                     const std::filesystem::path& trace_file);
   bool contains(std::string_view task) const;
 
 private:
   void add(std::string name_or_pattern);
 
   bool all_ = false;
-  std::set<std::string, std::less<>> names_; ///< Without wildcards: most of them, so looked up, not matched.
+  std::set<std::string, std::less<>> names_;  ///< Without wildcards: looked up, not matched.
   std::vector<std::string> patterns_;
 };
 
-} // namespace forerun
+}  // namespace forerun

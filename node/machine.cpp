@@ -95,7 +95,8 @@ void NodeMachine::handle(Instant now, const Welcome& message, NodeOutput& out) {
   joined_ = true;
   out.subscribe = message.publish_port;
   out.catalog = message.catalog;
-  if (message.head.head.size < checker_.size()) {
+  // In the same term the welcome is only older than what was published since; a new term must hold all of the replica.
+  if (message.head.head.size < checker_.size() && checker_.head().epoch != message.epoch) {
     diverge("the replica holds " + std::to_string(checker_.size()) + " entries, the coordinator only " +
                 std::to_string(message.head.head.size),
             message.head.head, out);
@@ -362,8 +363,8 @@ void NodeMachine::follow(Instant now, const Entries& entries, NodeOutput& out) {
 }
 
 void NodeMachine::check_head(const SignedHead& head, NodeOutput& out) {
-  if (head.head.size == 0 || head.head.size > checker_.size()) {
-    return;
+  if (head.head.size == 0 || head.head.size > checker_.size() || head.head.epoch < checker_.head().epoch) {
+    return; // Nothing to compare, or of a term whose end the next term's first entry has signed for.
   }
   if (const auto holds = checker_.check_head(head); !holds) {
     diverge(holds.error().message, head.head, out);

@@ -7,7 +7,7 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 # folder -> folders of ours that it may include, foreign include prefixes that it may use
 ALLOWED = {
-    "base": ([], ["openssl/", "nlohmann/"]),
+    "base": ([], ["openssl/"]),
     "speculation": (["base"], []),
     "coordinator": (["base", "speculation"], []),
     "node": (["base", "speculation"], []),

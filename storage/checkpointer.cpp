@@ -1,6 +1,7 @@
 #include "storage/checkpointer.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace forerun {
 
@@ -9,8 +10,11 @@ namespace {
 /// A rest that the writer copies itself: a few milliseconds of its time.
 constexpr int writer_pages_max = 64;
 /// A log that grows faster than it is copied: after so many tries the writer copies the rest,
-/// whatever its size, and so slows itself down. This bounds the log.
+/// whatever its size, and so slows itself down.
 constexpr int passes_max = 4;
+/// A thread that gets no time to copy: the writer waits for it once the log has grown by so many
+/// times checkpoint_pages since copying began. With no reader in the way this bounds the log.
+constexpr int overdue_factor = 8;
 
 }  // namespace
 
@@ -41,7 +45,7 @@ Checkpointer::~Checkpointer() {
     const std::lock_guard lock(mutex_);
     stops_ = true;
   }
-  changed_.notify_one();
+  changed_.notify_all();
   if (thread_.joinable()) {
     thread_.join();
   }
@@ -50,14 +54,15 @@ Checkpointer::~Checkpointer() {
 void Checkpointer::run() {
   std::unique_lock lock(mutex_);
   for (;;) {
-    changed_.wait(lock, [this] { return stops_ || phase_ == Phase::copying; });
+    changed_.wait(lock, [this] { return stops_ || is_copying_; });
     if (stops_) {
       return;
     }
     lock.unlock();
     Result<void> copied = connection_.checkpoint();
     lock.lock();
-    phase_ = Phase::copied;
+    is_copying_ = false;
+    changed_.notify_all();
     if (!copied) {
       health_ = std::move(copied);
     }
@@ -71,27 +76,36 @@ Result<void> Checkpointer::health() {
 
 Result<void> Checkpointer::committed(sqlite::Connection& writer) {
   const int pages = writer.wal_pages();
+  if (pages < std::exchange(last_pages_, pages)) {
+    // The log has started over, so what was copied of it says nothing about this one.
+    is_copy_current_ = false;
+    passes_ = 0;
+  }
   if (pages < next_at_) {
-    // Fewer than there were: the log has started over.
     next_at_ = std::min(next_at_, pages + checkpoint_pages_);
     return {};
   }
-  const std::lock_guard lock(mutex_);
-  if (phase_ == Phase::copying || !health_) {
+  std::unique_lock lock(mutex_);
+  const bool is_overdue = pages - next_at_ >= overdue_factor * checkpoint_pages_;
+  if (is_overdue) {
+    changed_.wait(lock, [this] { return !is_copying_; });
+  }
+  if (is_copying_ || !health_) {
     return health_;
   }
-  if (phase_ == Phase::copied &&
-      (pages - pages_before_ <= writer_pages_max || passes_ >= passes_max)) {
-    phase_ = Phase::idle;
+  const bool is_nearly_done = pages - pages_before_ <= writer_pages_max || passes_ >= passes_max;
+  if (is_copy_current_ && (is_overdue || is_nearly_done)) {
+    is_copy_current_ = false;
     passes_ = 0;
     next_at_ = pages + checkpoint_pages_;
     health_ = writer.checkpoint();
     return health_;
   }
-  phase_ = Phase::copying;
+  is_copying_ = true;
+  is_copy_current_ = true;
   pages_before_ = pages;
   ++passes_;
-  changed_.notify_one();
+  changed_.notify_all();
   return {};
 }
 

@@ -38,13 +38,15 @@ private:
   std::mutex mutex_;
   std::condition_variable changed_;
   // Guarded by mutex_.
-  enum class Phase { idle, copying, copied } phase_ = Phase::idle;
+  bool is_copying_ = false;
   bool stops_ = false;
   Result<void> health_;
   // The writer's own.
   int next_at_;           ///< Pages in the log at which the next copying begins.
+  int last_pages_ = 0;    ///< In the log after the commit before.
   int pages_before_ = 0;  ///< In the log when it last began.
   int passes_ = 0;
+  bool is_copy_current_ = false;  ///< It began for the log that is being written now.
   std::thread thread_;
 };
 

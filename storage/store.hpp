@@ -58,7 +58,8 @@ public:
   virtual Result<Recovery> recover(const std::function<void(const StoredEntry&)>& visit) = 0;
   virtual Result<void> persist(const ReplicaBatch& batch) = 0;
   virtual Result<std::vector<StoredEntry>> read(Seq from, std::size_t count) = 0;
-  /// Drops every entry, keeping the old file beside it as `ledger.before-resync-N.db`.
+  /// Drops every entry, the head and the epoch, keeping the old file beside it as
+  /// `ledger.before-resync-N.db`.
   virtual Result<void> reset() = 0;
 };
 
@@ -87,8 +88,9 @@ private:
   int descriptor_ = -1;
 };
 
-/// `DIR/ledger.db`, WAL, synchronous=FULL. Errors: io; refused when the file was written by a newer
-/// version.
+/// `DIR/ledger.db`, WAL, synchronous=FULL. Errors of all four: io; refused when the file was
+/// written by a newer version; invalid when it is another program's or damaged. After an io error
+/// of a write an object refuses all later ones.
 Result<std::unique_ptr<CoordinatorStore>> open_coordinator_store(
     const std::filesystem::path& directory);
 /// The same file opened read-only beside a running owner (export, offline commands). persist and

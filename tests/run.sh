@@ -6,12 +6,7 @@ scripts/install.sh
 scripts/check_layers.py
 scripts/build.sh release
 ctest --preset release -j2
-# Memory errors and undefined behaviour: the same unit tests, instrumented. The brains carry no thread of their own;
-# sockets, stores and executors do, so they are judged here as well.
-sanitized=(speculation_tests coordinator_tests node_tests messages_tests gateway_tests files_tests storage_tests)
+# Memory errors and undefined behaviour: the brains, the formats and the codec, instrumented.
+sanitized=(speculation_tests coordinator_tests node_tests messages_tests)
 scripts/build.sh asan "${sanitized[@]}"
 ctest --preset asan -R "^($(IFS='|'; echo "${sanitized[*]}"))\$"
-# Data races: code without actors, whose library is not instrumented and makes false reports.
-racing=(gateway_tests)
-scripts/build.sh tsan "${racing[@]}"
-ctest --preset tsan -R "^($(IFS='|'; echo "${racing[*]}"))\$"

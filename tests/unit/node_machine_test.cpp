@@ -189,7 +189,9 @@ TEST_CASE("a coordinator with less than the replica is not followed", "[node_mac
   node.welcome(ledger);
   node.give(CoordinatorMessage(ledger.from(0)));
   node.give(CoordinatorMessage(JoinAgain{Epoch{1}}));
-  node.welcome(Ledger());
+  node.welcome(Ledger()); // Of the same term: only older than what was published since.
+  CHECK_FALSE(node.out.fatal.has_value());
+  node.welcome(Ledger(), Epoch{2});
   CHECK(node.out.fatal.has_value());
 }
 

@@ -1,0 +1,195 @@
+#include "simulation/auditor.hpp"
+
+#include <variant>
+
+#include "base/assert.hpp"
+
+namespace forerun::simulation {
+
+void Auditor::durable(const CoordinatorBatch& batch) {
+  for (const SessionRow& row : batch.sessions) {
+    session_rows_.insert(row.run_id);
+    if (row.ended) {
+      ended_.insert(row.run_id);
+    }
+  }
+  for (const IntentRow& intent : batch.intents) {
+    if (intent.is_write) {
+      intents_.emplace(intent.run_id, intent.step);
+    }
+  }
+  for (const StoredEntry& entry : batch.entries) {
+    follow(entry);
+  }
+}
+
+void Auditor::follow(const StoredEntry& stored) {
+  const std::string place = "ledger entry " + to_string(stored.seq) + ": ";
+  if (stored.seq.value != leaves_.size()) {
+    timeline_.violate(place + "expected entry " + std::to_string(leaves_.size()));
+    return;
+  }
+  leaves_.push_back(stored.leaf);
+  outputs_.push_back(stored.output);
+  const auto entry = ledger_.take(stored.leaf, stored.call);
+  if (!entry) {
+    timeline_.violate(entry.error().message);
+  } else if (const auto* commit = std::get_if<CommitEntry>(&entry->body)) {
+    follow(stored, *entry, *commit);
+  } else if (const auto* discard = std::get_if<DiscardEntry>(&entry->body)) {
+    end_speculation({entry->epoch, discard->run_id, discard->speculation}, stored.seq);
+  }
+}
+
+void Auditor::follow(const StoredEntry& stored, const Entry& entry, const CommitEntry& commit) {
+  const std::string place = "ledger entry " + to_string(stored.seq) + ": run " +
+                            to_string(commit.run_id) + " step " + to_string(commit.step) + " (" +
+                            commit.task + ", " + std::string(to_string(commit.origin)) + "): ";
+  std::uint32_t& next = next_step_[commit.run_id];
+  if (commit.step.value != next) {
+    timeline_.violate(place + "expected step " + std::to_string(next));
+  }
+  ++next;
+  ++steps_;
+  if (commit.output_hash.has_value() != commit.winner.has_value() ||
+      (commit.output_hash && *commit.output_hash != sha256(stored.output))) {
+    timeline_.violate(place + "output_hash is not of the stored output");
+  }
+  const auto call = Call::parse(stored.call);
+  if (!call) {
+    timeline_.violate(place + call.error().message);
+    return;
+  }
+  if (const auto followed = reference_.follow(commit, *call, stored.output); !followed) {
+    timeline_.violate(place + followed.error().message);
+  }
+  if (commit.hit) {
+    end_speculation({entry.epoch, commit.run_id, commit.hit->speculation}, stored.seq);
+  }
+}
+
+void Auditor::end_speculation(const SpeculationKey& key, Seq seq) {
+  const std::string place = "ledger entry " + to_string(seq) + ": speculation " +
+                            to_string(std::get<2>(key)) + " of run " + to_string(std::get<1>(key));
+  if (!speculations_.contains(key)) {
+    timeline_.violate(place + " never started in epoch " + to_string(std::get<0>(key)));
+  }
+  if (const auto [at, is_new] = ended_speculations_.emplace(key, seq); !is_new) {
+    timeline_.violate(place + " ended before, in entry " + to_string(at->second));
+  }
+}
+
+void Auditor::expect_durable(const std::string& who, std::uint64_t seq, const std::string& leaf) {
+  if (seq >= leaves_.size()) {
+    timeline_.violate(who + " has entry " + std::to_string(seq) + " before it is durable");
+  } else if (leaves_[seq] != leaf) {
+    timeline_.violate(who + " has another entry " + std::to_string(seq) +
+                      " than the coordinator's ledger");
+  }
+}
+
+void Auditor::published(const Entries& entries) {
+  for (std::size_t i = 0; i < entries.records.size(); ++i) {
+    expect_durable("a publication", entries.first.value + i, entries.records[i].leaf);
+  }
+  if (entries.head && entries.head->head.size > leaves_.size()) {
+    timeline_.violate("a head of size " + std::to_string(entries.head->head.size) +
+                      " is published before it is durable");
+  }
+}
+
+void Auditor::replicated(const std::string& node, const StoredEntry& entry) {
+  expect_durable(node, entry.seq.value, entry.leaf);
+}
+
+void Auditor::dispatched(const Dispatch& dispatch) {
+  const Task* task = catalog_.task(dispatch.task);
+  FORERUN_ASSERT(task != nullptr);
+  if (dispatch.owner.speculation) {
+    speculations_.emplace(dispatch.epoch, dispatch.owner.run_id, *dispatch.owner.speculation);
+  }
+  if (task->effect == Effect::write &&
+      (dispatch.speculative || !dispatch.owner.step ||
+       !intents_.contains({dispatch.owner.run_id, *dispatch.owner.step}))) {
+    timeline_.violate("write " + task->name + " of run " + to_string(dispatch.owner.run_id) +
+                      " is dispatched without a durable intent");
+  }
+}
+
+void Auditor::started(const Dispatch& dispatch, std::size_t running, std::size_t slots) {
+  if (running > slots) {
+    timeline_.violate("worker " + to_string(dispatch.worker) + " runs " + std::to_string(running) +
+                      " branches in " + std::to_string(slots) + " slots");
+  }
+  const Task* task = catalog_.task(dispatch.task);
+  if (task->effect == Effect::write && ++write_starts_[dispatch.outside_key] > 1 &&
+      !task->idempotent) {
+    timeline_.violate("write " + task->name + " of run " + to_string(dispatch.owner.run_id) +
+                      " runs twice and is not idempotent");
+  }
+}
+
+void Auditor::answered(const StepAnswer& answer) {
+  const std::string place = "the answer of run " + to_string(answer.run_id) + " step " +
+                            std::to_string(answer.step) + " (" + answer.task + "): ";
+  if (answer.seq.value >= leaves_.size()) {
+    timeline_.violate(place + "given before its entry is durable");
+    return;
+  }
+  const auto entry = entry_of(leaves_[answer.seq.value]);
+  const auto* commit = entry ? std::get_if<CommitEntry>(&entry->body) : nullptr;
+  if (commit == nullptr || commit->run_id != answer.run_id || commit->step.value != answer.step) {
+    timeline_.violate(place + "entry " + to_string(answer.seq) + " is not its commit");
+    return;
+  }
+  if (answer.failed != !commit->winner || answer.output != outputs_[answer.seq.value] ||
+      (commit->output_hash && *commit->output_hash != sha256(answer.output))) {
+    timeline_.violate(place + "its output is not that of its entry");
+  }
+  const Digest decision = commit->decision_hash();
+  const auto [at, is_new] = acknowledged_.try_emplace({answer.run_id, answer.step}, decision);
+  if (answer.decision_hash != decision || at->second != decision) {
+    timeline_.violate(place + "the decision changed");
+  }
+}
+
+void Auditor::opened(const std::string& key, const RunId& run_id) {
+  if (!session_rows_.contains(run_id)) {
+    timeline_.violate("run ID " + to_string(run_id) + " is given before its session is durable");
+  }
+  const auto by = opened_by_.try_emplace(run_id, key).first;
+  if (by->second != key) {
+    timeline_.violate("run ID " + to_string(run_id) + " is used twice: by " + by->second +
+                      " and by " + key);
+  }
+  const auto as = opened_.try_emplace(key, run_id).first;
+  if (as->second != run_id) {
+    timeline_.violate("one opening got run IDs " + to_string(as->second) + " and " +
+                      to_string(run_id));
+  }
+}
+
+void Auditor::ended(const RunId& run_id) {
+  if (!ended_.contains(run_id)) {
+    timeline_.violate("the end of run " + to_string(run_id) + " is confirmed before it is durable");
+  }
+}
+
+void Auditor::finish(Epoch epoch) {
+  for (const SpeculationKey& key : speculations_) {
+    if (std::get<0>(key) == epoch && ended_.contains(std::get<1>(key)) &&
+        !ended_speculations_.contains(key)) {
+      timeline_.violate("speculation " + to_string(std::get<2>(key)) + " of run " +
+                        to_string(std::get<1>(key)) + " never ended, though its session did");
+    }
+  }
+  for (const auto& [place, decision] : acknowledged_) {
+    const auto committed = next_step_.find(place.first);
+    if (committed == next_step_.end() || committed->second <= place.second) {
+      timeline_.violate("the answered step " + std::to_string(place.second) + " of run " +
+                        to_string(place.first) + " is lost");
+    }
+  }
+}
+
+}  // namespace forerun::simulation

@@ -1,0 +1,71 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <set>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "simulation/timeline.hpp"
+#include "simulation/world.hpp"
+#include "speculation/client_api.hpp"
+#include "speculation/ledger_checker.hpp"
+#include "speculation/protocol.hpp"
+#include "storage/memory_store.hpp"
+
+namespace forerun::simulation {
+
+/// Watches every boundary of the cluster and says which rule of design.md §8 was broken. It knows what is durable, from
+/// the coordinator's store alone.
+class Auditor {
+public:
+  Auditor(Timeline& timeline, const Catalog& catalog, const PublicKey& key)
+      : timeline_(timeline), catalog_(catalog), reference_(catalog), ledger_(key) {}
+
+  /// These are durable now; called with every batch, in order.
+  void durable(const CoordinatorBatch& batch);
+  void published(const Entries& entries);
+  /// A node has stored this.
+  void replicated(const std::string& node, const StoredEntry& entry);
+  void dispatched(const Dispatch& dispatch);
+  /// A worker starts a branch; it has so many running then.
+  void started(const Dispatch& dispatch, std::size_t running, std::size_t slots);
+  void answered(const StepAnswer& answer);
+  /// `key` names the opening over all its retries.
+  void opened(const std::string& key, const RunId& run_id);
+  void ended(const RunId& run_id);
+  /// Nothing runs any more and faults have stopped.
+  void finish(Epoch epoch);
+
+  std::uint64_t size() const { return leaves_.size(); }
+  std::uint64_t steps() const { return steps_; }
+  const std::set<RunId>& ended_sessions() const { return ended_; }
+
+private:
+  using SpeculationKey = std::tuple<Epoch, RunId, SpeculationNumber>;
+  void follow(const StoredEntry& stored);
+  void follow(const StoredEntry& stored, const Entry& entry, const CommitEntry& commit);
+  void end_speculation(const SpeculationKey& key, Seq seq);
+  void expect_durable(const std::string& who, std::uint64_t seq, const std::string& leaf);
+
+  Timeline& timeline_;
+  const Catalog& catalog_;
+  Reference reference_;
+  LedgerChecker ledger_;
+  std::uint64_t steps_ = 0;
+  std::vector<std::string> leaves_;
+  std::vector<std::string> outputs_;
+  std::map<RunId, std::uint32_t> next_step_;
+  std::map<std::string, RunId> opened_;
+  std::map<RunId, std::string> opened_by_;
+  std::set<RunId> session_rows_;
+  std::set<RunId> ended_;
+  std::map<std::pair<RunId, std::uint32_t>, Digest> acknowledged_;
+  std::set<SpeculationKey> speculations_;
+  std::map<SpeculationKey, Seq> ended_speculations_;
+  std::set<std::pair<RunId, StepNumber>> intents_;
+  std::map<std::string, std::uint32_t> write_starts_;
+};
+
+}  // namespace forerun::simulation

@@ -1,0 +1,278 @@
+#include "simulation/client.hpp"
+
+#include <utility>
+#include <variant>
+
+namespace forerun::simulation {
+namespace {
+
+constexpr const char* tenant = "tenant";
+/// Longest way of a request once faults have ended: a silent node is noticed, and every step of a list may have to run
+/// after the one before.
+constexpr Duration answer_within = std::chrono::seconds(20);
+
+}  // namespace
+
+bool Client::receive(const ClientResponse& response) {
+  if (!pending_ || pending_->id != response.id) {
+    return false;
+  }
+  struct Visitor {
+    Client& client;
+    void operator()(const SessionOpened& body) { client.handle(body); }
+    void operator()(const StepAnswers& body) { client.handle(body); }
+    void operator()(const SessionView& body) { client.handle(body); }
+    void operator()(const SessionEnded& body) { client.handle(body); }
+    void operator()(const RequestFailed& body) { client.handle(body); }
+    void operator()(const TextAdded&) { client.fail("an answer to nothing"); }
+    void operator()(const JsonReport&) { client.fail("an answer to nothing"); }
+  };
+  std::visit(Visitor{*this}, response.body);
+  return true;
+}
+
+void Client::fail(const std::string& what) { env_.time.violate(name() + ": " + what); }
+
+void Client::check_waiting() {
+  if (!pending_) {
+    return;
+  }
+  const Instant from = std::max(pending_->since, env_.weather.faults_end);
+  if (env_.time.now() - from > answer_within) {
+    fail("session " + std::to_string(session_) + ", request " + to_string(pending_->id) +
+         " got no answer though faults have ended");
+  }
+}
+
+// ---- sending -----------------------------------------------------------------------------------
+
+void Client::ask(decltype(ClientRequest::body) body) {
+  pending_ = Pending{{}, std::move(body), env_.time.now(), 0};
+  transmit();
+}
+
+void Client::transmit() {
+  pending_->id = RequestId{identity_.index * 1'000'000 + ++requests_};
+  const std::uint64_t attempt = ++pending_->attempt;
+  if (!coordinator_.is_up()) {
+    send_again(env_.between(std::chrono::milliseconds(20), std::chrono::milliseconds(300)));
+    return;
+  }
+  coordinator_.send({pending_->id, tenant, pending_->body});
+  if (env_.strikes(env_.weather.client_leaves)) {
+    env_.time.after(env_.between(Duration(100), std::chrono::milliseconds(60)),
+                    [this, id = pending_->id, attempt] {
+                      if (pending_ && pending_->id == id && pending_->attempt == attempt) {
+                        coordinator_.leave(id);
+                        send_again(env_.between(Duration(0), std::chrono::milliseconds(200)));
+                      }
+                    });
+  }
+}
+
+void Client::send_again(Duration delay) {
+  const std::uint64_t attempt = ++pending_->attempt;
+  pending_->id = RequestId{};  // An answer that comes late is for nobody.
+  env_.time.after(delay, [this, attempt, since = pending_->since] {
+    if (pending_ && pending_->attempt == attempt && pending_->since == since) {
+      transmit();
+    }
+  });
+}
+
+void Client::coordinator_went_down() {
+  if (pending_ && pending_->id.value != 0) {
+    send_again(env_.between(std::chrono::milliseconds(5), std::chrono::milliseconds(300)));
+  }
+}
+
+// ---- a session ---------------------------------------------------------------------------------
+
+void Client::open() {
+  if (!is_started_) {
+    is_started_ = true;
+    sessions_left_ = identity_.sessions;
+  }
+  ++session_;
+  run_id_.reset();
+  confirmed_ = 0;
+  fresh_key_ = 0;
+  stage_ = Stage::open;
+  OpenSession body;
+  body.context = "please handle item " + *with_key().find("key")->string();
+  body.idempotency_key = name() + " session " + std::to_string(session_);
+  ask(std::move(body));
+}
+
+json::Object Client::with_key() const {
+  json::Object input;
+  input.set("key", "k" + std::to_string(identity_.index) + "-" + std::to_string(session_) +
+                       (fresh_key_ == 0 ? std::string() : "-" + std::to_string(fresh_key_)));
+  return input;
+}
+
+void Client::confirm(std::vector<Call> calls, bool is_list) {
+  ConfirmCalls body;
+  body.run_id = *run_id_;
+  body.calls = std::move(calls);
+  body.is_list = is_list;
+  body.idempotency_key = "step " + std::to_string(confirmed_);
+  if (env_.prng.chance(0.5)) {
+    body.expect_step = confirmed_;
+  }
+  ask(std::move(body));
+}
+
+std::vector<Call> Client::mixed_list() {
+  json::Object changed = with_key();
+  changed.set("value", static_cast<std::int64_t>(env_.prng.below(50)));
+  json::Object more = with_key();
+  more.set("by", 3);
+  std::vector<Call> calls;
+  if (env_.prng.chance(0.5)) {
+    calls.push_back(Call::make("put", std::move(changed)));
+  }
+  calls.push_back(Call::make("lookup", with_key()));
+  calls.push_back(Call::make(identity_.race, with_key()));
+  if (env_.prng.chance(0.4)) {
+    calls.push_back(Call::make("add", std::move(more)));
+    calls.push_back(Call::make("lookup", with_key()));
+  }
+  return calls;
+}
+
+void Client::next(Stage stage) {
+  stage_ = stage;
+  env_.time.after(env_.around(std::chrono::milliseconds(30)), [this] { go_on(); });
+}
+
+void Client::go_on() {
+  switch (stage_) {
+    case Stage::open:
+      open();
+      return;
+    case Stage::first:
+    case Stage::again:
+      confirm({Call::make("lookup", with_key())}, false);
+      return;
+    case Stage::score:
+      confirm({Call::make(identity_.race, with_key())}, false);
+      return;
+    case Stage::change: {
+      json::Object input = with_key();
+      const std::uint64_t kind = env_.prng.below(10);
+      if (kind < 6) {
+        next(Stage::again);
+      } else if (kind == 6) {
+        confirm({Call::make("scan", std::move(input))}, false);
+      } else if (kind == 7) {
+        input.set("value", value_ + 7);
+        confirm({Call::make("put", std::move(input))}, false);
+      } else {
+        input.set("by", 1);
+        confirm({Call::make(kind == 8 ? "add" : "audit", std::move(input))}, false);
+      }
+      return;
+    }
+    case Stage::label: {
+      json::Object input = with_key();
+      input.set("value", value_);
+      confirm({Call::make("classify", std::move(input))}, false);
+      return;
+    }
+    case Stage::list:
+      confirm(mixed_list(), true);
+      return;
+    case Stage::show:
+      ask(ShowSession{*run_id_});
+      return;
+    case Stage::end:
+      ask(EndSession{*run_id_});
+      return;
+  }
+}
+
+// ---- answers -----------------------------------------------------------------------------------
+
+void Client::handle(const SessionOpened& body) {
+  env_.auditor.opened(std::get<OpenSession>(pending_->body).idempotency_key, body.run_id);
+  run_id_ = body.run_id;
+  pending_.reset();
+  next(Stage::first);
+}
+
+void Client::handle(const StepAnswers& body) {
+  const std::size_t calls = std::get<ConfirmCalls>(pending_->body).calls.size();
+  if (body.steps.size() != calls || body.steps.front().step != confirmed_) {
+    fail("asked for " + std::to_string(calls) + " steps from " + std::to_string(confirmed_) + ", got " +
+         std::to_string(body.steps.size()) + " from " + std::to_string(body.steps.front().step));
+    return;
+  }
+  bool is_unknown = false;
+  for (const StepAnswer& step : body.steps) {
+    env_.auditor.answered(step);
+    const Task* task = env_.catalog.task(step.task);
+    is_unknown = is_unknown || (step.failed && task != nullptr && task->effect == Effect::write);
+    if (step.task == "lookup" && !step.failed) {
+      const auto output = json::parse(step.output);
+      value_ = static_cast<std::int64_t>(*output->find("value")->number());
+    }
+  }
+  confirmed_ += static_cast<std::uint32_t>(calls);
+  fresh_key_ += is_unknown ? 1 : 0;  // What a write left is not known: its key is used no more.
+  pending_.reset();
+  switch (stage_) {
+    case Stage::first:
+      next(Stage::score);
+      return;
+    case Stage::score:
+      next(Stage::change);
+      return;
+    case Stage::change:
+      next(Stage::again);
+      return;
+    case Stage::again:
+      next(Stage::label);
+      return;
+    case Stage::label:
+      next(env_.prng.chance(0.5) ? Stage::list : Stage::end);
+      return;
+    default:
+      next(env_.prng.chance(0.3) ? Stage::show : Stage::end);
+  }
+}
+
+void Client::handle(const SessionView& body) {
+  if (body.steps.size() < confirmed_) {
+    fail("the session shows " + std::to_string(body.steps.size()) + " steps, but " +
+         std::to_string(confirmed_) + " were answered");
+  }
+  for (const StepAnswer& step : body.steps) {
+    env_.auditor.answered(step);
+  }
+  pending_.reset();
+  next(Stage::end);
+}
+
+void Client::handle(const SessionEnded& body) {
+  env_.auditor.ended(body.run_id);
+  pending_.reset();
+  if (--sessions_left_ > 0) {
+    next(Stage::open);
+  }
+}
+
+void Client::handle(const RequestFailed& body) {
+  if (body.refusal == Refusal::not_ready || body.refusal == Refusal::overloaded) {
+    send_again(env_.between(std::chrono::milliseconds(50), std::chrono::milliseconds(400)));
+    return;
+  }
+  if (stage_ == Stage::end && body.refusal == Refusal::not_found &&
+      env_.auditor.ended_sessions().contains(*run_id_)) {
+    handle(SessionEnded{*run_id_, confirmed_});
+    return;
+  }
+  fail("refused: " + body.message);
+}
+
+}  // namespace forerun::simulation

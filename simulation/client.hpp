@@ -1,0 +1,73 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "simulation/coordinator_host.hpp"
+#include "simulation/environment.hpp"
+
+namespace forerun::simulation {
+
+/// A client that runs sessions one after the other. Each request has an Idempotency-Key and is sent until it is answered.
+class Client {
+public:
+  struct Identity {
+    std::size_t index = 0;
+    std::uint32_t sessions = 1;
+    std::string race;  ///< The race that all sessions of this seed call.
+  };
+  Client(Environment& environment, CoordinatorHost& coordinator, Identity identity)
+      : env_(environment), coordinator_(coordinator), identity_(std::move(identity)) {}
+
+  void start() { open(); }
+  /// False when the response is not for this client.
+  bool receive(const ClientResponse& response);
+  void coordinator_went_down();
+  bool is_done() const { return sessions_left_ == 0 && is_started_ && !pending_; }
+  /// A request that has waited too long though nothing disturbs any more.
+  void check_waiting();
+
+private:
+  struct Pending {
+    RequestId id;
+    decltype(ClientRequest::body) body;
+    Instant since{};
+    std::uint64_t attempt = 0;
+  };
+  enum class Stage : std::uint8_t { open, first, score, change, again, label, list, show, end };
+  void open();
+  void go_on();
+  void next(Stage stage);
+  void ask(decltype(ClientRequest::body) body);
+  void send_again(Duration delay);
+  void transmit();
+  void confirm(std::vector<Call> calls, bool is_list);
+  std::vector<Call> mixed_list();
+  json::Object with_key() const;
+  void handle(const SessionOpened& body);
+  void handle(const StepAnswers& body);
+  void handle(const SessionView& body);
+  void handle(const SessionEnded& body);
+  void handle(const RequestFailed& body);
+  void fail(const std::string& what);
+  std::string name() const { return "client " + std::to_string(identity_.index); }
+
+  Environment& env_;
+  CoordinatorHost& coordinator_;
+  Identity identity_;
+  bool is_started_ = false;
+  std::uint32_t sessions_left_ = 0;
+  std::uint32_t session_ = 0;
+  std::uint64_t requests_ = 0;
+  Stage stage_ = Stage::open;
+  std::optional<Pending> pending_;
+  std::optional<RunId> run_id_;
+  std::uint32_t confirmed_ = 0;
+  std::uint32_t fresh_key_ = 0;
+  std::int64_t value_ = 0;
+};
+
+}  // namespace forerun::simulation

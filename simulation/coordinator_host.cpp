@@ -1,0 +1,260 @@
+#include "simulation/coordinator_host.hpp"
+
+#include <algorithm>
+#include <utility>
+#include <variant>
+
+#include "coordinator/prediction_graph.hpp"
+#include "speculation/step_answer.hpp"
+
+namespace forerun::simulation {
+namespace {
+
+constexpr Duration restart_min = std::chrono::milliseconds(20);
+constexpr Duration restart_max = std::chrono::milliseconds(1200);
+
+/// A small cluster that speculates eagerly, so that a short run meets many decisions.
+CoordinatorSettings settings_of(const Environment& env) {
+  CoordinatorSettings settings;
+  settings.version = "simulated";
+  settings.catalog = env.catalog;
+  settings.admission.start_above = 0.4;
+  settings.admission.idle_above = 0.2;
+  settings.admission.waste_ratio_max = 3.0;
+  settings.admission.kept_per_session_max = 6;
+  settings.run_id_block = 4;
+  settings.predictions_per_event_max = 3;
+  settings.predictions_wanted = 4;
+  settings.plant_skip_hazards = env.plant == Plant::skip_hazards;
+  return settings;
+}
+
+PredictionSettings predictor_settings() {
+  PredictionSettings settings;
+  settings.sessions_max = 200;
+  settings.contexts_max = 4000;
+  settings.forms_max = 500;
+  settings.parameters_max = 500;
+  settings.outputs_max = 1000;
+  settings.fields_max = 1000;
+  return settings;
+}
+
+}  // namespace
+
+void CoordinatorHost::later(Duration delay, std::function<void()> happen) {
+  env_.time.after(delay, [this, life = life_, run = std::move(happen)] {
+    if (life == life_ && is_up()) {
+      run();
+    }
+  });
+}
+
+void CoordinatorHost::start() {
+  store_.crash();
+  failure_.reset();
+  ++life_;
+  machine_ = std::make_unique<CoordinatorMachine>(
+      settings_of(env_), key_, std::make_unique<PredictionGraph>(predictor_settings()));
+  const auto recovery = store_.recover([this](const StoredEntry& entry) { machine_->restore(entry); });
+  if (!recovery) {
+    env_.time.violate("coordinator: recovery: " + recovery.error().message);
+    return;
+  }
+  machine_->restore(*recovery);
+  env_.time.note("coordinator starts with " + std::to_string(store_.size().value()) + " entries");
+  network_.coordinator_is_up();
+  perform(machine_->start(env_.time.now()));
+}
+
+void CoordinatorHost::crash() {
+  if (!is_up()) {
+    return;
+  }
+  env_.time.note("coordinator crashes");
+  count();
+  ++crashes_;
+  ++life_;
+  machine_.reset();
+  waiting_.clear();
+  is_flushing_ = false;
+  armed_.reset();
+  network_.coordinator_is_down();
+  went_down_();
+  env_.time.after(env_.between(restart_min, restart_max), [this] { start(); });
+}
+
+void CoordinatorHost::count() {
+  const CoordinatorCounters& counters = machine_->counters();
+  hits_ += counters.hits + counters.late_hits;
+  for (const auto& [cause, number] : counters.discards) {
+    discards_ += number;
+  }
+}
+
+std::uint64_t CoordinatorHost::hits() const {
+  return hits_ + (is_up() ? machine_->counters().hits + machine_->counters().late_hits : 0);
+}
+
+std::uint64_t CoordinatorHost::discards() const {
+  std::uint64_t sum = discards_;
+  if (is_up()) {
+    for (const auto& [cause, number] : machine_->counters().discards) {
+      sum += number;
+    }
+  }
+  return sum;
+}
+
+void CoordinatorHost::send(const ClientRequest& request) {
+  later(env_.around(env_.weather.link_median), [this, request] {
+    env_.time.note("request " + to_string(request.id));
+    step(request);
+  });
+}
+
+void CoordinatorHost::leave(RequestId request) {
+  later(env_.around(env_.weather.link_median), [this, request] { step(ClientLeft{request}); });
+}
+
+void CoordinatorHost::guard_against_spinning() {
+  steps_in_moment_ = last_step_ == env_.time.now() ? steps_in_moment_ + 1 : 0;
+  last_step_ = env_.time.now();
+  if (steps_in_moment_ > steps_per_moment_max) {
+    env_.time.violate("coordinator: asks to be woken at once for ever");
+  }
+}
+
+void CoordinatorHost::step(const CoordinatorInput& input) {
+  if (is_up()) {
+    guard_against_spinning();
+    perform(machine_->step(env_.time.now(), input));
+  }
+}
+
+/// Carries the outputs out in their order; a crash may come between any two of them.
+void CoordinatorHost::perform(CoordinatorOutput output) {
+  const bool ends_here = env_.strikes(env_.weather.crash_in_step);
+  std::uint64_t left = ends_here ? env_.prng.below(8) : UINT64_MAX;
+  const auto goes_on = [&left] { return left > 0 && left-- > 0; };
+  for (const ToNode& message : output.send) {
+    if (const auto* dispatch = std::get_if<Dispatch>(&message.message)) {
+      env_.auditor.dispatched(*dispatch);
+    }
+  }
+  if (output.persist && goes_on()) {
+    persist(std::move(*output.persist));
+  }
+  for (ToNode& message : output.send) {
+    if (goes_on()) {
+      network_.send(message.connection, std::move(message.message));
+    }
+  }
+  for (const ServeEntries& request : output.serve_entries) {
+    later(env_.around(env_.weather.sync_median), [this, request] { serve_entries(request); });
+  }
+  if (output.publish && goes_on()) {
+    env_.auditor.published(*output.publish);
+    network_.publish(*output.publish);
+  }
+  for (const ClientResponse& response : output.reply) {
+    if (goes_on()) {
+      reply_(response);
+    }
+  }
+  for (const ServeSession& request : output.serve_session) {
+    later(env_.around(env_.weather.sync_median), [this, request] { serve_session(request); });
+  }
+  for (const std::string& line : output.log) {
+    env_.time.note("coordinator: " + line);
+  }
+  if (ends_here) {
+    crash();
+    return;
+  }
+  arm(output.wake_at);
+}
+
+void CoordinatorHost::arm(std::optional<Instant> wake) {
+  if (!wake || (armed_ && *armed_ <= *wake)) {
+    return;
+  }
+  armed_ = wake;
+  env_.time.at(*wake, [this, life = life_, at = *wake] {
+    if (life == life_ && is_up() && armed_ == at) {
+      armed_.reset();
+      step(TimePassed{});
+    }
+  });
+}
+
+void CoordinatorHost::persist(CoordinatorBatch batch) {
+  const BatchNumber number = batch.number;
+  if (env_.plant == Plant::lost_marks) {
+    batch.marks.clear();
+  } else if (env_.plant == Plant::lost_intent) {
+    batch.intents.clear();
+  } else if (env_.plant == Plant::early_reply) {
+    later(Duration(1), [this, number] { step(Persisted{number}); });
+  }
+  waiting_.push_back(std::move(batch));
+  if (!is_flushing_) {
+    is_flushing_ = true;
+    later(env_.around(env_.weather.sync_median), [this] { flush(); });
+  }
+}
+
+/// All that waited becomes durable together. The brain hears of it a little later: a crash may come in between.
+void CoordinatorHost::flush() {
+  const std::vector<CoordinatorBatch> batches = std::exchange(waiting_, {});
+  is_flushing_ = false;
+  const auto done = store_.persist(batches);
+  if (done || failure_ == FailedWrite::is_kept) {
+    for (const CoordinatorBatch& batch : batches) {
+      env_.auditor.durable(batch);
+    }
+  }
+  if (!done) {
+    if (done.error().code != Errc::io) {
+      env_.time.violate("coordinator: store: " + done.error().message);
+    }
+    crash();
+    return;
+  }
+  const BatchNumber last = batches.back().number;
+  if (env_.plant != Plant::early_reply) {
+    later(env_.around(std::chrono::microseconds(50)), [this, last] { step(Persisted{last}); });
+  }
+}
+
+void CoordinatorHost::serve_entries(const ServeEntries& request) {
+  Entries entries;
+  entries.first = request.from;
+  const auto rows = store_.read(request.from, request.count, false);
+  if (!rows) {
+    env_.time.violate("coordinator: serves entries: " + rows.error().message);
+    return;
+  }
+  for (const StoredEntry& row : *rows) {
+    entries.records.push_back({row.leaf, row.call});
+  }
+  network_.send(request.connection, std::move(entries));
+}
+
+void CoordinatorHost::serve_session(const ServeSession& request) {
+  const auto record = store_.session(request.run_id);
+  if (!record || record->row.tenant != request.tenant) {
+    reply_({request.request, RequestFailed{Refusal::not_found, "no such session", {}}});
+    return;
+  }
+  SessionView view{record->row.run_id, record->row.context,   record->row.mode,
+                   record->row.ended,  record->row.next_step, {}};
+  for (const StoredEntry& commit : record->commits) {
+    if (auto answer = step_answer_of(commit)) {
+      view.steps.push_back(std::move(*answer));
+    }
+  }
+  reply_({request.request, std::move(view)});
+}
+
+}  // namespace forerun::simulation

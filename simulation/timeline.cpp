@@ -1,0 +1,41 @@
+#include "simulation/timeline.hpp"
+
+#include <algorithm>
+#include <cstdio>
+
+namespace forerun::simulation {
+
+void Timeline::at(Instant when, std::function<void()> happen) {
+  events_.emplace(std::pair(std::max(when, now_), order_++), std::move(happen));
+}
+
+bool Timeline::run_next() {
+  if (violation_ || events_.empty()) {
+    return false;
+  }
+  const auto next = events_.begin();
+  now_ = next->first.first;
+  const std::function<void()> happen = std::move(next->second);
+  events_.erase(next);
+  happen();
+  return !violation_;
+}
+
+void Timeline::note(std::string_view line) {
+  std::string text = std::to_string(now_.time_since_epoch().count());
+  text += ' ';
+  text += line;
+  if (prints_trace_) {
+    std::printf("%s\n", text.c_str());
+  }
+  hash_ = sha256_concat(hash_.bytes, text);
+}
+
+void Timeline::violate(std::string what) {
+  if (!violation_) {
+    violation_ = std::move(what);
+    note("VIOLATION " + *violation_);
+  }
+}
+
+}  // namespace forerun::simulation

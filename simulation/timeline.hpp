@@ -1,0 +1,46 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "base/sha256.hpp"
+#include "base/time.hpp"
+
+namespace forerun::simulation {
+
+/// Virtual time: what will happen, in order, and a hash over all that has happened. The first violation of a rule stops it.
+class Timeline {
+public:
+  explicit Timeline(bool prints_trace) : prints_trace_(prints_trace) {}
+
+  Instant now() const { return now_; }
+  /// Ties run in the order in which they were planned. A moment that has passed is now.
+  void at(Instant when, std::function<void()> happen);
+  void after(Duration delay, std::function<void()> happen) { at(now_ + delay, std::move(happen)); }
+  /// Runs the next event; false when there is none, or a rule was violated.
+  bool run_next();
+
+  /// Adds a line to the trace, with its time.
+  void note(std::string_view line);
+  const Digest& trace_hash() const { return hash_; }
+  std::uint64_t events() const { return order_; }
+
+  /// Only the first one counts.
+  void violate(std::string what);
+  const std::optional<std::string>& violation() const { return violation_; }
+
+private:
+  bool prints_trace_;
+  Instant now_ = Instant{} + std::chrono::seconds(1);  // Machines take the zero of time for "never".
+  std::uint64_t order_ = 0;
+  std::map<std::pair<Instant, std::uint64_t>, std::function<void()>> events_;
+  Digest hash_;
+  std::optional<std::string> violation_;
+};
+
+}  // namespace forerun::simulation

@@ -1,0 +1,11 @@
+#!/bin/sh
+# The same seed gives the same trace hash, another seed another one.
+set -eu
+sim=$1
+for seed in 3 4 5; do
+  first=$("$sim" --seed "$seed" --trace-hash)
+  second=$("$sim" --seed "$seed" --trace-hash)
+  [ "$first" = "$second" ] || { echo "seed $seed: $first, then $second" >&2; exit 1; }
+  [ "$first" != "${previous:-}" ] || { echo "seed $seed: the trace of the seed before" >&2; exit 1; }
+  previous=$first
+done
