@@ -35,6 +35,16 @@ constexpr double premise_probability_min = 0.02;
 /// Nothing learned is certain.
 constexpr double probability_max = 0.995;
 
+constexpr std::size_t reliability_bins = 10;
+constexpr std::size_t reliability_guesses = 3;
+constexpr double reliability_prior = 4;
+constexpr double reliability_memory = 40;
+
+std::size_t reliability_bin(double probability) {
+  const auto bin = static_cast<std::size_t>(probability * static_cast<double>(reliability_bins));
+  return std::min(bin, reliability_bins - 1);
+}
+
 constexpr std::size_t field_values_max = 48;
 constexpr std::size_t field_tries_min = 12;
 constexpr std::size_t fields_per_document_max = 16;
@@ -89,11 +99,32 @@ struct WordsRecord {
   }
 };
 
+/// How far stated probabilities of what comes next came true, by what was stated.
+struct Reliability {
+  double expected = 0, came = 0;
+  double correction() const { return (came + reliability_prior) / (expected + reliability_prior); }
+  void learn(double probability, bool has_come) {
+    expected += probability;
+    came += has_come ? 1 : 0;
+    if (expected + came > reliability_memory) {
+      expected *= 0.5;
+      came *= 0.5;
+    }
+  }
+};
+
 struct Tenant {
   Key key = 0;
   std::uint64_t used = 0;
   KindRecord kinds;
   WordsRecord words[40];
+  Reliability forms[reliability_bins];
+
+  double corrected(double probability) const {
+    // Upwards at most half of what is missing: a few lucky sessions make nobody certain.
+    return std::min(probability * forms[reliability_bin(probability)].correction(),
+                    probability + (1 - probability) / 2);
+  }
 };
 
 struct Session {
@@ -153,6 +184,17 @@ Key hash_input(const json::Object& input) {
   return hash;
 }
 
+/// From the name alone, so that a tenant's answers do not depend on who else is there; from a
+/// cryptographic hash, so that nobody can choose a name that reaches another's history.
+Key tenant_key(const std::string& name) {
+  const Digest digest = sha256(std::string_view(name));
+  Key key = 0;
+  for (std::size_t i = 0; i < sizeof key; ++i) {
+    key = key << 8U | digest.bytes[i];
+  }
+  return key;
+}
+
 std::string percent(double share) {
   char text[32];
   const int tenths = static_cast<int>(share * 1000 + 0.5);
@@ -187,6 +229,11 @@ private:
     std::vector<Likely> forms;
     std::size_t bucket = 0;  ///< By how much they tell, and whether they are fresh.
   };
+  struct Guess {
+    std::vector<Likely> forms;  ///< The best first.
+    std::vector<Likely> contexts_say;
+    WordsSay words;
+  };
 
   Session& open(const RunId& id, std::string_view tenant);
   void forget_sessions();
@@ -199,11 +246,11 @@ private:
 
   std::vector<Key> next_contexts(const Session& session, bool is_open) const;
   std::vector<Key> output_contexts(const Session& session) const;
-  std::vector<Likely> next_forms(const Session& session, const Tenant& tenant, bool is_open) const;
+  Guess guess(const Session& session, const Tenant& tenant, bool is_open) const;
   std::vector<Key> word_contexts(const Session& session) const;
   WordsSay words_say(const Session& session, const std::vector<Likely>& forms,
                      std::vector<Key> contexts) const;
-  void learn_words(const Session& session, Tenant& tenant, Key symbol) const;
+  void learn_guess(const Session& session, Tenant& tenant, Key symbol) const;
   void learn_next(const Session& session, Key symbol);
   void learn_call(Session& session, Tenant& tenant, const Call& call, Key task);
   void learn_output(const Session& session, const std::optional<Output>& output);
@@ -227,7 +274,6 @@ private:
   BoundedTable<Field> fields_;
   BoundedTable<bool> output_names_;
   std::map<std::string, Tenant, std::less<>> tenants_;
-  std::uint64_t tenants_seen_ = 0;
   std::uint64_t uses_ = 0;
   Sessions sessions_;  ///< The most recently used first.
   std::map<RunId, Sessions::iterator> sessions_by_id_;
@@ -238,13 +284,14 @@ Tenant& PredictionGraph::Impl::tenant_of(const std::string& name) {
   auto found = tenants_.find(name);
   if (found == tenants_.end()) {
     if (tenants_.size() >= settings_.tenants_max) {
-      // What a forgotten tenant taught can no longer be reached: its number never comes back.
+      // Its records go; what its sessions taught ages out of the tables, or serves it when it
+      // returns.
       tenants_.erase(std::min_element(
           tenants_.begin(), tenants_.end(),
           [](const auto& a, const auto& b) { return a.second.used < b.second.used; }));
     }
     found = tenants_.emplace(name, Tenant{}).first;
-    found->second.key = mix(0x51, ++tenants_seen_);
+    found->second.key = tenant_key(name);
   }
   found->second.used = ++uses_;
   return found->second;
@@ -361,6 +408,7 @@ std::vector<Key> PredictionGraph::Impl::next_contexts(const Session& session, bo
     keys.push_back(mix(tenant, 0x78, answered(1), task(2), task(3)));
     keys.push_back(mix(tenant, 0x79, answered(1), inputs));
     keys.push_back(mix(tenant, 0x7a, answered(1), inputs, answered(2)));
+    keys.push_back(mix(tenant, 0x7b, answered(1), inputs, answered(2), answered(3)));
   }
   return keys;
 }
@@ -424,47 +472,53 @@ PredictionGraph::Impl::WordsSay PredictionGraph::Impl::words_say(const Session& 
   return say;
 }
 
-/// Contexts and words, each by how often its first guess was right where the words told as much.
-std::vector<Likely> PredictionGraph::Impl::next_forms(const Session& session, const Tenant& tenant,
-                                                      bool is_open) const {
+/// Contexts and words, each by how often its guess was the right one of the two where the words
+/// told as much.
+PredictionGraph::Impl::Guess PredictionGraph::Impl::guess(const Session& session,
+                                                          const Tenant& tenant,
+                                                          bool is_open) const {
+  Guess guess;
   std::vector<Key> contexts = next_contexts(session, is_open);
-  std::vector<Likely> forms = nexts_.likely(contexts);
-  const WordsSay say = words_say(session, forms, std::move(contexts));
-  if (!say.forms.empty()) {
-    const double share = tenant.words[say.bucket].share();
-    for (Likely& each : forms) {
+  guess.contexts_say = nexts_.likely(contexts);
+  guess.words = words_say(session, guess.contexts_say, std::move(contexts));
+  guess.forms = guess.contexts_say;
+  if (!guess.words.forms.empty()) {
+    const double share = tenant.words[guess.words.bucket].share();
+    for (Likely& each : guess.forms) {
       each.probability *= 1 - share;
     }
-    for (const Likely& said : say.forms) {
-      const auto found = std::find_if(forms.begin(), forms.end(), [&](const Likely& each) {
-        return each.symbol == said.symbol;
-      });
-      if (found == forms.end()) {
-        forms.push_back({said.symbol, said.probability * share});
+    for (const Likely& said : guess.words.forms) {
+      const auto found =
+          std::find_if(guess.forms.begin(), guess.forms.end(),
+                       [&](const Likely& each) { return each.symbol == said.symbol; });
+      if (found == guess.forms.end()) {
+        guess.forms.push_back({said.symbol, said.probability * share});
       } else {
         found->probability += said.probability * share;
       }
     }
   }
-  std::sort(forms.begin(), forms.end(), more_likely);
-  return forms;
+  std::sort(guess.forms.begin(), guess.forms.end(), more_likely);
+  return guess;
 }
 
-void PredictionGraph::Impl::learn_words(const Session& session, Tenant& tenant, Key symbol) const {
-  std::vector<Key> contexts = next_contexts(session, false);
-  const std::vector<Likely> forms = nexts_.likely(contexts);
-  const WordsSay say = words_say(session, forms, std::move(contexts));
-  if (say.forms.empty()) {
+/// What was guessed and what came, before the guess is taught to anyone.
+void PredictionGraph::Impl::learn_guess(const Session& session, Tenant& tenant, Key symbol) const {
+  const Guess made = guess(session, tenant, false);
+  for (std::size_t i = 0; i < std::min(made.forms.size(), reliability_guesses); ++i) {
+    const double stated = made.forms[i].probability;
+    tenant.forms[reliability_bin(stated)].learn(stated, made.forms[i].symbol == symbol);
+  }
+  if (made.words.forms.empty()) {
     return;
   }
   const auto is_right = [&](const std::vector<Likely>& guesses) {
     const auto best = std::min_element(guesses.begin(), guesses.end(), more_likely);
     return best != guesses.end() && best->symbol == symbol;
   };
-  const bool words_right = is_right(say.forms);
-  const bool contexts_right = is_right(forms);
-  if (words_right != contexts_right) {
-    tenant.words[say.bucket].learn(words_right);
+  const bool words_right = is_right(made.words.forms);
+  if (words_right != is_right(made.contexts_say)) {
+    tenant.words[made.words.bucket].learn(words_right);
   }
 }
 
@@ -550,7 +604,7 @@ void PredictionGraph::Impl::learn_call(Session& session, Tenant& tenant, const C
   for (const json::Member& member : call.input()) {
     form_key = mix(form_key, hash_text(member.name));
   }
-  learn_words(session, tenant, form_key);
+  learn_guess(session, tenant, form_key);
   learn_next(session, form_key);
   if (call.input().size() > parameters_per_call_max) {
     return;
@@ -641,7 +695,7 @@ void PredictionGraph::Impl::end(const RunId& id) {
     return;
   }
   Session& session = *found->second;
-  learn_words(session, tenant_of(session.tenant_name), end_symbol);
+  learn_guess(session, tenant_of(session.tenant_name), end_symbol);
   learn_next(session, end_symbol);
   session_bytes_ -= found->second->memory.bytes();
   sessions_.erase(found->second);
@@ -667,7 +721,8 @@ std::vector<std::string> PredictionGraph::Impl::reasons(const Session& session, 
 void PredictionGraph::Impl::predict_next(const Session& session, const Tenant& tenant, bool is_open,
                                          double scale, std::vector<Draft>& drafts) const {
   std::size_t tried = 0;
-  for (const Likely& likely : next_forms(session, tenant, is_open)) {
+  for (Likely likely : guess(session, tenant, is_open).forms) {
+    likely.probability = is_open ? likely.probability : tenant.corrected(likely.probability);
     if (likely.probability * scale < form_probability_min || tried == forms_tried_max) {
       break;
     }

@@ -22,6 +22,7 @@ constexpr Key lower_word = 0x35;
 constexpr std::uint32_t text_bit = 1U << 31U;
 constexpr std::size_t walk_depth_max = 12;
 constexpr std::size_t columns_max = 16;
+constexpr std::size_t steps_after_full = 8;
 constexpr std::size_t words_per_text_max = 1'000;
 constexpr std::size_t last_words_max = 96;
 constexpr std::size_t word_bytes_max = 120;
@@ -314,14 +315,22 @@ Key SessionMemory::walk(const json::Value& value, Key place, Key name, bool in_a
 }
 
 void SessionMemory::add_call(SeenStep step) {
-  steps_.push_back(std::move(step));
-  has_fresh_words_ = false;
-  const SeenStep& added = steps_.back();
-  bytes_ += added.call.canonical().size();
-  std::size_t left = steps_.size() > limits_.steps ? 0 : limits_.values_per_document;
-  if (added.call.canonical().size() > limits_.document_bytes) {
-    left = 0;
+  if (is_full() && marks_ == 0 && steps_.size() >= limits_.steps + steps_after_full) {
+    // Contexts need the last steps only, and no value belongs to one that came when the memory was
+    // full.
+    const auto oldest = steps_.begin() + static_cast<std::ptrdiff_t>(limits_.steps);
+    bytes_ -= oldest->call.canonical().size();
+    steps_.erase(oldest);
   }
+  has_fresh_words_ = false;
+  bytes_ += step.call.canonical().size();
+  steps_.push_back(std::move(step));
+  if (is_full()) {
+    return;
+  }
+  const SeenStep& added = steps_.back();
+  std::size_t left =
+      added.call.canonical().size() > limits_.document_bytes ? 0 : limits_.values_per_document;
   set(mix(added.task, added.input_hash, 6), 1);
   const Key place = mix(added.task, static_cast<Key>(Side::input));
   for (const json::Member& member : added.call.input()) {
@@ -336,12 +345,12 @@ void SessionMemory::add_output(const std::optional<Output>& output, Key output_l
   FORERUN_ASSERT(!steps_.empty());
   SeenStep& step = steps_.back();
   step.output_labels = output_labels;
-  if (!output || output->canonical().size() > limits_.document_bytes) {
+  if (!output || is_full() || output->canonical().size() > limits_.document_bytes) {
     return;
   }
   step.output = output;
   bytes_ += output->canonical().size();
-  std::size_t left = steps_.size() > limits_.steps ? 0 : limits_.values_per_document;
+  std::size_t left = limits_.values_per_document;
   set(mix(steps_.size(), 9), static_cast<std::uint32_t>(values_.size()));
   walk(step.output->value(), mix(step.task, static_cast<Key>(Side::output)), 0, false, 0,
        Side::output, left);
@@ -400,7 +409,6 @@ void SessionMemory::remember_phrases(std::string_view text) {
 
 void SessionMemory::add_text(std::string_view text) {
   text = text.substr(0, limits_.document_bytes);
-  bytes_ += text.size();
   ++texts_;
   remember_phrases(text);
   if (!has_fresh_words_) {
@@ -434,7 +442,10 @@ void SessionMemory::add_text(std::string_view text) {
       ++words;
       remember_word(word, before);
       const Key key = mix(lower_word, hash_text(lowered(word)));
-      set(mix(key, 7), 1);
+      if (words_ < limits_.words) {
+        ++words_;
+        set(mix(key, 7), 1);
+      }
       if (last_words_.size() < last_words_max &&
           std::find(last_words_.begin(), last_words_.end(), key) == last_words_.end()) {
         last_words_.push_back(key);
@@ -456,6 +467,7 @@ void SessionMemory::add_text(std::string_view text) {
   }
   end_run();
   if (lower_text_.size() + text.size() < lower_text_bytes_max) {
+    bytes_ += 4 * text.size();  // The words with their places weigh more than the text.
     lower_text_ += lowered(text);
     lower_text_ += '\n';
   }

@@ -17,6 +17,7 @@ struct MemoryLimits {
   std::size_t steps = 512;
   std::size_t values_per_document = 256;    ///< Of one input or one output.
   std::size_t values_of_text = 4'096;       ///< Words and phrases of all texts.
+  std::size_t words = 16'384;               ///< Of all texts, for telling what they mention.
   std::size_t document_bytes = 64U << 10U;  ///< A larger output is remembered without its values.
 };
 
@@ -98,6 +99,9 @@ public:
   std::size_t bytes() const { return bytes_; }
 
 private:
+  /// Steps beyond the limit are remembered for contexts alone.
+  bool is_full() const { return steps_.size() > limits_.steps; }
+
   /// Open addressing from key to a number that is not 0; grows, never shrinks.
   class Index {
   public:
@@ -134,6 +138,7 @@ private:
   std::vector<Key> last_words_;
   bool has_fresh_words_ = false;
   std::uint32_t texts_ = 0;
+  std::size_t words_ = 0;
   std::size_t marks_ = 0;
   std::vector<std::pair<Key, std::uint32_t>>
       changes_;  ///< What set() replaced since the outermost mark.

@@ -1,3 +1,401 @@
 #include "coordinator/prediction_graph.hpp"
 
+#include <algorithm>
 #include <catch2/catch.hpp>
+
+#include "base/prng.hpp"
+
+using namespace forerun;
+
+namespace {
+
+RunId run(std::uint64_t counter) {
+  RunId id;
+  id.counter = counter;
+  return id;
+}
+
+Call call(const std::string& task, const std::string& input = "{}") {
+  return Call::make(task, *json::parse(input)->object());
+}
+
+std::optional<Output> output(const std::string& text) {
+  return *Output::parse(text);
+}
+
+/// A session as it is written down: calls with their outputs.
+struct Taken {
+  Call call;
+  std::optional<Output> output;
+};
+
+struct History {
+  PredictionGraph graph;
+  std::uint64_t sessions = 0;
+
+  explicit History(const PredictionSettings& settings = {}) : graph(settings) {}
+
+  /// A whole session, with its end.
+  void teach(const std::vector<Taken>& steps, const std::string& tenant = "t",
+             const std::string& text = "") {
+    const RunId id = open(steps, tenant, text);
+    graph.end(id);
+  }
+  RunId open(const std::vector<Taken>& steps, const std::string& tenant = "t",
+             const std::string& text = "") {
+    const RunId id = run(++sessions);
+    graph.text(id, tenant, text);
+    for (const Taken& step : steps) {
+      graph.observe(id, tenant, step.call, step.output);
+    }
+    return id;
+  }
+};
+
+double probability_of(const std::vector<Prediction>& predictions, const Call& wanted) {
+  for (const Prediction& each : predictions) {
+    if (each.call == wanted && !each.premise) {
+      return each.probability;
+    }
+  }
+  return 0;
+}
+
+Taken taken(const std::string& task, const std::string& input = "{}",
+            const std::string& out = "null") {
+  return {call(task, input), output(out)};
+}
+
+/// Everything that a prediction says, for comparing.
+std::string written(const std::vector<Prediction>& predictions) {
+  std::string text;
+  for (const Prediction& each : predictions) {
+    text += each.call.canonical() + ' ';
+    json::append_number(text, each.probability);
+    text += ' ';
+    json::append_number(text, each.premise_probability);
+    text += each.premise ? each.premise->canonical() : "-";
+    for (const std::string& reason : each.reasons) {
+      text += '|' + reason;
+    }
+    text += '\n';
+  }
+  return text;
+}
+
+/// A random session of a small world, the same for the same generator.
+std::vector<Taken> random_session(Prng& prng) {
+  std::vector<Taken> steps;
+  const std::uint64_t length = 1 + prng.below(6);
+  std::string id = "\"D-" + std::to_string(prng.below(1000)) + "\"";
+  for (std::uint64_t i = 0; i < length; ++i) {
+    const std::string task = "task" + std::to_string(prng.below(5));
+    const std::string label(1, static_cast<char>('a' + prng.below(3)));
+    steps.push_back(taken(task, R"({"document":)" + id + "}",
+                          R"({"label":")" + label + R"(","id":)" + id + "}"));
+  }
+  return steps;
+}
+
+}  // namespace
+
+TEST_CASE("an unknown session, and one that nothing was learned for, have no predictions",
+          "[prediction_graph]") {
+  History history;
+  REQUIRE(history.graph.predict(run(77), {}, 5).empty());
+  const RunId id = history.open({});
+  REQUIRE(history.graph.predict(id, {}, 5).empty());
+}
+
+TEST_CASE("what always follows is predicted exactly, surer the more often it was seen",
+          "[prediction_graph]") {
+  History history;
+  double before = 0;
+  for (const int more : {2, 6, 20}) {
+    for (int i = 0; i < more; ++i) {
+      history.teach({taken("a"), taken("b", R"({"mode":"fast"})")});
+    }
+    const auto predictions = history.graph.predict(history.open({taken("a")}), {}, 3);
+    REQUIRE(predictions.front().call == call("b", R"({"mode":"fast"})"));
+    REQUIRE(predictions.front().probability > before);
+    REQUIRE(predictions.front().probability < 1);
+    before = predictions.front().probability;
+  }
+  REQUIRE(before > 0.9);
+}
+
+TEST_CASE("two steps back decide where one step back cannot", "[prediction_graph]") {
+  History history;
+  for (int i = 0; i < 20; ++i) {
+    history.teach({taken("x"), taken("m"), taken("after_x")});
+    history.teach({taken("y"), taken("m"), taken("after_y")});
+  }
+  const auto after_x = history.graph.predict(history.open({taken("x"), taken("m")}), {}, 3);
+  REQUIRE(after_x.front().call.task() == "after_x");
+  REQUIRE(after_x.front().probability > 0.85);
+  const auto after_y = history.graph.predict(history.open({taken("y"), taken("m")}), {}, 3);
+  REQUIRE(after_y.front().call.task() == "after_y");
+  // Never seen before m: nothing but order 1 is left.
+  const auto after_z = history.graph.predict(history.open({taken("z"), taken("m")}), {}, 3);
+  REQUIRE(after_z.front().probability < 0.65);
+}
+
+TEST_CASE("a label in the output decides what follows", "[prediction_graph]") {
+  History history;
+  const auto classified = [](int id, const std::string& label) {
+    return taken("classify", "{}",
+                 R"({"id":)" + std::to_string(id) + R"(,"label":")" + label + "\"}");
+  };
+  for (int i = 0; i < 30; ++i) {
+    history.teach({classified(i, "invoice"), taken("pay")});
+    history.teach({classified(1000 + i, "letter"), taken("file")});
+  }
+  const auto predictions = history.graph.predict(history.open({classified(77, "letter")}), {}, 3);
+  REQUIRE(predictions.front().call.task() == "file");
+  REQUIRE(predictions.front().probability > 0.85);
+}
+
+TEST_CASE("arguments come from inputs, outputs and text that were never seen before",
+          "[prediction_graph]") {
+  History history;
+  const auto session = [](int i) {
+    const std::string user = "\"user_" + std::to_string(i) + "\"";
+    const std::string order = "\"#W" + std::to_string(7000 + 13 * i) + "\"";
+    return std::vector<Taken>{
+        taken("find_user", R"({"user":)" + user + "}", R"({"orders":[)" + order + "]}"),
+        taken("get_order", R"({"order":)" + order + R"(,"user":)" + user + "}")};
+  };
+  const auto text = [](int i) {
+    return "My login is user_" + std::to_string(i) + ", please help.";
+  };
+  for (int i = 0; i < 20; ++i) {
+    history.teach(session(i), "t", text(i));
+  }
+  const std::vector<Taken> fresh = session(900);
+  const auto first = history.graph.predict(history.open({}, "t", text(900)), {}, 3);
+  REQUIRE(first.front().call == fresh[0].call);
+  const auto second = history.graph.predict(history.open({fresh[0]}, "t", text(900)), {}, 3);
+  REQUIRE(second.front().call == fresh[1].call);
+  REQUIRE(second.front().probability > 0.7);
+  REQUIRE(second.front().reasons.size() == 3);
+}
+
+TEST_CASE("a list is walked: the next element that was not used yet", "[prediction_graph]") {
+  History history;
+  const auto session = [](int i) {
+    const auto id = [i](int n) { return "\"R" + std::to_string(100 * i + n) + "\""; };
+    return std::vector<Taken>{taken("list", "{}", "[" + id(1) + "," + id(2) + "," + id(3) + "]"),
+                              taken("get", R"({"id":)" + id(1) + "}"),
+                              taken("get", R"({"id":)" + id(2) + "}"),
+                              taken("get", R"({"id":)" + id(3) + "}")};
+  };
+  for (int i = 1; i < 20; ++i) {
+    history.teach(session(i));
+  }
+  const std::vector<Taken> fresh = session(50);
+  const RunId id = history.open({fresh[0]});
+  for (std::size_t i = 1; i < fresh.size(); ++i) {
+    REQUIRE(history.graph.predict(id, {}, 1).front().call == fresh[i].call);
+    history.graph.observe(id, "t", fresh[i].call, fresh[i].output);
+  }
+}
+
+TEST_CASE("the end is learned like a call, so nothing is expected after the last step",
+          "[prediction_graph]") {
+  History history;
+  for (int i = 0; i < 30; ++i) {
+    history.teach({taken("a"), taken("b")});
+  }
+  const auto predictions = history.graph.predict(history.open({taken("a"), taken("b")}), {}, 3);
+  REQUIRE(probability_of(predictions, call("a")) < 0.05);
+  REQUIRE(probability_of(predictions, call("b")) < 0.05);
+
+  History endless;
+  for (int i = 0; i < 30; ++i) {
+    endless.teach({taken("a"), taken("b"), taken("a"), taken("b")});
+  }
+  // Half of the b are followed by a, half by the end; what came before tells which.
+  REQUIRE(probability_of(endless.graph.predict(endless.open({taken("a"), taken("b")}), {}, 3),
+                         call("a")) > 0.7);
+}
+
+TEST_CASE("beyond a running step its likely outputs are premises of what follows",
+          "[prediction_graph]") {
+  History history;
+  const auto session = [](int i, const std::string& label) {
+    const std::string input = R"({"document":"D-)" + std::to_string(i) + "\"}";
+    return std::vector<Taken>{taken("classify", input, R"({"label":")" + label + "\"}"),
+                              taken(label == "a" ? "pay" : "file", input)};
+  };
+  for (int i = 0; i < 40; ++i) {
+    history.teach(session(i, i % 4 == 0 ? "b" : "a"));
+  }
+  const RunId id = history.open({});
+  const std::vector<Taken> fresh = session(900, "a");
+  const ImaginedStep running{fresh[0].call, std::nullopt};
+  const auto predictions = history.graph.predict(id, std::span(&running, 1), 8);
+  const auto premised = std::find_if(
+      predictions.begin(), predictions.end(),
+      [&](const Prediction& each) { return each.premise && each.call == fresh[1].call; });
+  REQUIRE(premised != predictions.end());
+  REQUIRE(premised->premise->hash() == fresh[0].output->hash());
+  REQUIRE(premised->probability > 0.8);
+  REQUIRE(premised->premise_probability == Approx(0.75).margin(0.1));
+  // The call needs nothing of the output, so that it also stands alone, as likely as it is without
+  // knowing.
+  REQUIRE(probability_of(predictions, fresh[1].call) == Approx(0.73).margin(0.12));
+  // What a step beyond that would be follows from the premise.
+  const std::vector<ImaginedStep> path = {{fresh[0].call, premised->premise}};
+  REQUIRE(history.graph.predict(id, path, 1).front().call == fresh[1].call);
+  // Imagining leaves no trace.
+  REQUIRE(written(history.graph.predict(id, std::span(&running, 1), 8)) == written(predictions));
+}
+
+TEST_CASE("a call that needs a value of the running step's output is not made up",
+          "[prediction_graph]") {
+  History history;
+  const auto session = [](int i) {
+    const std::string token = "\"" + std::to_string(7919 * i) + "-token\"";
+    return std::vector<Taken>{taken("sign", "{}", R"({"token":)" + token + "}"),
+                              taken("send", R"({"token":)" + token + "}")};
+  };
+  for (int i = 1; i < 40; ++i) {
+    history.teach(session(i));
+  }
+  const RunId id = history.open({});
+  const ImaginedStep running{call("sign"), std::nullopt};
+  for (const Prediction& each : history.graph.predict(id, std::span(&running, 1), 8)) {
+    REQUIRE(each.probability * each.premise_probability < 0.1);
+  }
+  const std::vector<Taken> fresh = session(77);
+  const ImaginedStep done{fresh[0].call, fresh[0].output};
+  REQUIRE(history.graph.predict(id, std::span(&done, 1), 1).front().call == fresh[1].call);
+}
+
+TEST_CASE("one tenant's history never reaches another", "[prediction_graph]") {
+  History together;
+  History alone;
+  Prng prng(7);
+  for (int i = 0; i < 50; ++i) {
+    together.teach({taken("a"), taken("secret", R"({"key":"of the other"})")}, "other",
+                   "flow secret");
+    const std::vector<Taken> own = random_session(prng);
+    together.teach(own, "own");
+    alone.teach(own, "own");
+  }
+  const std::vector<Taken> begun = {taken("a")};
+  const auto of_new = together.graph.predict(together.open(begun, "new", "flow secret"), {}, 8);
+  REQUIRE(std::none_of(of_new.begin(), of_new.end(),
+                       [](const Prediction& each) { return each.call.task() == "secret"; }));
+  const RunId in_company = together.open({taken("task1", R"({"document":"D-1"})")}, "own");
+  const RunId by_itself = alone.open({taken("task1", R"({"document":"D-1"})")}, "own");
+  REQUIRE(written(together.graph.predict(in_company, {}, 8)) ==
+          written(alone.graph.predict(by_itself, {}, 8)));
+}
+
+TEST_CASE("the future changes no prediction that was made before it", "[prediction_graph]") {
+  Prng prng(3);
+  std::vector<std::vector<Taken>> sessions;
+  for (int i = 0; i < 60; ++i) {
+    sessions.push_back(random_session(prng));
+  }
+  const auto replay = [](const std::vector<std::vector<Taken>>& order, std::size_t until) {
+    History history;
+    std::string said;
+    for (std::size_t i = 0; i < order.size(); ++i) {
+      const RunId id = run(++history.sessions);
+      history.graph.text(id, "t", "");
+      for (const Taken& step : order[i]) {
+        const std::string now = written(history.graph.predict(id, {}, 5));
+        said += i < until ? now : "";
+        history.graph.observe(id, "t", step.call, step.output);
+      }
+      history.graph.end(id);
+    }
+    return said;
+  };
+  const std::string before = replay(sessions, 30);
+  REQUIRE_FALSE(before.empty());
+  auto shuffled = sessions;
+  for (std::size_t i = 59; i > 30; --i) {
+    std::swap(shuffled[i], shuffled[30 + prng.below(i - 29)]);
+  }
+  REQUIRE(replay(shuffled, 30) == before);
+  REQUIRE(replay(sessions, 60) == replay(sessions, 60));
+}
+
+TEST_CASE("asking does not change what is answered later", "[prediction_graph]") {
+  History asked;
+  History silent;
+  Prng prng(11);
+  for (int i = 0; i < 40; ++i) {
+    const std::vector<Taken> session = random_session(prng);
+    silent.teach(session);
+    const RunId id = run(++asked.sessions);
+    asked.graph.text(id, "t", "");
+    for (const Taken& step : session) {
+      const ImaginedStep running{step.call, std::nullopt};
+      static_cast<void>(asked.graph.predict(id, std::span(&running, 1), 4));
+      asked.graph.observe(id, "t", step.call, step.output);
+    }
+    asked.graph.end(id);
+  }
+  REQUIRE(written(asked.graph.predict(asked.open({}), {}, 8)) ==
+          written(silent.graph.predict(silent.open({}), {}, 8)));
+}
+
+TEST_CASE("memory stays within its settings whatever comes", "[prediction_graph]") {
+  PredictionSettings settings;
+  settings.sessions_max = 10;
+  settings.session_bytes_max = 10'000;
+  settings.contexts_max = 300;
+  settings.forms_max = 20;
+  settings.parameters_max = 20;
+  settings.outputs_max = 15;
+  settings.fields_max = 25;
+  settings.tenants_max = 4;
+  History history(settings);
+  Prng prng(5);
+  for (int i = 0; i < 500; ++i) {
+    const std::string number = std::to_string(prng.next());
+    const std::vector<Taken> session = {
+        taken("task" + number, R"({"p)" + number + R"(":1})", R"({"f":")" + number + "\"}"),
+        taken("other" + number, "{}", "\"" + number + "\"")};
+    const RunId id = history.open(session, "tenant" + std::to_string(i % 7), "text " + number);
+    if (i % 3 == 0) {
+      history.graph.end(id);
+    }
+  }
+  const PredictionSizes sizes = history.graph.sizes();
+  REQUIRE(sizes.sessions <= settings.sessions_max);
+  REQUIRE(sizes.session_bytes <= settings.session_bytes_max);
+  REQUIRE(sizes.contexts <= settings.contexts_max);
+  REQUIRE(sizes.forms <= settings.forms_max);
+  REQUIRE(sizes.parameters <= settings.parameters_max);
+  REQUIRE(sizes.outputs <= settings.outputs_max);
+  REQUIRE(sizes.fields <= settings.fields_max);
+  REQUIRE(sizes.tenants <= settings.tenants_max);
+}
+
+TEST_CASE("a stated probability is about how often it comes true", "[prediction_graph]") {
+  History history;
+  Prng prng(21);
+  double said = 0;
+  double came = 0;
+  double count = 0;
+  for (int i = 0; i < 1'500; ++i) {
+    const std::string label = prng.chance(0.8) ? "a" : "b";
+    const std::vector<Taken> session = {taken("start", "{}", R"({"label":")" + label + "\"}"),
+                                        taken(prng.chance(0.9) ? "usual" : "rare" + label)};
+    const RunId id = history.open({session[0]});
+    const auto predictions = history.graph.predict(id, {}, 1);
+    if (i >= 100) {
+      said += predictions.front().probability;
+      came += predictions.front().call == session[1].call ? 1 : 0;
+      count += 1;
+    }
+    history.graph.observe(id, "t", session[1].call, session[1].output);
+    history.graph.end(id);
+  }
+  REQUIRE(said / count == Approx(came / count).margin(0.03));
+}
