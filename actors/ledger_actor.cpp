@@ -25,12 +25,7 @@ LedgerActor::behavior_type ledger_actor(LedgerActor::stateful_pointer<LedgerStat
         }
         Entries entries;
         entries.first = request.from;
-        std::size_t bytes = 0;
         for (const StoredEntry& row : *rows) {
-          bytes += row.leaf.size() + row.call.size();
-          if (bytes > frame_bytes_max / 2) {
-            break; // The rest is fetched with the next question.
-          }
           entries.records.push_back({row.leaf, row.call});
         }
         self->state.ports.send(request.connection, {CoordinatorMessage(std::move(entries))});

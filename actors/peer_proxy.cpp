@@ -1,8 +1,8 @@
 #include "actors/peer_proxy.hpp"
 
-#include <algorithm>
 #include <caf/typed_event_based_actor.hpp>
 #include <span>
+#include <utility>
 
 #include "messages/codec.hpp"
 
@@ -13,11 +13,8 @@ PeerProxyActor::behavior_type peer_proxy(PeerProxyActor::stateful_pointer<PeerPr
   self->state.send = std::move(send);
   return {
       [self](const PeerMessages& batch) {
-        std::span<const CoordinatorMessage> rest(batch.messages);
-        while (!rest.empty()) {
-          const std::size_t count = std::min(rest.size(), messages_per_frame);
-          self->state.send(encode(rest.first(count)));
-          rest = rest.subspan(count);
+        for (std::string& frame : encode_frames(std::span(batch.messages))) {
+          self->state.send(std::move(frame));
         }
       },
   };

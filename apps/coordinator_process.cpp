@@ -25,7 +25,6 @@ namespace forerun {
 namespace {
 
 constexpr std::chrono::milliseconds keys_checked_every{500};
-constexpr std::size_t published_bytes = 1U << 20U; ///< A longer publication goes out in several frames.
 
 using CoordinatorInlet = Inlet<CoordinatorActor, CoordinatorInputs>;
 
@@ -69,27 +68,9 @@ private:
 };
 
 void publish(CoordinatorBus& bus, Entries entries) {
-  Entries part;
-  part.first = entries.first;
-  std::size_t bytes = 0;
-  const auto flush = [&](std::optional<SignedHead> head) {
-    part.head = std::move(head);
-    const std::uint64_t next = part.first.value + part.records.size();
-    const CoordinatorMessage message(std::move(part));
-    bus.publish(encode(std::span(&message, 1)));
-    part = {};
-    part.first = Seq{next};
-    bytes = 0;
-  };
-  for (EntryRecord& record : entries.records) {
-    bytes += record.leaf.size() + record.call.size();
-    part.records.push_back(std::move(record));
-    if (bytes >= published_bytes || part.records.size() >= fetch_entries_max) {
-      flush({});
-    }
-  }
-  if (!part.records.empty() || entries.head) {
-    flush(std::move(entries.head));
+  const CoordinatorMessage message(std::move(entries));
+  for (std::string& frame : encode_frames(std::span(&message, 1))) {
+    bus.publish(std::move(frame));
   }
 }
 

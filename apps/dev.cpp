@@ -1,10 +1,11 @@
 #include "apps/dev.hpp"
 
-#include <stdlib.h>
-
 #include <iostream>
+#include <optional>
+#include <utility>
 
 #include "apps/process.hpp"
+#include "cluster/local/temporary_folder.hpp"
 #include "demo/local_cluster.hpp"
 #include "demo/session_client.hpp"
 #include "files/catalog_file.hpp"
@@ -13,37 +14,6 @@ namespace forerun {
 namespace {
 
 constexpr std::chrono::milliseconds children_checked_every{500};
-
-/// Removes a temporary folder at the end; a given one stays.
-class DataFolder {
-public:
-  static Result<DataFolder> make(const std::filesystem::path& given) {
-    if (!given.empty()) {
-      return DataFolder(given, false);
-    }
-    std::string name = (std::filesystem::temp_directory_path() / "forerun-dev-XXXXXX").string();
-    if (mkdtemp(name.data()) == nullptr) {
-      return fail(Errc::io, name + ": cannot be made");
-    }
-    return DataFolder(name, true);
-  }
-  DataFolder(DataFolder&& other) noexcept : path_(std::move(other.path_)), is_temporary_(other.is_temporary_) {
-    other.is_temporary_ = false;
-  }
-  DataFolder& operator=(DataFolder&&) = delete;
-  ~DataFolder() {
-    if (is_temporary_) {
-      std::error_code ignored;
-      std::filesystem::remove_all(path_, ignored);
-    }
-  }
-  const std::filesystem::path& path() const { return path_; }
-
-private:
-  DataFolder(std::filesystem::path path, bool is_temporary) : path_(std::move(path)), is_temporary_(is_temporary) {}
-  std::filesystem::path path_;
-  bool is_temporary_;
-};
 
 /// A field's name in braces, from patterns such as "order/{order_id}".
 void add_fields(json::Object& input, const std::optional<std::vector<std::string>>& patterns) {
@@ -76,13 +46,17 @@ Result<int> run_dev(const DevSettings& settings) {
   if (catalog->catalog.tasks().empty()) {
     return fail(Errc::invalid, settings.catalog.string() + ": no task, expected at least one [task.NAME]");
   }
-  auto folder = DataFolder::make(settings.data);
-  if (!folder) {
-    return tl::unexpected<Error>(folder.error());
+  std::optional<TemporaryFolder> temporary;
+  if (settings.data.empty()) {
+    auto made = TemporaryFolder::make("forerun-dev");
+    if (!made) {
+      return tl::unexpected<Error>(made.error());
+    }
+    temporary.emplace(std::move(*made));
   }
   LocalClusterSettings cluster_settings;
   cluster_settings.binary = settings.binary;
-  cluster_settings.folder = folder->path();
+  cluster_settings.folder = temporary ? temporary->path() : settings.data;
   cluster_settings.catalog = settings.catalog;
   cluster_settings.nodes = 1;
   cluster_settings.slots = settings.slots;

@@ -3,13 +3,10 @@
 #include <caf/actor_system.hpp>
 #include <caf/actor_system_config.hpp>
 #include <caf/typed_event_based_actor.hpp>
-#include <fcntl.h>
 #include <fstream>
 #include <memory>
 #include <mutex>
 #include <random>
-#include <sys/stat.h>
-#include <unistd.h>
 #include <utility>
 
 #include "actors/node_actor.hpp"
@@ -18,6 +15,7 @@
 #include "apps/inlet.hpp"
 #include "apps/process.hpp"
 #include "cluster/bus.hpp"
+#include "cluster/keys.hpp"
 #include "files/recorded_world.hpp"
 #include "files/traces.hpp"
 #include "messages/codec.hpp"
@@ -40,17 +38,6 @@ Result<std::string> first_line_of(const std::filesystem::path& file) {
   return line;
 }
 
-/// A private file: the token holds the node's secret key.
-Result<void> keep_private(const std::filesystem::path& file, const std::string& text) {
-  const int descriptor = ::open(file.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, S_IRUSR | S_IWUSR);
-  const bool is_written = descriptor >= 0 && ::write(descriptor, text.data(), text.size()) == static_cast<ssize_t>(text.size()) &&
-                          ::fsync(descriptor) == 0;
-  if (descriptor >= 0) {
-    ::close(descriptor);
-  }
-  return is_written ? Result<void>() : fail(Errc::io, file.string() + ": cannot be written");
-}
-
 Result<JoinToken> token_of(const NodeProcessSettings& settings) {
   const std::filesystem::path kept = settings.data / "join.token";
   Result<std::string> text = settings.token;
@@ -66,8 +53,8 @@ Result<JoinToken> token_of(const NodeProcessSettings& settings) {
     return tl::unexpected<Error>(text.error());
   }
   auto token = JoinToken::parse(*text);
-  if (token) {
-    if (const auto written = keep_private(kept, token->text() + "\n"); !written) {
+  if (token && (!settings.token.empty() || !settings.token_file.empty())) {
+    if (const auto written = write_private_file(kept, token->text() + "\n"); !written) {
       return tl::unexpected<Error>(written.error());
     }
   }
@@ -260,10 +247,8 @@ NodeBusEvents bus_events(const std::shared_ptr<NodeInlet>& inlet) {
 }
 
 void send_all(NodeBus& bus, std::span<const NodeMessage> messages) {
-  while (!messages.empty()) {
-    const std::size_t count = std::min(messages.size(), messages_per_frame);
-    bus.send(encode(messages.first(count)));
-    messages = messages.subspan(count);
+  for (std::string& frame : encode_frames(messages)) {
+    bus.send(std::move(frame));
   }
 }
 

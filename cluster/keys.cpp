@@ -130,9 +130,9 @@ bool write_all(int fd, std::string_view text) {
   return true;
 }
 
-/// Replaces the file whole: a crash leaves the old one or the new one. @pre the folder's lock is
-/// held.
-Result<void> write_private(const fs::path& path, std::string_view text) {
+}  // namespace
+
+Result<void> write_private_file(const fs::path& path, std::string_view text) {
   fs::path next = path;
   next += ".new";
   const auto failed = [&] {
@@ -154,6 +154,8 @@ Result<void> write_private(const fs::path& path, std::string_view text) {
   }
   return {};
 }
+
+namespace {
 
 /// Holds off other processes that change the folder; freed with the descriptor.
 Result<FileDescriptor> lock(const fs::path& folder) {
@@ -198,7 +200,7 @@ Result<CurveKey> key_file(const fs::path& path, const std::function<CurveKey()>&
   }
   if (!*text) {
     const CurveKey key = make();
-    return write_private(path, to_hex(key) + "\n").map([&] { return key; });
+    return write_private_file(path, to_hex(key) + "\n").map([&] { return key; });
   }
   std::string_view digits = **text;
   if (digits.ends_with('\n')) {
@@ -409,7 +411,7 @@ Result<JoinToken> KeyFolder::add(const std::string& name) {
     file->text += '\n';
   }
   file->text += name + " " + to_hex(node.public_key) + "\n";
-  return write_private(path, file->text).map([&] {
+  return write_private_file(path, file->text).map([&] {
     return JoinToken{server_.public_key, node.secret, ledger_.public_key()};
   });
 }
@@ -436,7 +438,7 @@ Result<void> KeyFolder::revoke(const std::string& name) {
   if (!is_found) {
     return fail(Errc::not_found, "keys: " + name + ": not in " + path.string());
   }
-  return write_private(path, rest);
+  return write_private_file(path, rest);
 }
 
 }  // namespace forerun

@@ -103,7 +103,7 @@ CoordinatorOutput CoordinatorMachine::start(Instant now) {
     for (std::size_t i = 0; i < session.open.size(); ++i) {
       OpenStep& step = session.open[i];
       if (step.phase == OpenStep::Phase::running) {
-        decide(session, step);
+        decide(step);
       } else if (!must_wait(session, step)) {
         begin_step(session, step);
       }

@@ -194,7 +194,7 @@ private:
   bool take_speculation(Session& session, OpenStep& step);
   void run_idle_branches(Session& session, OpenStep& step);
   void begin_unblocked(Session& session);
-  void decide(Session& session, OpenStep& step);
+  void decide(OpenStep& step);
   void commit_ready(Session& session);
   void commit(Session& session, OpenStep& step);
   CommitEntry commit_entry(const Session& session, const OpenStep& step) const;
@@ -216,6 +216,7 @@ private:
   void settle_step_branch(Session& session, OpenStep& step, std::size_t index, const BranchEnded& ended);
   void settle_speculative_branch(Session& session, SpeculationNumber number, std::size_t index,
                                  const BranchEnded& ended);
+  void settle_owner(const BranchRef& ref, const BranchEnded& ended);
   void record_result(Work& work, std::size_t index, const BranchEnded& ended);
   void lost_branch(BranchToken token, const std::string& why);
   void give_up_unknown(BranchToken token);

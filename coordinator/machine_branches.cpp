@@ -208,12 +208,7 @@ void CoordinatorMachine::settle(BranchToken token, const BranchEnded& ended) {
   forget_token(token);
   membership_.release(*branch.worker, token);
   slot_is_free(token);
-  Session& session = sessions_.at(ref.run_id);
-  if (ref.step) {
-    settle_step_branch(session, *session.open_step(*ref.step), ref.index, ended);
-  } else {
-    settle_speculative_branch(session, ref.speculation, ref.index, ended);
-  }
+  settle_owner(ref, ended);
 }
 
 /// The node is gone, or is not believed any more: the branch's run tells nothing about its validity.
@@ -236,6 +231,11 @@ void CoordinatorMachine::lost_branch(BranchToken token, const std::string& why) 
   ended.token = token;
   ended.ending = Ending::lost;
   ended.cause = why;
+  settle_owner(ref, ended);
+}
+
+/// Tells the step or the speculation that a branch works for how its run ended.
+void CoordinatorMachine::settle_owner(const BranchRef& ref, const BranchEnded& ended) {
   Session& session = sessions_.at(ref.run_id);
   if (ref.step) {
     settle_step_branch(session, *session.open_step(*ref.step), ref.index, ended);
@@ -249,7 +249,7 @@ void CoordinatorMachine::record_result(Work& work, std::size_t index, const Bran
   branch.state = BranchRun::State::settled;
   branch.latency = ended.latency;
   branch.valid = false;
-  branch.cause = ended.cause;
+  branch.cause = json::clean_text(ended.cause, cause_bytes_max); // It becomes part of a leaf.
   if (ended.ending == Ending::returned) {
     auto output = Output::parse(ended.output);
     if (!output) {
@@ -290,7 +290,7 @@ void CoordinatorMachine::settle_step_branch(Session& session, OpenStep& step, st
   } else {
     record_result(step.work, index, ended);
   }
-  decide(session, step);
+  decide(step);
   after_decision(session);
 }
 

@@ -412,7 +412,7 @@ void CoordinatorMachine::begin_step(Session& session, OpenStep& step) {
   }
   if (take_speculation(session, step)) {
     step.origin = Origin::late_hit;
-    decide(session, step);
+    decide(step);
     if (step.phase == OpenStep::Phase::decided) {
       step.origin = Origin::hit;
       return;
@@ -457,7 +457,7 @@ void CoordinatorMachine::begin_write(Session& session, OpenStep& step) {
 // ---- deciding ------------------------------------------------------------------------------------------------------
 
 /// Applies the race's rule to what has settled. Does nothing while the rule needs more.
-void CoordinatorMachine::decide(Session& session, OpenStep& step) {
+void CoordinatorMachine::decide(OpenStep& step) {
   Work& work = step.work;
   std::vector<std::optional<bool>> validities;
   validities.reserve(work.branches.size());
@@ -492,7 +492,6 @@ void CoordinatorMachine::decide(Session& session, OpenStep& step) {
     step.hit->saved = std::max(Duration::zero(), work.branches[*step.winner].latency - waited);
     counters_.saved += step.hit->saved;
   }
-  (void)session;
 }
 
 /// Commits what can be, starts what that unblocks, and looks ahead again.

@@ -3,14 +3,13 @@
 #include <algorithm>
 #include <chrono>
 #include <csignal>
-#include <cstdlib>
 #include <fstream>
 #include <ostream>
-#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
 
+#include "cluster/local/temporary_folder.hpp"
 #include "demo/driver.hpp"
 #include "demo/local_cluster.hpp"
 #include "demo/report.hpp"
@@ -55,33 +54,6 @@ public:
 private:
   struct sigaction old_int_ {};
   struct sigaction old_term_ {};
-};
-
-/// A folder of its own, removed with all that is in it.
-class TemporaryFolder {
-public:
-  static Result<TemporaryFolder> make() {
-    std::error_code error;
-    std::string name =
-        (std::filesystem::temp_directory_path(error) / "forerun-demo-XXXXXX").string();
-    if (error || mkdtemp(name.data()) == nullptr) {
-      return fail(Errc::io, "demo: cannot make a temporary folder " + name);
-    }
-    return TemporaryFolder(name);
-  }
-  ~TemporaryFolder() {
-    if (!path_.empty()) {
-      std::error_code ignored;
-      std::filesystem::remove_all(path_, ignored);
-    }
-  }
-  TemporaryFolder(TemporaryFolder&& other) noexcept : path_(std::exchange(other.path_, {})) {}
-  TemporaryFolder& operator=(TemporaryFolder&&) = delete;
-  const std::filesystem::path& path() const { return path_; }
-
-private:
-  explicit TemporaryFolder(std::filesystem::path path) : path_(std::move(path)) {}
-  std::filesystem::path path_;
 };
 
 Result<void> check(const DemoSettings& settings) {
@@ -321,7 +293,7 @@ int run_demo(const DemoSettings& settings, std::ostream& out, std::ostream& prog
   if (!workload) {
     return failed(workload.error(), progress, 1);
   }
-  auto folder = TemporaryFolder::make();
+  auto folder = TemporaryFolder::make("forerun-demo");
   if (!folder) {
     return failed(folder.error(), progress, 1);
   }

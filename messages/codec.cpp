@@ -17,7 +17,7 @@ namespace wire = forerun::wire::v1;
 
 constexpr std::size_t small_bytes_max =
     64U << 10U;  ///< One message of a kind without lists or documents.
-constexpr std::size_t entries_bytes_target = frame_bytes_max / 2;
+constexpr std::size_t entries_bytes_target = 1U << 20U;
 constexpr std::size_t outside_key_bytes = 64;
 
 // ---- the kinds
@@ -307,7 +307,7 @@ public:
   void add(const Message& message) {
     const std::size_t mark = frame_.size();
     append(frame_, message);
-    if (count_ > 0 && (frame_.size() > frame_bytes_max || count_ == frame_messages_max)) {
+    if (count_ > 0 && (frame_.size() > frame_bytes_max || count_ == messages_per_frame)) {
       std::string next = frame_.substr(mark);
       frame_.resize(mark);
       frames_.push_back(std::exchange(frame_, std::move(next)));

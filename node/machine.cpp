@@ -242,7 +242,7 @@ void NodeMachine::on(Instant now, const BranchFinished& finished, NodeOutput& ou
                       ? "timed out after " + std::to_string(branch.dispatch.timeout.count() / 1000) + " ms"
                       : "stopped";
   }
-  ended.cause.resize(std::min(ended.cause.size(), cause_bytes_max));
+  ended.cause = json::clean_text(ended.cause, cause_bytes_max);
   out.send.emplace_back(ended);
   if (ended.ending == Ending::cancelled) {
     forget(at, out);
