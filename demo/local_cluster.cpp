@@ -147,6 +147,9 @@ struct LocalCluster::Impl {
   }
 
   Result<void> add_key(std::size_t number) {
+    if (std::filesystem::exists(token_file(settings, number))) {
+      return {}; // Kept from an earlier start in this folder.
+    }
     const std::string data = coordinator_folder(settings).string();
     auto token =
         run_tool({settings.binary.string(), "keys", "add", node_name(number), "--data", data},

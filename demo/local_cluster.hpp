@@ -15,8 +15,7 @@ namespace forerun {
 
 struct LocalClusterSettings {
   std::filesystem::path binary;  ///< The `forerun` program.
-  std::filesystem::path
-      folder;  ///< Empty or absent; all of the cluster's data, keys, tokens and logs.
+  std::filesystem::path folder;  ///< All data, keys, tokens and logs; a kept one starts again.
   std::filesystem::path catalog;
   std::size_t nodes = 3;
   std::size_t slots = 8;        ///< Of each node.

@@ -223,6 +223,23 @@ class ClusterTest(unittest.TestCase):
 
 
 class DevTest(unittest.TestCase):
+    def test_dev_starts_again_on_kept_data(self):
+        folder = pathlib.Path(harness.tempfile.mkdtemp(prefix="forerun-test-"))
+        self.addCleanup(shutil.rmtree, folder)
+        (folder / "catalog.toml").write_text(harness.CATALOG)
+        for _ in range(2):
+            process = subprocess.Popen([harness.BINARY, "dev", folder / "catalog.toml", "--data", folder / "data"],
+                                       stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+            lines = []
+            for line in process.stdout:
+                lines.append(line)
+                if "Ctrl-C" in line:
+                    break
+            process.terminate()
+            process.wait(20)
+            process.stdout.close()
+            self.assertTrue(lines and "Ctrl-C" in lines[-1], lines)
+
     def test_dev_prints_curl_lines_that_work_and_leaves_nothing(self):
         folder = pathlib.Path(harness.tempfile.mkdtemp(prefix="forerun-test-"))
         self.addCleanup(shutil.rmtree, folder)
