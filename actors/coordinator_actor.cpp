@@ -35,6 +35,10 @@ void perform(Self self, CoordinatorOutput output, Outbox& outbox) {
     ports.log(line);
   }
   self->state.timer.arm(self, instant_of(self->clock()), output.wake_at);
+  if (output.look_ahead && !self->state.looks_ahead) {
+    self->state.looks_ahead = true;
+    self->send(self, Ahead{}); // Behind everything that already waits in the mailbox.
+  }
 }
 
 void flush(Self self, Outbox& outbox) {
@@ -64,6 +68,12 @@ CoordinatorActor::behavior_type coordinator_actor(Self self, std::shared_ptr<Coo
         self->state.timer.arrived();
         Outbox outbox;
         perform(self, self->state.machine->step(instant_of(self->clock()), TimePassed{}), outbox);
+        flush(self, outbox);
+      },
+      [self](const Ahead&) {
+        self->state.looks_ahead = false;
+        Outbox outbox;
+        perform(self, self->state.machine->step(instant_of(self->clock()), LookAhead{}), outbox);
         flush(self, outbox);
       },
   };

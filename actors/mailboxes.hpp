@@ -24,11 +24,13 @@ struct PeerMessages {
 };
 /// Sent by an actor to itself, behind what already waits in its mailbox: everything before it is one group.
 struct Flush {};
+/// Sent by the coordinator actor to itself for LookAhead, behind what already waits.
+struct Ahead {};
 struct PersistMarks {
   std::vector<MarkRow> marks;
 };
 
-using CoordinatorActor = caf::typed_actor<caf::reacts_to<CoordinatorInputs>, caf::reacts_to<Wake>>;
+using CoordinatorActor = caf::typed_actor<caf::reacts_to<CoordinatorInputs>, caf::reacts_to<Wake>, caf::reacts_to<Ahead>>;
 using LedgerActor = caf::typed_actor<caf::reacts_to<CoordinatorBatch>, caf::reacts_to<ServeEntries>,
                                      caf::reacts_to<ServeSession>, caf::reacts_to<Flush>>;
 using PeerProxyActor = caf::typed_actor<caf::reacts_to<PeerMessages>>;
@@ -45,6 +47,7 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(forerun::CoordinatorInputs)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(forerun::NodeInputs)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(forerun::PeerMessages)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(forerun::Flush)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(forerun::Ahead)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(forerun::PersistMarks)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(forerun::CoordinatorBatch)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(forerun::ReplicaBatch)

@@ -153,7 +153,7 @@ int main(int argc, char** argv) {
         }
       }
       auto from = std::chrono::steady_clock::now();
-      const std::vector<Prediction> predictions = graph.predict(id, {}, 8);
+      const std::vector<Prediction> predictions = graph.predict(id, {.limit = 8});
       predicting.us.push_back(microseconds(from));
       const std::optional<Output> before = last ? last->output : std::nullopt;
       known.add(predictions, call, before);
@@ -163,7 +163,7 @@ int main(int argc, char** argv) {
       // What was said while this step ran, of what follows it, is asked one step later.
       from = std::chrono::steady_clock::now();
       const ImaginedStep running{call, std::nullopt};
-      const std::vector<Prediction> beyond = graph.predict(id, std::span(&running, 1), 8);
+      const std::vector<Prediction> beyond = graph.predict(id, {.beyond = std::span(&running, 1), .limit = 8});
       predicting_open.us.push_back(microseconds(from));
       const std::size_t place = static_cast<std::size_t>(&step - steps->array()->data());
       if (place + 1 < steps->array()->size()) {

@@ -6,6 +6,12 @@
 #include "speculation/step_answer.hpp"
 
 namespace forerun {
+namespace {
+
+/// Tokens of two terms never meet, so a node that still frees a branch of the last one cannot take the next one's for it.
+constexpr unsigned token_bits_per_term = 40;
+
+} // namespace
 
 CoordinatorMachine::CoordinatorMachine(CoordinatorSettings settings, SigningKey ledger_key,
                                        std::unique_ptr<Predictor> predictor)
@@ -88,6 +94,7 @@ CoordinatorOutput CoordinatorMachine::start(Instant now) {
   begin(now);
   durable_head_ = ledger_.head();
   const Epoch epoch{ledger_.epoch().value + 1};
+  next_token_ = epoch.value << token_bits_per_term;
   store_entry(ledger_.open_term(epoch, "start", settings_.version));
   for (auto& [run_id, session] : sessions_) {
     for (OpenStep& step : session.open) {
@@ -167,6 +174,7 @@ CoordinatorOutput CoordinatorMachine::finish() {
     sooner(signed_at_.value_or(now_) + settings_.head_interval);
   }
   out_.wake_at = wake;
+  out_.look_ahead = !lessons_.empty() || !ahead_.empty();
   CoordinatorOutput result = std::move(out_);
   out_ = {};
   return result;
@@ -206,6 +214,18 @@ void CoordinatorMachine::on(const TimePassed&) {
     lost_branch(deadlines_.begin()->second, "its node gave no result within the deadline");
   }
   open_waiting();
+}
+
+void CoordinatorMachine::on(const LookAhead&) {
+  learn();
+  if (!ahead_.empty()) {
+    const RunId next = std::move(ahead_.front());
+    ahead_.pop_front();
+    if (const auto at = sessions_.find(next); at != sessions_.end()) {
+      at->second.is_ahead_due = false;
+      speculate(at->second);
+    }
+  }
 }
 
 void CoordinatorMachine::on(const ClientRequest& request) {

@@ -40,8 +40,11 @@ struct NodeUnreachable {
 struct Persisted {
   BatchNumber number;
 };
+/// What was here when an output asked to look ahead has been done: learn and speculate now.
+struct LookAhead {};
 
-using CoordinatorInput = std::variant<TimePassed, ClientRequest, ClientLeft, NodeSaid, NodeUnreachable, Persisted>;
+using CoordinatorInput =
+    std::variant<TimePassed, ClientRequest, ClientLeft, NodeSaid, NodeUnreachable, Persisted, LookAhead>;
 
 struct ToNode {
   ConnectionId connection;
@@ -71,6 +74,7 @@ struct CoordinatorOutput {
   std::vector<ServeSession> serve_session;
   std::vector<std::string> log;            ///< Membership and recovery; never per step.
   std::optional<Instant> wake_at;          ///< Ask again then, with TimePassed.
+  bool look_ahead = false;                 ///< Send LookAhead, once, after every input that is already waiting.
 };
 
 struct CoordinatorCounters {
@@ -115,6 +119,17 @@ public:
   json::Value status() const;
 
 private:
+  /// What the predictor is yet to be taught. In order; confirmed work never waits for it.
+  struct Lesson {
+    struct Step {
+      Call call;
+      std::optional<Output> output;
+    };
+    struct End {};
+    RunId run_id;
+    std::string tenant;
+    std::variant<std::string, Step, End> what; ///< A text, a committed step, or the session's end.
+  };
   /// Where a running branch belongs.
   struct BranchRef {
     RunId run_id;
@@ -156,6 +171,7 @@ private:
   void on(const NodeSaid& said);
   void on(const NodeUnreachable& unreachable);
   void on(const Persisted& persisted);
+  void on(const LookAhead&);
   void begin(Instant now);
   CoordinatorOutput finish();
   void account_time();
@@ -227,7 +243,11 @@ private:
   void preempt_for_queue();
 
   // machine_speculation.cpp
+  void learn_later(Lesson lesson);
+  void learn();
+  void look_ahead_later(Session& session);
   void speculate(Session& session);
+  bool may_speculate(const std::string& task) const;
   struct ImaginedNode;
   bool start_speculation(Session& session, const ImaginedNode& node, const Prediction& prediction, double joint);
   void discard(Session& session, SpeculationNumber number, DiscardCause cause);
@@ -278,7 +298,10 @@ private:
   std::map<std::string, std::set<std::pair<RunId, SpeculationNumber>>> readers_; ///< Speculations by the space they read.
   std::map<std::string, std::vector<TagSet>> dirty_;       ///< By space.
   std::map<std::string, Duration, std::less<>> latencies_; ///< Of confirmed branches, smoothed, by task.
-  std::uint64_t next_token_ = 1;
+  std::deque<Lesson> lessons_;
+  std::deque<RunId> ahead_;                                ///< Sessions to look ahead in.
+  mutable std::unordered_map<std::string, bool> speculable_; ///< By task; looked up only, bounded by the catalog.
+  std::uint64_t next_token_ = 0;
 
   Instant now_{};
   Instant accounted_at_{};

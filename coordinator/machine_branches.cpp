@@ -301,7 +301,7 @@ void CoordinatorMachine::settle_speculative_branch(Session& session, Speculation
     // Not its own doing, so it says nothing; it may be predicted again.
     speculation.work.branches[index].state = BranchRun::State::idle;
     discard(session, number, ended.ending == Ending::expired ? DiscardCause::expired : DiscardCause::failed);
-    speculate(session);
+    look_ahead_later(session);
     return;
   }
   record_result(speculation.work, index, ended);
@@ -316,7 +316,7 @@ void CoordinatorMachine::settle_speculative_branch(Session& session, Speculation
                     branches.front().output->hash());
   }
   limit_kept(session);
-  speculate(session);
+  look_ahead_later(session);
 }
 
 } // namespace forerun

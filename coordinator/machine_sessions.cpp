@@ -140,8 +140,8 @@ void CoordinatorMachine::open_at(const ClientRequest& request, const OpenSession
     batch_.keys.push_back({"open:" + request.tenant, body.idempotency_key, hash, run_id, 0, 0});
   }
   reply_when_durable(request.id, SessionOpened{run_id});
-  predictor_->text(run_id, request.tenant, body.context);
-  speculate(session);
+  learn_later({run_id, request.tenant, body.context});
+  look_ahead_later(session);
 }
 
 SessionRow CoordinatorMachine::row_of(const Session& session) const {
@@ -167,9 +167,9 @@ Session* CoordinatorMachine::session_for(const ClientRequest& request, const Run
 
 void CoordinatorMachine::add_text(const ClientRequest& request, const AddText& body) {
   if (Session* session = session_for(request, body.run_id, true)) {
-    predictor_->text(session->run_id, session->tenant, body.text);
+    learn_later({session->run_id, session->tenant, body.text});
     reply(request.id, TextAdded{});
-    speculate(*session);
+    look_ahead_later(*session);
   }
 }
 
@@ -191,8 +191,9 @@ void CoordinatorMachine::show(const ClientRequest& request, const ShowPrediction
   if (session == nullptr) {
     return;
   }
+  learn();
   json::Array list;
-  for (const Prediction& prediction : predictor_->predict(session->run_id, {}, settings_.predictions_wanted)) {
+  for (const Prediction& prediction : predictor_->predict(session->run_id, {.limit = settings_.predictions_wanted})) {
     json::Object item;
     json::Array reasons;
     for (const std::string& reason : prediction.reasons) {
@@ -231,7 +232,7 @@ void CoordinatorMachine::end_session(const ClientRequest& request, const EndSess
     }
     session->is_ended = true;
     --open_sessions_;
-    predictor_->end(session->run_id);
+    learn_later({session->run_id, session->tenant, Lesson::End{}});
     batch_.sessions.push_back(row_of(*session));
     ended_.push_back(session->run_id);
   }
@@ -497,7 +498,7 @@ void CoordinatorMachine::decide(OpenStep& step) {
 /// Commits what can be, starts what that unblocks, and looks ahead again.
 void CoordinatorMachine::after_decision(Session& session) {
   commit_ready(session);
-  speculate(session);
+  look_ahead_later(session);
 }
 
 void CoordinatorMachine::commit_ready(Session& session) {
@@ -543,8 +544,10 @@ CommitEntry CoordinatorMachine::commit_entry(const Session& session, const OpenS
 
 void CoordinatorMachine::commit(Session& session, OpenStep& step) {
   CommitEntry entry = commit_entry(session, step);
-  const std::optional<Output> output =
-      step.winner ? step.work.branches[*step.winner].output : std::optional<Output>();
+  std::optional<Output> output;
+  if (step.winner) {
+    output = step.work.branches[*step.winner].output;
+  }
   StepAnswer answer = step_answer_of(entry, Seq{ledger_.size()}, output ? output->canonical() : std::string());
   StoredEntry stored = ledger_.append(std::move(entry));
   stored.call = step.work.call.canonical();
@@ -566,11 +569,11 @@ void CoordinatorMachine::commit(Session& session, OpenStep& step) {
                            request->second.first, request->second.count});
   }
   release_.steps.emplace_back(session.run_id, static_cast<std::uint32_t>(session.steps.size()));
-  predictor_->observe(session.run_id, session.tenant, step.work.call, output);
   const StepNumber number = step.number;
   settle_premises(session,
                   [number](const Speculation& child) { return !child.parent && child.parent_step == number; },
                   output ? std::optional<Digest>(output->hash()) : std::nullopt);
+  learn_later({session.run_id, session.tenant, Lesson::Step{step.work.call, std::move(output)}});
 }
 
 } // namespace forerun

@@ -9,9 +9,8 @@ namespace {
 /// An overtaken speculation that runs goes on only while it is at least this probable.
 constexpr double keep_running_above = 0.5;
 
-bool may_speculate(const CallPlan& plan) {
-  return std::all_of(plan.tasks.begin(), plan.tasks.end(), [](const Task* task) { return task->effect != Effect::write; });
-}
+/// Lessons beyond this are taught at once.
+constexpr std::size_t lessons_max = 256;
 
 } // namespace
 
@@ -23,6 +22,45 @@ struct CoordinatorMachine::ImaginedNode {
   std::optional<StepNumber> parent_step;
   std::optional<SpeculationNumber> parent;
 };
+
+void CoordinatorMachine::learn_later(Lesson lesson) {
+  lessons_.push_back(std::move(lesson));
+  if (lessons_.size() > lessons_max) {
+    learn();
+  }
+}
+
+void CoordinatorMachine::learn() {
+  for (; !lessons_.empty(); lessons_.pop_front()) {
+    const Lesson& lesson = lessons_.front();
+    if (const auto* text = std::get_if<std::string>(&lesson.what)) {
+      predictor_->text(lesson.run_id, lesson.tenant, *text);
+    } else if (const auto* step = std::get_if<Lesson::Step>(&lesson.what)) {
+      predictor_->observe(lesson.run_id, lesson.tenant, step->call, step->output);
+    } else {
+      predictor_->end(lesson.run_id);
+    }
+  }
+}
+
+/// Looking ahead costs time that an answer must not wait for: it is done when all else is.
+void CoordinatorMachine::look_ahead_later(Session& session) {
+  if (session.mode != SpeculationMode::off && !session.is_ended && !session.is_ahead_due) {
+    session.is_ahead_due = true;
+    ahead_.push_back(session.run_id);
+  }
+}
+
+/// Whether a call of this name, a task's or a race's, may run before it is confirmed.
+bool CoordinatorMachine::may_speculate(const std::string& task) const {
+  const auto [at, is_new] = speculable_.try_emplace(task, false);
+  if (is_new) {
+    const auto plan = settings_.catalog.plan(task);
+    at->second = plan && std::all_of(plan->tasks.begin(), plan->tasks.end(),
+                                     [](const Task* each) { return each->effect != Effect::write; });
+  }
+  return at->second;
+}
 
 /// Predicts beyond what runs and what was run ahead, most probable first, and starts what admission lets through.
 void CoordinatorMachine::speculate(Session& session) {
@@ -52,8 +90,15 @@ void CoordinatorMachine::speculate(Session& session) {
     });
     const ImaginedNode node = std::move(*best);
     nodes.erase(best);
-    const std::vector<Prediction> predictions =
-        predictor_->predict(session.run_id, node.path, settings_.predictions_wanted);
+    Question question;
+    question.beyond = node.path;
+    question.limit = settings_.predictions_wanted;
+    question.probability_min = std::min(keep_running_above, settings_.admission.idle_above) / node.confidence;
+    question.wants = [this](const std::string& task) { return may_speculate(task); };
+    const std::vector<Prediction> predictions = predictor_->predict(session.run_id, question);
+    if (node.depth == 0 && predictions.empty()) {
+      ++counters_.not_started[to_string(Verdict::too_unlikely)];
+    }
     if (node.depth == 0 && session.mode == SpeculationMode::on) {
       hang_under_root(session, node, predictions);
     }
@@ -126,10 +171,11 @@ void CoordinatorMachine::hang_under_root(Session& session, const ImaginedNode& r
 
 bool CoordinatorMachine::start_speculation(Session& session, const ImaginedNode& node, const Prediction& prediction,
                                            double joint) {
-  auto plan = settings_.catalog.plan(prediction.call.task());
-  if (!plan || !may_speculate(*plan)) {
+  if (!may_speculate(prediction.call.task())) {
     return false;
   }
+  auto plan = settings_.catalog.plan(prediction.call.task());
+  FORERUN_ASSERT(plan.has_value());
   TagSet reads = read_tags(*plan->tasks.front(), prediction.call.input(), session.tenant, to_string(session.run_id));
   for (std::size_t i = 1; i < plan->tasks.size(); ++i) {
     const TagSet more = read_tags(*plan->tasks[i], prediction.call.input(), session.tenant, to_string(session.run_id));

@@ -219,8 +219,7 @@ public:
   void observe(const RunId& id, std::string_view tenant, const Call& call,
                const std::optional<Output>& output);
   void end(const RunId& id);
-  std::vector<Prediction> predict(const RunId& id, std::span<const ImaginedStep> beyond,
-                                  std::size_t limit);
+  std::vector<Prediction> predict(const RunId& id, const Question& question);
   PredictionSizes sizes() const;
 
 private:
@@ -261,8 +260,9 @@ private:
   std::vector<std::vector<Candidate>> values_of(const Session& session, const Tenant& tenant,
                                                 const Form& form, bool is_open) const;
   void predict_next(const Session& session, const Tenant& tenant, bool is_open, double scale,
-                    std::vector<Draft>& drafts) const;
-  void predict_beyond_open(Session& session, const Tenant& tenant, std::vector<Draft>& drafts);
+                    const Question& question, std::vector<Draft>& drafts) const;
+  void predict_beyond_open(Session& session, const Tenant& tenant, const Question& question,
+                           std::vector<Draft>& drafts);
   std::vector<std::string> reasons(const Session& session, const Form& form, double probability,
                                    const Filling& filling) const;
 
@@ -719,15 +719,17 @@ std::vector<std::string> PredictionGraph::Impl::reasons(const Session& session, 
 }
 
 void PredictionGraph::Impl::predict_next(const Session& session, const Tenant& tenant, bool is_open,
-                                         double scale, std::vector<Draft>& drafts) const {
+                                         double scale, const Question& question,
+                                         std::vector<Draft>& drafts) const {
+  const double least = std::max(form_probability_min, question.probability_min);
   std::size_t tried = 0;
   for (Likely likely : guess(session, tenant, is_open).forms) {
     likely.probability = is_open ? likely.probability : tenant.corrected(likely.probability);
     if (likely.probability * scale < form_probability_min || tried == forms_tried_max) {
       break;
     }
-    const Form* form = forms_.find(likely.symbol);
-    if (form == nullptr) {
+    const Form* form = likely.probability * scale < least ? nullptr : forms_.find(likely.symbol);
+    if (form == nullptr || (question.wants && !question.wants(form->task))) {
       continue;
     }
     ++tried;
@@ -742,6 +744,9 @@ void PredictionGraph::Impl::predict_next(const Session& session, const Tenant& t
       draft.form = form;
       draft.probability = std::min(
           likely.probability * std::min(filling.share * trust, probability_max), probability_max);
+      if (draft.probability * scale < question.probability_min) {
+        continue;
+      }
       draft.input_hash = filling.input_hash;
       for (std::size_t i = 0; i < filling.values.size(); ++i) {
         draft.input.set(form->names[i], *filling.values[i]->value);
@@ -753,13 +758,15 @@ void PredictionGraph::Impl::predict_next(const Session& session, const Tenant& t
 }
 
 void PredictionGraph::Impl::predict_beyond_open(Session& session, const Tenant& tenant,
+                                                const Question& question,
                                                 std::vector<Draft>& drafts) {
-  predict_next(session, tenant, true, 1, drafts);
+  predict_next(session, tenant, true, 1, question, drafts);
   std::vector<Likely> outputs = nexts_.likely(output_contexts(session));
   std::sort(outputs.begin(), outputs.end(), more_likely);
   std::size_t tried = 0;
   for (const Likely& likely : outputs) {
-    if (likely.probability < premise_probability_min || tried == premises_max) {
+    if (likely.probability < std::max(premise_probability_min, question.probability_min) ||
+        tried == premises_max) {
       break;
     }
     const std::optional<Output>* output = outputs_.find(likely.symbol);
@@ -771,7 +778,8 @@ void PredictionGraph::Impl::predict_beyond_open(Session& session, const Tenant& 
     const Key task = session.memory.steps().back().task;
     session.memory.add_output(*output, labels(task, Side::output, &(*output)->value(), false));
     const std::size_t from = drafts.size();
-    predict_next(session, tenant, false, likely.probability, drafts);
+    predict_next(session, tenant, false, std::min(likely.probability, probability_max), question,
+                 drafts);
     session.memory.rollback(mark);
     for (std::size_t i = from; i < drafts.size(); ++i) {
       drafts[i].premise = *output;
@@ -781,9 +789,7 @@ void PredictionGraph::Impl::predict_beyond_open(Session& session, const Tenant& 
   }
 }
 
-std::vector<Prediction> PredictionGraph::Impl::predict(const RunId& id,
-                                                       std::span<const ImaginedStep> beyond,
-                                                       std::size_t limit) {
+std::vector<Prediction> PredictionGraph::Impl::predict(const RunId& id, const Question& question) {
   const auto found = sessions_by_id_.find(id);
   if (found == sessions_by_id_.end()) {
     return {};
@@ -795,7 +801,7 @@ std::vector<Prediction> PredictionGraph::Impl::predict(const RunId& id,
   }
   const SessionMemory::Mark mark = session.memory.mark();
   bool is_open = false;
-  for (const ImaginedStep& step : beyond) {
+  for (const ImaginedStep& step : question.beyond) {
     FORERUN_ASSERT(!is_open);
     session.memory.add_call(seen(session.tenant, step.call, false));
     is_open = !step.output.has_value();
@@ -807,12 +813,12 @@ std::vector<Prediction> PredictionGraph::Impl::predict(const RunId& id,
   }
   std::vector<Draft> drafts;
   if (is_open) {
-    predict_beyond_open(session, tenant->second, drafts);
+    predict_beyond_open(session, tenant->second, question, drafts);
   } else {
-    predict_next(session, tenant->second, false, 1, drafts);
+    predict_next(session, tenant->second, false, 1, question, drafts);
   }
   std::sort(drafts.begin(), drafts.end(), comes_before);
-  drafts.resize(std::min(drafts.size(), limit));
+  drafts.resize(std::min(drafts.size(), question.limit));
   session.memory.rollback(mark);
   std::vector<Prediction> predictions;
   for (Draft& draft : drafts) {
@@ -855,9 +861,8 @@ void PredictionGraph::end(const RunId& session) {
 }
 
 std::vector<Prediction> PredictionGraph::predict(const RunId& session,
-                                                 std::span<const ImaginedStep> beyond,
-                                                 std::size_t limit) const {
-  return impl_->predict(session, beyond, limit);
+                                                 const Question& question) const {
+  return impl_->predict(session, question);
 }
 
 PredictionSizes PredictionGraph::sizes() const {

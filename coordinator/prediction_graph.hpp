@@ -40,8 +40,7 @@ public:
   void observe(const RunId& session, std::string_view tenant, const Call& call,
                const std::optional<Output>& output) override;
   void end(const RunId& session) override;
-  std::vector<Prediction> predict(const RunId& session, std::span<const ImaginedStep> beyond,
-                                  std::size_t limit) const override;
+  std::vector<Prediction> predict(const RunId& session, const Question& question) const override;
   PredictionSizes sizes() const;
 
 private:

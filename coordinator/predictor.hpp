@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -28,6 +29,15 @@ struct Prediction {
   std::vector<std::string> reasons; ///< Contexts and bindings used, for people.
 };
 
+/// What is asked of a predictor: what may come after a session's observed steps followed by `beyond`.
+struct Question {
+  std::span<const ImaginedStep> beyond{}; ///< Oldest first; only the last may lack an output: then a prediction may carry a premise.
+  std::size_t limit = 8;                  ///< At most so many answers.
+  double probability_min = 0;             ///< Of call and premise together; what is less probable is left out, unbuilt.
+  /// Tasks worth naming; empty: all. Others are still expected, only not answered with.
+  std::function<bool(const std::string& task)> wants{};
+};
+
 /// Learns from confirmed sessions and says what comes next. Pure and deterministic: equal calls in equal order give equal
 /// answers on every machine. One tenant's history never reaches another's predictions. Not thread-safe.
 class Predictor {
@@ -42,10 +52,8 @@ public:
   /// The session ended; its working memory is released, what it taught stays.
   virtual void end(const RunId& session) = 0;
 
-  /// What may come after the session's observed steps followed by `beyond` (oldest first), most probable first, at most
-  /// `limit`. Only the last of `beyond` may lack an output; then predictions may carry a premise.
-  virtual std::vector<Prediction> predict(const RunId& session, std::span<const ImaginedStep> beyond,
-                                          std::size_t limit) const = 0;
+  /// What may come next, most probable first.
+  virtual std::vector<Prediction> predict(const RunId& session, const Question& question) const = 0;
 };
 
 } // namespace forerun

@@ -126,6 +126,7 @@ struct Session {
   bool has_partial_request = false;   ///< A crash may have cut a list: its key promises steps that nobody confirmed.
   std::map<SpeculationNumber, Speculation> speculations;
   std::uint32_t speculation_count = 0;
+  bool is_ahead_due = false;          ///< It waits to be looked ahead in.
   std::set<Digest> shadow;            ///< `shadow` mode: calls that would have been run.
 
   std::uint32_t confirmed() const { return static_cast<std::uint32_t>(steps.size() + open.size()); }

@@ -30,23 +30,23 @@ std::optional<Instant> NodeMachine::next_wake() const {
       wake = std::min(wake, *branch.deadline);
     }
   }
-  if (fetch_sent_) {
+  if (joined_ && fetch_sent_) {
     wake = std::min(wake, *fetch_sent_ + settings_.fetch_retry);
   }
   return wake;
 }
 
 void NodeMachine::on(Instant now, const TimePassed&, NodeOutput& out) {
+  for (auto& [token, branch] : branches_) {
+    if (branch.state == Branch::State::running && branch.deadline && *branch.deadline <= now) {
+      stop(now, branch, branch.dispatch.speculative ? Ending::expired : Ending::timed_out, out);
+    }
+  }
   if (!joined_) {
     if (!join_sent_ || now - *join_sent_ >= settings_.join_retry) {
       send_join(now, out);
     }
     return;
-  }
-  for (auto& [token, branch] : branches_) {
-    if (branch.state == Branch::State::running && branch.deadline && *branch.deadline <= now) {
-      stop(now, branch, branch.dispatch.speculative ? Ending::expired : Ending::timed_out, out);
-    }
   }
   if (fetch_sent_ && now - *fetch_sent_ >= settings_.fetch_retry) {
     fetch(now, out);

@@ -53,6 +53,7 @@ void CoordinatorHost::later(Duration delay, std::function<void()> happen) {
 void CoordinatorHost::start() {
   store_.crash();
   failure_.reset();
+  looks_ahead_ = false;
   ++life_;
   machine_ = std::make_unique<CoordinatorMachine>(
       settings_of(env_), key_, std::make_unique<PredictionGraph>(predictor_settings()));
@@ -117,17 +118,8 @@ void CoordinatorHost::leave(RequestId request) {
   later(env_.around(env_.weather.link_median), [this, request] { step(ClientLeft{request}); });
 }
 
-void CoordinatorHost::guard_against_spinning() {
-  steps_in_moment_ = last_step_ == env_.time.now() ? steps_in_moment_ + 1 : 0;
-  last_step_ = env_.time.now();
-  if (steps_in_moment_ > steps_per_moment_max) {
-    env_.time.violate("coordinator: asks to be woken at once for ever");
-  }
-}
-
 void CoordinatorHost::step(const CoordinatorInput& input) {
   if (is_up()) {
-    guard_against_spinning();
     perform(machine_->step(env_.time.now(), input));
   }
 }
@@ -173,6 +165,13 @@ void CoordinatorHost::perform(CoordinatorOutput output) {
     return;
   }
   arm(output.wake_at);
+  if (output.look_ahead && !looks_ahead_) {
+    looks_ahead_ = true;
+    later(env_.around(std::chrono::microseconds(100)), [this] {
+      looks_ahead_ = false;
+      step(LookAhead{});
+    });
+  }
 }
 
 void CoordinatorHost::arm(std::optional<Instant> wake) {

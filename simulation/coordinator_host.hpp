@@ -50,11 +50,9 @@ private:
   void serve_entries(const ServeEntries& request);
   void serve_session(const ServeSession& request);
   void arm(std::optional<Instant> wake);
-  void guard_against_spinning();
   void later(Duration delay, std::function<void()> happen);
   void count();
 
-  static constexpr std::uint32_t steps_per_moment_max = 5000;
   Environment& env_;
   Network& network_;
   SigningKey key_;
@@ -64,11 +62,10 @@ private:
   std::function<void()> went_down_;
   std::vector<CoordinatorBatch> waiting_;
   bool is_flushing_ = false;
+  bool looks_ahead_ = false;
   std::optional<FailedWrite> failure_;
   std::uint64_t life_ = 0;
   std::optional<Instant> armed_;
-  Instant last_step_{};
-  std::uint32_t steps_in_moment_ = 0;
   std::uint64_t crashes_ = 0;
   std::uint64_t hits_ = 0;
   std::uint64_t discards_ = 0;

@@ -14,7 +14,12 @@ bool Timeline::run_next() {
     return false;
   }
   const auto next = events_.begin();
+  events_in_moment_ = next->first.first == now_ ? events_in_moment_ + 1 : 0;
   now_ = next->first.first;
+  if (events_in_moment_ > events_per_moment_max) {
+    violate("time stands still: something asks to be woken at once for ever");
+    return false;
+  }
   const std::function<void()> happen = std::move(next->second);
   events_.erase(next);
   happen();

@@ -35,9 +35,12 @@ public:
   const std::optional<std::string>& violation() const { return violation_; }
 
 private:
+  static constexpr std::uint32_t events_per_moment_max = 20'000;
+
   bool prints_trace_;
   Instant now_ = Instant{} + std::chrono::seconds(1);  // Machines take the zero of time for "never".
   std::uint64_t order_ = 0;
+  std::uint32_t events_in_moment_ = 0;
   std::map<std::pair<Instant, std::uint64_t>, std::function<void()>> events_;
   Digest hash_;
   std::optional<std::string> violation_;

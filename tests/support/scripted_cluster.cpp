@@ -83,7 +83,16 @@ void ScriptedCluster::collect(CoordinatorOutput output) {
   log.insert(log.end(), output.log.begin(), output.log.end());
 }
 
-void ScriptedCluster::input(const CoordinatorInput& input) { collect(machine->step(now, input)); }
+void ScriptedCluster::input(const CoordinatorInput& input) {
+  CoordinatorOutput output = machine->step(now, input);
+  bool look_ahead = output.look_ahead;
+  collect(std::move(output));
+  while (look_ahead) {
+    output = machine->step(now, LookAhead{});
+    look_ahead = output.look_ahead;
+    collect(std::move(output));
+  }
+}
 
 void ScriptedCluster::pass(Duration duration) {
   now += duration;

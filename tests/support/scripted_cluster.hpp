@@ -17,8 +17,8 @@ public:
     observed.push_back(call.task());
   }
   void end(const RunId&) override { ++ended; }
-  std::vector<Prediction> predict(const RunId&, std::span<const ImaginedStep> beyond, std::size_t) const override {
-    const std::string after = beyond.empty() ? "" : beyond.back().call.task();
+  std::vector<Prediction> predict(const RunId&, const Question& question) const override {
+    const std::string after = question.beyond.empty() ? "" : question.beyond.back().call.task();
     const auto at = next.find(after);
     return at == next.end() ? std::vector<Prediction>() : at->second;
   }

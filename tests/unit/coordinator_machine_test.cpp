@@ -399,3 +399,33 @@ TEST_CASE("an exhausted budget ends what runs ahead", "[coordinator_machine]") {
   CHECK(cluster.count_entries("discard") == 1);
   CHECK(cluster.machine->counters().wasted == 151ms);
 }
+
+TEST_CASE("an answer never waits for learning or looking ahead", "[coordinator_machine]") {
+  ScriptedCluster cluster;
+  cluster.join(1);
+  const RunId run = cluster.open();
+  cluster.predictor->next["a"] = {prediction(call("b"), 0.95)};
+  ConfirmCalls body;
+  body.run_id = run;
+  body.calls = {call("a")};
+  const CoordinatorOutput output =
+      cluster.machine->step(cluster.now, ClientRequest{RequestId{900}, "default", std::move(body)});
+  REQUIRE(output.send.size() == 1);
+  CHECK_FALSE(std::get<Dispatch>(output.send.front().message).speculative);
+  REQUIRE(output.look_ahead);
+  const CoordinatorOutput later = cluster.machine->step(cluster.now, LookAhead{});
+  REQUIRE(later.send.size() == 1);
+  CHECK(std::get<Dispatch>(later.send.front().message).speculative);
+  CHECK_FALSE(later.look_ahead);
+}
+
+TEST_CASE("branch tokens of two terms never meet", "[coordinator_machine]") {
+  ScriptedCluster cluster;
+  cluster.join(1);
+  cluster.confirm(cluster.open(), {call("a")});
+  const BranchToken before = cluster.take_dispatch("a").token;
+  cluster.crash_and_restart();
+  cluster.join(1);
+  cluster.confirm(cluster.open(), {call("a")});
+  CHECK(cluster.take_dispatch("a").token != before);
+}

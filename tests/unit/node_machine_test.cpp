@@ -312,3 +312,17 @@ TEST_CASE("heartbeats tell what runs and what is finished", "[node_machine]") {
   REQUIRE(node.out.wake_at.has_value());
   CHECK(*node.out.wake_at <= node.now + 250ms);
 }
+
+TEST_CASE("a node that must join again minds its deadlines and does not ask to be woken at once", "[node_machine]") {
+  Ledger ledger;
+  Node node;
+  node.welcome(ledger); // Fetches what it lacks.
+  node.give(CoordinatorMessage(node.dispatch(1)));
+  node.give(CoordinatorMessage(JoinAgain{Epoch{1}}));
+  node.now += 10s;
+  node.give(TimePassed{});
+  REQUIRE(node.out.stop.size() == 1);
+  CHECK(node.out.stop.front().token == BranchToken{1});
+  REQUIRE(node.out.wake_at.has_value());
+  CHECK(*node.out.wake_at > node.now);
+}

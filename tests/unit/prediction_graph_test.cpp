@@ -102,9 +102,9 @@ std::vector<Taken> random_session(Prng& prng) {
 TEST_CASE("an unknown session, and one that nothing was learned for, have no predictions",
           "[prediction_graph]") {
   History history;
-  REQUIRE(history.graph.predict(run(77), {}, 5).empty());
+  REQUIRE(history.graph.predict(run(77), {.limit = 5}).empty());
   const RunId id = history.open({});
-  REQUIRE(history.graph.predict(id, {}, 5).empty());
+  REQUIRE(history.graph.predict(id, {.limit = 5}).empty());
 }
 
 TEST_CASE("what always follows is predicted exactly, surer the more often it was seen",
@@ -115,7 +115,7 @@ TEST_CASE("what always follows is predicted exactly, surer the more often it was
     for (int i = 0; i < more; ++i) {
       history.teach({taken("a"), taken("b", R"({"mode":"fast"})")});
     }
-    const auto predictions = history.graph.predict(history.open({taken("a")}), {}, 3);
+    const auto predictions = history.graph.predict(history.open({taken("a")}), {.limit = 3});
     REQUIRE(predictions.front().call == call("b", R"({"mode":"fast"})"));
     REQUIRE(predictions.front().probability > before);
     REQUIRE(predictions.front().probability < 1);
@@ -130,13 +130,13 @@ TEST_CASE("two steps back decide where one step back cannot", "[prediction_graph
     history.teach({taken("x"), taken("m"), taken("after_x")});
     history.teach({taken("y"), taken("m"), taken("after_y")});
   }
-  const auto after_x = history.graph.predict(history.open({taken("x"), taken("m")}), {}, 3);
+  const auto after_x = history.graph.predict(history.open({taken("x"), taken("m")}), {.limit = 3});
   REQUIRE(after_x.front().call.task() == "after_x");
   REQUIRE(after_x.front().probability > 0.85);
-  const auto after_y = history.graph.predict(history.open({taken("y"), taken("m")}), {}, 3);
+  const auto after_y = history.graph.predict(history.open({taken("y"), taken("m")}), {.limit = 3});
   REQUIRE(after_y.front().call.task() == "after_y");
   // Never seen before m: nothing but order 1 is left.
-  const auto after_z = history.graph.predict(history.open({taken("z"), taken("m")}), {}, 3);
+  const auto after_z = history.graph.predict(history.open({taken("z"), taken("m")}), {.limit = 3});
   REQUIRE(after_z.front().probability < 0.65);
 }
 
@@ -150,7 +150,7 @@ TEST_CASE("a label in the output decides what follows", "[prediction_graph]") {
     history.teach({classified(i, "invoice"), taken("pay")});
     history.teach({classified(1000 + i, "letter"), taken("file")});
   }
-  const auto predictions = history.graph.predict(history.open({classified(77, "letter")}), {}, 3);
+  const auto predictions = history.graph.predict(history.open({classified(77, "letter")}), {.limit = 3});
   REQUIRE(predictions.front().call.task() == "file");
   REQUIRE(predictions.front().probability > 0.85);
 }
@@ -172,9 +172,9 @@ TEST_CASE("arguments come from inputs, outputs and text that were never seen bef
     history.teach(session(i), "t", text(i));
   }
   const std::vector<Taken> fresh = session(900);
-  const auto first = history.graph.predict(history.open({}, "t", text(900)), {}, 3);
+  const auto first = history.graph.predict(history.open({}, "t", text(900)), {.limit = 3});
   REQUIRE(first.front().call == fresh[0].call);
-  const auto second = history.graph.predict(history.open({fresh[0]}, "t", text(900)), {}, 3);
+  const auto second = history.graph.predict(history.open({fresh[0]}, "t", text(900)), {.limit = 3});
   REQUIRE(second.front().call == fresh[1].call);
   REQUIRE(second.front().probability > 0.7);
   REQUIRE(second.front().reasons.size() == 3);
@@ -195,7 +195,7 @@ TEST_CASE("a list is walked: the next element that was not used yet", "[predicti
   const std::vector<Taken> fresh = session(50);
   const RunId id = history.open({fresh[0]});
   for (std::size_t i = 1; i < fresh.size(); ++i) {
-    REQUIRE(history.graph.predict(id, {}, 1).front().call == fresh[i].call);
+    REQUIRE(history.graph.predict(id, {.limit = 1}).front().call == fresh[i].call);
     history.graph.observe(id, "t", fresh[i].call, fresh[i].output);
   }
 }
@@ -206,7 +206,7 @@ TEST_CASE("the end is learned like a call, so nothing is expected after the last
   for (int i = 0; i < 30; ++i) {
     history.teach({taken("a"), taken("b")});
   }
-  const auto predictions = history.graph.predict(history.open({taken("a"), taken("b")}), {}, 3);
+  const auto predictions = history.graph.predict(history.open({taken("a"), taken("b")}), {.limit = 3});
   REQUIRE(probability_of(predictions, call("a")) < 0.05);
   REQUIRE(probability_of(predictions, call("b")) < 0.05);
 
@@ -215,7 +215,7 @@ TEST_CASE("the end is learned like a call, so nothing is expected after the last
     endless.teach({taken("a"), taken("b"), taken("a"), taken("b")});
   }
   // Half of the b are followed by a, half by the end; what came before tells which.
-  REQUIRE(probability_of(endless.graph.predict(endless.open({taken("a"), taken("b")}), {}, 3),
+  REQUIRE(probability_of(endless.graph.predict(endless.open({taken("a"), taken("b")}), {.limit = 3}),
                          call("a")) > 0.7);
 }
 
@@ -233,7 +233,7 @@ TEST_CASE("beyond a running step its likely outputs are premises of what follows
   const RunId id = history.open({});
   const std::vector<Taken> fresh = session(900, "a");
   const ImaginedStep running{fresh[0].call, std::nullopt};
-  const auto predictions = history.graph.predict(id, std::span(&running, 1), 8);
+  const auto predictions = history.graph.predict(id, {.beyond = std::span(&running, 1), .limit = 8});
   const auto premised = std::find_if(
       predictions.begin(), predictions.end(),
       [&](const Prediction& each) { return each.premise && each.call == fresh[1].call; });
@@ -246,9 +246,9 @@ TEST_CASE("beyond a running step its likely outputs are premises of what follows
   REQUIRE(probability_of(predictions, fresh[1].call) == Approx(0.73).margin(0.12));
   // What a step beyond that would be follows from the premise.
   const std::vector<ImaginedStep> path = {{fresh[0].call, premised->premise}};
-  REQUIRE(history.graph.predict(id, path, 1).front().call == fresh[1].call);
+  REQUIRE(history.graph.predict(id, {.beyond = path, .limit = 1}).front().call == fresh[1].call);
   // Imagining leaves no trace.
-  REQUIRE(written(history.graph.predict(id, std::span(&running, 1), 8)) == written(predictions));
+  REQUIRE(written(history.graph.predict(id, {.beyond = std::span(&running, 1), .limit = 8})) == written(predictions));
 }
 
 TEST_CASE("a call that needs a value of the running step's output is not made up",
@@ -264,12 +264,12 @@ TEST_CASE("a call that needs a value of the running step's output is not made up
   }
   const RunId id = history.open({});
   const ImaginedStep running{call("sign"), std::nullopt};
-  for (const Prediction& each : history.graph.predict(id, std::span(&running, 1), 8)) {
+  for (const Prediction& each : history.graph.predict(id, {.beyond = std::span(&running, 1), .limit = 8})) {
     REQUIRE(each.probability * each.premise_probability < 0.1);
   }
   const std::vector<Taken> fresh = session(77);
   const ImaginedStep done{fresh[0].call, fresh[0].output};
-  REQUIRE(history.graph.predict(id, std::span(&done, 1), 1).front().call == fresh[1].call);
+  REQUIRE(history.graph.predict(id, {.beyond = std::span(&done, 1), .limit = 1}).front().call == fresh[1].call);
 }
 
 TEST_CASE("one tenant's history never reaches another", "[prediction_graph]") {
@@ -284,13 +284,13 @@ TEST_CASE("one tenant's history never reaches another", "[prediction_graph]") {
     alone.teach(own, "own");
   }
   const std::vector<Taken> begun = {taken("a")};
-  const auto of_new = together.graph.predict(together.open(begun, "new", "flow secret"), {}, 8);
+  const auto of_new = together.graph.predict(together.open(begun, "new", "flow secret"), {.limit = 8});
   REQUIRE(std::none_of(of_new.begin(), of_new.end(),
                        [](const Prediction& each) { return each.call.task() == "secret"; }));
   const RunId in_company = together.open({taken("task1", R"({"document":"D-1"})")}, "own");
   const RunId by_itself = alone.open({taken("task1", R"({"document":"D-1"})")}, "own");
-  REQUIRE(written(together.graph.predict(in_company, {}, 8)) ==
-          written(alone.graph.predict(by_itself, {}, 8)));
+  REQUIRE(written(together.graph.predict(in_company, {.limit = 8})) ==
+          written(alone.graph.predict(by_itself, {.limit = 8})));
 }
 
 TEST_CASE("the future changes no prediction that was made before it", "[prediction_graph]") {
@@ -306,7 +306,7 @@ TEST_CASE("the future changes no prediction that was made before it", "[predicti
       const RunId id = run(++history.sessions);
       history.graph.text(id, "t", "");
       for (const Taken& step : order[i]) {
-        const std::string now = written(history.graph.predict(id, {}, 5));
+        const std::string now = written(history.graph.predict(id, {.limit = 5}));
         said += i < until ? now : "";
         history.graph.observe(id, "t", step.call, step.output);
       }
@@ -335,13 +335,13 @@ TEST_CASE("asking does not change what is answered later", "[prediction_graph]")
     asked.graph.text(id, "t", "");
     for (const Taken& step : session) {
       const ImaginedStep running{step.call, std::nullopt};
-      static_cast<void>(asked.graph.predict(id, std::span(&running, 1), 4));
+      static_cast<void>(asked.graph.predict(id, {.beyond = std::span(&running, 1), .limit = 4}));
       asked.graph.observe(id, "t", step.call, step.output);
     }
     asked.graph.end(id);
   }
-  REQUIRE(written(asked.graph.predict(asked.open({}), {}, 8)) ==
-          written(silent.graph.predict(silent.open({}), {}, 8)));
+  REQUIRE(written(asked.graph.predict(asked.open({}), {.limit = 8})) ==
+          written(silent.graph.predict(silent.open({}), {.limit = 8})));
 }
 
 TEST_CASE("memory stays within its settings whatever comes", "[prediction_graph]") {
@@ -388,7 +388,7 @@ TEST_CASE("a stated probability is about how often it comes true", "[prediction_
     const std::vector<Taken> session = {taken("start", "{}", R"({"label":")" + label + "\"}"),
                                         taken(prng.chance(0.9) ? "usual" : "rare" + label)};
     const RunId id = history.open({session[0]});
-    const auto predictions = history.graph.predict(id, {}, 1);
+    const auto predictions = history.graph.predict(id, {.limit = 1});
     if (i >= 100) {
       said += predictions.front().probability;
       came += predictions.front().call == session[1].call ? 1 : 0;
@@ -398,4 +398,24 @@ TEST_CASE("a stated probability is about how often it comes true", "[prediction_
     history.graph.end(id);
   }
   REQUIRE(said / count == Approx(came / count).margin(0.03));
+}
+
+TEST_CASE("what is too improbable or not wanted is left out, and the rest is the same",
+          "[prediction_graph]") {
+  History history;
+  for (std::uint64_t i = 0; i < 30; ++i) {
+    history.teach({taken("a"), taken(i % 3 == 0 ? "b" : "c")});
+  }
+  const RunId id = history.open({taken("a")});
+  const std::vector<Prediction> all = history.graph.predict(id, {});
+  REQUIRE(all.size() >= 2);
+  const std::vector<Prediction> likely = history.graph.predict(id, {.probability_min = 0.5});
+  REQUIRE(likely.size() == 1);
+  CHECK(written(likely) == written({all.front()}));
+  Question question;
+  question.wants = [](const std::string& task) { return task == "b"; };
+  const std::vector<Prediction> wanted = history.graph.predict(id, question);
+  REQUIRE(wanted.size() == 1);
+  CHECK(wanted.front().call.task() == "b");
+  CHECK(wanted.front().probability == probability_of(all, wanted.front().call));
 }

@@ -1,0 +1,45 @@
+#include "apps/commands/cli.hpp"
+
+#include <algorithm>
+#include <cctype>
+#include <iostream>
+
+namespace forerun {
+
+std::filesystem::path own_binary() { return std::filesystem::read_symlink("/proc/self/exe"); }
+
+int report(const Result<int>& result) {
+  if (result) {
+    return *result;
+  }
+  std::cerr << "forerun: " << result.error().message << '\n';
+  return exit_code_of(result.error());
+}
+
+int report(const Result<void>& result) {
+  return report(result ? Result<int>(exit_ok) : Result<int>(tl::unexpected<Error>(result.error())));
+}
+
+void bind_environment(CLI::App& command) {
+  for (CLI::Option* option : command.get_options()) {
+    const auto& names = option->get_lnames();
+    if (names.empty() || names.front() == "help" || names.front() == "config") {
+      continue;
+    }
+    std::string variable = "FORERUN_" + names.front();
+    std::transform(variable.begin(), variable.end(), variable.begin(), [](unsigned char c) {
+      return c == '-' ? '_' : static_cast<char>(std::toupper(c));
+    });
+    option->envname(variable);
+  }
+}
+
+CLI::App& add_command(CLI::App& app, const std::string& name, const std::string& description, Action& chosen,
+                      Action action) {
+  CLI::App* command = app.add_subcommand(name, description);
+  command->callback([&chosen, action = std::move(action)] { chosen = action; });
+  command->fallthrough();
+  return *command;
+}
+
+} // namespace forerun
