@@ -37,7 +37,7 @@ void perform(Self self, CoordinatorOutput output, Outbox& outbox) {
   self->state.timer.arm(self, instant_of(self->clock()), output.wake_at);
   if (output.look_ahead && !self->state.looks_ahead) {
     self->state.looks_ahead = true;
-    self->send(self, Ahead{}); // Behind everything that already waits in the mailbox.
+    self->send(self, Ahead{});  // Behind everything that already waits in the mailbox.
   }
 }
 
@@ -47,9 +47,10 @@ void flush(Self self, Outbox& outbox) {
   }
 }
 
-} // namespace
+}  // namespace
 
-CoordinatorActor::behavior_type coordinator_actor(Self self, std::shared_ptr<CoordinatorMachine> machine,
+CoordinatorActor::behavior_type coordinator_actor(Self self,
+                                                  std::shared_ptr<CoordinatorMachine> machine,
                                                   CoordinatorPorts ports) {
   self->state.machine = std::move(machine);
   self->state.ports = std::move(ports);
@@ -79,4 +80,4 @@ CoordinatorActor::behavior_type coordinator_actor(Self self, std::shared_ptr<Coo
   };
 }
 
-} // namespace forerun
+}  // namespace forerun

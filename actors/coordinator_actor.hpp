@@ -21,16 +21,18 @@ struct CoordinatorPorts {
 };
 
 struct CoordinatorState {
-  CoordinatorState() = default; ///< No aggregate: CAF 0.17 would build one from the actor's own pointer.
+  CoordinatorState() =
+      default;  ///< No aggregate: CAF 0.17 would build one from the actor's own pointer.
 
-  std::shared_ptr<CoordinatorMachine> machine; ///< Owned by this actor alone once it runs.
+  std::shared_ptr<CoordinatorMachine> machine;  ///< Owned by this actor alone once it runs.
   CoordinatorPorts ports;
   WakeTimer timer;
-  bool looks_ahead = false; ///< Ahead is on its way.
+  bool looks_ahead = false;  ///< Ahead is on its way.
 };
 
 /// The shell around CoordinatorMachine: mailbox → step → ports. Opens the term when it starts.
-CoordinatorActor::behavior_type coordinator_actor(CoordinatorActor::stateful_pointer<CoordinatorState> self,
-                                                  std::shared_ptr<CoordinatorMachine> machine, CoordinatorPorts ports);
+CoordinatorActor::behavior_type coordinator_actor(
+    CoordinatorActor::stateful_pointer<CoordinatorState> self,
+    std::shared_ptr<CoordinatorMachine> machine, CoordinatorPorts ports);
 
-} // namespace forerun
+}  // namespace forerun

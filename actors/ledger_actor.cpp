@@ -7,7 +7,8 @@
 namespace forerun {
 
 LedgerActor::behavior_type ledger_actor(LedgerActor::stateful_pointer<LedgerState> self,
-                                        std::shared_ptr<CoordinatorStore> store, LedgerPorts ports) {
+                                        std::shared_ptr<CoordinatorStore> store,
+                                        LedgerPorts ports) {
   self->state.store = std::move(store);
   self->state.ports = std::move(ports);
   return {
@@ -33,10 +34,11 @@ LedgerActor::behavior_type ledger_actor(LedgerActor::stateful_pointer<LedgerStat
       [self](const ServeSession& request) {
         const auto record = self->state.store->session(request.run_id);
         if (!record || record->row.tenant != request.tenant) {
-          self->state.ports.reply({request.request,
-                                   RequestFailed{Refusal::not_found,
-                                                 "session " + to_string(request.run_id) + ": no such session",
-                                                 {}}});
+          self->state.ports.reply(
+              {request.request,
+               RequestFailed{Refusal::not_found,
+                             "session " + to_string(request.run_id) + ": no such session",
+                             {}}});
           return;
         }
         SessionView view{record->row.run_id, record->row.context,   record->row.mode,
@@ -60,4 +62,4 @@ LedgerActor::behavior_type ledger_actor(LedgerActor::stateful_pointer<LedgerStat
   };
 }
 
-} // namespace forerun
+}  // namespace forerun

@@ -22,7 +22,8 @@ struct NodeInputs {
 struct PeerMessages {
   std::vector<CoordinatorMessage> messages;
 };
-/// Sent by an actor to itself, behind what already waits in its mailbox: everything before it is one group.
+/// Sent by an actor to itself, behind what already waits in its mailbox: everything before it is
+/// one group.
 struct Flush {};
 /// Sent by the coordinator actor to itself for LookAhead, behind what already waits.
 struct Ahead {};
@@ -30,17 +31,18 @@ struct PersistMarks {
   std::vector<MarkRow> marks;
 };
 
-using CoordinatorActor = caf::typed_actor<caf::reacts_to<CoordinatorInputs>, caf::reacts_to<Wake>, caf::reacts_to<Ahead>>;
+using CoordinatorActor = caf::typed_actor<caf::reacts_to<CoordinatorInputs>, caf::reacts_to<Wake>,
+                                          caf::reacts_to<Ahead>>;
 using LedgerActor = caf::typed_actor<caf::reacts_to<CoordinatorBatch>, caf::reacts_to<ServeEntries>,
                                      caf::reacts_to<ServeSession>, caf::reacts_to<Flush>>;
 using PeerProxyActor = caf::typed_actor<caf::reacts_to<PeerMessages>>;
 using NodeActor = caf::typed_actor<caf::reacts_to<NodeInputs>, caf::reacts_to<Wake>>;
-using ReplicaActor =
-    caf::typed_actor<caf::reacts_to<ReplicaBatch>, caf::reacts_to<PersistMarks>, caf::reacts_to<Flush>>;
+using ReplicaActor = caf::typed_actor<caf::reacts_to<ReplicaBatch>, caf::reacts_to<PersistMarks>,
+                                      caf::reacts_to<Flush>>;
 using WorkerActor = caf::typed_actor<caf::reacts_to<StartBranch>, caf::reacts_to<StopBranch>>;
 using BranchActor = caf::typed_actor<caf::reacts_to<StopBranch>, caf::reacts_to<RunEnded>>;
 
-} // namespace forerun
+}  // namespace forerun
 
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(forerun::Wake)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(forerun::CoordinatorInputs)

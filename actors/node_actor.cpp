@@ -41,7 +41,7 @@ void perform(Self self, NodeOutput output, std::vector<NodeMessage>& outbox) {
   }
   state.timer.arm(self, instant_of(self->clock()), output.wake_at);
   if (output.fatal) {
-    state.ports.send(std::move(outbox)); // The coordinator must hear why before this process ends.
+    state.ports.send(std::move(outbox));  // The coordinator must hear why before this process ends.
     outbox.clear();
     state.ports.fatal(*output.fatal);
   }
@@ -66,14 +66,17 @@ void look_at_time(Self self) {
   flush(self, std::move(outbox));
 }
 
-} // namespace
+}  // namespace
 
-NodeActor::behavior_type node_actor(Self self, std::shared_ptr<NodeMachine> machine, std::vector<WorkerId> workers,
-                                    SpawnWorker spawn_worker, NodePorts ports) {
+NodeActor::behavior_type node_actor(Self self, std::shared_ptr<NodeMachine> machine,
+                                    std::vector<WorkerId> workers, SpawnWorker spawn_worker,
+                                    NodePorts ports) {
   self->state.machine = std::move(machine);
   self->state.ports = std::move(ports);
   for (const WorkerId& worker : workers) {
-    self->state.workers.emplace(worker, spawn_worker(worker, caf::actor_cast<NodeActor>(caf::strong_actor_ptr(self->ctrl()))));
+    self->state.workers.emplace(
+        worker,
+        spawn_worker(worker, caf::actor_cast<NodeActor>(caf::strong_actor_ptr(self->ctrl()))));
   }
   look_at_time(self);
   return {
@@ -91,4 +94,4 @@ NodeActor::behavior_type node_actor(Self self, std::shared_ptr<NodeMachine> mach
   };
 }
 
-} // namespace forerun
+}  // namespace forerun

@@ -19,16 +19,16 @@ struct NodePorts {
   std::function<void(const std::string& catalog)> use_catalog;
   std::function<void(const std::string&)> log;
   std::function<void(const Error&)> fatal;
-  std::function<void()> joined;                       ///< Each time a coordinator welcomed this node.
+  std::function<void()> joined;  ///< Each time a coordinator welcomed this node.
 };
 
 struct NodeState {
-  NodeState() = default; ///< No aggregate: CAF 0.17 would build one from the actor's own pointer.
+  NodeState() = default;  ///< No aggregate: CAF 0.17 would build one from the actor's own pointer.
 
   std::shared_ptr<NodeMachine> machine;
   NodePorts ports;
   std::map<WorkerId, WorkerActor> workers;
-  std::map<BranchToken, WorkerId> worker_of;          ///< Of branches that run.
+  std::map<BranchToken, WorkerId> worker_of;  ///< Of branches that run.
   WakeTimer timer;
   bool was_joined = false;
 };
@@ -37,7 +37,9 @@ struct NodeState {
 using SpawnWorker = std::function<WorkerActor(WorkerId, NodeActor node)>;
 
 /// The shell around NodeMachine: mailbox → step → workers and ports.
-NodeActor::behavior_type node_actor(NodeActor::stateful_pointer<NodeState> self, std::shared_ptr<NodeMachine> machine,
-                                    std::vector<WorkerId> workers, SpawnWorker spawn_worker, NodePorts ports);
+NodeActor::behavior_type node_actor(NodeActor::stateful_pointer<NodeState> self,
+                                    std::shared_ptr<NodeMachine> machine,
+                                    std::vector<WorkerId> workers, SpawnWorker spawn_worker,
+                                    NodePorts ports);
 
-} // namespace forerun
+}  // namespace forerun

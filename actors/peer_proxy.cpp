@@ -20,4 +20,4 @@ PeerProxyActor::behavior_type peer_proxy(PeerProxyActor::stateful_pointer<PeerPr
   };
 }
 
-} // namespace forerun
+}  // namespace forerun

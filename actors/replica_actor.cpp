@@ -7,7 +7,8 @@ namespace forerun {
 
 ReplicaActor::behavior_type replica_actor(ReplicaActor::stateful_pointer<ReplicaState> self,
                                           std::shared_ptr<ReplicaStore> replica,
-                                          std::shared_ptr<IdentityStore> identity, ReplicaPorts ports) {
+                                          std::shared_ptr<IdentityStore> identity,
+                                          ReplicaPorts ports) {
   self->state.replica = std::move(replica);
   self->state.identity = std::move(identity);
   self->state.ports = std::move(ports);
@@ -44,4 +45,4 @@ ReplicaActor::behavior_type replica_actor(ReplicaActor::stateful_pointer<Replica
   };
 }
 
-} // namespace forerun
+}  // namespace forerun

@@ -16,7 +16,8 @@ struct ReplicaPorts {
 };
 
 struct ReplicaState {
-  ReplicaState() = default; ///< No aggregate: CAF 0.17 would build one from the actor's own pointer.
+  ReplicaState() =
+      default;  ///< No aggregate: CAF 0.17 would build one from the actor's own pointer.
 
   std::shared_ptr<ReplicaStore> replica;
   std::shared_ptr<IdentityStore> identity;
@@ -25,10 +26,11 @@ struct ReplicaState {
   bool is_flushing = false;
 };
 
-/// Owns a node's stores. Entries are written in groups and nobody waits for them; marks are synced at once. Spawn it
-/// detached: it blocks on the disk.
+/// Owns a node's stores. Entries are written in groups and nobody waits for them; marks are synced
+/// at once. Spawn it detached: it blocks on the disk.
 ReplicaActor::behavior_type replica_actor(ReplicaActor::stateful_pointer<ReplicaState> self,
                                           std::shared_ptr<ReplicaStore> replica,
-                                          std::shared_ptr<IdentityStore> identity, ReplicaPorts ports);
+                                          std::shared_ptr<IdentityStore> identity,
+                                          ReplicaPorts ports);
 
-} // namespace forerun
+}  // namespace forerun

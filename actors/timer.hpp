@@ -33,4 +33,4 @@ private:
   std::optional<Instant> armed_;
 };
 
-} // namespace forerun
+}  // namespace forerun

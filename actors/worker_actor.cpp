@@ -6,8 +6,8 @@
 
 namespace forerun {
 
-BranchActor::behavior_type branch_actor(BranchActor::stateful_pointer<BranchState> self, NodeActor node,
-                                        Dispatch dispatch, StartRun start_run) {
+BranchActor::behavior_type branch_actor(BranchActor::stateful_pointer<BranchState> self,
+                                        NodeActor node, Dispatch dispatch, StartRun start_run) {
   self->state.node = std::move(node);
   self->state.token = dispatch.token;
   // A weak address: the executor may call back after this actor has ended.
@@ -39,8 +39,8 @@ BranchActor::behavior_type branch_actor(BranchActor::stateful_pointer<BranchStat
   };
 }
 
-WorkerActor::behavior_type worker_actor(WorkerActor::stateful_pointer<WorkerState> self, NodeActor node,
-                                        StartRun start_run) {
+WorkerActor::behavior_type worker_actor(WorkerActor::stateful_pointer<WorkerState> self,
+                                        NodeActor node, StartRun start_run) {
   self->state.node = std::move(node);
   self->state.start_run = std::move(start_run);
   self->set_down_handler([self](const caf::down_msg& down) {
@@ -51,7 +51,7 @@ WorkerActor::behavior_type worker_actor(WorkerActor::stateful_pointer<WorkerStat
     const BranchToken token = at->second;
     self->state.tokens.erase(at);
     self->state.branches.erase(token);
-    if (down.reason) { // It did not end by itself, so its result never came.
+    if (down.reason) {  // It did not end by itself, so its result never came.
       BranchFinished lost;
       lost.ended.token = token;
       lost.ended.ending = Ending::lost;
@@ -61,17 +61,18 @@ WorkerActor::behavior_type worker_actor(WorkerActor::stateful_pointer<WorkerStat
   });
   return {
       [self](const StartBranch& start) {
-        const BranchActor branch =
-            self->spawn<caf::monitored>(branch_actor, self->state.node, start.dispatch, self->state.start_run);
+        const BranchActor branch = self->spawn<caf::monitored>(
+            branch_actor, self->state.node, start.dispatch, self->state.start_run);
         self->state.tokens[branch.address()] = start.dispatch.token;
         self->state.branches.emplace(start.dispatch.token, branch);
       },
       [self](const StopBranch& stop) {
-        if (const auto at = self->state.branches.find(stop.token); at != self->state.branches.end()) {
+        if (const auto at = self->state.branches.find(stop.token);
+            at != self->state.branches.end()) {
           self->send(at->second, stop);
         }
       },
   };
 }
 
-} // namespace forerun
+}  // namespace forerun

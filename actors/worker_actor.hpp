@@ -10,12 +10,14 @@
 
 namespace forerun {
 
-/// Starts a dispatched branch on the executor of its task. Returns nothing, after calling `done` with a cause, when there is
-/// none. Thread-safe.
-using StartRun = std::function<std::unique_ptr<RunningTask>(const Dispatch& dispatch, RunDone done)>;
+/// Starts a dispatched branch on the executor of its task. Returns nothing, after calling `done`
+/// with a cause, when there is none. Thread-safe.
+using StartRun =
+    std::function<std::unique_ptr<RunningTask>(const Dispatch& dispatch, RunDone done)>;
 
 struct WorkerState {
-  WorkerState() = default; ///< No aggregate: CAF 0.17 would build one from the actor's own pointer.
+  WorkerState() =
+      default;  ///< No aggregate: CAF 0.17 would build one from the actor's own pointer.
 
   NodeActor node;
   StartRun start_run;
@@ -23,21 +25,22 @@ struct WorkerState {
   std::map<caf::actor_addr, BranchToken> tokens;
 };
 
-/// A worker: has a persistent UUID, hosts one branch actor for each running branch and supervises it. A branch actor that
-/// ends without a result is reported as lost.
-WorkerActor::behavior_type worker_actor(WorkerActor::stateful_pointer<WorkerState> self, NodeActor node,
-                                        StartRun start_run);
+/// A worker: has a persistent UUID, hosts one branch actor for each running branch and supervises
+/// it. A branch actor that ends without a result is reported as lost.
+WorkerActor::behavior_type worker_actor(WorkerActor::stateful_pointer<WorkerState> self,
+                                        NodeActor node, StartRun start_run);
 
 struct BranchState {
-  BranchState() = default; ///< No aggregate: CAF 0.17 would build one from the actor's own pointer.
+  BranchState() =
+      default;  ///< No aggregate: CAF 0.17 would build one from the actor's own pointer.
 
   NodeActor node;
   BranchToken token;
-  std::shared_ptr<RunningTask> running; ///< The run, and with it all that the branch holds.
+  std::shared_ptr<RunningTask> running;  ///< The run, and with it all that the branch holds.
 };
 
 /// One running branch: owns its isolated run, ends with it.
-BranchActor::behavior_type branch_actor(BranchActor::stateful_pointer<BranchState> self, NodeActor node,
-                                        Dispatch dispatch, StartRun start_run);
+BranchActor::behavior_type branch_actor(BranchActor::stateful_pointer<BranchState> self,
+                                        NodeActor node, Dispatch dispatch, StartRun start_run);
 
-} // namespace forerun
+}  // namespace forerun

@@ -39,7 +39,7 @@ public:
     auto at = proxies_.find(connection);
     if (at == proxies_.end()) {
       if (proxies_.size() >= peers_max) {
-        proxies_.erase(proxies_.begin()); // Connection numbers rise, so this is the oldest.
+        proxies_.erase(proxies_.begin());  // Connection numbers rise, so this is the oldest.
       }
       CoordinatorBus& bus = bus_;
       at = proxies_
@@ -76,7 +76,8 @@ void publish(CoordinatorBus& bus, Entries entries) {
 
 CoordinatorBusEvents bus_events(const std::shared_ptr<CoordinatorInlet>& inlet) {
   CoordinatorBusEvents events;
-  events.received = [inlet](ConnectionId connection, const NodeId& node, std::vector<std::string> frames) {
+  events.received = [inlet](ConnectionId connection, const NodeId& node,
+                            std::vector<std::string> frames) {
     CoordinatorInputs inputs;
     for (const std::string& frame : frames) {
       auto messages = decode_node_frame(frame);
@@ -102,8 +103,8 @@ std::filesystem::file_time_type stamp_of(const std::filesystem::path& file) {
 }
 
 /// Follows the allow-list, so that a key that is added or revoked counts at once.
-void serve_until_shutdown(Shutdown& shutdown, const std::filesystem::path& data, const KeyFolder& keys,
-                          CoordinatorBus& bus) {
+void serve_until_shutdown(Shutdown& shutdown, const std::filesystem::path& data,
+                          const KeyFolder& keys, CoordinatorBus& bus) {
   const std::filesystem::path file = data / "keys" / "allowed";
   auto stamp = stamp_of(file);
   while (!shutdown.wait_for(keys_checked_every)) {
@@ -119,7 +120,7 @@ void serve_until_shutdown(Shutdown& shutdown, const std::filesystem::path& data,
   }
 }
 
-} // namespace
+}  // namespace
 
 Result<int> run_coordinator(const CoordinatorProcessSettings& settings) {
   Shutdown shutdown;
@@ -158,7 +159,8 @@ Result<int> run_coordinator(const CoordinatorProcessSettings& settings) {
   bus_settings.host = listen->host;
   bus_settings.port = listen->port;
   bus_settings.publish_port = settings.publish_port;
-  auto bus = CoordinatorBus::start(bus_settings, keys->server(), std::move(*allowed), bus_events(inlet));
+  auto bus =
+      CoordinatorBus::start(bus_settings, keys->server(), std::move(*allowed), bus_events(inlet));
   if (!bus) {
     return tl::unexpected<Error>(bus.error());
   }
@@ -171,7 +173,8 @@ Result<int> run_coordinator(const CoordinatorProcessSettings& settings) {
   machine_settings.plant_skip_hazards = settings.plant == "skip-hazards";
   auto machine = std::make_shared<CoordinatorMachine>(std::move(machine_settings), keys->ledger(),
                                                       std::make_unique<PredictionGraph>());
-  const auto recovery = store->recover([&machine](const StoredEntry& entry) { machine->restore(entry); });
+  const auto recovery =
+      store->recover([&machine](const StoredEntry& entry) { machine->restore(entry); });
   if (!recovery) {
     return tl::unexpected<Error>(recovery.error());
   }
@@ -212,9 +215,10 @@ Result<int> run_coordinator(const CoordinatorProcessSettings& settings) {
   ledger_ports.reply = [gateway](ClientResponse response) { gateway->answer(std::move(response)); };
   ledger_ports.fatal = [](const std::string& why) {
     log_line("the store failed, so nothing can be promised any more: " + why);
-    std::_Exit(exit_error); // No answer may leave after a failed sync.
+    std::_Exit(exit_error);  // No answer may leave after a failed sync.
   };
-  const LedgerActor ledger = system.spawn<caf::detached>(ledger_actor, store, std::move(ledger_ports));
+  const LedgerActor ledger =
+      system.spawn<caf::detached>(ledger_actor, store, std::move(ledger_ports));
 
   CoordinatorPorts ports;
   ports.persist = [ledger](CoordinatorBatch batch) { caf::anon_send(ledger, std::move(batch)); };
@@ -223,8 +227,12 @@ Result<int> run_coordinator(const CoordinatorProcessSettings& settings) {
   };
   ports.publish = [&bus](Entries entries) { publish(**bus, std::move(entries)); };
   ports.reply = [gateway](ClientResponse response) { gateway->answer(std::move(response)); };
-  ports.serve_entries = [ledger](ServeEntries request) { caf::anon_send(ledger, std::move(request)); };
-  ports.serve_session = [ledger](ServeSession request) { caf::anon_send(ledger, std::move(request)); };
+  ports.serve_entries = [ledger](ServeEntries request) {
+    caf::anon_send(ledger, std::move(request));
+  };
+  ports.serve_session = [ledger](ServeSession request) {
+    caf::anon_send(ledger, std::move(request));
+  };
   ports.log = log_line;
   const CoordinatorActor coordinator = system.spawn(coordinator_actor, machine, std::move(ports));
   inlet->open(coordinator);
@@ -248,4 +256,4 @@ Result<int> run_coordinator(const CoordinatorProcessSettings& settings) {
   return Shutdown::exit_code();
 }
 
-} // namespace forerun
+}  // namespace forerun

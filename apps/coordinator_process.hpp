@@ -13,14 +13,15 @@ namespace forerun {
 struct CoordinatorProcessSettings {
   std::filesystem::path data = "forerun-data";
   std::filesystem::path catalog;
-  std::string listen = "127.0.0.1:7400";     ///< For nodes.
-  std::uint16_t publish_port = 0;            ///< On the same host; 0: the system chooses.
+  std::string listen = "127.0.0.1:7400";  ///< For nodes.
+  std::uint16_t publish_port = 0;         ///< On the same host; 0: the system chooses.
   std::string http = "127.0.0.1:7480";
   AdmissionSettings admission;
-  std::string plant;                         ///< A bug to show that it is caught: "skip-hazards".
+  std::string plant;  ///< A bug to show that it is caught: "skip-hazards".
 };
 
-/// Runs a coordinator until SIGTERM or SIGINT. Prints one line of JSON when it is ready. Returns the exit code.
+/// Runs a coordinator until SIGTERM or SIGINT. Prints one line of JSON when it is ready. Returns
+/// the exit code.
 Result<int> run_coordinator(const CoordinatorProcessSettings& settings);
 
-} // namespace forerun
+}  // namespace forerun

@@ -18,7 +18,8 @@ constexpr std::chrono::milliseconds children_checked_every{500};
 /// A field's name in braces, from patterns such as "order/{order_id}".
 void add_fields(json::Object& input, const std::optional<std::vector<std::string>>& patterns) {
   for (const std::string& pattern : patterns.value_or(std::vector<std::string>())) {
-    for (std::size_t open = pattern.find('{'); open != std::string::npos; open = pattern.find('{', open + 1)) {
+    for (std::size_t open = pattern.find('{'); open != std::string::npos;
+         open = pattern.find('{', open + 1)) {
       const std::size_t close = pattern.find('}', open);
       if (close != std::string::npos) {
         input.set(pattern.substr(open + 1, close - open - 1), "A-1");
@@ -35,7 +36,7 @@ std::string example_input(const Task& task) {
   return json::canonical(input);
 }
 
-} // namespace
+}  // namespace
 
 Result<int> run_dev(const DevSettings& settings) {
   Shutdown shutdown;
@@ -44,7 +45,8 @@ Result<int> run_dev(const DevSettings& settings) {
     return tl::unexpected<Error>(catalog.error());
   }
   if (catalog->catalog.tasks().empty()) {
-    return fail(Errc::invalid, settings.catalog.string() + ": no task, expected at least one [task.NAME]");
+    return fail(Errc::invalid,
+                settings.catalog.string() + ": no task, expected at least one [task.NAME]");
   }
   std::optional<TemporaryFolder> temporary;
   if (settings.data.empty()) {
@@ -75,7 +77,8 @@ Result<int> run_dev(const DevSettings& settings) {
   const Task& task = catalog->catalog.tasks().begin()->second;
   const std::string session = cluster->url() + "/v1/sessions/" + *run_id;
   std::cout << "A coordinator and a node are up; this session is open. Try:\n\n"
-            << "  curl -s " << session << "/steps -H 'Content-Type: application/json' -d '{\"task\":\"" << task.name
+            << "  curl -s " << session
+            << "/steps -H 'Content-Type: application/json' -d '{\"task\":\"" << task.name
             << "\",\"input\":" << example_input(task) << "}'\n"
             << "  curl -s " << session << "\n"
             << "  curl -s " << cluster->url() << "/v1/status\n\n"
@@ -90,4 +93,4 @@ Result<int> run_dev(const DevSettings& settings) {
   return Shutdown::exit_code();
 }
 
-} // namespace forerun
+}  // namespace forerun

@@ -10,13 +10,12 @@ namespace forerun {
 struct DevSettings {
   std::filesystem::path binary;
   std::filesystem::path catalog;
-  std::filesystem::path data;     ///< Kept between runs; empty: a temporary folder.
+  std::filesystem::path data;  ///< Kept between runs; empty: a temporary folder.
   std::size_t slots = 4;
 };
 
-/// A coordinator and a node on loopback that stay up until SIGTERM or SIGINT; prints `curl` lines that work. Returns the
-/// exit code.
+/// A coordinator and a node on loopback that stay up until SIGTERM or SIGINT; prints `curl` lines
+/// that work. Returns the exit code.
 Result<int> run_dev(const DevSettings& settings);
 
-
-} // namespace forerun
+}  // namespace forerun

@@ -8,11 +8,13 @@
 
 namespace forerun {
 
-/// Hands messages from foreign threads to an actor that may not run yet: sockets open before the brain does.
+/// Hands messages from foreign threads to an actor that may not run yet: sockets open before the
+/// brain does.
 template <class Actor, class Message>
 class Inlet {
 public:
-  static constexpr std::size_t backlog_max = 4096; ///< Beyond it the oldest senders repeat themselves anyway.
+  static constexpr std::size_t backlog_max =
+      4096;  ///< Beyond it the oldest senders repeat themselves anyway.
 
   void put(Message message) {
     const std::scoped_lock lock(mutex_);
@@ -42,4 +44,4 @@ private:
   std::vector<Message> backlog_;
 };
 
-} // namespace forerun
+}  // namespace forerun

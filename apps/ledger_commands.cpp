@@ -24,7 +24,8 @@ struct OpenLedger {
 
 Result<OpenLedger> open_ledger(const std::filesystem::path& data) {
   if (!std::filesystem::exists(data / "ledger.db")) {
-    return fail(Errc::not_found, data.string() + ": no ledger.db, expected a coordinator's data directory (--data)");
+    return fail(Errc::not_found,
+                data.string() + ": no ledger.db, expected a coordinator's data directory (--data)");
   }
   auto store = open_coordinator_store_readonly(data);
   if (!store) {
@@ -41,7 +42,8 @@ Result<OpenLedger> open_ledger(const std::filesystem::path& data) {
 template <class Visit>
 Result<void> each_entry(CoordinatorStore& store, std::uint64_t size, bool whole, Visit&& visit) {
   for (std::uint64_t from = 0; from < size;) {
-    const auto rows = store.read(Seq{from}, std::min<std::uint64_t>(rows_at_once, size - from), whole);
+    const auto rows =
+        store.read(Seq{from}, std::min<std::uint64_t>(rows_at_once, size - from), whole);
     if (!rows) {
       return tl::unexpected<Error>(rows.error());
     }
@@ -81,9 +83,10 @@ Result<Tree> tree_of(CoordinatorStore& store) {
   return tree;
 }
 
-} // namespace
+}  // namespace
 
-Result<void> ledger_export(const std::filesystem::path& data, const std::filesystem::path& folder, std::ostream& out) {
+Result<void> ledger_export(const std::filesystem::path& data, const std::filesystem::path& folder,
+                           std::ostream& out) {
   auto ledger = open_ledger(data);
   if (!ledger) {
     return tl::unexpected<Error>(ledger.error());
@@ -114,7 +117,8 @@ Result<void> ledger_export(const std::filesystem::path& data, const std::filesys
     }
     const Digest output_hash = sha256(row.output);
     if (!row.output.empty() && outputs_seen.insert(output_hash).second) {
-      outputs << R"({"output":)" << row.output << R"(,"output_hash":")" << to_hex(output_hash) << "\"}\n";
+      outputs << R"({"output":)" << row.output << R"(,"output_hash":")" << to_hex(output_hash)
+              << "\"}\n";
     }
   });
   if (!visited) {
@@ -122,7 +126,8 @@ Result<void> ledger_export(const std::filesystem::path& data, const std::filesys
   }
   head.size = frontier.size();
   head.root = frontier.root();
-  std::ofstream(folder / "head.json", std::ios::binary) << head_json(sign_head(ledger->key, head)) << '\n';
+  std::ofstream(folder / "head.json", std::ios::binary)
+      << head_json(sign_head(ledger->key, head)) << '\n';
   const auto catalog = ledger->store->text("catalog.toml");
   if (!catalog) {
     return tl::unexpected<Error>(catalog.error());
@@ -162,7 +167,8 @@ Result<void> ledger_prove(const std::filesystem::path& data, std::uint64_t seq, 
   }
   if (seq >= tree->head.size) {
     return fail(Errc::not_found, "entry " + std::to_string(seq) + ": the ledger has " +
-                                     std::to_string(tree->head.size) + " entries, expected a number below that");
+                                     std::to_string(tree->head.size) +
+                                     " entries, expected a number below that");
   }
   const auto rows = ledger->store->read(Seq{seq}, 1, false);
   if (!rows) {
@@ -170,14 +176,15 @@ Result<void> ledger_prove(const std::filesystem::path& data, std::uint64_t seq, 
   }
   json::Object proof;
   json::Array path;
-  for (const Digest& digest :
-       merkle::inclusion_proof([&](std::uint64_t i) { return tree->leaves[i]; }, seq, tree->head.size)) {
+  for (const Digest& digest : merkle::inclusion_proof(
+           [&](std::uint64_t i) { return tree->leaves[i]; }, seq, tree->head.size)) {
     path.emplace_back(to_hex(digest));
   }
   auto head = json::parse(head_json(sign_head(ledger->key, tree->head)));
   auto entry = json::parse(rows->front().leaf);
   if (!head || !entry) {
-    return fail(Errc::verification, "entry " + std::to_string(seq) + ": its stored bytes are not JSON");
+    return fail(Errc::verification,
+                "entry " + std::to_string(seq) + ": its stored bytes are not JSON");
   }
   proof.set("seq", seq);
   proof.set("entry", std::move(*entry));
@@ -188,4 +195,4 @@ Result<void> ledger_prove(const std::filesystem::path& data, std::uint64_t seq, 
   return {};
 }
 
-} // namespace forerun
+}  // namespace forerun

@@ -8,7 +8,8 @@ int run(int argc, char** argv) {
   CLI::App app("Runs the tasks of AI workflows before anyone asks for them.", "forerun");
   app.set_version_flag("--version", program_version);
   app.require_subcommand(1);
-  app.set_config("--config", "", "A TOML file: a table for each command, flags as keys")->check(CLI::ExistingFile);
+  app.set_config("--config", "", "A TOML file: a table for each command, flags as keys")
+      ->check(CLI::ExistingFile);
   app.allow_config_extras(CLI::config_extras_mode::error);
   Action chosen;
   add_demo(app, chosen);
@@ -27,7 +28,9 @@ int run(int argc, char** argv) {
   return chosen ? chosen() : exit_usage;
 }
 
-} // namespace
-} // namespace forerun
+}  // namespace
+}  // namespace forerun
 
-int main(int argc, char** argv) { return forerun::run(argc, argv); }
+int main(int argc, char** argv) {
+  return forerun::run(argc, argv);
+}

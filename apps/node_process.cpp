@@ -45,7 +45,8 @@ Result<JoinToken> token_of(const NodeProcessSettings& settings) {
     text = first_line_of(settings.token_file.empty() ? kept : settings.token_file);
     if (!text && settings.token_file.empty()) {
       return fail(Errc::invalid,
-                  "node: no --token: run `forerun keys add NAME --data DIR` beside the coordinator, then start this node "
+                  "node: no --token: run `forerun keys add NAME --data DIR` beside the "
+                  "coordinator, then start this node "
                   "with --token TOKEN once");
     }
   }
@@ -62,7 +63,8 @@ Result<JoinToken> token_of(const NodeProcessSettings& settings) {
 }
 
 /// The workers of the data directory; made at the first start.
-Result<std::vector<WorkerOffer>> workers_of(const NodeProcessSettings& settings, IdentityStore& store) {
+Result<std::vector<WorkerOffer>> workers_of(const NodeProcessSettings& settings,
+                                            IdentityStore& store) {
   auto identity = store.load();
   if (!identity) {
     return tl::unexpected<Error>(identity.error());
@@ -87,12 +89,14 @@ Result<std::vector<WorkerOffer>> workers_of(const NodeProcessSettings& settings,
     identity->workers = given;
   } else {
     for (const MarkRow& wanted : given) {
-      const bool is_known = std::any_of(identity->workers.begin(), identity->workers.end(),
-                                        [&](const MarkRow& row) { return row.worker == wanted.worker; });
+      const bool is_known =
+          std::any_of(identity->workers.begin(), identity->workers.end(),
+                      [&](const MarkRow& row) { return row.worker == wanted.worker; });
       if (!is_known) {
-        return fail(Errc::refused, "--worker " + to_string(wanted.worker) + ": " + settings.data.string() +
-                                       " belongs to worker " + to_string(identity->workers.front().worker) +
-                                       ": a worker keeps its UUID; use another --data for another worker");
+        return fail(Errc::refused,
+                    "--worker " + to_string(wanted.worker) + ": " + settings.data.string() +
+                        " belongs to worker " + to_string(identity->workers.front().worker) +
+                        ": a worker keeps its UUID; use another --data for another worker");
       }
     }
   }
@@ -133,8 +137,9 @@ Result<Replica> replica_of(const NodeProcessSettings& settings, const PublicKey&
     return tl::unexpected<Error>(recovery.error());
   }
   if (broken) {
-    return fail(Errc::verification, "replica in " + settings.data.string() + ": " + broken->message +
-                                        ": the stored copy was changed; start with --resync to fetch it anew");
+    return fail(Errc::verification,
+                "replica in " + settings.data.string() + ": " + broken->message +
+                    ": the stored copy was changed; start with --resync to fetch it anew");
   }
   replica.epoch = recovery->epoch;
   return replica;
@@ -145,7 +150,8 @@ class SharedCatalog {
 public:
   void use(const std::string& text) {
     const auto value = json::parse(text, {frame_bytes_max, json::depth_max});
-    auto catalog = value ? Catalog::from_json(*value) : Result<Catalog>(tl::unexpected<Error>(value.error()));
+    auto catalog =
+        value ? Catalog::from_json(*value) : Result<Catalog>(tl::unexpected<Error>(value.error()));
     if (!catalog) {
       log_line("the coordinator's catalog was refused: " + catalog.error().message);
       return;
@@ -163,7 +169,8 @@ private:
   std::shared_ptr<const Catalog> catalog_ = std::make_shared<const Catalog>();
 };
 
-Result<std::shared_ptr<Executors>> executors_of(const NodeProcessSettings& settings, std::size_t slots) {
+Result<std::shared_ptr<Executors>> executors_of(const NodeProcessSettings& settings,
+                                                std::size_t slots) {
   auto executors = std::make_shared<Executors>();
   ExecSettings exec;
   exec.folder = settings.tasks_dir.string();
@@ -178,15 +185,17 @@ Result<std::shared_ptr<Executors>> executors_of(const NodeProcessSettings& setti
     if (!sessions) {
       return tl::unexpected<Error>(sessions.error());
     }
-    auto read_only = settings.read_only.empty() ? Result<ReadOnlyTasks>(ReadOnlyTasks::all())
-                                                : ReadOnlyTasks::parse(settings.read_only, settings.world);
+    auto read_only = settings.read_only.empty()
+                         ? Result<ReadOnlyTasks>(ReadOnlyTasks::all())
+                         : ReadOnlyTasks::parse(settings.read_only, settings.world);
     if (!read_only) {
       return tl::unexpected<Error>(read_only.error());
     }
     model_missing_times(*sessions, settings.seed);
-    executors->emplace(ExecutorKind::world,
-                       make_world_executor(std::make_shared<const RecordedWorld>(
-                           std::move(*sessions), std::move(*read_only), settings.seed, settings.speedup)));
+    executors->emplace(
+        ExecutorKind::world,
+        make_world_executor(std::make_shared<const RecordedWorld>(
+            std::move(*sessions), std::move(*read_only), settings.seed, settings.speedup)));
   }
   return executors;
 }
@@ -199,7 +208,8 @@ std::unique_ptr<RunningTask> not_started(const RunDone& done, std::string cause)
   return nullptr;
 }
 
-StartRun start_run_of(std::shared_ptr<Executors> executors, std::shared_ptr<SharedCatalog> catalogs) {
+StartRun start_run_of(std::shared_ptr<Executors> executors,
+                      std::shared_ptr<SharedCatalog> catalogs) {
   return [executors = std::move(executors), catalogs = std::move(catalogs)](
              const Dispatch& dispatch, RunDone done) -> std::unique_ptr<RunningTask> {
     const auto catalog = catalogs->get();
@@ -209,17 +219,19 @@ StartRun start_run_of(std::shared_ptr<Executors> executors, std::shared_ptr<Shar
     }
     const auto executor = executors->find(task->executor);
     if (executor == executors->end()) {
-      return not_started(done, "task " + task->name + ": this node has no " + std::string(to_string(task->executor)) +
-                                   " executor" +
-                                   (task->executor == ExecutorKind::world ? ": start it with --world TRACES" : ""));
+      return not_started(
+          done,
+          "task " + task->name + ": this node has no " + std::string(to_string(task->executor)) +
+              " executor" +
+              (task->executor == ExecutorKind::world ? ": start it with --world TRACES" : ""));
     }
     auto input = json::parse(dispatch.input);
     auto state = json::parse(dispatch.state);
     if (!input || input->object() == nullptr || !state) {
       return not_started(done, "dispatch: input or state is not a JSON object");
     }
-    Run run{*task, Call::make(task->name, std::move(*input->object())), std::move(*state), dispatch.outside_key,
-            dispatch.world};
+    Run run{*task, Call::make(task->name, std::move(*input->object())), std::move(*state),
+            dispatch.outside_key, dispatch.world};
     return executor->second->start(std::move(run), std::move(done));
   };
 }
@@ -242,7 +254,11 @@ NodeBusEvents bus_events(const std::shared_ptr<NodeInlet>& inlet) {
   NodeBusEvents events;
   events.received = pass_on;
   events.published = pass_on;
-  events.refused = [] { log_line("the coordinator refuses this node's key: was it revoked, or is the token another cluster's?"); };
+  events.refused = [] {
+    log_line(
+        "the coordinator refuses this node's key: was it revoked, or is the token another "
+        "cluster's?");
+  };
   return events;
 }
 
@@ -252,7 +268,7 @@ void send_all(NodeBus& bus, std::span<const NodeMessage> messages) {
   }
 }
 
-} // namespace
+}  // namespace
 
 Result<int> run_node(const NodeProcessSettings& settings) {
   Shutdown shutdown;
@@ -300,7 +316,8 @@ Result<int> run_node(const NodeProcessSettings& settings) {
   for (const WorkerOffer& offer : *offers) {
     workers.push_back(offer.worker);
   }
-  auto machine = std::make_shared<NodeMachine>(machine_settings, std::move(replica->checker), replica->epoch);
+  auto machine =
+      std::make_shared<NodeMachine>(machine_settings, std::move(replica->checker), replica->epoch);
 
   const auto inlet = std::make_shared<NodeInlet>();
   NodeBusSettings bus_settings;
@@ -327,8 +344,8 @@ Result<int> run_node(const NodeProcessSettings& settings) {
     log_line("the node's store failed: " + why);
     std::_Exit(exit_error);
   };
-  const ReplicaActor stores =
-      system.spawn<caf::detached>(replica_actor, replica->store, identities, std::move(replica_ports));
+  const ReplicaActor stores = system.spawn<caf::detached>(replica_actor, replica->store, identities,
+                                                          std::move(replica_ports));
 
   const auto catalogs = std::make_shared<SharedCatalog>();
   const StartRun start_run = start_run_of(*executors, catalogs);
@@ -363,7 +380,8 @@ Result<int> run_node(const NodeProcessSettings& settings) {
   const auto spawn_worker = [&system, start_run](WorkerId, NodeActor node) {
     return system.spawn(worker_actor, std::move(node), start_run);
   };
-  const NodeActor node = system.spawn(node_actor, machine, workers, SpawnWorker(spawn_worker), std::move(ports));
+  const NodeActor node =
+      system.spawn(node_actor, machine, workers, SpawnWorker(spawn_worker), std::move(ports));
   inlet->open(node);
   while (!shutdown.wait_for(signals_checked_every)) {
   }
@@ -378,4 +396,4 @@ Result<int> run_node(const NodeProcessSettings& settings) {
   return Shutdown::exit_code();
 }
 
-} // namespace forerun
+}  // namespace forerun

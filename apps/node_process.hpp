@@ -11,25 +11,26 @@ namespace forerun {
 
 /// The flags of `forerun node`.
 struct NodeProcessSettings {
-  std::string join;                        ///< HOST:PORT of a coordinator.
-  std::string token;                       ///< From `forerun keys add`; kept in the data directory after the first time.
+  std::string join;   ///< HOST:PORT of a coordinator.
+  std::string token;  ///< From `forerun keys add`; kept in the data directory after the first time.
   std::filesystem::path token_file;
   std::filesystem::path data = "forerun-node";
   std::string name = "node";
-  std::uint32_t workers = 1;               ///< Made at the first start.
-  std::vector<std::string> worker_uuids;   ///< Given instead of made; must agree with the data directory later.
-  std::uint32_t slots = 4;                 ///< Of each worker.
-  std::filesystem::path tasks_dir = ".";   ///< Where `exec` commands run.
-  std::filesystem::path world;             ///< A trace file that answers `world` tasks.
-  std::string read_only;                   ///< For the world: which of its tasks only read; empty: all.
+  std::uint32_t workers = 1;  ///< Made at the first start.
+  std::vector<std::string>
+      worker_uuids;         ///< Given instead of made; must agree with the data directory later.
+  std::uint32_t slots = 4;  ///< Of each worker.
+  std::filesystem::path tasks_dir = ".";  ///< Where `exec` commands run.
+  std::filesystem::path world;            ///< A trace file that answers `world` tasks.
+  std::string read_only;  ///< For the world: which of its tasks only read; empty: all.
   std::uint64_t seed = 1;
   double speedup = 1;
-  std::filesystem::path demo_store;        ///< Offers the demo's native functions, with their store here.
+  std::filesystem::path demo_store;  ///< Offers the demo's native functions, with their store here.
   bool resync = false;
 };
 
-/// Runs a node until SIGTERM or SIGINT, or until it is refused or its ledger diverges. Prints one line of JSON when it has
-/// joined. Returns the exit code.
+/// Runs a node until SIGTERM or SIGINT, or until it is refused or its ledger diverges. Prints one
+/// line of JSON when it has joined. Returns the exit code.
 Result<int> run_node(const NodeProcessSettings& settings);
 
-} // namespace forerun
+}  // namespace forerun

@@ -31,22 +31,27 @@ void write_all(int descriptor, const std::string& text) {
   while (done < text.size()) {
     const ssize_t count = ::write(descriptor, text.data() + done, text.size() - done);
     if (count <= 0) {
-      return; // The reader is gone; there is nobody to tell.
+      return;  // The reader is gone; there is nobody to tell.
     }
     done += static_cast<std::size_t>(count);
   }
 }
 
-} // namespace
+}  // namespace
 
 int exit_code_of(const Error& error) {
   switch (error.code) {
-    case Errc::invalid: return exit_usage;
-    case Errc::not_found: return exit_not_found;
-    case Errc::refused: return exit_refused;
-    case Errc::verification: return exit_verification;
+    case Errc::invalid:
+      return exit_usage;
+    case Errc::not_found:
+      return exit_not_found;
+    case Errc::refused:
+      return exit_refused;
+    case Errc::verification:
+      return exit_verification;
     case Errc::too_large:
-    case Errc::io: return exit_error;
+    case Errc::io:
+      return exit_error;
   }
   return exit_error;
 }
@@ -62,7 +67,8 @@ bool Shutdown::wait_for(std::chrono::milliseconds interval) {
     return true;
   }
   const sigset_t set = ending_signals();
-  const timespec timeout{static_cast<time_t>(interval.count() / 1000), static_cast<long>(interval.count() % 1000) * 1'000'000};
+  const timespec timeout{static_cast<time_t>(interval.count() / 1000),
+                         static_cast<long>(interval.count() % 1000) * 1'000'000};
   return sigtimedwait(&set, nullptr, &timeout) > 0 || was_requested;
 }
 
@@ -73,7 +79,9 @@ void Shutdown::request(int exit_code) {
   }
 }
 
-int Shutdown::exit_code() { return requested_code; }
+int Shutdown::exit_code() {
+  return requested_code;
+}
 
 void log_line(const std::string& text) {
   timespec now{};
@@ -81,12 +89,15 @@ void log_line(const std::string& text) {
   tm parts{};
   gmtime_r(&now.tv_sec, &parts);
   std::array<char, 80> stamp{};
-  std::snprintf(stamp.data(), stamp.size(), "%04d-%02d-%02dT%02d:%02d:%02d.%03ldZ ", parts.tm_year + 1900,
-                parts.tm_mon + 1, parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec, now.tv_nsec / 1'000'000);
+  std::snprintf(stamp.data(), stamp.size(), "%04d-%02d-%02dT%02d:%02d:%02d.%03ldZ ",
+                parts.tm_year + 1900, parts.tm_mon + 1, parts.tm_mday, parts.tm_hour, parts.tm_min,
+                parts.tm_sec, now.tv_nsec / 1'000'000);
   write_all(STDERR_FILENO, stamp.data() + text + "\n");
 }
 
-void print_event(const std::string& json_line) { write_all(STDOUT_FILENO, json_line + "\n"); }
+void print_event(const std::string& json_line) {
+  write_all(STDOUT_FILENO, json_line + "\n");
+}
 
 Result<HostPort> parse_host_port(const std::string& flag, const std::string& text) {
   const std::size_t colon = text.rfind(':');
@@ -96,7 +107,8 @@ Result<HostPort> parse_host_port(const std::string& flag, const std::string& tex
   const bool has_port = colon != std::string::npos && colon > 0 && first != last &&
                         std::from_chars(first, last, result.port).ptr == last;
   if (!has_port) {
-    return fail(Errc::invalid, flag + ": \"" + text + "\", expected HOST:PORT such as 127.0.0.1:7400");
+    return fail(Errc::invalid,
+                flag + ": \"" + text + "\", expected HOST:PORT such as 127.0.0.1:7400");
   }
   result.host = text.substr(0, colon);
   if (result.host.size() > 2 && result.host.front() == '[' && result.host.back() == ']') {
@@ -105,4 +117,4 @@ Result<HostPort> parse_host_port(const std::string& flag, const std::string& tex
   return result;
 }
 
-} // namespace forerun
+}  // namespace forerun

@@ -19,7 +19,8 @@ enum ExitCode : int {
 };
 int exit_code_of(const Error& error);
 
-/// SIGTERM and SIGINT as something to wait for. Make it before any thread, so that all of them block the signals.
+/// SIGTERM and SIGINT as something to wait for. Make it before any thread, so that all of them
+/// block the signals.
 class Shutdown {
 public:
   Shutdown();
@@ -43,4 +44,4 @@ struct HostPort {
 /// Reads "HOST:PORT" or "[V6]:PORT". Errors: invalid.
 Result<HostPort> parse_host_port(const std::string& flag, const std::string& text);
 
-} // namespace forerun
+}  // namespace forerun

@@ -1,8 +1,8 @@
 #include "apps/selftest.hpp"
 
 #include <fstream>
-#include <ostream>
 #include <optional>
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -58,7 +58,8 @@ void check_jcs(Check& check, const json::Value& line) {
   check.equal("jcs", canonical, check.text(line, "jcs"));
   check.equal("sha256", to_hex(sha256(canonical)), check.text(line, "sha256"));
   const auto again = json::parse(canonical);
-  check.holds("canonical text reads back as itself", again.has_value() && json::canonical(*again) == canonical);
+  check.holds("canonical text reads back as itself",
+              again.has_value() && json::canonical(*again) == canonical);
 }
 
 void check_reject(Check& check, const json::Value& line) {
@@ -71,8 +72,9 @@ std::vector<Digest> digests(Check& check, const json::Value& value) {
   const json::Array* items = value.array();
   check.holds("proof is a list", items != nullptr);
   for (const json::Value& item : items == nullptr ? json::Array() : *items) {
-    const auto digest = item.string() == nullptr ? Result<Digest>(fail(Errc::invalid, "not a string"))
-                                                 : digest_from_hex(*item.string());
+    const auto digest = item.string() == nullptr
+                            ? Result<Digest>(fail(Errc::invalid, "not a string"))
+                            : digest_from_hex(*item.string());
     check.holds("proof holds digests", digest.has_value());
     result.push_back(digest.value_or(Digest{}));
   }
@@ -106,22 +108,29 @@ public:
       frontier.append(leaves_[i]);
     }
     check.equal("root by appending", to_hex(frontier.root()), to_hex(root));
-    each(check, line, "inclusion", size, [&](std::uint64_t index, const std::vector<Digest>& proof) {
-      if (index < size) {
-        check.holds("inclusion " + std::to_string(index), merkle::inclusion_proof(leaf_at, index, size) == proof);
-        check.holds("inclusion verifies", merkle::verify_inclusion(leaves_[index], index, size, proof, root));
-      }
-    });
-    each(check, line, "consistency", size, [&](std::uint64_t first, const std::vector<Digest>& proof) {
-      check.holds("consistency " + std::to_string(first), merkle::consistency_proof(leaf_at, first, size) == proof);
-      check.holds("consistency verifies",
-                  merkle::verify_consistency(first, size, proof, merkle::root(leaf_at, first), root));
-    });
+    each(check, line, "inclusion", size,
+         [&](std::uint64_t index, const std::vector<Digest>& proof) {
+           if (index < size) {
+             check.holds("inclusion " + std::to_string(index),
+                         merkle::inclusion_proof(leaf_at, index, size) == proof);
+             check.holds("inclusion verifies",
+                         merkle::verify_inclusion(leaves_[index], index, size, proof, root));
+           }
+         });
+    each(check, line, "consistency", size,
+         [&](std::uint64_t first, const std::vector<Digest>& proof) {
+           check.holds("consistency " + std::to_string(first),
+                       merkle::consistency_proof(leaf_at, first, size) == proof);
+           check.holds(
+               "consistency verifies",
+               merkle::verify_consistency(first, size, proof, merkle::root(leaf_at, first), root));
+         });
   }
 
 private:
   template <class Function>
-  void each(Check& check, const json::Value& line, const std::string& name, std::uint64_t size, Function&& function) {
+  void each(Check& check, const json::Value& line, const std::string& name, std::uint64_t size,
+            Function&& function) {
     const json::Object* proofs = check.member(line, name).object();
     check.holds(name + " is an object", proofs != nullptr);
     if (proofs == nullptr) {
@@ -151,8 +160,8 @@ void check_session(Check& check, const json::Value& line) {
     const json::Array* names = check.member(step, "branch_names").array();
     const json::Array* flags = check.member(step, "branch_validities").array();
     const json::Object* winners = check.member(step, "winning_branch_index").object();
-    if (!input || names == nullptr || flags == nullptr || winners == nullptr || names->size() != flags->size() ||
-        names->empty()) {
+    if (!input || names == nullptr || flags == nullptr || winners == nullptr ||
+        names->size() != flags->size() || names->empty()) {
       check.holds("step is well-formed", false);
       return;
     }
@@ -161,7 +170,8 @@ void check_session(Check& check, const json::Value& line) {
     chain = is_first ? chain_start(call, run_id) : chain_next(chain, call);
     is_first = false;
     check.equal("seed_chain", to_hex(chain), check.text(step, "seed_chain"));
-    check.equal("deterministic_tie_breaker_seed", seed_text(chain), check.text(step, "deterministic_tie_breaker_seed"));
+    check.equal("deterministic_tie_breaker_seed", seed_text(chain),
+                check.text(step, "deterministic_tie_breaker_seed"));
     std::vector<std::string> branches;
     std::vector<std::optional<bool>> validities;
     for (std::size_t i = 0; i < names->size(); ++i) {
@@ -177,7 +187,8 @@ void check_session(Check& check, const json::Value& line) {
         continue;
       }
       const Selection selection = select(*rule, chain, branches, validities, {});
-      const int found = selection.state == Selection::State::winner ? static_cast<int>(selection.index) : -1;
+      const int found =
+          selection.state == Selection::State::winner ? static_cast<int>(selection.index) : -1;
       check.equal("winning_branch_index/" + winner.name, std::to_string(found),
                   std::to_string(static_cast<int>(*winner.value.number())));
     }
@@ -191,7 +202,8 @@ struct Totals {
 
 /// False when the file is missing or holds no vector.
 template <class Function>
-bool each_line(const std::filesystem::path& path, Totals& totals, std::ostream& log, Function&& function) {
+bool each_line(const std::filesystem::path& path, Totals& totals, std::ostream& log,
+               Function&& function) {
   std::ifstream file(path);
   std::string line;
   int number = 0;
@@ -211,18 +223,20 @@ bool each_line(const std::filesystem::path& path, Totals& totals, std::ostream& 
   return number != 0;
 }
 
-} // namespace
+}  // namespace
 
 int selftest(const std::filesystem::path& folder, std::ostream& out, std::ostream& log) {
   Totals totals;
   MerkleFollower merkle;
   bool all_there = each_line(folder / "jcs.jsonl", totals, log, check_jcs);
   all_there = each_line(folder / "jcs_rejects.jsonl", totals, log, check_reject) && all_there;
-  all_there = each_line(folder / "merkle.jsonl", totals, log,
-                        [&](Check& check, const json::Value& line) { merkle.check_line(check, line); }) && all_there;
+  all_there =
+      each_line(folder / "merkle.jsonl", totals, log,
+                [&](Check& check, const json::Value& line) { merkle.check_line(check, line); }) &&
+      all_there;
   all_there = each_line(folder / "tie_break.jsonl", totals, log, check_session) && all_there;
   out << totals.passed << " passed, " << totals.failed << " failed\n";
   return totals.failed != 0 ? 5 : all_there ? 0 : 3;
 }
 
-} // namespace forerun
+}  // namespace forerun

@@ -10,4 +10,4 @@ void assertion_failed(const char* fact, const char* file, int line) {
   std::abort();
 }
 
-} // namespace forerun
+}  // namespace forerun

@@ -25,12 +25,12 @@ std::string to_hex(const Signature& signature);
 Result<PublicKey> public_key_from_hex(std::string_view text);
 Result<Signature> signature_from_hex(std::string_view text);
 
-/// A private Ed25519 key. Signing is deterministic (RFC 8032 §5.1.6), so a machine may own one and stay pure.
-/// Cheap to copy (shares the key). Thread-safe.
+/// A private Ed25519 key. Signing is deterministic (RFC 8032 §5.1.6), so a machine may own one and
+/// stay pure. Cheap to copy (shares the key). Thread-safe.
 class SigningKey {
 public:
-  /// Makes the key of a 32-byte seed. The seed must come from the operating system's randomness (or, in a
-  /// simulation, from its seed).
+  /// Makes the key of a 32-byte seed. The seed must come from the operating system's randomness
+  /// (or, in a simulation, from its seed).
   static SigningKey from_seed(const std::array<std::uint8_t, 32>& seed);
   /// Makes a new key from the operating system's randomness.
   static SigningKey generate();
@@ -48,4 +48,4 @@ private:
 /// True when `signature` over `message` was made with the private half of `key`.
 bool verify(const PublicKey& key, std::string_view message, const Signature& signature);
 
-} // namespace forerun
+}  // namespace forerun

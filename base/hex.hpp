@@ -17,4 +17,4 @@ void append_hex(std::string& out, std::span<const std::uint8_t> bytes);
 /// Reads lowercase or uppercase hexadecimal. Errors: invalid (odd length, other characters).
 Result<std::vector<std::uint8_t>> from_hex(std::string_view text);
 
-} // namespace forerun
+}  // namespace forerun

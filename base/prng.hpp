@@ -15,11 +15,12 @@ public:
   /// Uniform in [0, 1).
   double unit();
   bool chance(double probability) { return unit() < probability; }
-  /// Lognormal with the given median and sigma of the logarithm; for modelled latencies, never for what is hashed.
+  /// Lognormal with the given median and sigma of the logarithm; for modelled latencies, never for
+  /// what is hashed.
   double lognormal(double median, double sigma);
 
 private:
   std::uint64_t state_;
 };
 
-} // namespace forerun
+}  // namespace forerun

@@ -8,12 +8,12 @@ namespace forerun {
 
 /// What a caller may react to. Everything else about a failure belongs in the message.
 enum class Errc {
-  invalid,      ///< Malformed input: the sender must change it.
-  not_found,    ///< The subject does not exist.
-  refused,      ///< Understood and not allowed now (conflict, fenced, wrong key, full).
-  too_large,    ///< A named limit was exceeded.
-  io,           ///< The operating system, disk or network failed.
-  verification, ///< A signature, hash, proof or winner does not hold.
+  invalid,       ///< Malformed input: the sender must change it.
+  not_found,     ///< The subject does not exist.
+  refused,       ///< Understood and not allowed now (conflict, fenced, wrong key, full).
+  too_large,     ///< A named limit was exceeded.
+  io,            ///< The operating system, disk or network failed.
+  verification,  ///< A signature, hash, proof or winner does not hold.
 };
 
 /// A failure. `message` reads "place: subject: found, expected" without a full stop.
@@ -29,4 +29,4 @@ inline tl::unexpected<Error> fail(Errc code, std::string message) {
   return tl::unexpected<Error>(Error{code, std::move(message)});
 }
 
-} // namespace forerun
+}  // namespace forerun

@@ -19,7 +19,9 @@ public:
         context_(EVP_MD_CTX_new(), EVP_MD_CTX_free) {
     FORERUN_ASSERT(algorithm_ != nullptr && context_ != nullptr);
   }
-  void start() { FORERUN_ASSERT(EVP_DigestInit_ex2(context_.get(), algorithm_.get(), nullptr) == 1); }
+  void start() {
+    FORERUN_ASSERT(EVP_DigestInit_ex2(context_.get(), algorithm_.get(), nullptr) == 1);
+  }
   void add(const void* bytes, std::size_t size) {
     FORERUN_ASSERT(EVP_DigestUpdate(context_.get(), bytes, size) == 1);
   }
@@ -40,9 +42,11 @@ Hasher& hasher() {
   return instance;
 }
 
-} // namespace
+}  // namespace
 
-std::string to_hex(const Digest& digest) { return to_hex(std::span<const std::uint8_t>(digest.bytes)); }
+std::string to_hex(const Digest& digest) {
+  return to_hex(std::span<const std::uint8_t>(digest.bytes));
+}
 
 Result<Digest> digest_from_hex(std::string_view text) {
   const auto bytes = from_hex(text);
@@ -51,13 +55,16 @@ Result<Digest> digest_from_hex(std::string_view text) {
   }
   Digest digest;
   if (bytes->size() != digest.bytes.size()) {
-    return fail(Errc::invalid, "digest: " + std::to_string(text.size()) + " hex digits, expected 64");
+    return fail(Errc::invalid,
+                "digest: " + std::to_string(text.size()) + " hex digits, expected 64");
   }
   std::copy(bytes->begin(), bytes->end(), digest.bytes.begin());
   return digest;
 }
 
-Digest sha256(std::string_view bytes) { return sha256(as_bytes_of(bytes)); }
+Digest sha256(std::string_view bytes) {
+  return sha256(as_bytes_of(bytes));
+}
 
 Digest sha256(std::span<const std::uint8_t> bytes) {
   Hasher& h = hasher();
@@ -81,4 +88,4 @@ Digest sha256_concat(std::uint8_t prefix, std::span<const std::uint8_t> first,
   return h.finish();
 }
 
-} // namespace forerun
+}  // namespace forerun

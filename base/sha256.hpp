@@ -32,4 +32,4 @@ inline std::span<const std::uint8_t> as_bytes_of(std::string_view text) {
   return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()};
 }
 
-} // namespace forerun
+}  // namespace forerun

@@ -18,4 +18,4 @@ std::string to_string(StrongId<Tag, Number> id) {
   return std::to_string(id.value);
 }
 
-} // namespace forerun
+}  // namespace forerun

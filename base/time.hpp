@@ -7,7 +7,8 @@ namespace forerun {
 
 using Duration = std::chrono::microseconds;
 
-/// Names the time line of one process (or of a simulation). It has no now(): time is always handed in.
+/// Names the time line of one process (or of a simulation). It has no now(): time is always handed
+/// in.
 struct MachineClock {
   using rep = Duration::rep;
   using period = Duration::period;
@@ -24,4 +25,4 @@ constexpr double milliseconds_of(Duration duration) {
   return static_cast<double>(duration.count()) / 1000.0;
 }
 
-} // namespace forerun
+}  // namespace forerun

@@ -25,4 +25,4 @@ struct Uuid {
 
 std::string to_string(const Uuid& uuid);
 
-} // namespace forerun
+}  // namespace forerun

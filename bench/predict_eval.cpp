@@ -163,7 +163,8 @@ int main(int argc, char** argv) {
       // What was said while this step ran, of what follows it, is asked one step later.
       from = std::chrono::steady_clock::now();
       const ImaginedStep running{call, std::nullopt};
-      const std::vector<Prediction> beyond = graph.predict(id, {.beyond = std::span(&running, 1), .limit = 8});
+      const std::vector<Prediction> beyond =
+          graph.predict(id, {.beyond = std::span(&running, 1), .limit = 8});
       predicting_open.us.push_back(microseconds(from));
       const std::size_t place = static_cast<std::size_t>(&step - steps->array()->data());
       if (place + 1 < steps->array()->size()) {

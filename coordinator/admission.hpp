@@ -7,27 +7,28 @@
 namespace forerun {
 
 struct AdmissionSettings {
-  double start_above = 0.90;               ///< `bands`: start.
-  double idle_above = 0.70;                ///< `bands`: start only on idle capacity; below: wait.
-  double waste_ratio_max = 0.15;           ///< Of committed slot time.
+  double start_above = 0.90;      ///< `bands`: start.
+  double idle_above = 0.70;       ///< `bands`: start only on idle capacity; below: wait.
+  double waste_ratio_max = 0.15;  ///< Of committed slot time.
   Duration bucket_max = std::chrono::minutes(5);
-  std::uint32_t per_session_max = 8;       ///< Speculations running in one session.
-  std::uint32_t in_cluster_max = 4096;     ///< Running in the cluster.
+  std::uint32_t per_session_max = 8;    ///< Speculations running in one session.
+  std::uint32_t in_cluster_max = 4096;  ///< Running in the cluster.
   std::uint32_t depth_max = 3;
-  std::uint32_t kept_per_session_max = 32; ///< Finished and waiting to be asked for.
+  std::uint32_t kept_per_session_max = 32;  ///< Finished and waiting to be asked for.
 };
 
-/// The hard bound on waste (design.md §5): filled by waste_ratio_max of committed slot time, drained by speculative
-/// slot time as it passes, refilled by what a hit gives back. Each term starts empty. Exact: integers only, so the
-/// bound holds to the microsecond. As long as nothing is spent while it is closed,
-/// spent − refunded ≤ ratio × committed + what one call of spent() named. Pure; time is what the caller says passed.
+/// The hard bound on waste (design.md §5): filled by waste_ratio_max of committed slot time,
+/// drained by speculative slot time as it passes, refilled by what a hit gives back. Each term
+/// starts empty. Exact: integers only, so the bound holds to the microsecond. As long as nothing is
+/// spent while it is closed, spent − refunded ≤ ratio × committed + what one call of spent() named.
+/// Pure; time is what the caller says passed.
 class WasteBudget {
 public:
   explicit WasteBudget(const AdmissionSettings& settings);
   /// Slot time of work that a step's answer came from, or that was confirmed from the start.
   void committed(Duration slot_time);
-  /// Speculative slot time that has just passed, over all running speculations. May leave a debt, which committed work
-  /// must pay before the budget opens again.
+  /// Speculative slot time that has just passed, over all running speculations. May leave a debt,
+  /// which committed work must pay before the budget opens again.
   void spent(Duration slot_time);
   /// A speculation answered: its slot time was no waste. @pre it was spent before.
   void refunded(Duration slot_time);
@@ -46,23 +47,33 @@ private:
 
 /// What admission looks at for one candidate.
 struct Candidate {
-  double confidence = 0;          ///< Joint, over the chain it hangs under.
+  double confidence = 0;  ///< Joint, over the chain it hangs under.
   std::uint32_t depth = 1;
-  bool has_free_slot = false;     ///< A slot is free now, though confirmed work that waits may want it back.
-  bool has_idle_slot = false;     ///< A free slot beyond those that queued confirmed work will take.
+  bool has_free_slot =
+      false;  ///< A slot is free now, though confirmed work that waits may want it back.
+  bool has_idle_slot = false;  ///< A free slot beyond those that queued confirmed work will take.
   std::uint32_t running_in_session = 0;
   std::uint32_t running_in_cluster = 0;
-  Duration expected{};            ///< Slot time that its branches will take; zero when unknown.
-  Duration reserved{};            ///< Slot time that running speculations will still take.
+  Duration expected{};  ///< Slot time that its branches will take; zero when unknown.
+  Duration reserved{};  ///< Slot time that running speculations will still take.
 };
 
-enum class Verdict : std::uint8_t { start, too_unlikely, no_idle_slot, too_deep, session_full, cluster_full, budget_empty };
+enum class Verdict : std::uint8_t {
+  start,
+  too_unlikely,
+  no_idle_slot,
+  too_deep,
+  session_full,
+  cluster_full,
+  budget_empty
+};
 const char* to_string(Verdict verdict);
 
-/// `bands`: may this candidate start now? Above start_above on any free slot, above idle_above on an idle one, else it
-/// waits. A speculation never starts without a free slot, nor unless the budget covers it to its end beside all that runs:
-/// one that is killed half-way is nothing but waste. The verdict names the first rule that forbids it, the limits
-/// before the bands.
-Verdict admit(const AdmissionSettings& settings, const WasteBudget& budget, const Candidate& candidate);
+/// `bands`: may this candidate start now? Above start_above on any free slot, above idle_above on
+/// an idle one, else it waits. A speculation never starts without a free slot, nor unless the
+/// budget covers it to its end beside all that runs: one that is killed half-way is nothing but
+/// waste. The verdict names the first rule that forbids it, the limits before the bands.
+Verdict admit(const AdmissionSettings& settings, const WasteBudget& budget,
+              const Candidate& candidate);
 
-} // namespace forerun
+}  // namespace forerun

@@ -43,7 +43,8 @@ StoredEntry LedgerWriter::append(DiscardEntry discard) {
   return entry;
 }
 
-StoredEntry LedgerWriter::add(std::variant<EpochEntry, CommitEntry, DiscardEntry, UnknownEntry> body) {
+StoredEntry LedgerWriter::add(
+    std::variant<EpochEntry, CommitEntry, DiscardEntry, UnknownEntry> body) {
   Entry entry;
   entry.seq = Seq{size()};
   entry.epoch = epoch_;
@@ -56,4 +57,4 @@ StoredEntry LedgerWriter::add(std::variant<EpochEntry, CommitEntry, DiscardEntry
   return stored;
 }
 
-} // namespace forerun
+}  // namespace forerun

@@ -11,13 +11,14 @@
 
 namespace forerun {
 
-/// Turns decisions into the ledger's entries: numbers them, keeps the tree's edge and signs heads. Pure (Ed25519 is
-/// deterministic). What it returns is not durable; the caller sees to that.
+/// Turns decisions into the ledger's entries: numbers them, keeps the tree's edge and signs heads.
+/// Pure (Ed25519 is deterministic). What it returns is not durable; the caller sees to that.
 class LedgerWriter {
 public:
   explicit LedgerWriter(SigningKey key) : key_(std::move(key)) {}
 
-  /// Takes an entry that a store already holds. @pre entries come in order, before the first append.
+  /// Takes an entry that a store already holds. @pre entries come in order, before the first
+  /// append.
   void restore(const StoredEntry& entry);
   /// Opens a term: its entry hands over from the key before.
   StoredEntry open_term(Epoch epoch, std::string cause, std::string version);
@@ -38,4 +39,4 @@ private:
   Epoch epoch_;
 };
 
-} // namespace forerun
+}  // namespace forerun

@@ -8,10 +8,11 @@
 namespace forerun {
 namespace {
 
-/// Tokens of two terms never meet, so a node that still frees a branch of the last one cannot take the next one's for it.
+/// Tokens of two terms never meet, so a node that still frees a branch of the last one cannot take
+/// the next one's for it.
 constexpr unsigned token_bits_per_term = 40;
 
-} // namespace
+}  // namespace
 
 CoordinatorMachine::CoordinatorMachine(CoordinatorSettings settings, SigningKey ledger_key,
                                        std::unique_ptr<Predictor> predictor)
@@ -73,7 +74,8 @@ void CoordinatorMachine::restore(const CoordinatorRecovery& recovery) {
     const auto call = Call::parse(intent.call);
     if (at == sessions_.end() || !call || at->second.confirmed() != intent.step.value ||
         !settings_.catalog.plan(call->task())) {
-      out_.log.push_back("recovery: session " + to_string(intent.run_id) + " step " + to_string(intent.step) +
+      out_.log.push_back("recovery: session " + to_string(intent.run_id) + " step " +
+                         to_string(intent.step) +
                          ": its intent does not follow what is committed; it is dropped");
       continue;
     }
@@ -84,7 +86,8 @@ void CoordinatorMachine::restore(const CoordinatorRecovery& recovery) {
       // Its key becomes durable with its first commit, as if the request were still waited for.
       session.keys[intent.key] = {intent.request_hash, intent.first_step, intent.step_count};
       session.requests[intent.first_step] = {
-          intent.key, intent.request_hash, intent.first_step, intent.step_count, intent.step_count > 1, {}};
+          intent.key,        intent.request_hash,   intent.first_step,
+          intent.step_count, intent.step_count > 1, {}};
     }
     session.has_partial_request = true;
   }
@@ -102,7 +105,8 @@ CoordinatorOutput CoordinatorMachine::start(Instant now) {
         BranchRun& branch = step.work.branches.front();
         branch.state = BranchRun::State::settled;
         branch.valid = false;
-        branch.cause = "unknown: the coordinator ended while this write ran; it may have taken effect";
+        branch.cause =
+            "unknown: the coordinator ended while this write ran; it may have taken effect";
         step.phase = OpenStep::Phase::running;
         mark_dirty(step.writes);
       }
@@ -180,7 +184,8 @@ CoordinatorOutput CoordinatorMachine::finish() {
   return result;
 }
 
-/// A signature costs more than a decision, so heads are signed at intervals and cover all that became durable since.
+/// A signature costs more than a decision, so heads are signed at intervals and cover all that
+/// became durable since.
 void CoordinatorMachine::publish_head_if_due() {
   if (!durable_head_ || durable_head_->size == signed_size_ ||
       (signed_at_ && now_ - *signed_at_ < settings_.head_interval)) {
@@ -252,7 +257,8 @@ void CoordinatorMachine::on(const ClientLeft& left) {
     }
     waiting_in_.erase(at);
   }
-  std::erase_if(openings_, [&](const WaitingOpen& waiting) { return waiting.request.id == left.request; });
+  std::erase_if(openings_,
+                [&](const WaitingOpen& waiting) { return waiting.request.id == left.request; });
 }
 
 void CoordinatorMachine::on(const NodeSaid& said) {
@@ -294,7 +300,8 @@ void CoordinatorMachine::on(const Persisted& persisted) {
       if (!out_.publish) {
         out_.publish = Entries{release.first, {}, {}};
       }
-      std::move(release.records.begin(), release.records.end(), std::back_inserter(out_.publish->records));
+      std::move(release.records.begin(), release.records.end(),
+                std::back_inserter(out_.publish->records));
     }
     for (ClientResponse& response : release.replies) {
       out_.reply.push_back(std::move(response));
@@ -413,4 +420,4 @@ json::Value CoordinatorMachine::status() const {
   return body;
 }
 
-} // namespace forerun
+}  // namespace forerun

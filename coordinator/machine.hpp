@@ -43,8 +43,8 @@ struct Persisted {
 /// What was here when an output asked to look ahead has been done: learn and speculate now.
 struct LookAhead {};
 
-using CoordinatorInput =
-    std::variant<TimePassed, ClientRequest, ClientLeft, NodeSaid, NodeUnreachable, Persisted, LookAhead>;
+using CoordinatorInput = std::variant<TimePassed, ClientRequest, ClientLeft, NodeSaid,
+                                      NodeUnreachable, Persisted, LookAhead>;
 
 struct ToNode {
   ConnectionId connection;
@@ -63,18 +63,18 @@ struct ServeSession {
   RunId run_id;
 };
 
-/// What the shell must do, in this order. `persist` is one transaction, durable whole or not at all, and comes back as
-/// Persisted; nothing else here depends on it.
+/// What the shell must do, in this order. `persist` is one transaction, durable whole or not at
+/// all, and comes back as Persisted; nothing else here depends on it.
 struct CoordinatorOutput {
   std::optional<CoordinatorBatch> persist;
   std::vector<ToNode> send;
   std::vector<ServeEntries> serve_entries;
-  std::optional<Entries> publish;          ///< Durable decisions.
-  std::vector<ClientResponse> reply;       ///< Only of decisions that an earlier Persisted has named.
+  std::optional<Entries> publish;     ///< Durable decisions.
+  std::vector<ClientResponse> reply;  ///< Only of decisions that an earlier Persisted has named.
   std::vector<ServeSession> serve_session;
-  std::vector<std::string> log;            ///< Membership and recovery; never per step.
-  std::optional<Instant> wake_at;          ///< Ask again then, with TimePassed.
-  bool look_ahead = false;                 ///< Send LookAhead, once, after every input that is already waiting.
+  std::vector<std::string> log;    ///< Membership and recovery; never per step.
+  std::optional<Instant> wake_at;  ///< Ask again then, with TimePassed.
+  bool look_ahead = false;  ///< Send LookAhead, once, after every input that is already waiting.
 };
 
 struct CoordinatorCounters {
@@ -92,15 +92,17 @@ struct CoordinatorCounters {
   Duration wasted{};
   Duration race_losers{};
   Duration saved{};
-  std::map<std::string, std::uint64_t> discards;    ///< By cause.
-  std::map<std::string, std::uint64_t> not_started; ///< By verdict.
+  std::map<std::string, std::uint64_t> discards;     ///< By cause.
+  std::map<std::string, std::uint64_t> not_started;  ///< By verdict.
 };
 
-/// The coordinator's brain: sessions, races, speculation, membership, run IDs and the ledger. Pure: no clock, socket, file,
-/// thread or actor; equal inputs in equal order give equal outputs on every machine. Not thread-safe.
+/// The coordinator's brain: sessions, races, speculation, membership, run IDs and the ledger. Pure:
+/// no clock, socket, file, thread or actor; equal inputs in equal order give equal outputs on every
+/// machine. Not thread-safe.
 class CoordinatorMachine {
 public:
-  CoordinatorMachine(CoordinatorSettings settings, SigningKey ledger_key, std::unique_ptr<Predictor> predictor);
+  CoordinatorMachine(CoordinatorSettings settings, SigningKey ledger_key,
+                     std::unique_ptr<Predictor> predictor);
   CoordinatorMachine(const CoordinatorMachine&) = delete;
   CoordinatorMachine& operator=(const CoordinatorMachine&) = delete;
 
@@ -128,13 +130,13 @@ private:
     struct End {};
     RunId run_id;
     std::string tenant;
-    std::variant<std::string, Step, End> what; ///< A text, a committed step, or the session's end.
+    std::variant<std::string, Step, End> what;  ///< A text, a committed step, or the session's end.
   };
   /// Where a running branch belongs.
   struct BranchRef {
     RunId run_id;
     std::optional<StepNumber> step;
-    SpeculationNumber speculation; ///< Meaningful without `step`.
+    SpeculationNumber speculation;  ///< Meaningful without `step`.
     std::size_t index = 0;
   };
   struct QueuedBranch {
@@ -156,7 +158,7 @@ private:
   struct Release {
     BatchNumber batch;
     std::vector<ClientResponse> replies;
-    std::vector<std::pair<RunId, std::uint32_t>> steps;   ///< Durable up to this count.
+    std::vector<std::pair<RunId, std::uint32_t>> steps;  ///< Durable up to this count.
     std::vector<std::pair<RunId, StepNumber>> intents;
     std::vector<MarkRow> marks;
     Seq first;
@@ -185,7 +187,8 @@ private:
   void handle(NodeSeat& seat, const FetchEntries& message);
   void handle(NodeSeat& seat, const MarkStored& message);
   void handle(NodeSeat& seat, const Diverged& message);
-  void seat_node(ConnectionId connection, const NodeId& node, const Join& message, bool is_reconnect);
+  void seat_node(ConnectionId connection, const NodeId& node, const Join& message,
+                 bool is_reconnect);
   void lose_node(const NodeId& node, const std::string& why);
   void reserve(const RunIdAllocator::Reservation& reservation);
   void send_to(const WorkerId& worker, CoordinatorMessage message);
@@ -193,10 +196,12 @@ private:
   // machine_sessions.cpp: clients, steps, decisions
   void open_session(const ClientRequest& request, const OpenSession& body);
   void open_waiting();
-  void open_at(const ClientRequest& request, const OpenSession& body, RunId run_id, const Digest& hash);
+  void open_at(const ClientRequest& request, const OpenSession& body, RunId run_id,
+               const Digest& hash);
   void add_text(const ClientRequest& request, const AddText& body);
   void confirm(const ClientRequest& request, const ConfirmCalls& body);
-  void confirm_calls(Session& session, const std::vector<Call>& calls, std::size_t skip, ConfirmRequest pending);
+  void confirm_calls(Session& session, const std::vector<Call>& calls, std::size_t skip,
+                     ConfirmRequest pending);
   void show(const ClientRequest& request, const ShowSession& body);
   void show(const ClientRequest& request, const ShowPredictions& body);
   void end_session(const ClientRequest& request, const EndSession& body);
@@ -224,12 +229,14 @@ private:
   void enqueue(Session& session, OpenStep& step, std::size_t index);
   void pump();
   bool pool_is_full(const std::string& pool) const;
-  void dispatch(Session& session, Work& work, std::size_t index, const BranchRef& ref, const WorkerId& worker);
+  void dispatch(Session& session, Work& work, std::size_t index, const BranchRef& ref,
+                const WorkerId& worker);
   void confirm_running(Session& session, OpenStep& step);
   void cancel_branch(Work& work, std::size_t index);
   void stop_charging(Work& work, BranchRun& branch);
   void settle(BranchToken token, const BranchEnded& ended);
-  void settle_step_branch(Session& session, OpenStep& step, std::size_t index, const BranchEnded& ended);
+  void settle_step_branch(Session& session, OpenStep& step, std::size_t index,
+                          const BranchEnded& ended);
   void settle_speculative_branch(Session& session, SpeculationNumber number, std::size_t index,
                                  const BranchEnded& ended);
   void settle_owner(const BranchRef& ref, const BranchEnded& ended);
@@ -249,7 +256,8 @@ private:
   void speculate(Session& session);
   bool may_speculate(const std::string& task) const;
   struct ImaginedNode;
-  bool start_speculation(Session& session, const ImaginedNode& node, const Prediction& prediction, double joint);
+  bool start_speculation(Session& session, const ImaginedNode& node, const Prediction& prediction,
+                         double joint);
   void discard(Session& session, SpeculationNumber number, DiscardCause cause);
   void drop_conflicting(const TagSet& writes);
   bool is_dirty(const TagSet& reads) const;
@@ -261,7 +269,8 @@ private:
   void settle_premises(Session& session, const std::function<bool(const Speculation&)>& hangs_under,
                        const std::optional<Digest>& output);
   Speculation* same_call(Session& session, const Call& call);
-  void hang_under_root(Session& session, const ImaginedNode& root, const std::vector<Prediction>& predictions);
+  void hang_under_root(Session& session, const ImaginedNode& root,
+                       const std::vector<Prediction>& predictions);
   void drop_overtaken(Session& session, const std::map<Digest, double>& expected);
   void limit_kept(Session& session);
   void stop_when_budget_is_empty();
@@ -277,30 +286,38 @@ private:
   std::string catalog_text_;
 
   std::map<RunId, Session> sessions_;
-  std::deque<RunId> ended_;                        ///< Ended sessions still in memory, oldest first.
+  std::deque<RunId> ended_;  ///< Ended sessions still in memory, oldest first.
   std::size_t open_sessions_ = 0;
   std::deque<WaitingOpen> openings_;
-  std::map<std::string, std::map<std::string, std::pair<Digest, std::optional<RunId>>>> opening_keys_; ///< By tenant.
+  std::map<std::string, std::map<std::string, std::pair<Digest, std::optional<RunId>>>>
+      opening_keys_;  ///< By tenant.
   std::deque<std::pair<std::string, std::string>> opening_key_order_;
   std::uint64_t homes_given_ = 0;
   std::map<RunId, std::vector<StoredEntry>> restored_;
-  std::unordered_map<std::uint64_t, RunId> waiting_in_;   ///< Session that a waiting request belongs to; looked up only.
+  std::unordered_map<std::uint64_t, RunId>
+      waiting_in_;  ///< Session that a waiting request belongs to; looked up only.
 
-  std::unordered_map<std::uint64_t, BranchRef> branches_; ///< By token; looked up only.
+  std::unordered_map<std::uint64_t, BranchRef> branches_;  ///< By token; looked up only.
   std::map<BranchToken, Stopping> stopping_;
   std::set<std::pair<Instant, BranchToken>> deadlines_;
-  std::unordered_map<std::uint64_t, Instant> deadline_of_; ///< Looked up only.
-  std::unordered_map<std::uint64_t, std::string> pool_of_; ///< Of running and stopping branches; looked up only.
-  std::map<std::string, std::deque<QueuedBranch>> queues_; ///< Confirmed branches without a slot, by pool.
+  std::unordered_map<std::uint64_t, Instant> deadline_of_;  ///< Looked up only.
+  std::unordered_map<std::uint64_t, std::string>
+      pool_of_;  ///< Of running and stopping branches; looked up only.
+  std::map<std::string, std::deque<QueuedBranch>>
+      queues_;  ///< Confirmed branches without a slot, by pool.
   std::size_t queued_ = 0;
   std::map<std::string, std::uint32_t> pool_running_;
-  std::set<std::pair<double, BranchToken>> speculative_;   ///< Running speculative branches, least valuable first.
-  std::map<std::string, std::set<std::pair<RunId, SpeculationNumber>>> readers_; ///< Speculations by the space they read.
-  std::map<std::string, std::vector<TagSet>> dirty_;       ///< By space.
-  std::map<std::string, Duration, std::less<>> latencies_; ///< Of confirmed branches, smoothed, by task.
+  std::set<std::pair<double, BranchToken>>
+      speculative_;  ///< Running speculative branches, least valuable first.
+  std::map<std::string, std::set<std::pair<RunId, SpeculationNumber>>>
+      readers_;                                       ///< Speculations by the space they read.
+  std::map<std::string, std::vector<TagSet>> dirty_;  ///< By space.
+  std::map<std::string, Duration, std::less<>>
+      latencies_;  ///< Of confirmed branches, smoothed, by task.
   std::deque<Lesson> lessons_;
-  std::deque<RunId> ahead_;                                ///< Sessions to look ahead in.
-  mutable std::unordered_map<std::string, bool> speculable_; ///< By task; looked up only, bounded by the catalog.
+  std::deque<RunId> ahead_;  ///< Sessions to look ahead in.
+  mutable std::unordered_map<std::string, bool>
+      speculable_;  ///< By task; looked up only, bounded by the catalog.
   std::uint64_t next_token_ = 0;
 
   Instant now_{};
@@ -316,4 +333,4 @@ private:
   std::optional<Instant> signed_at_;
 };
 
-} // namespace forerun
+}  // namespace forerun

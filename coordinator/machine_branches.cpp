@@ -14,7 +14,8 @@ void CoordinatorMachine::enqueue(Session& session, OpenStep& step, std::size_t i
 bool CoordinatorMachine::pool_is_full(const std::string& pool) const {
   const Pool* limits = settings_.catalog.pool(pool);
   const auto running = pool_running_.find(pool);
-  return limits != nullptr && running != pool_running_.end() && running->second >= limits->in_flight_max;
+  return limits != nullptr && running != pool_running_.end() &&
+         running->second >= limits->in_flight_max;
 }
 
 /// Gives free slots to confirmed branches, then makes room for those that still wait.
@@ -34,7 +35,8 @@ void CoordinatorMachine::pump() {
       }
       queue.pop_front();
       --queued_;
-      dispatch(at->second, step->work, next.index, {next.run_id, next.step, {}, next.index}, *worker);
+      dispatch(at->second, step->work, next.index, {next.run_id, next.step, {}, next.index},
+               *worker);
     }
   }
   if (queued_ > 0 && !speculative_.empty()) {
@@ -42,7 +44,8 @@ void CoordinatorMachine::pump() {
   }
 }
 
-/// Confirmed work never waits behind speculation (design.md §4.2): the least valuable speculative branches go.
+/// Confirmed work never waits behind speculation (design.md §4.2): the least valuable speculative
+/// branches go.
 void CoordinatorMachine::preempt_for_queue() {
   std::size_t on_the_way = stopping_.size();
   for (const auto& [pool, queue] : queues_) {
@@ -52,9 +55,10 @@ void CoordinatorMachine::preempt_for_queue() {
         continue;
       }
       const bool is_for_pool = pool_is_full(pool);
-      const auto victim = std::find_if(speculative_.begin(), speculative_.end(), [&](const auto& candidate) {
-        return !is_for_pool || pool_of_.at(candidate.second.value) == pool;
-      });
+      const auto victim =
+          std::find_if(speculative_.begin(), speculative_.end(), [&](const auto& candidate) {
+            return !is_for_pool || pool_of_.at(candidate.second.value) == pool;
+          });
       if (victim == speculative_.end()) {
         break;
       }
@@ -64,8 +68,8 @@ void CoordinatorMachine::preempt_for_queue() {
   }
 }
 
-void CoordinatorMachine::dispatch(Session& session, Work& work, std::size_t index, const BranchRef& ref,
-                                  const WorkerId& worker) {
+void CoordinatorMachine::dispatch(Session& session, Work& work, std::size_t index,
+                                  const BranchRef& ref, const WorkerId& worker) {
   const Task& task = *work.plan.tasks[index];
   BranchRun& branch = work.branches[index];
   const BranchToken token{next_token_++};
@@ -133,7 +137,8 @@ void CoordinatorMachine::confirm_running(Session& session, OpenStep& step) {
     const Instant deadline = now_ + task.timeout + settings_.result_grace;
     deadlines_.emplace(deadline, branch.token);
     deadline_of_[branch.token.value] = deadline;
-    send_to(*branch.worker, ConfirmBranch{ledger_.epoch(), branch.token, step.number, task.timeout});
+    send_to(*branch.worker,
+            ConfirmBranch{ledger_.epoch(), branch.token, step.number, task.timeout});
   }
 }
 
@@ -167,7 +172,7 @@ void CoordinatorMachine::slot_is_free(BranchToken token) {
 void CoordinatorMachine::cancel_branch(Work& work, std::size_t index) {
   BranchRun& branch = work.branches[index];
   if (branch.state == BranchRun::State::queued) {
-    branch.state = BranchRun::State::idle; // Its place in the queue is skipped when it comes up.
+    branch.state = BranchRun::State::idle;  // Its place in the queue is skipped when it comes up.
     --queued_;
   } else if (branch.state == BranchRun::State::running) {
     stop_charging(work, branch);
@@ -211,7 +216,8 @@ void CoordinatorMachine::settle(BranchToken token, const BranchEnded& ended) {
   settle_owner(ref, ended);
 }
 
-/// The node is gone, or is not believed any more: the branch's run tells nothing about its validity.
+/// The node is gone, or is not believed any more: the branch's run tells nothing about its
+/// validity.
 void CoordinatorMachine::lost_branch(BranchToken token, const std::string& why) {
   const auto at = branches_.find(token.value);
   FORERUN_ASSERT(at != branches_.end());
@@ -249,7 +255,7 @@ void CoordinatorMachine::record_result(Work& work, std::size_t index, const Bran
   branch.state = BranchRun::State::settled;
   branch.latency = ended.latency;
   branch.valid = false;
-  branch.cause = json::clean_text(ended.cause, cause_bytes_max); // It becomes part of a leaf.
+  branch.cause = json::clean_text(ended.cause, cause_bytes_max);  // It becomes part of a leaf.
   if (ended.ending == Ending::returned) {
     auto output = Output::parse(ended.output);
     if (!output) {
@@ -283,9 +289,10 @@ void CoordinatorMachine::settle_step_branch(Session& session, OpenStep& step, st
     }
     BranchEnded given_up = ended;
     given_up.ending = Ending::failed;
-    given_up.cause = (may_run_again ? "gave up after " + std::to_string(branch.attempts) + " attempts: "
-                                    : std::string("unknown: the write may have taken effect: ")) +
-                     ended.cause;
+    given_up.cause =
+        (may_run_again ? "gave up after " + std::to_string(branch.attempts) + " attempts: "
+                       : std::string("unknown: the write may have taken effect: ")) +
+        ended.cause;
     record_result(step.work, index, given_up);
   } else {
     record_result(step.work, index, ended);
@@ -294,13 +301,14 @@ void CoordinatorMachine::settle_step_branch(Session& session, OpenStep& step, st
   after_decision(session);
 }
 
-void CoordinatorMachine::settle_speculative_branch(Session& session, SpeculationNumber number, std::size_t index,
-                                                   const BranchEnded& ended) {
+void CoordinatorMachine::settle_speculative_branch(Session& session, SpeculationNumber number,
+                                                   std::size_t index, const BranchEnded& ended) {
   Speculation& speculation = session.speculations.at(number);
   if (ended.ending != Ending::returned && ended.ending != Ending::failed) {
     // Not its own doing, so it says nothing; it may be predicted again.
     speculation.work.branches[index].state = BranchRun::State::idle;
-    discard(session, number, ended.ending == Ending::expired ? DiscardCause::expired : DiscardCause::failed);
+    discard(session, number,
+            ended.ending == Ending::expired ? DiscardCause::expired : DiscardCause::failed);
     look_ahead_later(session);
     return;
   }
@@ -309,14 +317,16 @@ void CoordinatorMachine::settle_speculative_branch(Session& session, Speculation
     return;
   }
   const auto& branches = speculation.work.branches;
-  if (std::none_of(branches.begin(), branches.end(), [](const BranchRun& b) { return b.valid.value_or(false); })) {
+  if (std::none_of(branches.begin(), branches.end(),
+                   [](const BranchRun& b) { return b.valid.value_or(false); })) {
     discard(session, number, DiscardCause::failed);
   } else if (branches.size() == 1) {
-    settle_premises(session, [number](const Speculation& child) { return child.parent == number; },
-                    branches.front().output->hash());
+    settle_premises(
+        session, [number](const Speculation& child) { return child.parent == number; },
+        branches.front().output->hash());
   }
   limit_kept(session);
   look_ahead_later(session);
 }
 
-} // namespace forerun
+}  // namespace forerun

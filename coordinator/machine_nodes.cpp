@@ -8,7 +8,7 @@ namespace {
 /// A branch that its node does not know is given up only when the dispatch had time to arrive.
 constexpr Duration dispatch_settle = std::chrono::seconds(1);
 
-} // namespace
+}  // namespace
 
 void CoordinatorMachine::handle(ConnectionId connection, const NodeId& node, const Join& message) {
   const Membership::Verdict verdict = membership_.judge(now_, connection, node, message);
@@ -34,9 +34,9 @@ void CoordinatorMachine::handle(ConnectionId connection, const NodeId& node, con
 void CoordinatorMachine::seat_node(ConnectionId connection, const NodeId& node, const Join& message,
                                    bool is_reconnect) {
   membership_.seat(now_, connection, node, message);
-  out_.log.push_back(std::string(is_reconnect ? "rejoined " : "joined ") + message.name + " (" + node.name + ") with " +
-                     std::to_string(message.workers.size()) + " workers, ledger " +
-                     std::to_string(message.head.size));
+  out_.log.push_back(std::string(is_reconnect ? "rejoined " : "joined ") + message.name + " (" +
+                     node.name + ") with " + std::to_string(message.workers.size()) +
+                     " workers, ledger " + std::to_string(message.head.size));
   Welcome welcome;
   welcome.epoch = ledger_.epoch();
   welcome.version = settings_.version;
@@ -120,7 +120,8 @@ void CoordinatorMachine::handle(NodeSeat& seat, const Heartbeat& message) {
   }
 }
 
-/// The node has no branch of this token: the dispatch, or the answer to a cancel, was lost on the way.
+/// The node has no branch of this token: the dispatch, or the answer to a cancel, was lost on the
+/// way.
 void CoordinatorMachine::give_up_unknown(BranchToken token) {
   if (const auto at = stopping_.find(token); at != stopping_.end()) {
     if (now_ - at->second.since >= dispatch_settle) {
@@ -136,7 +137,7 @@ void CoordinatorMachine::give_up_unknown(BranchToken token) {
 
 void CoordinatorMachine::handle(NodeSeat& seat, const BranchEnded& message) {
   if (message.epoch != ledger_.epoch() || !seat.tokens.contains(message.token)) {
-    return; // Of an older term, already settled, or another node's: design.md §8.9.
+    return;  // Of an older term, already settled, or another node's: design.md §8.9.
   }
   settle(message.token, message);
 }
@@ -154,9 +155,10 @@ void CoordinatorMachine::handle(NodeSeat& seat, const MarkStored& message) {
 }
 
 void CoordinatorMachine::handle(NodeSeat& seat, const Diverged& message) {
-  out_.log.push_back("DIVERGED " + seat.name + " (" + seat.id.name + "): " + message.why + "; its head: size " +
-                     std::to_string(message.own.size) + " root " + to_hex(message.own.root));
+  out_.log.push_back("DIVERGED " + seat.name + " (" + seat.id.name + "): " + message.why +
+                     "; its head: size " + std::to_string(message.own.size) + " root " +
+                     to_hex(message.own.root));
   lose_node(NodeId(seat.id), "its ledger diverged");
 }
 
-} // namespace forerun
+}  // namespace forerun

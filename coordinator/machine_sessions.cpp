@@ -27,7 +27,7 @@ Digest request_hash(const OpenSession& body) {
   return sha256(json::canonical(request));
 }
 
-} // namespace
+}  // namespace
 
 void CoordinatorMachine::reply(RequestId request, ResponseBody body) {
   waiting_in_.erase(request.value);
@@ -45,11 +45,13 @@ void CoordinatorMachine::reply_when_durable(RequestId request, ResponseBody body
   }
 }
 
-void CoordinatorMachine::refuse(RequestId request, Refusal refusal, std::string message, Duration retry_after) {
+void CoordinatorMachine::refuse(RequestId request, Refusal refusal, std::string message,
+                                Duration retry_after) {
   reply(request, RequestFailed{refusal, std::move(message), retry_after});
 }
 
-// ---- opening -------------------------------------------------------------------------------------------------------
+// ---- opening
+// -------------------------------------------------------------------------------------------------------
 
 void CoordinatorMachine::open_session(const ClientRequest& request, const OpenSession& body) {
   const Digest hash = request_hash(body);
@@ -57,16 +59,19 @@ void CoordinatorMachine::open_session(const ClientRequest& request, const OpenSe
     auto& keys = opening_keys_[request.tenant];
     if (const auto known = keys.find(body.idempotency_key); known != keys.end()) {
       if (known->second.first != hash) {
-        refuse(request.id, Refusal::key_reused, "Idempotency-Key: it came with another request before");
+        refuse(request.id, Refusal::key_reused,
+               "Idempotency-Key: it came with another request before");
       } else if (!known->second.second) {
-        refuse(request.id, Refusal::not_ready, "the session of this key is being opened", retry_soon);
+        refuse(request.id, Refusal::not_ready, "the session of this key is being opened",
+               retry_soon);
       } else {
         reply_when_durable(request.id, SessionOpened{*known->second.second});
       }
       return;
     }
   }
-  if (open_sessions_ >= settings_.sessions_open_max || openings_.size() >= settings_.openings_waiting_max) {
+  if (open_sessions_ >= settings_.sessions_open_max ||
+      openings_.size() >= settings_.openings_waiting_max) {
     refuse(request.id, Refusal::overloaded,
            std::to_string(open_sessions_) + " sessions are open, expected at most " +
                std::to_string(settings_.sessions_open_max),
@@ -75,7 +80,8 @@ void CoordinatorMachine::open_session(const ClientRequest& request, const OpenSe
   }
   if (body.run_id) {
     if (!settings_.accept_given_run_ids || sessions_.contains(*body.run_id)) {
-      refuse(request.id, Refusal::conflict, "run ID " + to_string(*body.run_id) + " cannot be given here");
+      refuse(request.id, Refusal::conflict,
+             "run ID " + to_string(*body.run_id) + " cannot be given here");
       return;
     }
     open_at(request, body, *body.run_id, hash);
@@ -124,8 +130,8 @@ void CoordinatorMachine::open_waiting() {
   }
 }
 
-void CoordinatorMachine::open_at(const ClientRequest& request, const OpenSession& body, RunId run_id,
-                                 const Digest& hash) {
+void CoordinatorMachine::open_at(const ClientRequest& request, const OpenSession& body,
+                                 RunId run_id, const Digest& hash) {
   Session& session = sessions_[run_id];
   session.run_id = run_id;
   session.tenant = request.tenant;
@@ -145,21 +151,27 @@ void CoordinatorMachine::open_at(const ClientRequest& request, const OpenSession
 }
 
 SessionRow CoordinatorMachine::row_of(const Session& session) const {
-  return {session.run_id, session.tenant,          session.context,
-          session.mode,   session.world,           static_cast<std::uint32_t>(session.steps.size()),
-          session.committed_chain, session.state,  session.is_ended};
+  return {session.run_id,          session.tenant,
+          session.context,         session.mode,
+          session.world,           static_cast<std::uint32_t>(session.steps.size()),
+          session.committed_chain, session.state,
+          session.is_ended};
 }
 
-// ---- other requests ------------------------------------------------------------------------------------------------
+// ---- other requests
+// ------------------------------------------------------------------------------------------------
 
-Session* CoordinatorMachine::session_for(const ClientRequest& request, const RunId& run_id, bool must_be_open) {
+Session* CoordinatorMachine::session_for(const ClientRequest& request, const RunId& run_id,
+                                         bool must_be_open) {
   const auto at = sessions_.find(run_id);
   if (at == sessions_.end() || at->second.tenant != request.tenant) {
-    refuse(request.id, Refusal::not_found, "session " + to_string(run_id) + ": no such open session");
+    refuse(request.id, Refusal::not_found,
+           "session " + to_string(run_id) + ": no such open session");
     return nullptr;
   }
   if (must_be_open && at->second.is_ended) {
-    refuse(request.id, Refusal::conflict, "session " + to_string(run_id) + " has ended: open another one");
+    refuse(request.id, Refusal::conflict,
+           "session " + to_string(run_id) + " has ended: open another one");
     return nullptr;
   }
   return &at->second;
@@ -180,7 +192,8 @@ void CoordinatorMachine::show(const ClientRequest& request, const ShowSession& b
     return;
   }
   if (const Session* session = session_for(request, body.run_id, false)) {
-    SessionView view{session->run_id, session->context, session->mode, session->is_ended, session->durable_steps, {}};
+    SessionView view{session->run_id,   session->context,       session->mode,
+                     session->is_ended, session->durable_steps, {}};
     view.steps.assign(session->steps.begin(), session->steps.begin() + session->durable_steps);
     reply(request.id, std::move(view));
   }
@@ -193,7 +206,8 @@ void CoordinatorMachine::show(const ClientRequest& request, const ShowPrediction
   }
   learn();
   json::Array list;
-  for (const Prediction& prediction : predictor_->predict(session->run_id, {.limit = settings_.predictions_wanted})) {
+  for (const Prediction& prediction :
+       predictor_->predict(session->run_id, {.limit = settings_.predictions_wanted})) {
     json::Object item;
     json::Array reasons;
     for (const std::string& reason : prediction.reasons) {
@@ -204,12 +218,16 @@ void CoordinatorMachine::show(const ClientRequest& request, const ShowPrediction
     item.set("probability", prediction.probability);
     item.set("reasons", std::move(reasons));
     const Speculation* same = same_call(*session, prediction.call);
-    item.set("speculation", same == nullptr ? "none" : same->is_finished() ? "finished" : "running");
+    item.set("speculation", same == nullptr       ? "none"
+                            : same->is_finished() ? "finished"
+                                                  : "running");
     list.emplace_back(std::move(item));
   }
   json::Object report;
   report.set("run_id", to_string(session->run_id));
-  report.set("after_step", session->steps.empty() ? json::Value() : json::Value(std::uint64_t{session->steps.size() - 1}));
+  report.set("after_step", session->steps.empty()
+                               ? json::Value()
+                               : json::Value(std::uint64_t{session->steps.size() - 1}));
   report.set("predictions", std::move(list));
   reply(request.id, JsonReport{std::move(report)});
 }
@@ -223,7 +241,8 @@ void CoordinatorMachine::end_session(const ClientRequest& request, const EndSess
   if (!session->is_ended) {
     if (!session->open.empty()) {
       refuse(request.id, Refusal::conflict,
-             "session " + to_string(body.run_id) + ": step " + to_string(session->open.front().number) +
+             "session " + to_string(body.run_id) + ": step " +
+                 to_string(session->open.front().number) +
                  " is open: wait for its answer before ending the session");
       return;
     }
@@ -247,7 +266,8 @@ void CoordinatorMachine::forget_ended() {
   }
 }
 
-// ---- confirming ----------------------------------------------------------------------------------------------------
+// ---- confirming
+// ----------------------------------------------------------------------------------------------------
 
 void CoordinatorMachine::confirm(const ClientRequest& request, const ConfirmCalls& body) {
   Session* const session = session_for(request, body.run_id, false);
@@ -259,24 +279,29 @@ void CoordinatorMachine::confirm(const ClientRequest& request, const ConfirmCall
       !body.idempotency_key.empty() && known != session->keys.end()) {
     const KeyRecord& record = known->second;
     if (record.hash != hash) {
-      refuse(request.id, Refusal::key_reused, "Idempotency-Key: it came with another request before");
+      refuse(request.id, Refusal::key_reused,
+             "Idempotency-Key: it came with another request before");
       return;
     }
     if (record.first + record.count <= session->durable_steps) {
-      ConfirmRequest again{body.idempotency_key, hash, record.first, record.count, body.is_list, {request.id}};
+      ConfirmRequest again{body.idempotency_key, hash,         record.first,
+                           record.count,         body.is_list, {request.id}};
       answer_if_durable(*session, again);
       return;
     }
-    ConfirmRequest pending{body.idempotency_key, hash, record.first, record.count, body.is_list, {request.id}};
+    ConfirmRequest pending{body.idempotency_key, hash,         record.first,
+                           record.count,         body.is_list, {request.id}};
     if (const auto open = session->requests.find(record.first); open != session->requests.end()) {
-      pending.waiting.insert(pending.waiting.end(), open->second.waiting.begin(), open->second.waiting.end());
+      pending.waiting.insert(pending.waiting.end(), open->second.waiting.begin(),
+                             open->second.waiting.end());
     }
     // A crash may have come between the steps of this request: those that are left run now.
     confirm_calls(*session, body.calls, session->confirmed() - record.first, std::move(pending));
     return;
   }
   if (session->is_ended) {
-    refuse(request.id, Refusal::conflict, "session " + to_string(body.run_id) + " has ended: open another one");
+    refuse(request.id, Refusal::conflict,
+           "session " + to_string(body.run_id) + " has ended: open another one");
     return;
   }
   for (const Call& call : body.calls) {
@@ -287,21 +312,23 @@ void CoordinatorMachine::confirm(const ClientRequest& request, const ConfirmCall
   }
   if (body.expect_step && *body.expect_step != session->confirmed()) {
     refuse(request.id, Refusal::conflict,
-           "expect_step: " + std::to_string(*body.expect_step) + ", but the session's next step is " +
-               std::to_string(session->confirmed()));
+           "expect_step: " + std::to_string(*body.expect_step) +
+               ", but the session's next step is " + std::to_string(session->confirmed()));
     return;
   }
   if (!session->open.empty()) {
     refuse(request.id, Refusal::conflict,
            "step " + to_string(session->open.front().number) +
-               " is open: wait for its answer, send calls that belong together as one list, or retry with the "
+               " is open: wait for its answer, send calls that belong together as one list, or "
+               "retry with the "
                "Idempotency-Key of the request that waits");
     return;
   }
   if (session->confirmed() + body.calls.size() > settings_.steps_per_session_max ||
       session->keys.size() >= settings_.keys_per_session_max) {
     refuse(request.id, Refusal::too_large,
-           "session " + to_string(body.run_id) + " has reached " + std::to_string(settings_.steps_per_session_max) +
+           "session " + to_string(body.run_id) + " has reached " +
+               std::to_string(settings_.steps_per_session_max) +
                " steps or its limit of keys: open another one");
     return;
   }
@@ -317,8 +344,9 @@ void CoordinatorMachine::confirm(const ClientRequest& request, const ConfirmCall
     return;
   }
   give_up_partial_requests(*session);
-  ConfirmRequest pending{body.idempotency_key, hash, session->confirmed(),
-                         static_cast<std::uint32_t>(body.calls.size()), body.is_list, {request.id}};
+  ConfirmRequest pending{body.idempotency_key, hash,
+                         session->confirmed(), static_cast<std::uint32_t>(body.calls.size()),
+                         body.is_list,         {request.id}};
   if (!pending.key.empty()) {
     session->keys[pending.key] = {hash, pending.first, pending.count};
   }
@@ -334,11 +362,11 @@ void CoordinatorMachine::give_up_partial_requests(Session& session) {
   for (auto& [key, record] : session.keys) {
     record.count = std::min(record.count, session.confirmed() - record.first);
   }
-  session.requests.clear(); // No step is open, so none of them is waited for.
+  session.requests.clear();  // No step is open, so none of them is waited for.
 }
 
-void CoordinatorMachine::confirm_calls(Session& session, const std::vector<Call>& calls, std::size_t skip,
-                                       ConfirmRequest pending) {
+void CoordinatorMachine::confirm_calls(Session& session, const std::vector<Call>& calls,
+                                       std::size_t skip, ConfirmRequest pending) {
   for (const RequestId request : pending.waiting) {
     waiting_in_.emplace(request.value, session.run_id);
   }
@@ -353,7 +381,8 @@ void CoordinatorMachine::confirm_calls(Session& session, const std::vector<Call>
 void CoordinatorMachine::answer_if_durable(Session& session, ConfirmRequest& pending) {
   StepAnswers answers;
   answers.is_list = pending.is_list;
-  answers.steps.assign(session.steps.begin() + pending.first, session.steps.begin() + pending.first + pending.count);
+  answers.steps.assign(session.steps.begin() + pending.first,
+                       session.steps.begin() + pending.first + pending.count);
   for (const RequestId request : pending.waiting) {
     reply(request, answers);
   }
@@ -364,10 +393,11 @@ OpenStep& CoordinatorMachine::add_step(Session& session, const Call& call) {
   auto plan = settings_.catalog.plan(call.task());
   FORERUN_ASSERT(plan.has_value());
   const StepNumber number{session.confirmed()};
-  const ChainValue chain = number.value == 0 ? chain_start(call.canonical(), to_string(session.run_id))
-                                             : chain_next(session.open.empty() ? session.committed_chain
-                                                                               : session.open.back().chain,
-                                                          call.canonical());
+  const ChainValue chain =
+      number.value == 0
+          ? chain_start(call.canonical(), to_string(session.run_id))
+          : chain_next(session.open.empty() ? session.committed_chain : session.open.back().chain,
+                       call.canonical());
   OpenStep added{number, chain, Work{call, std::move(*plan)}};
   session.open.push_back(std::move(added));
   OpenStep& step = session.open.back();
@@ -430,8 +460,8 @@ void CoordinatorMachine::run_idle_branches(Session& session, OpenStep& step) {
   }
 }
 
-/// A write runs only after its intent is durable, together with every step before it that is not committed: else a restart
-/// could not commit in order.
+/// A write runs only after its intent is durable, together with every step before it that is not
+/// committed: else a restart could not commit in order.
 void CoordinatorMachine::begin_write(Session& session, OpenStep& step) {
   step.phase = OpenStep::Phase::awaiting_intent;
   step.has_intent = true;
@@ -441,7 +471,14 @@ void CoordinatorMachine::begin_write(Session& session, OpenStep& step) {
     if (open.number > step.number) {
       break;
     }
-    IntentRow row{session.run_id, open.number, open.work.call.canonical(), open.has_intent, {}, {}, open.number.value, 1};
+    IntentRow row{session.run_id,
+                  open.number,
+                  open.work.call.canonical(),
+                  open.has_intent,
+                  {},
+                  {},
+                  open.number.value,
+                  1};
     const auto request = session.requests.upper_bound(open.number.value);
     if (request != session.requests.begin()) {
       const ConfirmRequest& pending = std::prev(request)->second;
@@ -455,7 +492,8 @@ void CoordinatorMachine::begin_write(Session& session, OpenStep& step) {
   release_.intents.emplace_back(session.run_id, step.number);
 }
 
-// ---- deciding ------------------------------------------------------------------------------------------------------
+// ---- deciding
+// ------------------------------------------------------------------------------------------------------
 
 /// Applies the race's rule to what has settled. Does nothing while the rule needs more.
 void CoordinatorMachine::decide(OpenStep& step) {
@@ -465,7 +503,8 @@ void CoordinatorMachine::decide(OpenStep& step) {
   for (const BranchRun& branch : work.branches) {
     validities.push_back(branch.valid);
   }
-  const Selection selection = select(work.plan.select, step.chain, work.plan.names, validities, work.arrival);
+  const Selection selection =
+      select(work.plan.select, step.chain, work.plan.names, validities, work.arrival);
   if (selection.state == Selection::State::undecided) {
     return;
   }
@@ -521,8 +560,10 @@ CommitEntry CoordinatorMachine::commit_entry(const Session& session, const OpenS
   for (const BranchRun& branch : work.branches) {
     const bool is_settled = branch.state == BranchRun::State::settled;
     validities.push_back(branch.valid);
-    entry.branch_latencies.push_back(is_settled ? std::optional<Duration>(branch.latency) : std::nullopt);
-    entry.branch_causes.push_back(branch.valid == false ? std::optional<std::string>(branch.cause) : std::nullopt);
+    entry.branch_latencies.push_back(is_settled ? std::optional<Duration>(branch.latency)
+                                                : std::nullopt);
+    entry.branch_causes.push_back(branch.valid == false ? std::optional<std::string>(branch.cause)
+                                                        : std::nullopt);
     entry.workers.push_back(branch.worker);
   }
   entry.winner = step.winner;
@@ -531,8 +572,8 @@ CommitEntry CoordinatorMachine::commit_entry(const Session& session, const OpenS
   if (entry.select == SelectRule::first) {
     entry.arrival_order = recorded_arrival(work.arrival, step.winner);
   }
-  entry.branch_validities =
-      recorded_validities(entry.select, step.chain, entry.branch_names, validities, work.arrival, step.winner);
+  entry.branch_validities = recorded_validities(entry.select, step.chain, entry.branch_names,
+                                                validities, work.arrival, step.winner);
   if (step.winner) {
     entry.output_hash = work.branches[*step.winner].output->hash();
   }
@@ -548,14 +589,17 @@ void CoordinatorMachine::commit(Session& session, OpenStep& step) {
   if (step.winner) {
     output = step.work.branches[*step.winner].output;
   }
-  StepAnswer answer = step_answer_of(entry, Seq{ledger_.size()}, output ? output->canonical() : std::string());
+  StepAnswer answer =
+      step_answer_of(entry, Seq{ledger_.size()}, output ? output->canonical() : std::string());
   StoredEntry stored = ledger_.append(std::move(entry));
   stored.call = step.work.call.canonical();
   stored.output = answer.output;
   store_entry(std::move(stored));
 
   ++counters_.steps;
-  ++(step.origin == Origin::hit ? counters_.hits : step.origin == Origin::late_hit ? counters_.late_hits : counters_.misses);
+  ++(step.origin == Origin::hit        ? counters_.hits
+     : step.origin == Origin::late_hit ? counters_.late_hits
+                                       : counters_.misses);
   counters_.failed += answer.failed ? 1 : 0;
   session.steps.push_back(std::move(answer));
   session.committed_chain = step.chain;
@@ -565,15 +609,16 @@ void CoordinatorMachine::commit(Session& session, OpenStep& step) {
   batch_.sessions.push_back(row_of(session));
   const auto request = session.requests.find(step.number.value);
   if (request != session.requests.end() && !request->second.key.empty()) {
-    batch_.keys.push_back({to_string(session.run_id), request->second.key, request->second.hash, session.run_id,
-                           request->second.first, request->second.count});
+    batch_.keys.push_back({to_string(session.run_id), request->second.key, request->second.hash,
+                           session.run_id, request->second.first, request->second.count});
   }
   release_.steps.emplace_back(session.run_id, static_cast<std::uint32_t>(session.steps.size()));
   const StepNumber number = step.number;
-  settle_premises(session,
-                  [number](const Speculation& child) { return !child.parent && child.parent_step == number; },
-                  output ? std::optional<Digest>(output->hash()) : std::nullopt);
+  settle_premises(
+      session,
+      [number](const Speculation& child) { return !child.parent && child.parent_step == number; },
+      output ? std::optional<Digest>(output->hash()) : std::nullopt);
   learn_later({session.run_id, session.tenant, Lesson::Step{step.work.call, std::move(output)}});
 }
 
-} // namespace forerun
+}  // namespace forerun

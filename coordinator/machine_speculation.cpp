@@ -12,7 +12,7 @@ constexpr double keep_running_above = 0.5;
 /// Lessons beyond this are taught at once.
 constexpr std::size_t lessons_max = 256;
 
-} // namespace
+}  // namespace
 
 /// A place in the tree of what may happen, from which more is predicted.
 struct CoordinatorMachine::ImaginedNode {
@@ -56,13 +56,15 @@ bool CoordinatorMachine::may_speculate(const std::string& task) const {
   const auto [at, is_new] = speculable_.try_emplace(task, false);
   if (is_new) {
     const auto plan = settings_.catalog.plan(task);
-    at->second = plan && std::all_of(plan->tasks.begin(), plan->tasks.end(),
-                                     [](const Task* each) { return each->effect != Effect::write; });
+    at->second = plan && std::all_of(plan->tasks.begin(), plan->tasks.end(), [](const Task* each) {
+                   return each->effect != Effect::write;
+                 });
   }
   return at->second;
 }
 
-/// Predicts beyond what runs and what was run ahead, most probable first, and starts what admission lets through.
+/// Predicts beyond what runs and what was run ahead, most probable first, and starts what admission
+/// lets through.
 void CoordinatorMachine::speculate(Session& session) {
   if (session.mode == SpeculationMode::off || session.is_ended || membership_.total_slots() == 0) {
     return;
@@ -71,7 +73,7 @@ void CoordinatorMachine::speculate(Session& session) {
   ImaginedNode root;
   for (const OpenStep& step : session.open) {
     if (!root.path.empty() && !root.path.back().output) {
-      return; // Several steps run side by side: what follows needs them all.
+      return;  // Several steps run side by side: what follows needs them all.
     }
     ImaginedStep imagined{step.work.call, {}};
     if (step.winner) {
@@ -84,16 +86,18 @@ void CoordinatorMachine::speculate(Session& session) {
   }
   std::vector<ImaginedNode> nodes;
   nodes.push_back(std::move(root));
-  for (std::uint32_t asked = 0; !nodes.empty() && asked < settings_.predictions_per_event_max; ++asked) {
-    const auto best = std::max_element(nodes.begin(), nodes.end(), [](const ImaginedNode& a, const ImaginedNode& b) {
-      return a.confidence < b.confidence;
-    });
+  for (std::uint32_t asked = 0; !nodes.empty() && asked < settings_.predictions_per_event_max;
+       ++asked) {
+    const auto best = std::max_element(
+        nodes.begin(), nodes.end(),
+        [](const ImaginedNode& a, const ImaginedNode& b) { return a.confidence < b.confidence; });
     const ImaginedNode node = std::move(*best);
     nodes.erase(best);
     Question question;
     question.beyond = node.path;
     question.limit = settings_.predictions_wanted;
-    question.probability_min = std::min(keep_running_above, settings_.admission.idle_above) / node.confidence;
+    question.probability_min =
+        std::min(keep_running_above, settings_.admission.idle_above) / node.confidence;
     question.wants = [this](const std::string& task) { return may_speculate(task); };
     const std::vector<Prediction> predictions = predictor_->predict(session.run_id, question);
     if (node.depth == 0 && predictions.empty()) {
@@ -103,7 +107,8 @@ void CoordinatorMachine::speculate(Session& session) {
       hang_under_root(session, node, predictions);
     }
     for (const Prediction& prediction : predictions) {
-      const double joint = node.confidence * prediction.probability * prediction.premise_probability;
+      const double joint =
+          node.confidence * prediction.probability * prediction.premise_probability;
       if (session.mode == SpeculationMode::shadow) {
         if (joint >= settings_.admission.start_above && node.depth == 0) {
           session.shadow.insert(prediction.call.hash());
@@ -129,10 +134,11 @@ void CoordinatorMachine::speculate(Session& session) {
         child.path.back().output = prediction.premise;
       }
       if (!child.path.empty() && !child.path.back().output) {
-        continue; // Two open outputs in a row cannot be looked beyond.
+        continue;  // Two open outputs in a row cannot be looked beyond.
       }
       const Work& work = session.speculations.at(number).work;
-      child.path.push_back({work.call, work.branches.size() == 1 ? work.branches.front().output : std::nullopt});
+      child.path.push_back(
+          {work.call, work.branches.size() == 1 ? work.branches.front().output : std::nullopt});
       child.confidence = joint;
       child.depth = node.depth + 1;
       child.parent = number;
@@ -150,8 +156,8 @@ Speculation* CoordinatorMachine::same_call(Session& session, const Call& call) {
   return nullptr;
 }
 
-/// What is expected next anyway hangs under the session itself from now on, so that it outlives the way it was first
-/// predicted on; what was overtaken ends.
+/// What is expected next anyway hangs under the session itself from now on, so that it outlives the
+/// way it was first predicted on; what was overtaken ends.
 void CoordinatorMachine::hang_under_root(Session& session, const ImaginedNode& root,
                                          const std::vector<Prediction>& predictions) {
   std::map<Digest, double> expected;
@@ -163,28 +169,31 @@ void CoordinatorMachine::hang_under_root(Session& session, const ImaginedNode& r
     if (same != nullptr) {
       same->parent.reset();
       same->parent_step = root.parent_step;
-      same->premise = prediction.premise ? std::optional<Digest>(prediction.premise->hash()) : std::nullopt;
+      same->premise =
+          prediction.premise ? std::optional<Digest>(prediction.premise->hash()) : std::nullopt;
     }
   }
   drop_overtaken(session, expected);
 }
 
-bool CoordinatorMachine::start_speculation(Session& session, const ImaginedNode& node, const Prediction& prediction,
-                                           double joint) {
+bool CoordinatorMachine::start_speculation(Session& session, const ImaginedNode& node,
+                                           const Prediction& prediction, double joint) {
   if (!may_speculate(prediction.call.task())) {
     return false;
   }
   auto plan = settings_.catalog.plan(prediction.call.task());
   FORERUN_ASSERT(plan.has_value());
-  TagSet reads = read_tags(*plan->tasks.front(), prediction.call.input(), session.tenant, to_string(session.run_id));
+  TagSet reads = read_tags(*plan->tasks.front(), prediction.call.input(), session.tenant,
+                           to_string(session.run_id));
   for (std::size_t i = 1; i < plan->tasks.size(); ++i) {
-    const TagSet more = read_tags(*plan->tasks[i], prediction.call.input(), session.tenant, to_string(session.run_id));
+    const TagSet more = read_tags(*plan->tasks[i], prediction.call.input(), session.tenant,
+                                  to_string(session.run_id));
     // Branches that read in two spaces, or anything undeclared, read everything of the wider one.
     if (reads.tags.empty() && !reads.everything) {
       reads = more;
     } else if (more.everything || (!more.tags.empty() && more.space != reads.space)) {
       reads.everything = true;
-      reads.space = std::max(reads.space, more.space); // "tenant:" sorts after "session:".
+      reads.space = std::max(reads.space, more.space);  // "tenant:" sorts after "session:".
     } else {
       reads.tags.insert(reads.tags.end(), more.tags.begin(), more.tags.end());
       std::sort(reads.tags.begin(), reads.tags.end());
@@ -209,22 +218,24 @@ bool CoordinatorMachine::start_speculation(Session& session, const ImaginedNode&
   }
   candidate.running_in_cluster = static_cast<std::uint32_t>(speculative_.size());
   const Verdict verdict = admit(settings_.admission, budget_, candidate);
-  const bool pools_are_free = std::none_of(plan->tasks.begin(), plan->tasks.end(),
-                                           [this](const Task* task) { return pool_is_full(task->pool); });
+  const bool pools_are_free =
+      std::none_of(plan->tasks.begin(), plan->tasks.end(),
+                   [this](const Task* task) { return pool_is_full(task->pool); });
   if (verdict != Verdict::start || !pools_are_free) {
     ++counters_.not_started[verdict == Verdict::start ? "pool full" : to_string(verdict)];
     return false;
   }
   const SpeculationNumber number{session.speculation_count++};
-  Speculation speculation{number,
-                          node.parent_step,
-                          node.parent,
-                          prediction.premise ? std::optional<Digest>(prediction.premise->hash()) : std::nullopt,
-                          node.depth + 1,
-                          joint,
-                          Work{prediction.call, std::move(*plan)},
-                          std::move(reads),
-                          session.state_version};
+  Speculation speculation{
+      number,
+      node.parent_step,
+      node.parent,
+      prediction.premise ? std::optional<Digest>(prediction.premise->hash()) : std::nullopt,
+      node.depth + 1,
+      joint,
+      Work{prediction.call, std::move(*plan)},
+      std::move(reads),
+      session.state_version};
   speculation.work.branches.resize(speculation.work.plan.names.size());
   Speculation& placed = session.speculations.emplace(number, std::move(speculation)).first->second;
   readers_[placed.reads.space].emplace(session.run_id, number);
@@ -232,7 +243,7 @@ bool CoordinatorMachine::start_speculation(Session& session, const ImaginedNode&
   for (std::size_t i = 0; i < placed.work.branches.size(); ++i) {
     const auto worker = membership_.place(ledger_.size());
     if (!worker) {
-      break; // Slots are free only on nodes that lag behind.
+      break;  // Slots are free only on nodes that lag behind.
     }
     placed.work.branches[i].value = joint;
     dispatch(session, placed.work, i, {session.run_id, {}, number, i}, *worker);
@@ -293,7 +304,8 @@ void CoordinatorMachine::drop_conflicting(const TagSet& writes) {
   if (space == readers_.end() || settings_.plant_skip_hazards) {
     return;
   }
-  const std::vector<std::pair<RunId, SpeculationNumber>> readers(space->second.begin(), space->second.end());
+  const std::vector<std::pair<RunId, SpeculationNumber>> readers(space->second.begin(),
+                                                                 space->second.end());
   for (const auto& [run_id, number] : readers) {
     Session& session = sessions_.at(run_id);
     const auto at = session.speculations.find(number);
@@ -311,7 +323,8 @@ void CoordinatorMachine::learn_latency(const Task& task, Duration latency) {
   }
 }
 
-/// What a branch of this task is likely to take at most: a quarter above the mean. Zero while nothing is known.
+/// What a branch of this task is likely to take at most: a quarter above the mean. Zero while
+/// nothing is known.
 Duration CoordinatorMachine::typical(const Task& task) const {
   const auto known = latencies_.find(task.name);
   return known == latencies_.end() ? Duration::zero() : known->second * 5 / 4;
@@ -335,7 +348,9 @@ bool CoordinatorMachine::is_dirty(const TagSet& reads) const {
                      [&](const TagSet& writes) { return conflict(reads, writes); });
 }
 
-void CoordinatorMachine::mark_dirty(const TagSet& writes) { dirty_[writes.space].push_back(writes); }
+void CoordinatorMachine::mark_dirty(const TagSet& writes) {
+  dirty_[writes.space].push_back(writes);
+}
 
 void CoordinatorMachine::mark_clean(const TagSet& writes) {
   const auto space = dirty_.find(writes.space);
@@ -348,7 +363,8 @@ void CoordinatorMachine::mark_clean(const TagSet& writes) {
   }
 }
 
-/// The output that some speculations were premised on is known: right guesses live on, wrong ones go with all below them.
+/// The output that some speculations were premised on is known: right guesses live on, wrong ones
+/// go with all below them.
 void CoordinatorMachine::settle_premises(Session& session,
                                          const std::function<bool(const Speculation&)>& hangs_under,
                                          const std::optional<Digest>& output) {
@@ -369,13 +385,17 @@ void CoordinatorMachine::settle_premises(Session& session,
   }
 }
 
-/// The session went another way: what still runs for the way not taken ends, unless it is still expected.
-void CoordinatorMachine::drop_overtaken(Session& session, const std::map<Digest, double>& expected) {
+/// The session went another way: what still runs for the way not taken ends, unless it is still
+/// expected.
+void CoordinatorMachine::drop_overtaken(Session& session,
+                                        const std::map<Digest, double>& expected) {
   std::vector<SpeculationNumber> overtaken;
   for (const auto& [number, speculation] : session.speculations) {
     const bool is_root = !speculation.parent;
-    const bool is_behind = is_root && (!speculation.parent_step ? session.confirmed() > 0
-                                                               : speculation.parent_step->value + 1 < session.confirmed());
+    const bool is_behind =
+        is_root &&
+        (!speculation.parent_step ? session.confirmed() > 0
+                                  : speculation.parent_step->value + 1 < session.confirmed());
     if (!is_behind || speculation.is_finished()) {
       continue;
     }
@@ -450,4 +470,4 @@ bool CoordinatorMachine::take_speculation(Session& session, OpenStep& step) {
   return true;
 }
 
-} // namespace forerun
+}  // namespace forerun

@@ -7,25 +7,27 @@
 
 namespace forerun {
 
-Membership::Verdict Membership::judge(Instant now, ConnectionId connection, const NodeId& node, const Join& join) {
+Membership::Verdict Membership::judge(Instant now, ConnectionId connection, const NodeId& node,
+                                      const Join& join) {
   if (join.protocol != protocol_version) {
     return {Admission::refuse,
-            "join: node " + join.name + ": protocol " + std::to_string(join.protocol) + ", expected " +
-                std::to_string(protocol_version) + ": run the same version on coordinator and nodes",
+            "join: node " + join.name + ": protocol " + std::to_string(join.protocol) +
+                ", expected " + std::to_string(protocol_version) +
+                ": run the same version on coordinator and nodes",
             {}};
   }
   if (join.workers.empty() || join.workers.size() > workers_per_node_max) {
     return {Admission::refuse,
-            "join: node " + join.name + ": " + std::to_string(join.workers.size()) + " workers, expected 1 to " +
-                std::to_string(workers_per_node_max),
+            "join: node " + join.name + ": " + std::to_string(join.workers.size()) +
+                " workers, expected 1 to " + std::to_string(workers_per_node_max),
             {}};
   }
   std::optional<NodeId> rival;
   for (const WorkerOffer& offer : join.workers) {
     if (offer.slots == 0 || offer.slots > slots_per_worker_max) {
       return {Admission::refuse,
-              "join: worker " + to_string(offer.worker) + ": " + std::to_string(offer.slots) + " slots, expected 1 to " +
-                  std::to_string(slots_per_worker_max),
+              "join: worker " + to_string(offer.worker) + ": " + std::to_string(offer.slots) +
+                  " slots, expected 1 to " + std::to_string(slots_per_worker_max),
               {}};
     }
     const auto seat = workers_.find(offer.worker);
@@ -44,11 +46,15 @@ Membership::Verdict Membership::judge(Instant now, ConnectionId connection, cons
   if (!rival) {
     forget_waiting(connection);
     if (nodes_.size() >= settings_.nodes_max) {
-      return {Admission::refuse, "join: " + std::to_string(nodes_.size()) + " nodes are in, expected at most that many", {}};
+      return {
+          Admission::refuse,
+          "join: " + std::to_string(nodes_.size()) + " nodes are in, expected at most that many",
+          {}};
     }
     return {};
   }
-  // Two processes claim one identity. A restarted node's old self falls silent; a copy's rival goes on beating.
+  // Two processes claim one identity. A restarted node's old self falls silent; a copy's rival goes
+  // on beating.
   const NodeSeat& seat = nodes_.at(*rival);
   const auto waiting = std::find_if(waiting_.begin(), waiting_.end(),
                                     [&](const Waiting& w) { return w.connection == connection; });
@@ -62,8 +68,9 @@ Membership::Verdict Membership::judge(Instant now, ConnectionId connection, cons
   if (seat.heard > since) {
     waiting_.erase(waiting);
     return {Admission::refuse,
-            "join: worker " + to_string(join.workers.front().worker) + " is already served by the live node " + seat.name +
-                " (" + seat.id.name + "): stop that one, or give this node a data directory of its own",
+            "join: worker " + to_string(join.workers.front().worker) +
+                " is already served by the live node " + seat.name + " (" + seat.id.name +
+                "): stop that one, or give this node a data directory of its own",
             {}};
   }
   if (now - since < settings_.copy_wait) {
@@ -102,8 +109,9 @@ void Membership::seat(Instant now, ConnectionId connection, const NodeId& node, 
 std::vector<Membership::Waiting> Membership::take_waiting(Instant now) {
   std::vector<Waiting> due;
   for (const Waiting& waiting : waiting_) {
-    const auto rival = std::find_if(waiting.join.workers.begin(), waiting.join.workers.end(),
-                                    [&](const WorkerOffer& offer) { return workers_.contains(offer.worker); });
+    const auto rival =
+        std::find_if(waiting.join.workers.begin(), waiting.join.workers.end(),
+                     [&](const WorkerOffer& offer) { return workers_.contains(offer.worker); });
     const bool was_heard = rival != waiting.join.workers.end() &&
                            nodes_.at(workers_.at(rival->worker).node).heard > waiting.since;
     if (was_heard || now - waiting.since >= settings_.copy_wait) {
@@ -210,11 +218,11 @@ void Membership::occupy(const WorkerId& id, BranchToken token) {
 void Membership::release(const WorkerId& id, BranchToken token) {
   const auto at = workers_.find(id);
   if (at == workers_.end() || nodes_.at(at->second.node).tokens.erase(token) == 0) {
-    return; // The node was lost in between; its slots went with it.
+    return;  // The node was lost in between; its slots went with it.
   }
   FORERUN_ASSERT(at->second.busy > 0);
   --at->second.busy;
   --slots_busy_;
 }
 
-} // namespace forerun
+}  // namespace forerun

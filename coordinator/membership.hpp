@@ -30,24 +30,25 @@ struct NodeSeat {
   Instant heard{};
   LedgerHead head;
   std::vector<WorkerId> workers;
-  std::set<BranchToken> tokens; ///< Dispatched to it and not known to have ended.
+  std::set<BranchToken> tokens;  ///< Dispatched to it and not known to have ended.
 };
 
 /// Who is in the cluster, who is silent, and which slots are free. Pure.
 class Membership {
 public:
   struct Settings {
-    Duration silence_max = std::chrono::milliseconds(2000); ///< Then a node is taken for dead.
-    Duration copy_wait = std::chrono::milliseconds(800);    ///< A known node's other instance waits so long for its silence.
+    Duration silence_max = std::chrono::milliseconds(2000);  ///< Then a node is taken for dead.
+    Duration copy_wait = std::chrono::milliseconds(
+        800);  ///< A known node's other instance waits so long for its silence.
     std::size_t nodes_max = 1024;
-    std::uint64_t lag_entries_max = 50'000;                 ///< A replica further behind gets no work.
+    std::uint64_t lag_entries_max = 50'000;  ///< A replica further behind gets no work.
   };
   explicit Membership(Settings settings) : settings_(settings) {}
 
   enum class Admission : std::uint8_t {
-    welcome,   ///< In; `replaced` tells whether an earlier instance of it must be given up first.
-    reconnect, ///< The same process on a new connection: its branches go on.
-    wait,      ///< Another live process claims this identity; ask again with waiting().
+    welcome,    ///< In; `replaced` tells whether an earlier instance of it must be given up first.
+    reconnect,  ///< The same process on a new connection: its branches go on.
+    wait,       ///< Another live process claims this identity; ask again with waiting().
     refuse,
   };
   struct Verdict {
@@ -55,7 +56,8 @@ public:
     std::string why;
     std::optional<NodeId> replaced;
   };
-  /// Judges a Join. Nothing changes for `wait` and `refuse`; for `welcome` with `replaced`, call lose() first, then seat().
+  /// Judges a Join. Nothing changes for `wait` and `refuse`; for `welcome` with `replaced`, call
+  /// lose() first, then seat().
   Verdict judge(Instant now, ConnectionId connection, const NodeId& node, const Join& join);
   void seat(Instant now, ConnectionId connection, const NodeId& node, const Join& join);
 
@@ -81,7 +83,8 @@ public:
   const WorkerSeat* worker(const WorkerId& id) const;
   /// Live workers in UUID order.
   std::vector<WorkerId> live_workers() const;
-  /// The live worker with the largest free share, ties by UUID; none when all are full or lag behind `ledger_size`.
+  /// The live worker with the largest free share, ties by UUID; none when all are full or lag
+  /// behind `ledger_size`.
   std::optional<WorkerId> place(std::uint64_t ledger_size) const;
   std::uint64_t free_slots() const { return slots_total_ - slots_busy_; }
   std::uint64_t total_slots() const { return slots_total_; }
@@ -100,4 +103,4 @@ private:
   std::uint64_t slots_busy_ = 0;
 };
 
-} // namespace forerun
+}  // namespace forerun

@@ -13,8 +13,8 @@
 
 namespace forerun {
 
-/// A step that is running or imagined, beyond what a session has confirmed. Without an output only calls that do not need
-/// it can follow.
+/// A step that is running or imagined, beyond what a session has confirmed. Without an output only
+/// calls that do not need it can follow.
 struct ImaginedStep {
   Call call;
   std::optional<Output> output;
@@ -23,30 +23,38 @@ struct ImaginedStep {
 /// A call that may come, exactly as it would be confirmed.
 struct Prediction {
   Call call;
-  double probability = 0;           ///< That this exact call is confirmed, given the steps it follows (and its premise).
-  std::optional<Output> premise;    ///< It holds only if the last imagined step, whose output is open, returns this.
-  double premise_probability = 1;   ///< That the premise comes true. The joint probability is the product.
-  std::vector<std::string> reasons; ///< Contexts and bindings used, for people.
+  double probability =
+      0;  ///< That this exact call is confirmed, given the steps it follows (and its premise).
+  std::optional<Output>
+      premise;  ///< It holds only if the last imagined step, whose output is open, returns this.
+  double premise_probability =
+      1;  ///< That the premise comes true. The joint probability is the product.
+  std::vector<std::string> reasons;  ///< Contexts and bindings used, for people.
 };
 
-/// What is asked of a predictor: what may come after a session's observed steps followed by `beyond`.
+/// What is asked of a predictor: what may come after a session's observed steps followed by
+/// `beyond`.
 struct Question {
-  std::span<const ImaginedStep> beyond{}; ///< Oldest first; only the last may lack an output: then a prediction may carry a premise.
-  std::size_t limit = 8;                  ///< At most so many answers.
-  double probability_min = 0;             ///< Of call and premise together; what is less probable is left out, unbuilt.
+  std::span<const ImaginedStep> beyond{};  ///< Oldest first; only the last may lack an output: then
+                                           ///< a prediction may carry a premise.
+  std::size_t limit = 8;                   ///< At most so many answers.
+  double probability_min =
+      0;  ///< Of call and premise together; what is less probable is left out, unbuilt.
   /// Tasks worth naming; empty: all. Others are still expected, only not answered with.
   std::function<bool(const std::string& task)> wants{};
 };
 
-/// Learns from confirmed sessions and says what comes next. Pure and deterministic: equal calls in equal order give equal
-/// answers on every machine. One tenant's history never reaches another's predictions. Not thread-safe.
+/// Learns from confirmed sessions and says what comes next. Pure and deterministic: equal calls in
+/// equal order give equal answers on every machine. One tenant's history never reaches another's
+/// predictions. Not thread-safe.
 class Predictor {
 public:
   virtual ~Predictor() = default;
 
   /// Text that reached the session (its context first). Opens the session when it is new.
   virtual void text(const RunId& session, std::string_view tenant, std::string_view text) = 0;
-  /// The session's next committed step. Called once a step, in step order. A failed step has no output.
+  /// The session's next committed step. Called once a step, in step order. A failed step has no
+  /// output.
   virtual void observe(const RunId& session, std::string_view tenant, const Call& call,
                        const std::optional<Output>& output) = 0;
   /// The session ended; its working memory is released, what it taught stays.
@@ -56,4 +64,4 @@ public:
   virtual std::vector<Prediction> predict(const RunId& session, const Question& question) const = 0;
 };
 
-} // namespace forerun
+}  // namespace forerun

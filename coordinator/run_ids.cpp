@@ -8,10 +8,12 @@ void RunIdAllocator::restore(const MarkRow& row) {
   Space& space = spaces_[row.worker];
   space.here = std::max(space.here, row.mark);
   space.requested = std::max(space.requested, row.mark);
-  space.next = std::max(space.next, row.mark + 1); // Whatever lay below the mark may have been used.
+  space.next =
+      std::max(space.next, row.mark + 1);  // Whatever lay below the mark may have been used.
 }
 
-std::optional<RunIdAllocator::Reservation> RunIdAllocator::joined(WorkerId worker, std::uint64_t mark) {
+std::optional<RunIdAllocator::Reservation> RunIdAllocator::joined(WorkerId worker,
+                                                                  std::uint64_t mark) {
   Space& space = spaces_[worker];
   if (!space.is_joined) {
     space.is_joined = true;
@@ -21,7 +23,8 @@ std::optional<RunIdAllocator::Reservation> RunIdAllocator::joined(WorkerId worke
   space.home = std::max(space.home, mark);
   const std::uint64_t usable = std::min(space.here, space.home);
   if (usable < space.requested && space.requested >= space.next) {
-    return Reservation{worker, space.requested}; // A cut swallowed the question or its answer: ask again.
+    return Reservation{worker,
+                       space.requested};  // A cut swallowed the question or its answer: ask again.
   }
   if (usable >= space.next) {
     return std::nullopt;
@@ -62,4 +65,4 @@ std::optional<RunIdAllocator::Reservation> RunIdAllocator::refill(WorkerId worke
   return Reservation{worker, space.requested};
 }
 
-} // namespace forerun
+}  // namespace forerun

@@ -10,8 +10,8 @@
 
 namespace forerun {
 
-/// Hands out run IDs, one namespace a worker, none ever twice (design.md §3): a block of numbers is durable at the
-/// coordinator and at the home worker before one of it is used. Pure.
+/// Hands out run IDs, one namespace a worker, none ever twice (design.md §3): a block of numbers is
+/// durable at the coordinator and at the home worker before one of it is used. Pure.
 class RunIdAllocator {
 public:
   explicit RunIdAllocator(std::uint64_t block) : block_(block) {}
@@ -23,7 +23,8 @@ public:
   };
   /// A mark that a store knew. @pre before any worker joined.
   void restore(const MarkRow& row);
-  /// A worker (re)joined with its own mark; the higher mark wins. Asks for a block unless one is already usable.
+  /// A worker (re)joined with its own mark; the higher mark wins. Asks for a block unless one is
+  /// already usable.
   std::optional<Reservation> joined(WorkerId worker, std::uint64_t mark);
   void stored_here(WorkerId worker, std::uint64_t mark);
   void stored_at_home(WorkerId worker, std::uint64_t mark);
@@ -34,14 +35,14 @@ public:
 
 private:
   struct Space {
-    std::uint64_t next = 1;      ///< First number not handed out.
-    std::uint64_t here = 0;      ///< Durable at the coordinator.
-    std::uint64_t home = 0;      ///< Durable at the home worker.
-    std::uint64_t requested = 0; ///< Highest asked for.
+    std::uint64_t next = 1;       ///< First number not handed out.
+    std::uint64_t here = 0;       ///< Durable at the coordinator.
+    std::uint64_t home = 0;       ///< Durable at the home worker.
+    std::uint64_t requested = 0;  ///< Highest asked for.
     bool is_joined = false;
   };
   std::uint64_t block_;
   std::map<WorkerId, Space> spaces_;
 };
 
-} // namespace forerun
+}  // namespace forerun

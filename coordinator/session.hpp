@@ -20,19 +20,19 @@ namespace forerun {
 /// One branch of a call, over all its attempts.
 struct BranchRun {
   enum class State : std::uint8_t {
-    idle,    ///< Not asked for.
-    queued,  ///< Confirmed and waiting for a slot.
-    running, ///< On a worker under `token`.
-    settled, ///< `valid` is known.
+    idle,     ///< Not asked for.
+    queued,   ///< Confirmed and waiting for a slot.
+    running,  ///< On a worker under `token`.
+    settled,  ///< `valid` is known.
   };
   State state = State::idle;
   BranchToken token;
-  std::optional<WorkerId> worker; ///< Of the latest attempt.
-  bool is_speculative = false;    ///< The running attempt is charged to the waste budget.
-  double value = 0;               ///< Confidence, while speculative: the least is pre-empted first.
+  std::optional<WorkerId> worker;  ///< Of the latest attempt.
+  bool is_speculative = false;     ///< The running attempt is charged to the waste budget.
+  double value = 0;  ///< Confidence, while speculative: the least is pre-empted first.
   std::uint32_t attempts = 0;
   Instant started{};
-  Duration latency{};             ///< On its worker, of the settled attempt.
+  Duration latency{};  ///< On its worker, of the settled attempt.
   std::optional<bool> valid;
   std::optional<Output> output;
   std::string writes;
@@ -43,18 +43,18 @@ struct BranchRun {
 /// A call being answered: its branches and what they returned.
 struct Work {
   Call call;
-  CallPlan plan;                  ///< Borrows from the catalog.
+  CallPlan plan;  ///< Borrows from the catalog.
   std::vector<BranchRun> branches{};
   std::vector<std::size_t> arrival{};
-  Instant began{};                ///< First dispatch of any branch.
-  Duration charged{};             ///< Speculative slot time that ended, as charged to the budget.
+  Instant began{};     ///< First dispatch of any branch.
+  Duration charged{};  ///< Speculative slot time that ended, as charged to the budget.
 };
 
 /// A confirmed step that is not committed.
 struct OpenStep {
   enum class Phase : std::uint8_t {
-    blocked,         ///< Waits for an earlier step that it conflicts with.
-    awaiting_intent, ///< A write whose intent is not durable.
+    blocked,          ///< Waits for an earlier step that it conflicts with.
+    awaiting_intent,  ///< A write whose intent is not durable.
     running,
     decided,
   };
@@ -65,20 +65,21 @@ struct OpenStep {
   TagSet writes{};
   Phase phase = Phase::blocked;
   Instant confirmed_at{};
-  bool has_intent = false;        ///< Its own write intent was asked for; it may have run.
+  bool has_intent = false;  ///< Its own write intent was asked for; it may have run.
   Origin origin = Origin::miss;
   std::optional<HitRecord> hit{};
   std::optional<std::size_t> winner{};
-  Duration losers{};              ///< Slot time of branches that lost.
+  Duration losers{};  ///< Slot time of branches that lost.
 };
 
 struct Speculation {
   SpeculationNumber number;
-  std::optional<StepNumber> parent_step;         ///< The step that it was predicted to follow; none: the first call.
-  std::optional<SpeculationNumber> parent;       ///< Or the speculation.
-  std::optional<Digest> premise;                 ///< Hash of the parent's predicted output.
+  std::optional<StepNumber>
+      parent_step;  ///< The step that it was predicted to follow; none: the first call.
+  std::optional<SpeculationNumber> parent;  ///< Or the speculation.
+  std::optional<Digest> premise;            ///< Hash of the parent's predicted output.
   std::uint32_t depth = 1;
-  double confidence = 0;                         ///< Joint, when it started.
+  double confidence = 0;  ///< Joint, when it started.
   Work work;
   TagSet reads;
   std::uint64_t state_version = 0;
@@ -117,23 +118,25 @@ struct Session {
   std::string state = "{}";
   std::uint64_t state_version = 0;
   bool is_ended = false;
-  std::vector<StepAnswer> steps;      ///< Committed.
+  std::vector<StepAnswer> steps;  ///< Committed.
   std::uint32_t durable_steps = 0;
   ChainValue committed_chain;
-  std::deque<OpenStep> open;          ///< Confirmed, in step order, beyond `steps`.
-  std::map<std::uint32_t, ConfirmRequest> requests; ///< By first step.
+  std::deque<OpenStep> open;                         ///< Confirmed, in step order, beyond `steps`.
+  std::map<std::uint32_t, ConfirmRequest> requests;  ///< By first step.
   std::map<std::string, KeyRecord> keys;
-  bool has_partial_request = false;   ///< A crash may have cut a list: its key promises steps that nobody confirmed.
+  bool has_partial_request =
+      false;  ///< A crash may have cut a list: its key promises steps that nobody confirmed.
   std::map<SpeculationNumber, Speculation> speculations;
   std::uint32_t speculation_count = 0;
-  bool is_ahead_due = false;          ///< It waits to be looked ahead in.
-  std::set<Digest> shadow;            ///< `shadow` mode: calls that would have been run.
+  bool is_ahead_due = false;  ///< It waits to be looked ahead in.
+  std::set<Digest> shadow;    ///< `shadow` mode: calls that would have been run.
 
   std::uint32_t confirmed() const { return static_cast<std::uint32_t>(steps.size() + open.size()); }
   OpenStep* open_step(StepNumber number) {
     const std::size_t base = steps.size();
-    return number.value < base || number.value - base >= open.size() ? nullptr : &open[number.value - base];
+    return number.value < base || number.value - base >= open.size() ? nullptr
+                                                                     : &open[number.value - base];
   }
 };
 
-} // namespace forerun
+}  // namespace forerun

@@ -17,21 +17,24 @@ struct CoordinatorSettings {
   AdmissionSettings admission;
   Membership::Settings membership;
   std::uint32_t publish_port = 0;
-  bool accept_given_run_ids = false;           ///< Only on a throw-away store.
-  bool plant_skip_hazards = false;             ///< A planted bug: tests and `demo --plant` show that it is caught.
+  bool accept_given_run_ids = false;  ///< Only on a throw-away store.
+  bool plant_skip_hazards =
+      false;  ///< A planted bug: tests and `demo --plant` show that it is caught.
   std::uint64_t run_id_block = 1024;
-  Duration head_interval = std::chrono::milliseconds(25); ///< Between two signed heads.
-  Duration result_grace = std::chrono::seconds(2);        ///< Beyond a branch's deadline its node is not believed any more.
-  std::uint32_t attempts_max = 3;              ///< Of one branch, when workers are lost under it.
+  Duration head_interval = std::chrono::milliseconds(25);  ///< Between two signed heads.
+  Duration result_grace =
+      std::chrono::seconds(2);  ///< Beyond a branch's deadline its node is not believed any more.
+  std::uint32_t attempts_max = 3;  ///< Of one branch, when workers are lost under it.
   std::size_t sessions_open_max = 20'000;
   std::size_t steps_per_session_max = 10'000;
   std::size_t confirmed_waiting_max = 50'000;  ///< Confirmed branches waiting for a slot.
   std::size_t openings_waiting_max = 10'000;
-  std::size_t ended_kept_max = 1'000;          ///< Ended sessions answered from memory.
+  std::size_t ended_kept_max = 1'000;  ///< Ended sessions answered from memory.
   std::size_t keys_per_session_max = 10'000;
   std::size_t opening_keys_max = 100'000;
-  std::uint32_t predictions_per_event_max = 12; ///< Questions to the predictor after one event in a session.
-  std::uint32_t predictions_wanted = 8;         ///< Calls asked for in one question.
+  std::uint32_t predictions_per_event_max =
+      12;  ///< Questions to the predictor after one event in a session.
+  std::uint32_t predictions_wanted = 8;  ///< Calls asked for in one question.
 };
 
-} // namespace forerun
+}  // namespace forerun

@@ -148,7 +148,7 @@ struct LocalCluster::Impl {
 
   Result<void> add_key(std::size_t number) {
     if (std::filesystem::exists(token_file(settings, number))) {
-      return {}; // Kept from an earlier start in this folder.
+      return {};  // Kept from an earlier start in this folder.
     }
     const std::string data = coordinator_folder(settings).string();
     auto token =

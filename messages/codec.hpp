@@ -20,9 +20,10 @@ inline constexpr std::size_t heartbeat_tokens_max = workers_per_node_max * slots
 std::string encode(std::span<const NodeMessage> messages);
 std::string encode(std::span<const CoordinatorMessage> messages);
 
-/// As many frames as the limits ask for (messages_per_frame, frame_bytes_max), in order; none for no messages. Entries with more than
-/// fetch_entries_max records, or too many bytes, become several Entries, of which the last has the
-/// head. A single message (or record) above frame_bytes_max stays whole: a bus refuses it.
+/// As many frames as the limits ask for (messages_per_frame, frame_bytes_max), in order; none for
+/// no messages. Entries with more than fetch_entries_max records, or too many bytes, become several
+/// Entries, of which the last has the head. A single message (or record) above frame_bytes_max
+/// stays whole: a bus refuses it.
 std::vector<std::string> encode_frames(std::span<const NodeMessage> messages);
 std::vector<std::string> encode_frames(std::span<const CoordinatorMessage> messages);
 

@@ -82,7 +82,8 @@ void NodeMachine::on(Instant now, const CoordinatorMessage& message, NodeOutput&
   std::visit([&](const auto& body) { handle(now, body, out); }, message);
 }
 
-// ---- membership ----------------------------------------------------------------------------------------------------
+// ---- membership
+// ----------------------------------------------------------------------------------------------------
 
 void NodeMachine::handle(Instant now, const Welcome& message, NodeOutput& out) {
   if (message.epoch < epoch_) {
@@ -95,10 +96,11 @@ void NodeMachine::handle(Instant now, const Welcome& message, NodeOutput& out) {
   joined_ = true;
   out.subscribe = message.publish_port;
   out.catalog = message.catalog;
-  // In the same term the welcome is only older than what was published since; a new term must hold all of the replica.
+  // In the same term the welcome is only older than what was published since; a new term must hold
+  // all of the replica.
   if (message.head.head.size < checker_.size() && checker_.head().epoch != message.epoch) {
-    diverge("the replica holds " + std::to_string(checker_.size()) + " entries, the coordinator only " +
-                std::to_string(message.head.head.size),
+    diverge("the replica holds " + std::to_string(checker_.size()) +
+                " entries, the coordinator only " + std::to_string(message.head.head.size),
             message.head.head, out);
     return;
   }
@@ -126,7 +128,7 @@ void NodeMachine::handle(Instant, const JoinRefused& message, NodeOutput& out) {
 
 void NodeMachine::handle(Instant now, const JoinAgain& message, NodeOutput& out) {
   if (message.epoch < epoch_) {
-    return; // An older coordinator's last words.
+    return;  // An older coordinator's last words.
   }
   joined_ = false;
   send_join(now, out);
@@ -153,17 +155,20 @@ void NodeMachine::on(Instant, const MarkPersisted& persisted, NodeOutput& out) {
   }
 }
 
-// ---- branches ------------------------------------------------------------------------------------------------------
+// ---- branches
+// ------------------------------------------------------------------------------------------------------
 
 void NodeMachine::handle(Instant now, const Dispatch& message, NodeOutput& out) {
   if (!joined_ || message.epoch != epoch_ || branches_.contains(message.token)) {
     return;
   }
-  const auto offer = std::find_if(settings_.workers.begin(), settings_.workers.end(),
-                                  [&](const WorkerOffer& worker) { return worker.worker == message.worker; });
+  const auto offer =
+      std::find_if(settings_.workers.begin(), settings_.workers.end(),
+                   [&](const WorkerOffer& worker) { return worker.worker == message.worker; });
   const bool is_full = offer == settings_.workers.end() || busy_[message.worker] >= offer->slots;
   const bool frees_soon = std::any_of(branches_.begin(), branches_.end(), [&](const auto& known) {
-    return known.second.dispatch.worker == message.worker && known.second.state == Branch::State::stopping;
+    return known.second.dispatch.worker == message.worker &&
+           known.second.state == Branch::State::stopping;
   });
   if (is_full && !frees_soon) {
     BranchEnded ended;
@@ -238,9 +243,10 @@ void NodeMachine::on(Instant now, const BranchFinished& finished, NodeOutput& ou
     ended.ending = *branch.forced;
     ended.output.clear();
     ended.freed_after = now - branch.cancelled_at;
-    ended.cause = *branch.forced == Ending::timed_out
-                      ? "timed out after " + std::to_string(branch.dispatch.timeout.count() / 1000) + " ms"
-                      : "stopped";
+    ended.cause =
+        *branch.forced == Ending::timed_out
+            ? "timed out after " + std::to_string(branch.dispatch.timeout.count() / 1000) + " ms"
+            : "stopped";
   }
   ended.cause = json::clean_text(ended.cause, cause_bytes_max);
   out.send.emplace_back(ended);
@@ -260,7 +266,8 @@ void NodeMachine::on(Instant now, const BranchFinished& finished, NodeOutput& ou
 }
 
 /// Stops what runs and forgets what is finished: nothing of the branch is left.
-void NodeMachine::destroy(Instant now, std::map<BranchToken, Branch>::iterator at, NodeOutput& out) {
+void NodeMachine::destroy(Instant now, std::map<BranchToken, Branch>::iterator at,
+                          NodeOutput& out) {
   Branch& branch = at->second;
   switch (branch.state) {
     case Branch::State::waiting: {
@@ -306,7 +313,8 @@ void NodeMachine::drop_other_epochs(Instant now, NodeOutput& out) {
   }
 }
 
-// ---- ledger --------------------------------------------------------------------------------------------------------
+// ---- ledger
+// --------------------------------------------------------------------------------------------------------
 
 void NodeMachine::fetch(Instant now, NodeOutput& out) {
   out.send.emplace_back(FetchEntries{Seq{checker_.size()}});
@@ -323,7 +331,7 @@ void NodeMachine::follow(Instant now, const Entries& entries, NodeOutput& out) {
   const std::uint64_t end = entries.first.value + entries.records.size();
   fetch_target_ = std::max(fetch_target_, end);
   if (entries.first.value <= checker_.size() && end > checker_.size()) {
-    fetch_sent_.reset(); // Progress: what is still missing is asked for below.
+    fetch_sent_.reset();  // Progress: what is still missing is asked for below.
     ReplicaBatch batch;
     for (std::uint64_t seq = checker_.size(); seq < end; ++seq) {
       const EntryRecord& record = entries.records[seq - entries.first.value];
@@ -363,8 +371,10 @@ void NodeMachine::follow(Instant now, const Entries& entries, NodeOutput& out) {
 }
 
 void NodeMachine::check_head(const SignedHead& head, NodeOutput& out) {
-  if (head.head.size == 0 || head.head.size > checker_.size() || head.head.epoch < checker_.head().epoch) {
-    return; // Nothing to compare, or of a term whose end the next term's first entry has signed for.
+  if (head.head.size == 0 || head.head.size > checker_.size() ||
+      head.head.epoch < checker_.head().epoch) {
+    return;  // Nothing to compare, or of a term whose end the next term's first entry has signed
+             // for.
   }
   if (const auto holds = checker_.check_head(head); !holds) {
     diverge(holds.error().message, head.head, out);
@@ -392,10 +402,13 @@ void NodeMachine::settle_by_entry(Instant now, const Entry& entry, NodeOutput& o
   };
   if (const auto* commit = std::get_if<CommitEntry>(&entry.body)) {
     end_branches(commit->run_id, [&](const BranchOwner& owner) {
-      return owner.step == commit->step || (commit->hit && owner.speculation == commit->hit->speculation);
+      return owner.step == commit->step ||
+             (commit->hit && owner.speculation == commit->hit->speculation);
     });
   } else if (const auto* discard = std::get_if<DiscardEntry>(&entry.body)) {
-    end_branches(discard->run_id, [&](const BranchOwner& owner) { return owner.speculation == discard->speculation; });
+    end_branches(discard->run_id, [&](const BranchOwner& owner) {
+      return owner.speculation == discard->speculation;
+    });
   }
 }
 
@@ -409,10 +422,10 @@ void NodeMachine::diverge(const std::string& why, const LedgerHead& theirs, Node
   stopped_ = true;
   const LedgerHead own = checker_.head();
   const std::string message =
-      "ledger diverged: " + why + "; own head: size " + std::to_string(own.size) + " root " + to_hex(own.root) +
-              ", coordinator's: size " + std::to_string(theirs.size) + " root " + to_hex(theirs.root) +
-              ": both are kept; start with --resync to take the coordinator's ledger";
+      "ledger diverged: " + why + "; own head: size " + std::to_string(own.size) + " root " +
+      to_hex(own.root) + ", coordinator's: size " + std::to_string(theirs.size) + " root " +
+      to_hex(theirs.root) + ": both are kept; start with --resync to take the coordinator's ledger";
   out.fatal = Error{Errc::verification, message};
 }
 
-} // namespace forerun
+}  // namespace forerun

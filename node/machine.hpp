@@ -18,8 +18,8 @@ namespace forerun {
 struct NodeSettings {
   std::string name;
   std::string version;
-  std::uint64_t instance = 0;              ///< Random, one a process start.
-  std::vector<WorkerOffer> workers;        ///< From the data directory.
+  std::uint64_t instance = 0;        ///< Random, one a process start.
+  std::vector<WorkerOffer> workers;  ///< From the data directory.
   Duration heartbeat = std::chrono::milliseconds(250);
   Duration join_retry = std::chrono::milliseconds(500);
   Duration fetch_retry = std::chrono::milliseconds(500);
@@ -45,21 +45,25 @@ using NodeInput = std::variant<TimePassed, CoordinatorMessage, BranchFinished, M
 
 /// What the shell must do, in this order.
 struct NodeOutput {
-  std::optional<ReplicaBatch> persist;      ///< Not waited for.
-  std::vector<MarkRow> marks;               ///< Make durable with a full sync, then MarkPersisted for each.
+  std::optional<ReplicaBatch> persist;  ///< Not waited for.
+  std::vector<MarkRow> marks;  ///< Make durable with a full sync, then MarkPersisted for each.
   std::vector<NodeMessage> send;
-  std::optional<std::uint32_t> subscribe;   ///< Connect the subscription to this port.
-  std::optional<std::string> catalog;       ///< A new catalog: give it to the workers before what starts below.
+  std::optional<std::uint32_t> subscribe;  ///< Connect the subscription to this port.
+  std::optional<std::string>
+      catalog;  ///< A new catalog: give it to the workers before what starts below.
   std::vector<StartBranch> start;
   std::vector<StopBranch> stop;
-  std::vector<BranchToken> destroyed;       ///< Isolated states that are gone now, committed or discarded.
-  std::vector<std::string> alerts;          ///< For the operator's log.
-  std::optional<Error> fatal;               ///< The node must end: refused, or (verification) its ledger diverged.
-  std::optional<Instant> wake_at;           ///< Ask again then, with TimePassed.
+  std::vector<BranchToken>
+      destroyed;                    ///< Isolated states that are gone now, committed or discarded.
+  std::vector<std::string> alerts;  ///< For the operator's log.
+  std::optional<Error>
+      fatal;  ///< The node must end: refused, or (verification) its ledger diverged.
+  std::optional<Instant> wake_at;  ///< Ask again then, with TimePassed.
 };
 
-/// The brain of a node: joins, follows and re-checks the ledger, hands branches to workers and releases or destroys them as
-/// the ledger says. Pure: no clock, socket, file, thread or actor. Not thread-safe.
+/// The brain of a node: joins, follows and re-checks the ledger, hands branches to workers and
+/// releases or destroys them as the ledger says. Pure: no clock, socket, file, thread or actor. Not
+/// thread-safe.
 class NodeMachine {
 public:
   NodeMachine(NodeSettings settings, LedgerChecker replica, Epoch epoch_accepted);
@@ -78,9 +82,9 @@ private:
       finished,
     } state = State::running;
     Instant cancelled_at{};
-    std::optional<Instant> deadline;       ///< While running.
-    std::optional<BranchEnded> result;     ///< While finished; sent again on request.
-    std::optional<Ending> forced;          ///< Why we stopped it ourselves.
+    std::optional<Instant> deadline;    ///< While running.
+    std::optional<BranchEnded> result;  ///< While finished; sent again on request.
+    std::optional<Ending> forced;       ///< Why we stopped it ourselves.
   };
   void on(Instant now, const TimePassed&, NodeOutput& out);
   void on(Instant now, const CoordinatorMessage& message, NodeOutput& out);
@@ -111,17 +115,17 @@ private:
 
   NodeSettings settings_;
   LedgerChecker checker_;
-  Epoch epoch_;                            ///< Highest accepted, of Welcome or entries.
+  Epoch epoch_;  ///< Highest accepted, of Welcome or entries.
   bool joined_ = false;
-  bool stopped_ = false;                   ///< Diverged or refused.
-  std::map<BranchToken, Branch> branches_; ///< Of the current epoch.
+  bool stopped_ = false;                    ///< Diverged or refused.
+  std::map<BranchToken, Branch> branches_;  ///< Of the current epoch.
   std::map<RunId, std::set<BranchToken>> by_run_;
   std::map<WorkerId, std::uint32_t> busy_;
   std::optional<Instant> join_sent_;
   std::optional<Instant> heartbeat_sent_;
   std::optional<Instant> fetch_sent_;
-  std::uint64_t fetch_target_ = 0;         ///< Size that we know the coordinator has reached.
-  std::optional<SignedHead> pending_head_; ///< Signed, of a size not reached yet.
+  std::uint64_t fetch_target_ = 0;          ///< Size that we know the coordinator has reached.
+  std::optional<SignedHead> pending_head_;  ///< Signed, of a size not reached yet.
 };
 
-} // namespace forerun
+}  // namespace forerun

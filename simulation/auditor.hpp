@@ -16,8 +16,8 @@
 
 namespace forerun::simulation {
 
-/// Watches every boundary of the cluster and says which rule of design.md §8 was broken. It knows what is durable, from
-/// the coordinator's store alone.
+/// Watches every boundary of the cluster and says which rule of design.md §8 was broken. It knows
+/// what is durable, from the coordinator's store alone.
 class Auditor {
 public:
   Auditor(Timeline& timeline, const Catalog& catalog, const PublicKey& key)

@@ -7,8 +7,8 @@ namespace forerun::simulation {
 namespace {
 
 constexpr const char* tenant = "tenant";
-/// Longest way of a request once faults have ended: a silent node is noticed, and every step of a list may have to run
-/// after the one before.
+/// Longest way of a request once faults have ended: a silent node is noticed, and every step of a
+/// list may have to run after the one before.
 constexpr Duration answer_within = std::chrono::seconds(20);
 
 }  // namespace
@@ -31,7 +31,9 @@ bool Client::receive(const ClientResponse& response) {
   return true;
 }
 
-void Client::fail(const std::string& what) { env_.time.violate(name() + ": " + what); }
+void Client::fail(const std::string& what) {
+  env_.time.violate(name() + ": " + what);
+}
 
 void Client::check_waiting() {
   if (!pending_) {
@@ -204,8 +206,9 @@ void Client::handle(const SessionOpened& body) {
 void Client::handle(const StepAnswers& body) {
   const std::size_t calls = std::get<ConfirmCalls>(pending_->body).calls.size();
   if (body.steps.size() != calls || body.steps.front().step != confirmed_) {
-    fail("asked for " + std::to_string(calls) + " steps from " + std::to_string(confirmed_) + ", got " +
-         std::to_string(body.steps.size()) + " from " + std::to_string(body.steps.front().step));
+    fail("asked for " + std::to_string(calls) + " steps from " + std::to_string(confirmed_) +
+         ", got " + std::to_string(body.steps.size()) + " from " +
+         std::to_string(body.steps.front().step));
     return;
   }
   bool is_unknown = false;

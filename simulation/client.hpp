@@ -11,7 +11,8 @@
 
 namespace forerun::simulation {
 
-/// A client that runs sessions one after the other. Each request has an Idempotency-Key and is sent until it is answered.
+/// A client that runs sessions one after the other. Each request has an Idempotency-Key and is sent
+/// until it is answered.
 class Client {
 public:
   struct Identity {

@@ -57,7 +57,8 @@ void CoordinatorHost::start() {
   ++life_;
   machine_ = std::make_unique<CoordinatorMachine>(
       settings_of(env_), key_, std::make_unique<PredictionGraph>(predictor_settings()));
-  const auto recovery = store_.recover([this](const StoredEntry& entry) { machine_->restore(entry); });
+  const auto recovery =
+      store_.recover([this](const StoredEntry& entry) { machine_->restore(entry); });
   if (!recovery) {
     env_.time.violate("coordinator: recovery: " + recovery.error().message);
     return;
@@ -203,7 +204,8 @@ void CoordinatorHost::persist(CoordinatorBatch batch) {
   }
 }
 
-/// All that waited becomes durable together. The brain hears of it a little later: a crash may come in between.
+/// All that waited becomes durable together. The brain hears of it a little later: a crash may come
+/// in between.
 void CoordinatorHost::flush() {
   const std::vector<CoordinatorBatch> batches = std::exchange(waiting_, {});
   is_flushing_ = false;

@@ -12,7 +12,8 @@
 
 namespace forerun::simulation {
 
-/// The coordinator's process: the real brain on a simulated disk. It may end at any moment and start again.
+/// The coordinator's process: the real brain on a simulated disk. It may end at any moment and
+/// start again.
 class CoordinatorHost {
 public:
   CoordinatorHost(Environment& environment, Network& network, SigningKey key)

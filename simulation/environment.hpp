@@ -15,9 +15,9 @@ struct Weather {
   Instant faults_end{};
   Duration fault_every = std::chrono::milliseconds(800);  ///< Mean.
   double publication_loss = 0;
-  double branch_loss = 0;      ///< A worker crashes under a branch.
-  double branch_hang = 0;      ///< A branch that never ends by itself.
-  double crash_in_step = 0;    ///< The coordinator ends between two outputs of one step.
+  double branch_loss = 0;    ///< A worker crashes under a branch.
+  double branch_hang = 0;    ///< A branch that never ends by itself.
+  double crash_in_step = 0;  ///< The coordinator ends between two outputs of one step.
   double client_leaves = 0;
   Duration sync_median = std::chrono::milliseconds(2);
   Duration link_median = std::chrono::microseconds(400);
@@ -36,8 +36,8 @@ struct Environment {
   bool has_faults() const { return time.now() < weather.faults_end; }
   bool strikes(double probability) { return has_faults() && prng.chance(probability); }
   Duration around(Duration median) {
-    return Duration(static_cast<Duration::rep>(
-        prng.lognormal(static_cast<double>(median.count()), 0.7)));
+    return Duration(
+        static_cast<Duration::rep>(prng.lognormal(static_cast<double>(median.count()), 0.7)));
   }
   Duration between(Duration low, Duration high) {
     return low + Duration(static_cast<Duration::rep>(

@@ -44,17 +44,25 @@ struct Describer {
   std::string operator()(const JoinRefused& m) const { return "refused " + m.why; }
   std::string operator()(const JoinAgain& m) const { return "join again " + to_string(m.epoch); }
   std::string operator()(const Dispatch& m) const {
-    return "dispatch branch " + to_string(m.token) + " run " + std::to_string(m.owner.run_id.counter) +
+    return "dispatch branch " + to_string(m.token) + " run " +
+           std::to_string(m.owner.run_id.counter) +
            (m.owner.step ? " step " + to_string(*m.owner.step) : std::string()) +
-           (m.owner.speculation ? " speculation " + to_string(*m.owner.speculation) : std::string()) +
+           (m.owner.speculation ? " speculation " + to_string(*m.owner.speculation)
+                                : std::string()) +
            ' ' + m.task + m.input + m.outside_key;
   }
   std::string operator()(const ConfirmBranch& m) const {
     return "confirm branch " + to_string(m.token) + " step " + to_string(m.step);
   }
-  std::string operator()(const CancelBranch& m) const { return "cancel branch " + to_string(m.token); }
-  std::string operator()(const ResendResult& m) const { return "resend branch " + to_string(m.token); }
-  std::string operator()(const ReserveRunIds& m) const { return "reserve " + std::to_string(m.mark); }
+  std::string operator()(const CancelBranch& m) const {
+    return "cancel branch " + to_string(m.token);
+  }
+  std::string operator()(const ResendResult& m) const {
+    return "resend branch " + to_string(m.token);
+  }
+  std::string operator()(const ReserveRunIds& m) const {
+    return "reserve " + std::to_string(m.mark);
+  }
   std::string operator()(const Entries& m) const {
     std::string text = "entries from " + to_string(m.first);
     for (const EntryRecord& record : m.records) {
@@ -66,8 +74,12 @@ struct Describer {
 
 }  // namespace
 
-std::string describe(const NodeMessage& message) { return std::visit(Describer{}, message); }
-std::string describe(const CoordinatorMessage& message) { return std::visit(Describer{}, message); }
+std::string describe(const NodeMessage& message) {
+  return std::visit(Describer{}, message);
+}
+std::string describe(const CoordinatorMessage& message) {
+  return std::visit(Describer{}, message);
+}
 
 Instant Network::arrival(Instant& last) {
   last = std::max(last, env_.time.now() + env_.around(env_.weather.link_median));

@@ -10,8 +10,9 @@
 
 namespace forerun::simulation {
 
-/// Connections between one coordinator and its nodes. Within a connection messages keep their order; a connection that
-/// breaks loses what is on its way and is followed by another one. Publications take a way of their own and may be lost.
+/// Connections between one coordinator and its nodes. Within a connection messages keep their
+/// order; a connection that breaks loses what is on its way and is followed by another one.
+/// Publications take a way of their own and may be lost.
 class Network {
 public:
   struct Ports {
@@ -48,7 +49,9 @@ private:
     Instant published{};
     std::vector<NodeMessage> held;
   };
-  bool is_through(const Link& link) const { return is_coordinator_up_ && link.is_node_up && !link.is_cut; }
+  bool is_through(const Link& link) const {
+    return is_coordinator_up_ && link.is_node_up && !link.is_cut;
+  }
   void lose_connection(Link& link);
   void reconnect(std::size_t node);
   Instant arrival(Instant& last);

@@ -60,7 +60,8 @@ void NodeHost::start() {
     }
   });
   env_.time.note(name() + " starts with " + std::to_string(checker.size()) + " entries");
-  machine_ = std::make_unique<NodeMachine>(std::move(settings), std::move(checker), recovery->epoch);
+  machine_ =
+      std::make_unique<NodeMachine>(std::move(settings), std::move(checker), recovery->epoch);
   network_.node_is_up(identity_.index);
   step(TimePassed{});
 }
@@ -126,7 +127,8 @@ void NodeHost::perform(NodeOutput output) {
   }
 }
 
-/// A refused node is started again by whoever looks after it; one that found another ledger must never be.
+/// A refused node is started again by whoever looks after it; one that found another ledger must
+/// never be.
 void NodeHost::stop_for(const Error& error) {
   env_.time.note(name() + " ends: " + error.message);
   if (error.code == Errc::verification) {
@@ -153,15 +155,17 @@ void NodeHost::persist_marks(const std::vector<MarkRow>& marks) {
     FORERUN_ASSERT(marks_.save(marks).has_value());
   }
   for (const MarkRow& mark : marks) {
-    later(env_.around(std::chrono::microseconds(50)),
-          [this, mark] { step(MarkPersisted{mark.worker, mark.mark}); });
+    later(env_.around(std::chrono::microseconds(50)), [this, mark] {
+      step(MarkPersisted{mark.worker, mark.mark});
+    });
   }
 }
 
 // ---- workers -----------------------------------------------------------------------------------
 
 void NodeHost::begin(const Dispatch& dispatch) {
-  const auto [at, is_new] = running_.try_emplace(dispatch.token, Running{dispatch, env_.time.now(), {}});
+  const auto [at, is_new] =
+      running_.try_emplace(dispatch.token, Running{dispatch, env_.time.now(), {}});
   if (!is_new) {
     env_.time.violate(name() + ": branch " + to_string(dispatch.token) + " is started twice");
     return;
@@ -174,8 +178,8 @@ void NodeHost::begin(const Dispatch& dispatch) {
     env_.auditor.started(dispatch, static_cast<std::size_t>(running), identity_.slots);
   }
   const Duration latency = std::min(env_.around(median_of(dispatch.task)), latency_max);
-  const Duration touched = Duration(static_cast<Duration::rep>(
-      static_cast<double>(latency.count()) * env_.prng.unit()));
+  const Duration touched =
+      Duration(static_cast<Duration::rep>(static_cast<double>(latency.count()) * env_.prng.unit()));
   const BranchToken token = dispatch.token;
   const Epoch epoch = dispatch.epoch;
   const auto if_running = [this, token, epoch](std::function<void()> happen) {
@@ -188,7 +192,8 @@ void NodeHost::begin(const Dispatch& dispatch) {
   };
   later(touched, if_running([this, dispatch] { touch_outside(dispatch); }));
   if (env_.strikes(env_.weather.branch_loss)) {
-    later(Duration(static_cast<Duration::rep>(static_cast<double>(latency.count()) * env_.prng.unit())),
+    later(Duration(
+              static_cast<Duration::rep>(static_cast<double>(latency.count()) * env_.prng.unit())),
           if_running([this, token] { end(token, Ending::lost, "the worker crashed"); }));
   }
   if (!env_.strikes(env_.weather.branch_hang)) {

@@ -1,3 +1,4 @@
+#include <unistd.h>
 #include <charconv>
 #include <csignal>
 #include <cstdint>
@@ -7,11 +8,11 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <unistd.h>
 
 #include "simulation/simulation.hpp"
 
-/// forerun-sim: whole clusters on virtual time, one a seed. Exit codes: 0 all rules held, 1 one was broken, 2 usage.
+/// forerun-sim: whole clusters on virtual time, one a seed. Exit codes: 0 all rules held, 1 one was
+/// broken, 2 usage.
 namespace {
 
 using namespace forerun;
@@ -48,8 +49,10 @@ std::optional<std::uint64_t> number_of(std::string_view text) {
   const bool is_hex = text.starts_with("0x");
   text.remove_prefix(is_hex ? 2 : 0);
   std::uint64_t number = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number, is_hex ? 16 : 10);
-  return error == std::errc() && end == text.data() + text.size() ? std::optional(number) : std::nullopt;
+  const auto [end, error] =
+      std::from_chars(text.data(), text.data() + text.size(), number, is_hex ? 16 : 10);
+  return error == std::errc() && end == text.data() + text.size() ? std::optional(number)
+                                                                  : std::nullopt;
 }
 
 std::optional<Arguments> parse(int argc, char** argv) {
@@ -117,17 +120,20 @@ int run(const Arguments& arguments) {
   }
   const auto shown = [](std::uint64_t number) { return static_cast<unsigned long long>(number); };
   if (!arguments.prints_hash) {
-    std::printf("%llu seeds: %llu steps, %llu hits, %llu discards, %llu entries, %llu coordinator crashes, "
-                "%llu node crashes, %llu events\n",
-                shown(arguments.count), shown(sum.steps), shown(sum.hits), shown(sum.discards),
-                shown(sum.entries), shown(sum.coordinator_crashes), shown(sum.node_crashes), shown(sum.events));
+    std::printf(
+        "%llu seeds: %llu steps, %llu hits, %llu discards, %llu entries, %llu coordinator crashes, "
+        "%llu node crashes, %llu events\n",
+        shown(arguments.count), shown(sum.steps), shown(sum.hits), shown(sum.discards),
+        shown(sum.entries), shown(sum.coordinator_crashes), shown(sum.node_crashes),
+        shown(sum.events));
   }
   if (arguments.wants_violation) {
     std::fprintf(stderr, "no seed found the planted bug %s\n", arguments.plant_name.c_str());
     return EXIT_FAILURE;
   }
   if (arguments.count > 1 && (sum.hits == 0 || sum.discards == 0)) {
-    std::fprintf(stderr, "nothing was speculated in %llu seeds, so nothing is shown\n", shown(arguments.count));
+    std::fprintf(stderr, "nothing was speculated in %llu seeds, so nothing is shown\n",
+                 shown(arguments.count));
     return EXIT_FAILURE;
   }
   return EXIT_SUCCESS;

@@ -48,15 +48,21 @@ Uuid uuid_of(Prng& prng) {
 /// One seed in eight is calm, so that what goes wrong without any fault is told apart.
 Weather weather_of(Prng& prng, Instant start) {
   Weather weather;
-  weather.sync_median = std::chrono::microseconds(200 + static_cast<Duration::rep>(prng.below(6000)));
-  weather.link_median = std::chrono::microseconds(100 + static_cast<Duration::rep>(prng.below(3000)));
+  weather.sync_median =
+      std::chrono::microseconds(200 + static_cast<Duration::rep>(prng.below(6000)));
+  weather.link_median =
+      std::chrono::microseconds(100 + static_cast<Duration::rep>(prng.below(3000)));
   if (prng.below(8) == 0) {
     weather.faults_end = start;
     return weather;
   }
-  weather.faults_end = start + std::chrono::milliseconds(2000 + static_cast<Duration::rep>(prng.below(8000)));
-  weather.fault_every = std::chrono::milliseconds(150 + static_cast<Duration::rep>(prng.below(1800)));
-  const auto sometimes = [&prng](double most) { return prng.chance(0.5) ? prng.unit() * most : 0.0; };
+  weather.faults_end =
+      start + std::chrono::milliseconds(2000 + static_cast<Duration::rep>(prng.below(8000)));
+  weather.fault_every =
+      std::chrono::milliseconds(150 + static_cast<Duration::rep>(prng.below(1800)));
+  const auto sometimes = [&prng](double most) {
+    return prng.chance(0.5) ? prng.unit() * most : 0.0;
+  };
   weather.publication_loss = sometimes(0.4);
   weather.branch_loss = sometimes(0.1);
   weather.branch_hang = sometimes(0.03);
@@ -74,7 +80,7 @@ public:
         catalog_(make_catalog()),
         key_(key_of(prng_)),
         auditor_(time_, catalog_, key_.public_key()),
-        env_{time_,      prng_,          auditor_, outside_, catalog_, weather_of(prng_, time_.now()),
+        env_{time_,         prng_, auditor_, outside_, catalog_, weather_of(prng_, time_.now()),
              settings.plant},
         node_count_(1 + prng_.below(4)),
         network_(env_, node_count_),
@@ -126,11 +132,13 @@ void Cluster::make_nodes() {
 }
 
 void Cluster::make_clients() {
-  static constexpr std::array<const char*, 3> races{"score_ordered", "score_ranked", "score_seeded"};
+  static constexpr std::array<const char*, 3> races{"score_ordered", "score_ranked",
+                                                    "score_seeded"};
   const char* race = races[prng_.below(races.size())];
   for (std::uint64_t i = 0, count = 2 + prng_.below(4); i < count; ++i) {
-    clients_.emplace_back(env_, coordinator_,
-                          Client::Identity{i, 3 + static_cast<std::uint32_t>(prng_.below(4)), race});
+    clients_.emplace_back(
+        env_, coordinator_,
+        Client::Identity{i, 3 + static_cast<std::uint32_t>(prng_.below(4)), race});
   }
 }
 
@@ -140,7 +148,9 @@ void Cluster::connect() {
         coordinator_.step(NodeSaid{connection, nodes_[node].id(), message});
       },
       [this](ConnectionId connection) { coordinator_.step(NodeUnreachable{connection}); },
-      [this](std::size_t node, const CoordinatorMessage& message) { nodes_[node].receive(message); },
+      [this](std::size_t node, const CoordinatorMessage& message) {
+        nodes_[node].receive(message);
+      },
   });
   coordinator_.serve(
       [this](const ClientResponse& response) {
@@ -240,7 +250,8 @@ void Cluster::finish() {
       time_.violate(name + " has " + std::to_string(node.machine()->head().size) + " of " +
                     std::to_string(auditor_.size()) + " entries at the end");
     } else if (node.running() != 0) {
-      time_.violate(name + " still runs " + std::to_string(node.running()) + " branches at the end");
+      time_.violate(name + " still runs " + std::to_string(node.running()) +
+                    " branches at the end");
     }
   }
   if (machine->membership().free_slots() != machine->membership().total_slots()) {
@@ -253,10 +264,12 @@ void Cluster::finish() {
 SimulationReport Cluster::run() {
   coordinator_.start();
   for (NodeHost& node : nodes_) {
-    time_.after(env_.between(Duration(0), std::chrono::milliseconds(100)), [&node] { node.start(); });
+    time_.after(env_.between(Duration(0), std::chrono::milliseconds(100)),
+                [&node] { node.start(); });
   }
   for (Client& client : clients_) {
-    time_.after(env_.between(Duration(0), std::chrono::milliseconds(300)), [&client] { client.start(); });
+    time_.after(env_.between(Duration(0), std::chrono::milliseconds(300)),
+                [&client] { client.start(); });
   }
   plan_fault();
   time_.after(look_every, [this] { look_on(); });
@@ -287,9 +300,12 @@ Result<Plant> plant_from(std::string_view name) {
   for (const auto& [plant, value] : plants()) {
     known += (known.empty() ? "" : ", ") + plant;
   }
-  return fail(Errc::not_found, "--plant: found " + std::string(name) + ", expected one of " + known);
+  return fail(Errc::not_found,
+              "--plant: found " + std::string(name) + ", expected one of " + known);
 }
 
-SimulationReport simulate(const SimulationSettings& settings) { return Cluster(settings).run(); }
+SimulationReport simulate(const SimulationSettings& settings) {
+  return Cluster(settings).run();
+}
 
 }  // namespace forerun::simulation

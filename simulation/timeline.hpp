@@ -13,7 +13,8 @@
 
 namespace forerun::simulation {
 
-/// Virtual time: what will happen, in order, and a hash over all that has happened. The first violation of a rule stops it.
+/// Virtual time: what will happen, in order, and a hash over all that has happened. The first
+/// violation of a rule stops it.
 class Timeline {
 public:
   explicit Timeline(bool prints_trace) : prints_trace_(prints_trace) {}
@@ -38,7 +39,8 @@ private:
   static constexpr std::uint32_t events_per_moment_max = 20'000;
 
   bool prints_trace_;
-  Instant now_ = Instant{} + std::chrono::seconds(1);  // Machines take the zero of time for "never".
+  Instant now_ =
+      Instant{} + std::chrono::seconds(1);  // Machines take the zero of time for "never".
   std::uint64_t order_ = 0;
   std::uint32_t events_in_moment_ = 0;
   std::map<std::pair<Instant, std::uint64_t>, std::function<void()>> events_;

@@ -14,7 +14,8 @@ std::uint64_t number_of(std::string_view task, const json::Object& input) {
   std::string text(task);
   text += json::canonical(input);
   const Digest digest = sha256(text);
-  return std::uint64_t{digest.bytes[0]} << 16U | std::uint64_t{digest.bytes[1]} << 8U | digest.bytes[2];
+  return std::uint64_t{digest.bytes[0]} << 16U | std::uint64_t{digest.bytes[1]} << 8U |
+         digest.bytes[2];
 }
 
 std::int64_t integer(const json::Object& input, std::string_view name) {
@@ -80,7 +81,8 @@ std::string key_of(const json::Object& input) {
   return text == nullptr ? std::string() : *text;
 }
 
-Result<std::string> answer_of(std::string_view name, const json::Object& input, std::int64_t stored) {
+Result<std::string> answer_of(std::string_view name, const json::Object& input,
+                              std::int64_t stored) {
   json::Object output;
   if (name == "lookup" || name == "scan") {
     output.set("key", key_of(input));
@@ -135,9 +137,9 @@ Result<void> Reference::check_branch(const CommitEntry& commit, const Call& call
     should_be_valid = output_is_valid(plan->race->valid, name, *json::parse(*expected));
   }
   if (*valid != should_be_valid) {
-    return fail(Errc::verification, "branch " + name + ": found " + (*valid ? "valid" : "invalid: ") +
-                                        cause.value_or("") + ", expected " +
-                                        (should_be_valid ? "valid" : "invalid"));
+    return fail(Errc::verification, "branch " + name + ": found " +
+                                        (*valid ? "valid" : "invalid: ") + cause.value_or("") +
+                                        ", expected " + (should_be_valid ? "valid" : "invalid"));
   }
   return {};
 }
@@ -154,8 +156,9 @@ Result<void> Reference::follow(const CommitEntry& commit, const Call& call,
       const std::optional<std::string>& cause = commit.branch_causes.front();
       const bool is_known_cause =
           is_starting_with(cause, "unknown: ") || is_starting_with(cause, "gave up after");
-      return is_known_cause ? Result<void>()
-                            : fail(Errc::verification, "write failed: " + cause.value_or("no cause"));
+      return is_known_cause
+                 ? Result<void>()
+                 : fail(Errc::verification, "write failed: " + cause.value_or("no cause"));
     }
     const auto expected = answer_of(call.task(), call.input(), stored);
     stored = written_by(call.task(), call.input(), stored);

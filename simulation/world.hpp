@@ -16,8 +16,10 @@ namespace forerun::simulation {
 /// Tasks of every effect class and races of every reproducible rule.
 Catalog make_catalog();
 
-/// What a task answers, given the value stored under its input's key. Errors: a failure that belongs to the input.
-Result<std::string> answer_of(std::string_view task, const json::Object& input, std::int64_t stored);
+/// What a task answers, given the value stored under its input's key. Errors: a failure that
+/// belongs to the input.
+Result<std::string> answer_of(std::string_view task, const json::Object& input,
+                              std::int64_t stored);
 /// The value that a `write` leaves under its input's key.
 std::int64_t written_by(std::string_view task, const json::Object& input, std::int64_t stored);
 std::string key_of(const json::Object& input);
@@ -25,7 +27,8 @@ std::string key_of(const json::Object& input);
 /// The outside: a store of numbers that all workers share, whatever becomes of their answers.
 class Outside {
 public:
-  /// Runs the task at one moment. An idempotent write with a key that came before changes nothing and answers the same.
+  /// Runs the task at one moment. An idempotent write with a key that came before changes nothing
+  /// and answers the same.
   Result<std::string> run(const Task& task, const json::Object& input,
                           const std::string& outside_key);
 
@@ -34,8 +37,9 @@ private:
   std::map<std::string, std::string> done_;
 };
 
-/// The sessions as they would go one step after the other, without speculation, faults or time. Each session has keys of
-/// its own, so every committed step has one right outcome; only after a write that failed is its key's value not known.
+/// The sessions as they would go one step after the other, without speculation, faults or time.
+/// Each session has keys of its own, so every committed step has one right outcome; only after a
+/// write that failed is its key's value not known.
 class Reference {
 public:
   explicit Reference(const Catalog& catalog) : catalog_(catalog) {}

@@ -10,15 +10,17 @@
 
 namespace forerun {
 
-inline constexpr std::size_t task_bytes_max = 256; ///< A task's, race's or pool's name.
+inline constexpr std::size_t task_bytes_max = 256;  ///< A task's, race's or pool's name.
 
-/// A task name and its input, with everything derived from them: canonical text and hash. Immutable and cheap to copy
-/// (shares one payload), so it may cross actors. Equal when task and canonical input are equal.
+/// A task name and its input, with everything derived from them: canonical text and hash. Immutable
+/// and cheap to copy (shares one payload), so it may cross actors. Equal when task and canonical
+/// input are equal.
 class Call {
 public:
   /// @pre task is not empty.
   static Call make(std::string task, json::Object input);
-  /// Reads `{"input": {…}, "task": "…"}`, canonical or not. Errors: invalid (also for other members), too_large.
+  /// Reads `{"input": {…}, "task": "…"}`, canonical or not. Errors: invalid (also for other
+  /// members), too_large.
   static Result<Call> parse(std::string_view canonical_call);
 
   const std::string& task() const { return data_->task; }
@@ -37,7 +39,7 @@ private:
     std::string task;
     json::Object input;
     std::string canonical;
-    std::size_t input_size = 0; ///< Of the input's text inside `canonical`.
+    std::size_t input_size = 0;  ///< Of the input's text inside `canonical`.
     Digest hash;
   };
   explicit Call(std::shared_ptr<const Data> data) : data_(std::move(data)) {}
@@ -65,4 +67,4 @@ private:
   std::shared_ptr<const Data> data_;
 };
 
-} // namespace forerun
+}  // namespace forerun

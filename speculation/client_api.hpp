@@ -13,19 +13,20 @@
 #include "speculation/entry.hpp"
 #include "speculation/ids.hpp"
 
-/// What clients ask of the coordinator and what they get, free of HTTP. The gateway translates both ways.
+/// What clients ask of the coordinator and what they get, free of HTTP. The gateway translates both
+/// ways.
 namespace forerun {
 
 inline constexpr std::size_t calls_per_request_max = 64;
-inline constexpr std::size_t key_bytes_max = 255;       ///< Idempotency-Key.
+inline constexpr std::size_t key_bytes_max = 255;  ///< Idempotency-Key.
 inline constexpr std::size_t text_bytes_max = 256U << 10U;
 
 struct OpenSession {
   std::string context;
   SpeculationMode mode = SpeculationMode::on;
-  std::string world;                  ///< Name of a recorded session that answers; empty for none.
-  std::string idempotency_key;        ///< Empty for none.
-  std::optional<RunId> run_id;        ///< Given only on a store that accepts it (replay).
+  std::string world;            ///< Name of a recorded session that answers; empty for none.
+  std::string idempotency_key;  ///< Empty for none.
+  std::optional<RunId> run_id;  ///< Given only on a store that accepts it (replay).
 };
 struct AddText {
   RunId run_id;
@@ -33,8 +34,8 @@ struct AddText {
 };
 struct ConfirmCalls {
   RunId run_id;
-  std::vector<Call> calls;            ///< 1 to calls_per_request_max.
-  bool is_list = false;               ///< The client sent `calls`: answer with a list.
+  std::vector<Call> calls;  ///< 1 to calls_per_request_max.
+  bool is_list = false;     ///< The client sent `calls`: answer with a list.
   std::optional<std::uint32_t> expect_step;
   std::string idempotency_key;
 };
@@ -53,7 +54,9 @@ struct ShowPredictions {
 struct ClientRequest {
   RequestId id;
   std::string tenant;
-  std::variant<OpenSession, AddText, ConfirmCalls, ShowSession, EndSession, ShowStatus, ShowPredictions> body;
+  std::variant<OpenSession, AddText, ConfirmCalls, ShowSession, EndSession, ShowStatus,
+               ShowPredictions>
+      body;
 };
 
 struct SessionOpened {
@@ -70,17 +73,17 @@ struct StepAnswer {
   RunId run_id;
   std::uint32_t step = 0;
   std::string task;
-  bool failed = false;                 ///< No branch was valid: `causes` tells why, by branch.
-  std::string output;                  ///< Canonical JSON; empty when failed.
+  bool failed = false;  ///< No branch was valid: `causes` tells why, by branch.
+  std::string output;   ///< Canonical JSON; empty when failed.
   std::vector<std::string> branch_names;
   std::vector<std::optional<std::string>> causes;
-  std::optional<std::string> winner;   ///< The winning branch's name.
+  std::optional<std::string> winner;  ///< The winning branch's name.
   Origin origin = Origin::miss;
   Duration saved{};
-  std::string seed;                    ///< 16 hex digits.
+  std::string seed;  ///< 16 hex digits.
   Digest decision_hash;
   Seq seq;
-  std::optional<double> confidence;    ///< Of the speculation that answered.
+  std::optional<double> confidence;  ///< Of the speculation that answered.
 };
 struct StepAnswers {
   std::vector<StepAnswer> steps;
@@ -103,14 +106,14 @@ struct JsonReport {
 
 /// Why a request was not carried out.
 enum class Refusal {
-  invalid,      ///< 400
-  not_found,    ///< 404: no such session, task or run ID
-  conflict,     ///< 409: expect_step, session ended, a step is open
-  key_reused,   ///< 422: an idempotency key that came with another request
-  gone,         ///< 410: the key's outputs are no longer kept
-  too_large,    ///< 413
-  overloaded,   ///< 503 with Retry-After: a named limit was reached
-  not_ready,    ///< 503 with Retry-After: no worker is in the cluster yet
+  invalid,     ///< 400
+  not_found,   ///< 404: no such session, task or run ID
+  conflict,    ///< 409: expect_step, session ended, a step is open
+  key_reused,  ///< 422: an idempotency key that came with another request
+  gone,        ///< 410: the key's outputs are no longer kept
+  too_large,   ///< 413
+  overloaded,  ///< 503 with Retry-After: a named limit was reached
+  not_ready,   ///< 503 with Retry-After: no worker is in the cluster yet
 };
 struct RequestFailed {
   Refusal refusal = Refusal::invalid;
@@ -118,12 +121,12 @@ struct RequestFailed {
   Duration retry_after{};
 };
 
-using ResponseBody =
-    std::variant<SessionOpened, TextAdded, StepAnswers, SessionView, SessionEnded, JsonReport, RequestFailed>;
+using ResponseBody = std::variant<SessionOpened, TextAdded, StepAnswers, SessionView, SessionEnded,
+                                  JsonReport, RequestFailed>;
 
 struct ClientResponse {
   RequestId id;
   ResponseBody body;
 };
 
-} // namespace forerun
+}  // namespace forerun

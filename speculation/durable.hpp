@@ -8,7 +8,8 @@
 #include "speculation/entry.hpp"
 #include "speculation/ids.hpp"
 
-/// What brains ask a store to keep, and what a store gives back at start. Values only; storage/store.hpp has the interface.
+/// What brains ask a store to keep, and what a store gives back at start. Values only;
+/// storage/store.hpp has the interface.
 namespace forerun {
 
 enum class SpeculationMode : std::uint8_t { on, off, shadow };
@@ -22,8 +23,8 @@ struct StoredEntry {
   std::string output;
   std::string writes;
   std::string effects;
-  std::optional<RunId> run_id;      ///< Of a commit or discard.
-  std::optional<StepNumber> step;   ///< Of a commit.
+  std::optional<RunId> run_id;     ///< Of a commit or discard.
+  std::optional<StepNumber> step;  ///< Of a commit.
 };
 
 /// A session's durable part; written whole whenever it changes.
@@ -32,10 +33,10 @@ struct SessionRow {
   std::string tenant;
   std::string context;
   SpeculationMode mode = SpeculationMode::on;
-  std::string world;               ///< The recorded session it follows; empty for none.
-  std::uint32_t next_step = 0;     ///< Steps committed.
-  ChainValue chain;                ///< Of the last committed step; meaningless while next_step == 0.
-  std::string state;               ///< Canonical JSON object.
+  std::string world;            ///< The recorded session it follows; empty for none.
+  std::uint32_t next_step = 0;  ///< Steps committed.
+  ChainValue chain;             ///< Of the last committed step; meaningless while next_step == 0.
+  std::string state;            ///< Canonical JSON object.
   bool ended = false;
 };
 
@@ -49,17 +50,18 @@ struct KeyRow {
   std::uint32_t step_count = 0;
 };
 
-/// A confirmed step that is not committed yet and must not be forgotten, since a write at or after it was dispatched.
-/// A row is obsolete, and removed by the store, once its session's next_step is beyond it.
+/// A confirmed step that is not committed yet and must not be forgotten, since a write at or after
+/// it was dispatched. A row is obsolete, and removed by the store, once its session's next_step is
+/// beyond it.
 struct IntentRow {
   RunId run_id;
   StepNumber step;
-  std::string call;                 ///< C(call).
-  bool is_write = false;            ///< Its own outcome is unknown after a crash.
-  std::string key;                  ///< Idempotency key of its request, or empty.
+  std::string call;       ///< C(call).
+  bool is_write = false;  ///< Its own outcome is unknown after a crash.
+  std::string key;        ///< Idempotency key of its request, or empty.
   Digest request_hash;
-  std::uint32_t first_step = 0;     ///< Of its request.
-  std::uint32_t step_count = 1;     ///< Of its request.
+  std::uint32_t first_step = 0;  ///< Of its request.
+  std::uint32_t step_count = 1;  ///< Of its request.
 };
 
 struct MarkRow {
@@ -70,7 +72,7 @@ struct MarkRow {
 /// One transaction of the coordinator: durable whole or not at all.
 struct CoordinatorBatch {
   BatchNumber number;
-  Epoch epoch;                      ///< Refused when the store has seen a newer one.
+  Epoch epoch;  ///< Refused when the store has seen a newer one.
   std::vector<StoredEntry> entries;
   std::vector<SessionRow> sessions;
   std::vector<KeyRow> keys;
@@ -83,9 +85,9 @@ struct CoordinatorBatch {
 
 /// What a coordinator starts from, beside the entries themselves (which are visited in order).
 struct CoordinatorRecovery {
-  Epoch epoch;                      ///< Highest ever accepted; 0 for a new store.
-  std::vector<SessionRow> sessions; ///< Those not ended.
-  std::vector<KeyRow> keys;         ///< Of sessions not ended, and of openings.
+  Epoch epoch;                       ///< Highest ever accepted; 0 for a new store.
+  std::vector<SessionRow> sessions;  ///< Those not ended.
+  std::vector<KeyRow> keys;          ///< Of sessions not ended, and of openings.
   std::vector<IntentRow> intents;
   std::vector<MarkRow> marks;
 };
@@ -99,7 +101,7 @@ struct ReplicaBatch {
 
 /// What a node keeps with a full sync, apart from its replica.
 struct NodeIdentity {
-  std::vector<MarkRow> workers;      ///< One a worker; the mark is its highest reserved run-ID counter.
+  std::vector<MarkRow> workers;  ///< One a worker; the mark is its highest reserved run-ID counter.
 };
 
-} // namespace forerun
+}  // namespace forerun

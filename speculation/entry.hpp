@@ -18,24 +18,36 @@
 
 namespace forerun {
 
-inline constexpr std::size_t entry_branches_max = 64; ///< What a reader accepts; the catalog allows fewer.
+inline constexpr std::size_t entry_branches_max =
+    64;  ///< What a reader accepts; the catalog allows fewer.
 
 /// How a step's answer was had.
 enum class Origin { hit, late_hit, miss };
 std::string_view to_string(Origin origin);
 
 /// Why a speculation ended without an answer.
-enum class DiscardCause { wrong, stale, conflict, preempted, expired, failed, session_ended, turned_off };
-/// The words of the ledger: "wrong", "stale", "conflict", "pre-empted", "expired", "failed", "session ended", "turned off".
+enum class DiscardCause {
+  wrong,
+  stale,
+  conflict,
+  preempted,
+  expired,
+  failed,
+  session_ended,
+  turned_off
+};
+/// The words of the ledger: "wrong", "stale", "conflict", "pre-empted", "expired", "failed",
+/// "session ended", "turned off".
 std::string_view to_string(DiscardCause cause);
 
 /// A new term; discards everything that older terms left open.
 struct EpochEntry {
-  std::string cause; ///< start, restore, failover
+  std::string cause;  ///< start, restore, failover
   std::string version;
   PublicKey public_key;
-  std::optional<Digest> root;                 ///< Of all entries before it; from the second term on.
-  std::optional<Signature> previous_signature; ///< The previous term's key over JCS({epoch, public_key, root, seq}).
+  std::optional<Digest> root;  ///< Of all entries before it; from the second term on.
+  std::optional<Signature>
+      previous_signature;  ///< The previous term's key over JCS({epoch, public_key, root, seq}).
 };
 
 /// What speculation contributed to a commit that it answered.
@@ -52,24 +64,24 @@ struct CommitEntry {
   StepNumber step;
   std::string task;
   Digest input_hash;
-  std::vector<std::string> branch_names;                     ///< Declared order, as all branch_* are.
-  std::vector<std::optional<Duration>> branch_latencies;      ///< Empty where a branch had not settled.
-  std::vector<std::optional<bool>> branch_validities;         ///< As recorded_validities().
-  std::vector<std::optional<std::string>> branch_causes;      ///< Why a branch is invalid.
-  std::vector<std::optional<WorkerId>> workers;               ///< Where each branch ran.
-  std::optional<std::size_t> winner;                          ///< Empty: the step failed (-1 in the leaf).
+  std::vector<std::string> branch_names;                  ///< Declared order, as all branch_* are.
+  std::vector<std::optional<Duration>> branch_latencies;  ///< Empty where a branch had not settled.
+  std::vector<std::optional<bool>> branch_validities;     ///< As recorded_validities().
+  std::vector<std::optional<std::string>> branch_causes;  ///< Why a branch is invalid.
+  std::vector<std::optional<WorkerId>> workers;           ///< Where each branch ran.
+  std::optional<std::size_t> winner;  ///< Empty: the step failed (-1 in the leaf).
   ChainValue chain;
   SelectRule select = SelectRule::ranked;
-  std::vector<std::size_t> arrival_order;                     ///< `first` only.
+  std::vector<std::size_t> arrival_order;  ///< `first` only.
   std::optional<Digest> output_hash;
   std::optional<Digest> writes_hash;
   std::optional<Digest> effects_hash;
   Origin origin = Origin::miss;
-  std::optional<HitRecord> hit;                               ///< With origin hit or late_hit.
-  Duration wasted{};                                          ///< Slot time of branches that lost.
+  std::optional<HitRecord> hit;  ///< With origin hit or late_hit.
+  Duration wasted{};             ///< Slot time of branches that lost.
 
-  /// SHA-256 of JCS({branch_names, branch_validities, deterministic_tie_breaker_seed, effects_hash, input_hash,
-  /// output_hash, run_id, select, step, task, winning_branch_index, writes_hash}).
+  /// SHA-256 of JCS({branch_names, branch_validities, deterministic_tie_breaker_seed, effects_hash,
+  /// input_hash, output_hash, run_id, select, step, task, winning_branch_index, writes_hash}).
   Digest decision_hash() const;
 };
 
@@ -100,10 +112,11 @@ struct Entry {
 /// The entry's leaf: its canonical JSON. @pre body is not UnknownEntry.
 std::string leaf_of(const Entry& entry);
 
-/// Reads a leaf. Unknown fields are skipped. Errors, as "field: found …, expected …": invalid for a leaf that is not
-/// canonical JSON, a missing or malformed field, or branch lists that do not fit together (names are unique, 1 to
-/// entry_branches_max; indices are of branches); verification for a `decision_hash` or seed that does not follow from
-/// the other fields. So what reads can be given to select().
+/// Reads a leaf. Unknown fields are skipped. Errors, as "field: found …, expected …": invalid for a
+/// leaf that is not canonical JSON, a missing or malformed field, or branch lists that do not fit
+/// together (names are unique, 1 to entry_branches_max; indices are of branches); verification for
+/// a `decision_hash` or seed that does not follow from the other fields. So what reads can be given
+/// to select().
 Result<Entry> entry_of(std::string_view leaf);
 
 /// What the previous term's key signs to hand over to the next (EpochEntry::previous_signature).
@@ -132,4 +145,4 @@ bool verify_head(const SignedHead& head);
 std::string head_json(const SignedHead& head);
 Result<SignedHead> head_from_json(std::string_view text);
 
-} // namespace forerun
+}  // namespace forerun

@@ -52,4 +52,4 @@ using BatchNumber = StrongId<struct BatchTag>;
 /// One authenticated connection of a peer, named by the bus; never reused in a process's life.
 using ConnectionId = StrongId<struct ConnectionTag>;
 
-} // namespace forerun
+}  // namespace forerun

@@ -8,7 +8,9 @@ namespace forerun::merkle {
 namespace {
 
 /// The largest power of two below n. @pre n > 1.
-std::uint64_t split(std::uint64_t n) { return std::bit_floor(n - 1); }
+std::uint64_t split(std::uint64_t n) {
+  return std::bit_floor(n - 1);
+}
 
 Digest range_root(const LeafHashes& leaves, std::uint64_t from, std::uint64_t size) {
   if (size == 1) {
@@ -18,8 +20,8 @@ Digest range_root(const LeafHashes& leaves, std::uint64_t from, std::uint64_t si
   return node_hash(range_root(leaves, from, k), range_root(leaves, from + k, size - k));
 }
 
-void inclusion(const LeafHashes& leaves, std::uint64_t from, std::uint64_t size, std::uint64_t index,
-               std::vector<Digest>& proof) {
+void inclusion(const LeafHashes& leaves, std::uint64_t from, std::uint64_t size,
+               std::uint64_t index, std::vector<Digest>& proof) {
   if (size == 1) {
     return;
   }
@@ -33,8 +35,8 @@ void inclusion(const LeafHashes& leaves, std::uint64_t from, std::uint64_t size,
   }
 }
 
-void consistency(const LeafHashes& leaves, std::uint64_t from, std::uint64_t size, std::uint64_t first, bool whole,
-                 std::vector<Digest>& proof) {
+void consistency(const LeafHashes& leaves, std::uint64_t from, std::uint64_t size,
+                 std::uint64_t first, bool whole, std::vector<Digest>& proof) {
   if (first == size) {
     if (!whole) {
       proof.push_back(range_root(leaves, from, size));
@@ -51,11 +53,17 @@ void consistency(const LeafHashes& leaves, std::uint64_t from, std::uint64_t siz
   }
 }
 
-} // namespace
+}  // namespace
 
-Digest leaf_hash(std::string_view leaf) { return sha256_concat(0, as_bytes_of(leaf), {}); }
-Digest node_hash(const Digest& left, const Digest& right) { return sha256_concat(1, left.bytes, right.bytes); }
-Digest empty_root() { return sha256(std::string_view()); }
+Digest leaf_hash(std::string_view leaf) {
+  return sha256_concat(0, as_bytes_of(leaf), {});
+}
+Digest node_hash(const Digest& left, const Digest& right) {
+  return sha256_concat(1, left.bytes, right.bytes);
+}
+Digest empty_root() {
+  return sha256(std::string_view());
+}
 
 void Frontier::append(const Digest& leaf) {
   Digest node = leaf;
@@ -82,14 +90,16 @@ Digest root(const LeafHashes& leaves, std::uint64_t size) {
   return size == 0 ? empty_root() : range_root(leaves, 0, size);
 }
 
-std::vector<Digest> inclusion_proof(const LeafHashes& leaves, std::uint64_t index, std::uint64_t size) {
+std::vector<Digest> inclusion_proof(const LeafHashes& leaves, std::uint64_t index,
+                                    std::uint64_t size) {
   FORERUN_ASSERT(index < size);
   std::vector<Digest> proof;
   inclusion(leaves, 0, size, index, proof);
   return proof;
 }
 
-std::vector<Digest> consistency_proof(const LeafHashes& leaves, std::uint64_t first, std::uint64_t size) {
+std::vector<Digest> consistency_proof(const LeafHashes& leaves, std::uint64_t first,
+                                      std::uint64_t size) {
   FORERUN_ASSERT(first <= size);
   std::vector<Digest> proof;
   if (first != 0 && first != size) {
@@ -98,8 +108,8 @@ std::vector<Digest> consistency_proof(const LeafHashes& leaves, std::uint64_t fi
   return proof;
 }
 
-bool verify_inclusion(const Digest& leaf, std::uint64_t index, std::uint64_t size, std::span<const Digest> proof,
-                      const Digest& root) {
+bool verify_inclusion(const Digest& leaf, std::uint64_t index, std::uint64_t size,
+                      std::span<const Digest> proof, const Digest& root) {
   if (index >= size) {
     return false;
   }
@@ -171,4 +181,4 @@ bool verify_consistency(std::uint64_t first, std::uint64_t second, std::span<con
   return sn == 0 && fr == first_root && sr == second_root;
 }
 
-} // namespace forerun::merkle
+}  // namespace forerun::merkle

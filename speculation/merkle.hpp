@@ -9,7 +9,8 @@
 #include "base/result.hpp"
 #include "base/sha256.hpp"
 
-/// The Merkle tree of RFC 9162 §2.1 with SHA-256: leaf hash 0x00 ‖ leaf, node hash 0x01 ‖ left ‖ right.
+/// The Merkle tree of RFC 9162 §2.1 with SHA-256: leaf hash 0x00 ‖ leaf, node hash 0x01 ‖ left ‖
+/// right.
 namespace forerun::merkle {
 
 Digest leaf_hash(std::string_view leaf);
@@ -27,7 +28,7 @@ public:
 
 private:
   std::uint64_t size_ = 0;
-  std::vector<Digest> peaks_; ///< Roots of the perfect subtrees, largest first.
+  std::vector<Digest> peaks_;  ///< Roots of the perfect subtrees, largest first.
 };
 
 /// Gives the leaf hash at an index; used for proofs over a store.
@@ -36,9 +37,11 @@ using LeafHashes = std::function<Digest(std::uint64_t index)>;
 /// MTH of the first `size` leaves.
 Digest root(const LeafHashes& leaves, std::uint64_t size);
 /// PATH(index, D[size]) of §2.1.3.1. @pre index < size.
-std::vector<Digest> inclusion_proof(const LeafHashes& leaves, std::uint64_t index, std::uint64_t size);
+std::vector<Digest> inclusion_proof(const LeafHashes& leaves, std::uint64_t index,
+                                    std::uint64_t size);
 /// PROOF(first, D[size]) of §2.1.4.1; empty when first == size or first == 0. @pre first <= size.
-std::vector<Digest> consistency_proof(const LeafHashes& leaves, std::uint64_t first, std::uint64_t size);
+std::vector<Digest> consistency_proof(const LeafHashes& leaves, std::uint64_t first,
+                                      std::uint64_t size);
 
 /// §2.1.3.2.
 bool verify_inclusion(const Digest& leaf, std::uint64_t index, std::uint64_t size,
@@ -47,4 +50,4 @@ bool verify_inclusion(const Digest& leaf, std::uint64_t index, std::uint64_t siz
 bool verify_consistency(std::uint64_t first, std::uint64_t second, std::span<const Digest> proof,
                         const Digest& first_root, const Digest& second_root);
 
-} // namespace forerun::merkle
+}  // namespace forerun::merkle

@@ -10,19 +10,20 @@
 #include "speculation/entry.hpp"
 #include "speculation/ids.hpp"
 
-/// What travels between coordinator and nodes: one plain struct a message. docs/protocol.md tells the order.
-/// Texts named `call`, `output`, `state`, `writes`, `effects` are canonical JSON.
+/// What travels between coordinator and nodes: one plain struct a message. docs/protocol.md tells
+/// the order. Texts named `call`, `output`, `state`, `writes`, `effects` are canonical JSON.
 namespace forerun {
 
 inline constexpr std::uint32_t protocol_version = 1;
-inline constexpr std::size_t frame_bytes_max = 8U << 20U;   ///< One frame: a list of messages.
+inline constexpr std::size_t frame_bytes_max = 8U << 20U;  ///< One frame: a list of messages.
 inline constexpr std::size_t frame_messages_max = 1024;
-inline constexpr std::size_t messages_per_frame = 64;       ///< What a sender puts into one; large outputs go alone.
+inline constexpr std::size_t messages_per_frame =
+    64;  ///< What a sender puts into one; large outputs go alone.
 inline constexpr std::size_t output_bytes_max = 1U << 20U;  ///< One branch's output.
 inline constexpr std::size_t workers_per_node_max = 256;
 inline constexpr std::size_t slots_per_worker_max = 1024;
-inline constexpr std::size_t fetch_entries_max = 512;       ///< Entries in one answer to a fetch.
-inline constexpr std::size_t cause_bytes_max = 512;         ///< A cause is cut to this.
+inline constexpr std::size_t fetch_entries_max = 512;  ///< Entries in one answer to a fetch.
+inline constexpr std::size_t cause_bytes_max = 512;    ///< A cause is cut to this.
 
 /// Where a branch stands for a recorded world (design.md §7); absent for every other executor.
 struct WorldPosition {
@@ -32,63 +33,68 @@ struct WorldPosition {
   friend bool operator==(const WorldPosition&, const WorldPosition&) = default;
 };
 
-/// Whom a branch works for: an entry of the ledger that names it ends the branch. Never shown to the task.
+/// Whom a branch works for: an entry of the ledger that names it ends the branch. Never shown to
+/// the task.
 struct BranchOwner {
   RunId run_id;
-  std::optional<StepNumber> step;               ///< Set once confirmed.
-  std::optional<SpeculationNumber> speculation; ///< Set when it began as a speculation.
+  std::optional<StepNumber> step;                ///< Set once confirmed.
+  std::optional<SpeculationNumber> speculation;  ///< Set when it began as a speculation.
   friend bool operator==(const BranchOwner&, const BranchOwner&) = default;
 };
 
-// ---- node to coordinator -------------------------------------------------------------------------------------------
+// ---- node to coordinator
+// -------------------------------------------------------------------------------------------
 
 struct WorkerOffer {
   WorkerId worker;
   std::uint32_t slots = 1;
-  std::uint64_t run_mark = 0; ///< Highest run-ID counter durable at this worker.
+  std::uint64_t run_mark = 0;  ///< Highest run-ID counter durable at this worker.
   friend bool operator==(const WorkerOffer&, const WorkerOffer&) = default;
 };
 
 /// First message of a connection, and again whenever the coordinator asks.
 struct Join {
   std::uint32_t protocol = protocol_version;
-  std::string version;              ///< Of the program, for people.
-  std::string name;                 ///< Chosen by the operator, for people.
-  std::uint64_t instance = 0;       ///< Random, one a process start: tells a reconnect from a copy.
+  std::string version;         ///< Of the program, for people.
+  std::string name;            ///< Chosen by the operator, for people.
+  std::uint64_t instance = 0;  ///< Random, one a process start: tells a reconnect from a copy.
   std::vector<WorkerOffer> workers;
-  LedgerHead head;                  ///< Of the verified replica.
+  LedgerHead head;  ///< Of the verified replica.
   friend bool operator==(const Join&, const Join&) = default;
 };
 
-/// Sent every heartbeat interval. Lists let the coordinator find what a broken connection swallowed.
+/// Sent every heartbeat interval. Lists let the coordinator find what a broken connection
+/// swallowed.
 struct Heartbeat {
   Epoch epoch;
   LedgerHead head;
   std::vector<BranchToken> running;
-  std::vector<BranchToken> finished; ///< Ended here, their results sent, not yet released.
+  std::vector<BranchToken> finished;  ///< Ended here, their results sent, not yet released.
   friend bool operator==(const Heartbeat&, const Heartbeat&) = default;
 };
 
 /// How one branch ended, by its own doing or not.
 enum class Ending : std::uint8_t {
-  returned,  ///< `output` is its answer.
-  failed,    ///< Its own doing: exit code, malformed or too large output, a thrown error. `cause` says which.
-  timed_out, ///< Its deadline, counted from its confirmation, passed.
-  expired,   ///< Its deadline passed while it was still speculative; says nothing about its validity.
-  cancelled, ///< Ended by CancelBranch; its slot is free.
-  lost,      ///< Not its doing: the worker crashed or refused for want of a slot. It may run elsewhere.
+  returned,   ///< `output` is its answer.
+  failed,     ///< Its own doing: exit code, malformed or too large output, a thrown error. `cause`
+              ///< says which.
+  timed_out,  ///< Its deadline, counted from its confirmation, passed.
+  expired,    ///< Its deadline passed while it was still speculative; says nothing about its
+              ///< validity.
+  cancelled,  ///< Ended by CancelBranch; its slot is free.
+  lost,  ///< Not its doing: the worker crashed or refused for want of a slot. It may run elsewhere.
 };
 
 struct BranchEnded {
   Epoch epoch;
   BranchToken token;
   Ending ending = Ending::returned;
-  std::string output;        ///< With `returned`.
-  std::string writes;        ///< Merge patch (RFC 7396) or empty.
-  std::string effects;       ///< List or empty.
-  std::string cause;         ///< With every other ending; at most cause_bytes_max.
-  Duration latency{};        ///< From start to end of the run on its worker.
-  Duration freed_after{};    ///< With `cancelled`: from the cancel's arrival until the slot was free.
+  std::string output;      ///< With `returned`.
+  std::string writes;      ///< Merge patch (RFC 7396) or empty.
+  std::string effects;     ///< List or empty.
+  std::string cause;       ///< With every other ending; at most cause_bytes_max.
+  Duration latency{};      ///< From start to end of the run on its worker.
+  Duration freed_after{};  ///< With `cancelled`: from the cancel's arrival until the slot was free.
   std::uint32_t dead_handles = 0;
   friend bool operator==(const BranchEnded&, const BranchEnded&) = default;
 };
@@ -105,7 +111,8 @@ struct MarkStored {
   friend bool operator==(const MarkStored&, const MarkStored&) = default;
 };
 
-/// The replica cannot follow the coordinator's ledger; the node has stopped taking work and keeps both heads.
+/// The replica cannot follow the coordinator's ledger; the node has stopped taking work and keeps
+/// both heads.
 struct Diverged {
   LedgerHead own;
   LedgerHead coordinator;
@@ -115,7 +122,8 @@ struct Diverged {
 
 using NodeMessage = std::variant<Join, Heartbeat, BranchEnded, FetchEntries, MarkStored, Diverged>;
 
-// ---- coordinator to node -------------------------------------------------------------------------------------------
+// ---- coordinator to node
+// -------------------------------------------------------------------------------------------
 
 struct Welcome {
   Epoch epoch;
@@ -144,12 +152,12 @@ struct Dispatch {
   BranchToken token;
   WorkerId worker;
   BranchOwner owner;
-  std::string task;             ///< The branch's task, not the race's name.
-  std::string input;            ///< Canonical JSON object.
-  std::string state;            ///< Snapshot of the session's state, canonical.
+  std::string task;   ///< The branch's task, not the race's name.
+  std::string input;  ///< Canonical JSON object.
+  std::string state;  ///< Snapshot of the session's state, canonical.
   bool speculative = false;
   Duration timeout{};
-  std::string outside_key;      ///< hex(Sk) for a `write`, else empty.
+  std::string outside_key;  ///< hex(Sk) for a `write`, else empty.
   std::optional<WorldPosition> world;
   friend bool operator==(const Dispatch&, const Dispatch&) = default;
 };
@@ -163,7 +171,8 @@ struct ConfirmBranch {
   friend bool operator==(const ConfirmBranch&, const ConfirmBranch&) = default;
 };
 
-/// Stop it, free its slot, answer with BranchEnded{cancelled}. Unknown or ended tokens are ignored; a finished one is forgotten.
+/// Stop it, free its slot, answer with BranchEnded{cancelled}. Unknown or ended tokens are ignored;
+/// a finished one is forgotten.
 struct CancelBranch {
   Epoch epoch;
   BranchToken token;
@@ -186,7 +195,7 @@ struct ReserveRunIds {
 
 struct EntryRecord {
   std::string leaf;
-  std::string call; ///< C(call) of a commit; empty for other kinds and where it was erased.
+  std::string call;  ///< C(call) of a commit; empty for other kinds and where it was erased.
   friend bool operator==(const EntryRecord&, const EntryRecord&) = default;
 };
 
@@ -194,11 +203,11 @@ struct EntryRecord {
 struct Entries {
   Seq first;
   std::vector<EntryRecord> records;
-  std::optional<SignedHead> head; ///< Of a size at or below first + records.
+  std::optional<SignedHead> head;  ///< Of a size at or below first + records.
   friend bool operator==(const Entries&, const Entries&) = default;
 };
 
-using CoordinatorMessage = std::variant<Welcome, JoinRefused, JoinAgain, Dispatch, ConfirmBranch, CancelBranch,
-                                        ResendResult, ReserveRunIds, Entries>;
+using CoordinatorMessage = std::variant<Welcome, JoinRefused, JoinAgain, Dispatch, ConfirmBranch,
+                                        CancelBranch, ResendResult, ReserveRunIds, Entries>;
 
-} // namespace forerun
+}  // namespace forerun

@@ -2,7 +2,9 @@
 
 namespace forerun {
 
-Digest call_hash(std::string_view canonical_call) { return sha256(canonical_call); }
+Digest call_hash(std::string_view canonical_call) {
+  return sha256(canonical_call);
+}
 
 std::string canonical_call(std::string_view task, const json::Value& input) {
   std::string text = "{\"input\":";
@@ -29,6 +31,8 @@ std::uint64_t seed_of(const ChainValue& chain) {
   return seed;
 }
 
-std::string seed_text(const ChainValue& chain) { return to_hex(chain).substr(0, 16); }
+std::string seed_text(const ChainValue& chain) {
+  return to_hex(chain).substr(0, 16);
+}
 
-} // namespace forerun
+}  // namespace forerun

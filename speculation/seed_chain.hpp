@@ -9,7 +9,8 @@
 
 namespace forerun {
 
-/// C(call) = JCS({"input": …, "task": …}). The wrapper does not count towards an input's nesting depth.
+/// C(call) = JCS({"input": …, "task": …}). The wrapper does not count towards an input's nesting
+/// depth.
 std::string canonical_call(std::string_view task, const json::Value& input);
 /// `input_hash` = SHA-256(C(call)).
 Digest call_hash(std::string_view canonical_call);
@@ -26,4 +27,4 @@ std::uint64_t seed_of(const ChainValue& chain);
 /// The seed as 16 lowercase hex digits (`deterministic_tie_breaker_seed`).
 std::string seed_text(const ChainValue& chain);
 
-} // namespace forerun
+}  // namespace forerun

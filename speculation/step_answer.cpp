@@ -40,4 +40,4 @@ Result<StepAnswer> step_answer_of(const StoredEntry& stored) {
   return step_answer_of(*commit, stored.seq, stored.output);
 }
 
-} // namespace forerun
+}  // namespace forerun

@@ -6,7 +6,9 @@
 
 namespace forerun {
 
-std::filesystem::path own_binary() { return std::filesystem::read_symlink("/proc/self/exe"); }
+std::filesystem::path own_binary() {
+  return std::filesystem::read_symlink("/proc/self/exe");
+}
 
 int report(const Result<int>& result) {
   if (result) {
@@ -34,12 +36,12 @@ void bind_environment(CLI::App& command) {
   }
 }
 
-CLI::App& add_command(CLI::App& app, const std::string& name, const std::string& description, Action& chosen,
-                      Action action) {
+CLI::App& add_command(CLI::App& app, const std::string& name, const std::string& description,
+                      Action& chosen, Action action) {
   CLI::App* command = app.add_subcommand(name, description);
   command->callback([&chosen, action = std::move(action)] { chosen = action; });
   command->fallthrough();
   return *command;
 }
 
-} // namespace forerun
+}  // namespace forerun

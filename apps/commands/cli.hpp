@@ -8,18 +8,21 @@
 #include "apps/process.hpp"
 #include "base/result.hpp"
 
-/// What the commands share. Each command is one file here that adds itself to the command line; what it does lives elsewhere.
+/// What the commands share. Each command is one file here that adds itself to the command line;
+/// what it does lives elsewhere.
 namespace forerun {
 
 /// What the command line has chosen to do; returns the process's exit code.
 using Action = std::function<int()>;
 
-/// Adds a command that, when it is the chosen one, sets `chosen`. `--config` may stand behind its name.
-CLI::App& add_command(CLI::App& app, const std::string& name, const std::string& description, Action& chosen,
-                      Action action);
+/// Adds a command that, when it is the chosen one, sets `chosen`. `--config` may stand behind its
+/// name.
+CLI::App& add_command(CLI::App& app, const std::string& name, const std::string& description,
+                      Action& chosen, Action action);
 
-/// Every flag is also an environment variable and, through --config, a TOML key in its command's table: --publish-port,
-/// FORERUN_PUBLISH_PORT, publish-port. Call it when all of a command's flags are there.
+/// Every flag is also an environment variable and, through --config, a TOML key in its command's
+/// table: --publish-port, FORERUN_PUBLISH_PORT, publish-port. Call it when all of a command's flags
+/// are there.
 void bind_environment(CLI::App& command);
 
 /// Prints an error on stderr; the exit code that goes with it.
@@ -28,4 +31,4 @@ int report(const Result<void>& result);
 
 std::filesystem::path own_binary();
 
-} // namespace forerun
+}  // namespace forerun

@@ -13,4 +13,4 @@ void add_ledger(CLI::App& app, Action& chosen);
 void add_status(CLI::App& app, Action& chosen);
 void add_selftest(CLI::App& app, Action& chosen);
 
-} // namespace forerun
+}  // namespace forerun

@@ -12,7 +12,7 @@ struct Settings {
   double bucket_s = 300;
 };
 
-} // namespace
+}  // namespace
 
 void add_coordinator(CLI::App& app, Action& chosen) {
   const auto s = std::make_shared<Settings>();
@@ -21,24 +21,36 @@ void add_coordinator(CLI::App& app, Action& chosen) {
     return report(run_coordinator(s->process));
   });
   AdmissionSettings& admission = s->process.admission;
-  command.add_option("--data", s->process.data, "Data directory: ledger, keys; one owner")->capture_default_str();
-  command.add_option("--catalog", s->process.catalog, "Tasks, races and pools (docs/catalog.md)")->required();
+  command.add_option("--data", s->process.data, "Data directory: ledger, keys; one owner")
+      ->capture_default_str();
+  command.add_option("--catalog", s->process.catalog, "Tasks, races and pools (docs/catalog.md)")
+      ->required();
   command.add_option("--listen", s->process.listen, "HOST:PORT for nodes")->capture_default_str();
-  command.add_option("--publish-port", s->process.publish_port, "Port of the ledger's publication; 0: any");
+  command.add_option("--publish-port", s->process.publish_port,
+                     "Port of the ledger's publication; 0: any");
   command.add_option("--http", s->process.http, "HOST:PORT for clients")->capture_default_str();
   command.add_option("--start-above", admission.start_above, "Speculate at this confidence")
-      ->check(CLI::Range(0.0, 1.0))->capture_default_str();
-  command.add_option("--idle-above", admission.idle_above, "Speculate at this confidence on idle slots")
-      ->check(CLI::Range(0.0, 1.0))->capture_default_str();
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
+  command
+      .add_option("--idle-above", admission.idle_above,
+                  "Speculate at this confidence on idle slots")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
   command.add_option("--waste-max", admission.waste_ratio_max, "Waste, of committed slot time")
-      ->check(CLI::Range(0.0, 1.0))->capture_default_str();
-  command.add_option("--waste-bucket-s", s->bucket_s, "Size of the waste budget, in seconds of slot time")
-      ->check(CLI::Range(0.0, 86'400.0))->capture_default_str();
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
+  command
+      .add_option("--waste-bucket-s", s->bucket_s,
+                  "Size of the waste budget, in seconds of slot time")
+      ->check(CLI::Range(0.0, 86'400.0))
+      ->capture_default_str();
   command.add_option("--depth-max", admission.depth_max, "How many calls ahead")
-      ->check(CLI::Range(1, 16))->capture_default_str();
+      ->check(CLI::Range(1, 16))
+      ->capture_default_str();
   command.add_option("--plant", s->process.plant, "A bug, to see that it is caught")
       ->check(CLI::IsMember({"skip-hazards"}));
   bind_environment(command);
 }
 
-} // namespace forerun
+}  // namespace forerun

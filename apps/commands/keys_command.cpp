@@ -16,7 +16,8 @@ struct Settings {
 
 int list_keys(const std::filesystem::path& data) {
   const auto keys = KeyFolder::open_or_create(data);
-  const auto allowed = keys ? keys->allowed() : Result<std::vector<AllowedPeer>>(tl::unexpected<Error>(keys.error()));
+  const auto allowed = keys ? keys->allowed()
+                            : Result<std::vector<AllowedPeer>>(tl::unexpected<Error>(keys.error()));
   if (!allowed) {
     return report(Result<void>(tl::unexpected<Error>(allowed.error())));
   }
@@ -28,13 +29,15 @@ int list_keys(const std::filesystem::path& data) {
 
 int add_key(const Settings& s) {
   auto keys = KeyFolder::open_or_create(s.data);
-  const auto token = keys ? keys->add(s.name) : Result<JoinToken>(tl::unexpected<Error>(keys.error()));
+  const auto token =
+      keys ? keys->add(s.name) : Result<JoinToken>(tl::unexpected<Error>(keys.error()));
   if (!token) {
     return report(Result<void>(tl::unexpected<Error>(token.error())));
   }
   std::cout << token->text() << '\n';
-  std::cerr << "This line is the node's secret. On its machine: forerun node --join HOST:PORT --name " << s.name
-            << " --token LINE\n";
+  std::cerr
+      << "This line is the node's secret. On its machine: forerun node --join HOST:PORT --name "
+      << s.name << " --token LINE\n";
   return exit_ok;
 }
 
@@ -43,23 +46,26 @@ int revoke_key(const Settings& s) {
   return report(keys ? keys->revoke(s.name) : Result<void>(tl::unexpected<Error>(keys.error())));
 }
 
-} // namespace
+}  // namespace
 
 void add_keys(CLI::App& app, Action& chosen) {
   const auto s = std::make_shared<Settings>();
-  CLI::App* keys = app.add_subcommand("keys", "Make, list and revoke the keys that nodes join with");
+  CLI::App* keys =
+      app.add_subcommand("keys", "Make, list and revoke the keys that nodes join with");
   keys->require_subcommand(1);
-  CLI::App& add = add_command(*keys, "add", "Make a key; prints the token that lets a node join", chosen,
-                              [s] { return add_key(*s); });
+  CLI::App& add = add_command(*keys, "add", "Make a key; prints the token that lets a node join",
+                              chosen, [s] { return add_key(*s); });
   add.add_option("name", s->name, "The node's name: [a-z0-9-], up to 63")->required();
-  CLI::App& list = add_command(*keys, "list", "List allowed nodes", chosen, [s] { return list_keys(s->data); });
+  CLI::App& list =
+      add_command(*keys, "list", "List allowed nodes", chosen, [s] { return list_keys(s->data); });
   CLI::App& revoke = add_command(*keys, "revoke", "Shut a node out, within a second", chosen,
                                  [s] { return revoke_key(*s); });
   revoke.add_option("name", s->name, "The node's name")->required();
   for (CLI::App* command : {&add, &list, &revoke}) {
-    command->add_option("--data", s->data, "The coordinator's data directory")->capture_default_str();
+    command->add_option("--data", s->data, "The coordinator's data directory")
+        ->capture_default_str();
     bind_environment(*command);
   }
 }
 
-} // namespace forerun
+}  // namespace forerun

@@ -8,27 +8,35 @@ namespace forerun {
 
 void add_node(CLI::App& app, Action& chosen) {
   const auto s = std::make_shared<NodeProcessSettings>();
-  CLI::App& command = add_command(app, "node", "Run a node that hosts workers", chosen, [s] {
-    return report(run_node(*s));
-  });
+  CLI::App& command = add_command(app, "node", "Run a node that hosts workers", chosen,
+                                  [s] { return report(run_node(*s)); });
   command.add_option("--join", s->join, "HOST:PORT of the coordinator")->required();
-  command.add_option("--token", s->token, "The line that `forerun keys add` printed; kept after the first start");
+  command.add_option("--token", s->token,
+                     "The line that `forerun keys add` printed; kept after the first start");
   command.add_option("--token-file", s->token_file, "The same from a file");
-  command.add_option("--data", s->data, "Data directory: UUIDs, replica; one owner")->capture_default_str();
+  command.add_option("--data", s->data, "Data directory: UUIDs, replica; one owner")
+      ->capture_default_str();
   command.add_option("--name", s->name, "For people")->capture_default_str();
   command.add_option("--workers", s->workers, "Workers to make at the first start")
-      ->check(CLI::Range(1, 256))->capture_default_str();
+      ->check(CLI::Range(1, 256))
+      ->capture_default_str();
   command.add_option("--worker", s->worker_uuids, "UUID of a worker, instead of a made one");
   command.add_option("--slots", s->slots, "Branches that a worker runs at once")
-      ->check(CLI::Range(1, 1024))->capture_default_str();
-  command.add_option("--tasks-dir", s->tasks_dir, "Where `exec` commands run")->check(CLI::ExistingDirectory);
-  command.add_option("--world", s->world, "Recorded sessions that answer `world` tasks")->check(CLI::ExistingFile);
-  command.add_option("--read-only", s->read_only, "FILE or PATTERN: tasks of the world that only read");
+      ->check(CLI::Range(1, 1024))
+      ->capture_default_str();
+  command.add_option("--tasks-dir", s->tasks_dir, "Where `exec` commands run")
+      ->check(CLI::ExistingDirectory);
+  command.add_option("--world", s->world, "Recorded sessions that answer `world` tasks")
+      ->check(CLI::ExistingFile);
+  command.add_option("--read-only", s->read_only,
+                     "FILE or PATTERN: tasks of the world that only read");
   command.add_option("--seed", s->seed, "Of modelled latencies")->capture_default_str();
-  command.add_option("--speedup", s->speedup, "Divides the world's latencies")->check(CLI::PositiveNumber);
-  command.add_option("--demo-store", s->demo_store, "Offer the demo's functions, with their store in this folder");
+  command.add_option("--speedup", s->speedup, "Divides the world's latencies")
+      ->check(CLI::PositiveNumber);
+  command.add_option("--demo-store", s->demo_store,
+                     "Offer the demo's functions, with their store in this folder");
   command.add_flag("--resync", s->resync, "Put the replica aside and fetch the ledger anew");
   bind_environment(command);
 }
 
-} // namespace forerun
+}  // namespace forerun

@@ -27,15 +27,15 @@ int show_status(const std::string& url) {
   return exit_ok;
 }
 
-} // namespace
+}  // namespace
 
 void add_status(CLI::App& app, Action& chosen) {
   const auto s = std::make_shared<Settings>();
-  CLI::App& command =
-      add_command(app, "status", "Print a coordinator's status", chosen, [s] { return show_status(s->url); });
+  CLI::App& command = add_command(app, "status", "Print a coordinator's status", chosen,
+                                  [s] { return show_status(s->url); });
   command.add_option("--url", s->url, "The coordinator's HTTP address")->capture_default_str();
   command.add_option("--output", s->output, "json, the only form")->check(CLI::IsMember({"json"}));
   bind_environment(command);
 }
 
-} // namespace forerun
+}  // namespace forerun

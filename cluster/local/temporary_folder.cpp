@@ -9,7 +9,8 @@ namespace forerun {
 
 Result<TemporaryFolder> TemporaryFolder::make(const std::string& prefix) {
   std::error_code problem;
-  std::string name = (std::filesystem::temp_directory_path(problem) / (prefix + "-XXXXXX")).string();
+  std::string name =
+      (std::filesystem::temp_directory_path(problem) / (prefix + "-XXXXXX")).string();
   if (problem || mkdtemp(name.data()) == nullptr) {
     return fail(Errc::io, "temporary folder " + name + ": cannot be made");
   }
@@ -18,7 +19,8 @@ Result<TemporaryFolder> TemporaryFolder::make(const std::string& prefix) {
 
 TemporaryFolder::TemporaryFolder(std::filesystem::path path) : path_(std::move(path)) {}
 
-TemporaryFolder::TemporaryFolder(TemporaryFolder&& other) noexcept : path_(std::exchange(other.path_, {})) {}
+TemporaryFolder::TemporaryFolder(TemporaryFolder&& other) noexcept
+    : path_(std::exchange(other.path_, {})) {}
 
 TemporaryFolder::~TemporaryFolder() {
   if (!path_.empty()) {
@@ -27,4 +29,4 @@ TemporaryFolder::~TemporaryFolder() {
   }
 }
 
-} // namespace forerun
+}  // namespace forerun

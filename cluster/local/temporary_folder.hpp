@@ -7,7 +7,8 @@
 
 namespace forerun {
 
-/// A folder of its own under the system's temporary one, removed with all that is in it when this object goes.
+/// A folder of its own under the system's temporary one, removed with all that is in it when this
+/// object goes.
 class TemporaryFolder {
 public:
   /// `prefix` begins the folder's name. Errors: io.
@@ -22,4 +23,4 @@ private:
   std::filesystem::path path_;
 };
 
-} // namespace forerun
+}  // namespace forerun

@@ -20,32 +20,34 @@ struct Run {
   Task task;
   Call call;
   json::Value state;
-  std::string outside_key;              ///< For a `write`.
+  std::string outside_key;  ///< For a `write`.
   std::optional<WorldPosition> world;
 };
 
 /// How a run ended. Exactly one is delivered for each start, also after a stop.
 struct RunEnded {
-  Ending ending = Ending::returned;     ///< returned, failed, cancelled or lost.
-  std::string output;                   ///< Canonical JSON.
+  Ending ending = Ending::returned;  ///< returned, failed, cancelled or lost.
+  std::string output;                ///< Canonical JSON.
   std::string writes;
   std::string effects;
   std::string cause;
   Duration latency{};
-  std::uint32_t dead_handles = 0;       ///< Processes or descriptors that outlived their stop.
+  std::uint32_t dead_handles = 0;  ///< Processes or descriptors that outlived their stop.
 };
 using RunDone = std::function<void(RunEnded)>;
 
 /// A handle to a run in progress.
 class RunningTask {
 public:
-  virtual ~RunningTask() = default;     ///< Stops it and waits for nothing.
-  /// Ends it early and for real. `done` is still called, with `cancelled` unless it had ended. Idempotent.
+  virtual ~RunningTask() = default;  ///< Stops it and waits for nothing.
+  /// Ends it early and for real. `done` is still called, with `cancelled` unless it had ended.
+  /// Idempotent.
   virtual void stop() = 0;
 };
 
-/// Runs one kind of task. Thread-safe; `done` comes on a thread of the executor and must not block. It may come before
-/// start() returns. The destructor stops every run, waits until its `done` has been called, and must not run inside one.
+/// Runs one kind of task. Thread-safe; `done` comes on a thread of the executor and must not block.
+/// It may come before start() returns. The destructor stops every run, waits until its `done` has
+/// been called, and must not run inside one.
 class Executor {
 public:
   virtual ~Executor() = default;
@@ -66,14 +68,16 @@ using NativeFunctions = std::map<std::string, NativeFunction, std::less<>>;
 std::unique_ptr<Executor> make_native_executor(NativeFunctions functions, std::size_t threads);
 
 struct ExecSettings {
-  std::string folder = ".";                      ///< Where commands run (the node's --tasks-dir).
+  std::string folder = ".";  ///< Where commands run (the node's --tasks-dir).
   std::size_t output_bytes = output_bytes_max;
-  Duration kill_after = std::chrono::milliseconds(50); ///< From SIGTERM to SIGKILL of the whole group.
-  bool use_pidfd = true;                         ///< False: ask for ended commands every 2 ms, as on kernels without pidfds.
+  Duration kill_after =
+      std::chrono::milliseconds(50);  ///< From SIGTERM to SIGKILL of the whole group.
+  bool use_pidfd =
+      true;  ///< False: ask for ended commands every 2 ms, as on kernels without pidfds.
 };
-/// Runs commands: input as canonical JSON on stdin, output as one JSON document on stdout, the last line of stderr as
-/// cause of a failure. Own process group, clean environment (PATH, HOME, LANG, FORERUN_OUTSIDE_KEY), no inherited descriptor.
-/// One thread of its own for all runs.
+/// Runs commands: input as canonical JSON on stdin, output as one JSON document on stdout, the last
+/// line of stderr as cause of a failure. Own process group, clean environment (PATH, HOME, LANG,
+/// FORERUN_OUTSIDE_KEY), no inherited descriptor. One thread of its own for all runs.
 std::unique_ptr<Executor> make_exec_executor(const ExecSettings& settings);
 
 class RecordedWorld;
@@ -83,4 +87,4 @@ std::unique_ptr<Executor> make_world_executor(std::shared_ptr<const RecordedWorl
 /// Executors by kind; a kind that is absent makes its tasks fail with a cause that says what to do.
 using Executors = std::map<ExecutorKind, std::unique_ptr<Executor>>;
 
-} // namespace forerun
+}  // namespace forerun

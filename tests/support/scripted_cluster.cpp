@@ -17,7 +17,9 @@ Output output(const std::string& text) {
   return *value;
 }
 
-Prediction prediction(Call call, double probability) { return {std::move(call), probability, {}, 1, {}}; }
+Prediction prediction(Call call, double probability) {
+  return {std::move(call), probability, {}, 1, {}};
+}
 
 Catalog ScriptedCluster::default_catalog() {
   const auto task = [](const std::string& name, Effect effect) {
@@ -40,7 +42,8 @@ Catalog ScriptedCluster::default_catalog() {
   ordered.branches = {"fast", "slow"};
   ordered.select = SelectRule::ordered;
   ordered.valid = {{"fast", "/sure", ValidCondition::Test::equals, json::Value(true)}};
-  auto catalog = Catalog::make({task("a", Effect::pure), task("b", Effect::pure), task("c", Effect::pure), task("earner", Effect::pure), get, put,
+  auto catalog = Catalog::make({task("a", Effect::pure), task("b", Effect::pure),
+                                task("c", Effect::pure), task("earner", Effect::pure), get, put,
                                 put_again, task("fast", Effect::pure), task("slow", Effect::pure)},
                                {ordered}, {});
   REQUIRE(catalog.has_value());
@@ -51,7 +54,7 @@ CoordinatorSettings ScriptedCluster::settings_of(Catalog catalog) {
   CoordinatorSettings settings;
   settings.version = "test";
   settings.catalog = std::move(catalog);
-  settings.admission.waste_ratio_max = 1.0; // The budget has tests of its own.
+  settings.admission.waste_ratio_max = 1.0;  // The budget has tests of its own.
   return settings;
 }
 
@@ -70,7 +73,8 @@ void ScriptedCluster::collect(CoordinatorOutput output) {
     if (const auto* dispatch = std::get_if<Dispatch>(&message.message)) {
       dispatches.push_back(*dispatch);
     } else if (const auto* cancel = std::get_if<CancelBranch>(&message.message)) {
-      std::erase_if(dispatches, [&](const Dispatch& known) { return known.token == cancel->token; });
+      std::erase_if(dispatches,
+                    [&](const Dispatch& known) { return known.token == cancel->token; });
     }
     sent.push_back(std::move(message));
   }
@@ -136,7 +140,8 @@ void ScriptedCluster::join(int node, std::uint32_t slots) {
   input(NodeSaid{connection, id, join});
   persist();
   for (std::size_t i = 0; i < sent.size(); ++i) {
-    if (const auto* reserve = std::get_if<ReserveRunIds>(&sent[i].message); reserve && sent[i].connection == connection) {
+    if (const auto* reserve = std::get_if<ReserveRunIds>(&sent[i].message);
+        reserve && sent[i].connection == connection) {
       input(NodeSaid{connection, id, MarkStored{reserve->worker, reserve->mark}});
     }
   }
@@ -152,7 +157,9 @@ void ScriptedCluster::earn() {
   ended.token = dispatch.token;
   ended.output = "null";
   ended.latency = std::chrono::minutes(1);
-  input(NodeSaid{connections_.at(dispatch.worker), {"n" + std::to_string(dispatch.worker.uuid.bytes[0])}, ended});
+  input(NodeSaid{connections_.at(dispatch.worker),
+                 {"n" + std::to_string(dispatch.worker.uuid.bytes[0])},
+                 ended});
   persist();
 }
 
@@ -165,7 +172,8 @@ RunId ScriptedCluster::open(SpeculationMode mode) {
   return std::get<SessionOpened>(*answer(id)).run_id;
 }
 
-RequestId ScriptedCluster::confirm(const RunId& run_id, std::vector<Call> calls, const std::string& key) {
+RequestId ScriptedCluster::confirm(const RunId& run_id, std::vector<Call> calls,
+                                   const std::string& key) {
   const RequestId id{next_request_++};
   ConfirmCalls body;
   body.run_id = run_id;
@@ -177,12 +185,13 @@ RequestId ScriptedCluster::confirm(const RunId& run_id, std::vector<Call> calls,
 }
 
 bool ScriptedCluster::has_dispatch(const std::string& task) const {
-  return std::any_of(dispatches.begin(), dispatches.end(), [&](const Dispatch& known) { return known.task == task; });
+  return std::any_of(dispatches.begin(), dispatches.end(),
+                     [&](const Dispatch& known) { return known.task == task; });
 }
 
 Dispatch ScriptedCluster::take_dispatch(const std::string& task) {
-  const auto at =
-      std::find_if(dispatches.begin(), dispatches.end(), [&](const Dispatch& known) { return known.task == task; });
+  const auto at = std::find_if(dispatches.begin(), dispatches.end(),
+                               [&](const Dispatch& known) { return known.task == task; });
   INFO("a dispatch of " << task);
   REQUIRE(at != dispatches.end());
   Dispatch result = *at;
@@ -197,7 +206,9 @@ void ScriptedCluster::finish(const Dispatch& dispatch, const std::string& text, 
   ended.output = text;
   ended.latency = latency;
   now += latency;
-  input(NodeSaid{connections_.at(dispatch.worker), {"n" + std::to_string(dispatch.worker.uuid.bytes[0])}, ended});
+  input(NodeSaid{connections_.at(dispatch.worker),
+                 {"n" + std::to_string(dispatch.worker.uuid.bytes[0])},
+                 ended});
 }
 
 void ScriptedCluster::end(const Dispatch& dispatch, Ending ending, const std::string& cause) {
@@ -206,7 +217,9 @@ void ScriptedCluster::end(const Dispatch& dispatch, Ending ending, const std::st
   ended.token = dispatch.token;
   ended.ending = ending;
   ended.cause = cause;
-  input(NodeSaid{connections_.at(dispatch.worker), {"n" + std::to_string(dispatch.worker.uuid.bytes[0])}, ended});
+  input(NodeSaid{connections_.at(dispatch.worker),
+                 {"n" + std::to_string(dispatch.worker.uuid.bytes[0])},
+                 ended});
 }
 
 const ResponseBody* ScriptedCluster::answer(RequestId request) const {
@@ -225,14 +238,16 @@ const StepAnswer& ScriptedCluster::step(RequestId request) const {
 }
 
 std::size_t ScriptedCluster::cancels() const {
-  return static_cast<std::size_t>(std::count_if(sent.begin(), sent.end(), [](const ToNode& message) {
-    return std::holds_alternative<CancelBranch>(message.message);
-  }));
+  return static_cast<std::size_t>(std::count_if(
+      sent.begin(), sent.end(),
+      [](const ToNode& message) { return std::holds_alternative<CancelBranch>(message.message); }));
 }
 
 std::vector<json::Value> ScriptedCluster::entries() const {
   std::vector<json::Value> result;
-  const auto add = [&result](const StoredEntry& entry) { result.push_back(json::parse(entry.leaf).value()); };
+  const auto add = [&result](const StoredEntry& entry) {
+    result.push_back(json::parse(entry.leaf).value());
+  };
   std::for_each(durable_.begin(), durable_.end(), add);
   for (const CoordinatorBatch& batch : waiting_) {
     std::for_each(batch.entries.begin(), batch.entries.end(), add);
@@ -270,9 +285,10 @@ void ScriptedCluster::crash_and_restart() {
       recovery.intents.push_back(intent);
     }
   }
-  std::sort(recovery.intents.begin(), recovery.intents.end(), [](const IntentRow& a, const IntentRow& b) {
-    return std::pair(a.run_id, a.step) < std::pair(b.run_id, b.step);
-  });
+  std::sort(recovery.intents.begin(), recovery.intents.end(),
+            [](const IntentRow& a, const IntentRow& b) {
+              return std::pair(a.run_id, a.step) < std::pair(b.run_id, b.step);
+            });
   for (const auto& [worker, mark] : marks_) {
     recovery.marks.push_back({worker, mark});
   }
@@ -287,4 +303,4 @@ void ScriptedCluster::crash_and_restart() {
   persist();
 }
 
-} // namespace forerun::test
+}  // namespace forerun::test

@@ -12,8 +12,11 @@ namespace forerun::test {
 /// Predicts what a test tells it to, for the session's next call, and nothing else.
 class ScriptedPredictor final : public Predictor {
 public:
-  void text(const RunId&, std::string_view, std::string_view text) override { texts.emplace_back(text); }
-  void observe(const RunId&, std::string_view, const Call& call, const std::optional<Output>&) override {
+  void text(const RunId&, std::string_view, std::string_view text) override {
+    texts.emplace_back(text);
+  }
+  void observe(const RunId&, std::string_view, const Call& call,
+               const std::optional<Output>&) override {
     observed.push_back(call.task());
   }
   void end(const RunId&) override { ++ended; }
@@ -33,7 +36,8 @@ Call call(const std::string& task, const std::string& input = "{}");
 Output output(const std::string& text);
 Prediction prediction(Call call, double probability);
 
-/// A coordinator's brain with hand-moved time, disk and nodes. What the brain asks for is kept until a test acts on it.
+/// A coordinator's brain with hand-moved time, disk and nodes. What the brain asks for is kept
+/// until a test acts on it.
 class ScriptedCluster {
 public:
   explicit ScriptedCluster(CoordinatorSettings settings = settings_of(default_catalog()));
@@ -52,10 +56,12 @@ public:
   RunId open(SpeculationMode mode = SpeculationMode::on);
   /// Confirms calls and returns the request's number.
   RequestId confirm(const RunId& run_id, std::vector<Call> calls, const std::string& key = "");
-  /// The dispatch of this task that has not been answered, oldest first. Fails the test when there is none.
+  /// The dispatch of this task that has not been answered, oldest first. Fails the test when there
+  /// is none.
   Dispatch take_dispatch(const std::string& task);
   bool has_dispatch(const std::string& task) const;
-  void finish(const Dispatch& dispatch, const std::string& output, Duration latency = std::chrono::milliseconds(10));
+  void finish(const Dispatch& dispatch, const std::string& output,
+              Duration latency = std::chrono::milliseconds(10));
   void end(const Dispatch& dispatch, Ending ending, const std::string& cause = "");
   /// The answer to a request; null when none has left.
   const ResponseBody* answer(RequestId request) const;
@@ -63,13 +69,14 @@ public:
   std::size_t cancels() const;
   /// Entries made durable or waiting to be, as JSON.
   std::vector<json::Value> entries() const;
-  std::size_t count_entries(const std::string& kind, const std::string& member = "", const std::string& value = "") const;
+  std::size_t count_entries(const std::string& kind, const std::string& member = "",
+                            const std::string& value = "") const;
 
   /// Moves what is durable into a new brain, as after kill -9. What was not persisted is lost.
   void crash_and_restart();
 
   Instant now{std::chrono::seconds(1000)};
-  ScriptedPredictor* predictor = nullptr; ///< Owned by the machine.
+  ScriptedPredictor* predictor = nullptr;  ///< Owned by the machine.
   std::unique_ptr<CoordinatorMachine> machine;
   std::vector<ToNode> sent;
   std::vector<Dispatch> dispatches;
@@ -94,4 +101,4 @@ private:
   std::uint64_t next_request_ = 1;
 };
 
-} // namespace forerun::test
+}  // namespace forerun::test

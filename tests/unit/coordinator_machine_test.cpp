@@ -21,7 +21,8 @@ TEST_CASE("no reply leaves before its entry is durable", "[coordinator_machine]"
   CHECK(cluster.published.size() > published);
 }
 
-TEST_CASE("a call that was run ahead answers at once and its time is saved", "[coordinator_machine]") {
+TEST_CASE("a call that was run ahead answers at once and its time is saved",
+          "[coordinator_machine]") {
   ScriptedCluster cluster;
   cluster.join(1);
   const RunId run = cluster.open();
@@ -58,11 +59,12 @@ TEST_CASE("a call that runs ahead is joined and never started twice", "[coordina
   cluster.finish(ahead, "2", 20ms);
   cluster.persist();
   CHECK(cluster.step(second).origin == Origin::late_hit);
-  CHECK(cluster.step(second).saved == 0ms); // It waited as long as the branch says it took.
+  CHECK(cluster.step(second).saved == 0ms);  // It waited as long as the branch says it took.
   CHECK(cluster.count_entries("commit", "origin", "late_hit") == 1);
 }
 
-TEST_CASE("what nobody asked for ends with the session, in one entry each", "[coordinator_machine]") {
+TEST_CASE("what nobody asked for ends with the session, in one entry each",
+          "[coordinator_machine]") {
   ScriptedCluster cluster;
   cluster.join(1);
   cluster.earn();
@@ -95,7 +97,7 @@ TEST_CASE("a write drops what read the same thing, finished or not", "[coordinat
   cluster.persist();
   const RequestId put = cluster.confirm(run, {call("put", R"({"key":"k"})")});
   CHECK(cluster.count_entries("discard", "cause", "stale") == 1);
-  CHECK_FALSE(cluster.has_dispatch("put")); // Its intent is not durable.
+  CHECK_FALSE(cluster.has_dispatch("put"));  // Its intent is not durable.
   cluster.persist();
   const Dispatch write = cluster.take_dispatch("put");
   CHECK(write.outside_key.size() == 64);
@@ -184,7 +186,8 @@ TEST_CASE("a lost node's confirmed branch runs elsewhere", "[coordinator_machine
   CHECK(cluster.step(request).output == "1");
 }
 
-TEST_CASE("a write whose node is lost is not run again unless it says that it may", "[coordinator_machine]") {
+TEST_CASE("a write whose node is lost is not run again unless it says that it may",
+          "[coordinator_machine]") {
   ScriptedCluster cluster;
   cluster.join(1);
   cluster.join(2);
@@ -218,14 +221,15 @@ TEST_CASE("a silent node is lost within three seconds", "[coordinator_machine]")
   CHECK(cluster.machine->membership().nodes().empty());
 }
 
-TEST_CASE("an ordered race falls back and records what it did not need as null", "[coordinator_machine]") {
+TEST_CASE("an ordered race falls back and records what it did not need as null",
+          "[coordinator_machine]") {
   ScriptedCluster cluster;
   cluster.join(1);
   const RunId run = cluster.open();
   const RequestId sure = cluster.confirm(run, {call("answer")});
   const Dispatch slow = cluster.take_dispatch("slow");
   cluster.finish(slow, R"({"by":"slow"})");
-  CHECK(cluster.count_entries("commit") == 0); // The preferred branch has not settled.
+  CHECK(cluster.count_entries("commit") == 0);  // The preferred branch has not settled.
   cluster.finish(cluster.take_dispatch("fast"), R"({"sure":true})");
   cluster.persist();
   CHECK(cluster.step(sure).winner == "fast");
@@ -235,28 +239,32 @@ TEST_CASE("an ordered race falls back and records what it did not need as null",
   cluster.persist();
   CHECK(cluster.step(unsure).winner == "slow");
   const auto entries = cluster.entries();
-  CHECK(*entries[entries.size() - 2].find("branch_validities") == json::Value(json::Array{true, nullptr}));
+  CHECK(*entries[entries.size() - 2].find("branch_validities") ==
+        json::Value(json::Array{true, nullptr}));
   CHECK(*entries.back().find("branch_validities") == json::Value(json::Array{false, true}));
 }
 
-TEST_CASE("a list shares its place and runs side by side, in order where it conflicts", "[coordinator_machine]") {
+TEST_CASE("a list shares its place and runs side by side, in order where it conflicts",
+          "[coordinator_machine]") {
   ScriptedCluster cluster;
   cluster.join(1, 8);
   const RunId run = cluster.open();
-  const RequestId list = cluster.confirm(
-      run, {call("a"), call("put", R"({"key":"k"})"), call("get", R"({"key":"k"})"), call("get", R"({"key":"z"})")});
+  const RequestId list =
+      cluster.confirm(run, {call("a"), call("put", R"({"key":"k"})"), call("get", R"({"key":"k"})"),
+                            call("get", R"({"key":"z"})")});
   cluster.persist();
   CHECK(cluster.has_dispatch("a"));
   CHECK(cluster.take_dispatch("get").input == R"({"key":"z"})");
   CHECK_FALSE(cluster.has_dispatch("get"));
   cluster.finish(cluster.take_dispatch("put"), "null");
-  CHECK_FALSE(cluster.has_dispatch("get")); // Commits are in step order, and step 0 still runs.
+  CHECK_FALSE(cluster.has_dispatch("get"));  // Commits are in step order, and step 0 still runs.
   cluster.finish(cluster.take_dispatch("a"), "1");
   CHECK(cluster.has_dispatch("get"));
   CHECK(cluster.answer(list) == nullptr);
 }
 
-TEST_CASE("a retry with the same key joins what runs and returns what was", "[coordinator_machine]") {
+TEST_CASE("a retry with the same key joins what runs and returns what was",
+          "[coordinator_machine]") {
   ScriptedCluster cluster;
   cluster.join(1);
   const RunId run = cluster.open();
@@ -295,7 +303,8 @@ TEST_CASE("only the next step is confirmed", "[coordinator_machine]") {
   CHECK(std::get<RequestFailed>(*cluster.answer(unknown)).refusal == Refusal::not_found);
 }
 
-TEST_CASE("results of an older term or of a settled branch change nothing", "[coordinator_machine]") {
+TEST_CASE("results of an older term or of a settled branch change nothing",
+          "[coordinator_machine]") {
   ScriptedCluster cluster;
   cluster.join(1);
   const RunId run = cluster.open();
@@ -311,7 +320,8 @@ TEST_CASE("results of an older term or of a settled branch change nothing", "[co
   CHECK(cluster.machine->membership().free_slots() == 4);
 }
 
-TEST_CASE("after a crash acknowledged steps stand, the term rises and run IDs go on", "[coordinator_machine]") {
+TEST_CASE("after a crash acknowledged steps stand, the term rises and run IDs go on",
+          "[coordinator_machine]") {
   ScriptedCluster cluster;
   cluster.join(1);
   const RunId run = cluster.open();
@@ -320,7 +330,8 @@ TEST_CASE("after a crash acknowledged steps stand, the term rises and run IDs go
   cluster.persist();
   const Digest decided = cluster.step(first).decision_hash;
   cluster.confirm(run, {call("b")}, "key-2");
-  cluster.finish(cluster.take_dispatch("b"), "2"); // Decided, not durable: it must be as if it never was.
+  cluster.finish(cluster.take_dispatch("b"),
+                 "2");  // Decided, not durable: it must be as if it never was.
   cluster.crash_and_restart();
   CHECK(cluster.count_entries("epoch") == 2);
   cluster.join(1);
@@ -330,10 +341,12 @@ TEST_CASE("after a crash acknowledged steps stand, the term rises and run IDs go
   cluster.finish(cluster.take_dispatch("b"), "2");
   cluster.persist();
   CHECK(cluster.step(second).step == 1);
-  CHECK(cluster.open().counter > run.counter + 1); // A new block: what lay below the mark may have been used.
+  CHECK(cluster.open().counter >
+        run.counter + 1);  // A new block: what lay below the mark may have been used.
 }
 
-TEST_CASE("a write in flight at a crash ends as unknown, or runs again with its key", "[coordinator_machine]") {
+TEST_CASE("a write in flight at a crash ends as unknown, or runs again with its key",
+          "[coordinator_machine]") {
   ScriptedCluster cluster;
   cluster.join(1);
   const RunId once = cluster.open();
@@ -348,10 +361,12 @@ TEST_CASE("a write in flight at a crash ends as unknown, or runs again with its 
   const Dispatch retried = cluster.take_dispatch("put_again");
   CHECK(retried.outside_key == outside_key);
   CHECK_FALSE(cluster.has_dispatch("put"));
-  cluster.finish(cluster.take_dispatch("a"), "1"); // Confirmed before the write, so it is decided before it.
+  cluster.finish(cluster.take_dispatch("a"),
+                 "1");  // Confirmed before the write, so it is decided before it.
   cluster.finish(retried, "null");
   cluster.persist();
-  const RequestId answered = cluster.confirm(once, {call("a"), call("put", R"({"key":"k"})")}, "key-1");
+  const RequestId answered =
+      cluster.confirm(once, {call("a"), call("put", R"({"key":"k"})")}, "key-1");
   const auto& steps = std::get<StepAnswers>(*cluster.answer(answered)).steps;
   REQUIRE(steps.size() == 2);
   CHECK_FALSE(steps[0].failed);
@@ -389,7 +404,7 @@ TEST_CASE("an exhausted budget ends what runs ahead", "[coordinator_machine]") {
   const RunId run = cluster.open();
   cluster.predictor->next[""] = {prediction(call("b"), 0.95)};
   cluster.confirm(run, {call("a")});
-  cluster.finish(cluster.take_dispatch("a"), "1", 1000ms); // Earns 150 ms.
+  cluster.finish(cluster.take_dispatch("a"), "1", 1000ms);  // Earns 150 ms.
   CHECK(cluster.has_dispatch("b"));
   cluster.predictor->next.clear();
   cluster.pass(149ms);
@@ -403,6 +418,7 @@ TEST_CASE("an exhausted budget ends what runs ahead", "[coordinator_machine]") {
 TEST_CASE("an answer never waits for learning or looking ahead", "[coordinator_machine]") {
   ScriptedCluster cluster;
   cluster.join(1);
+  cluster.earn();
   const RunId run = cluster.open();
   cluster.predictor->next["a"] = {prediction(call("b"), 0.95)};
   ConfirmCalls body;

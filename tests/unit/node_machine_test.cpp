@@ -12,7 +12,8 @@ namespace {
 const SigningKey key = SigningKey::from_seed({7});
 const WorkerId worker{Uuid{{1}}};
 
-/// A ledger that a coordinator would publish: an epoch entry, then one commit for each call of `tasks`.
+/// A ledger that a coordinator would publish: an epoch entry, then one commit for each call of
+/// `tasks`.
 class Ledger {
 public:
   explicit Ledger(Epoch epoch = Epoch{1}) : epoch_(epoch) {
@@ -35,7 +36,8 @@ public:
     body.branch_causes = {std::nullopt};
     body.workers = {worker};
     body.winner = 0;
-    chain_ = step_ == 0 ? chain_start(call.canonical(), to_string(body.run_id)) : chain_next(chain_, call.canonical());
+    chain_ = step_ == 0 ? chain_start(call.canonical(), to_string(body.run_id))
+                        : chain_next(chain_, call.canonical());
     body.chain = chain_;
     body.output_hash = sha256("1");
     ++step_;
@@ -50,7 +52,8 @@ public:
   }
   SignedHead head() const { return sign_head(key, {records.size(), frontier_.root(), epoch_}); }
   Entries from(std::uint64_t first) const {
-    return {Seq{first}, {records.begin() + static_cast<std::ptrdiff_t>(first), records.end()}, head()};
+    return {
+        Seq{first}, {records.begin() + static_cast<std::ptrdiff_t>(first), records.end()}, head()};
   }
   std::vector<EntryRecord> records;
 
@@ -127,7 +130,7 @@ public:
   NodeMachine machine;
 };
 
-} // namespace
+}  // namespace
 
 TEST_CASE("a node joins, fetches what it lacks and follows", "[node_machine]") {
   Ledger ledger;
@@ -146,12 +149,12 @@ TEST_CASE("a node joins, fetches what it lacks and follows", "[node_machine]") {
   ledger.commit("b");
   ledger.commit("c");
   node.give(CoordinatorMessage(ledger.from(3)));
-  CHECK(node.machine.head().size == 2); // A gap: the one between was lost.
+  CHECK(node.machine.head().size == 2);  // A gap: the one between was lost.
   REQUIRE(node.sent<FetchEntries>() != nullptr);
   CHECK(node.sent<FetchEntries>()->from == Seq{2});
   node.give(CoordinatorMessage(ledger.from(2)));
   CHECK(node.machine.head().size == 4);
-  node.give(CoordinatorMessage(ledger.from(1))); // Twice and late.
+  node.give(CoordinatorMessage(ledger.from(1)));  // Twice and late.
   CHECK(node.machine.head().size == 4);
   CHECK_FALSE(node.out.fatal.has_value());
 }
@@ -189,7 +192,7 @@ TEST_CASE("a coordinator with less than the replica is not followed", "[node_mac
   node.welcome(ledger);
   node.give(CoordinatorMessage(ledger.from(0)));
   node.give(CoordinatorMessage(JoinAgain{Epoch{1}}));
-  node.welcome(Ledger()); // Of the same term: only older than what was published since.
+  node.welcome(Ledger());  // Of the same term: only older than what was published since.
   CHECK_FALSE(node.out.fatal.has_value());
   node.welcome(Ledger(), Epoch{2});
   CHECK(node.out.fatal.has_value());
@@ -203,9 +206,9 @@ TEST_CASE("a branch starts, ends and is released by its commit", "[node_machine]
   node.give(CoordinatorMessage(node.dispatch(1)));
   REQUIRE(node.out.start.size() == 1);
   node.give(CoordinatorMessage(node.dispatch(1)));
-  CHECK(node.out.start.empty()); // The same token again.
+  CHECK(node.out.start.empty());  // The same token again.
   node.give(CoordinatorMessage(node.dispatch(2)));
-  REQUIRE(node.sent<BranchEnded>() != nullptr); // One slot.
+  REQUIRE(node.sent<BranchEnded>() != nullptr);  // One slot.
   CHECK(node.sent<BranchEnded>()->ending == Ending::lost);
   node.finish(1);
   CHECK(node.sent<BranchEnded>()->ending == Ending::returned);
@@ -226,13 +229,14 @@ TEST_CASE("a discard destroys the branch, running or not", "[node_machine]") {
   ledger.discard(0);
   node.give(CoordinatorMessage(ledger.from(1)));
   REQUIRE(node.out.stop.size() == 1);
-  node.finish(1); // It returned in the same moment: its answer must not leave.
+  node.finish(1);  // It returned in the same moment: its answer must not leave.
   CHECK(node.sent<BranchEnded>()->ending == Ending::cancelled);
   CHECK(node.sent<BranchEnded>()->output.empty());
   CHECK(node.out.destroyed.size() == 1);
 }
 
-TEST_CASE("a deadline is a timeout for confirmed work and says nothing of a speculation", "[node_machine]") {
+TEST_CASE("a deadline is a timeout for confirmed work and says nothing of a speculation",
+          "[node_machine]") {
   Ledger ledger;
   Node node;
   node.welcome(ledger);
@@ -241,7 +245,7 @@ TEST_CASE("a deadline is a timeout for confirmed work and says nothing of a spec
   node.give(CoordinatorMessage(ConfirmBranch{Epoch{1}, BranchToken{1}, StepNumber{0}, 100ms}));
   node.now += 60ms;
   node.give(TimePassed{});
-  CHECK(node.out.stop.empty()); // The deadline counts from the confirmation.
+  CHECK(node.out.stop.empty());  // The deadline counts from the confirmation.
   node.now += 60ms;
   node.give(TimePassed{});
   REQUIRE(node.out.stop.size() == 1);
@@ -313,10 +317,11 @@ TEST_CASE("heartbeats tell what runs and what is finished", "[node_machine]") {
   CHECK(*node.out.wake_at <= node.now + 250ms);
 }
 
-TEST_CASE("a node that must join again minds its deadlines and does not ask to be woken at once", "[node_machine]") {
+TEST_CASE("a node that must join again minds its deadlines and does not ask to be woken at once",
+          "[node_machine]") {
   Ledger ledger;
   Node node;
-  node.welcome(ledger); // Fetches what it lacks.
+  node.welcome(ledger);  // Fetches what it lacks.
   node.give(CoordinatorMessage(node.dispatch(1)));
   node.give(CoordinatorMessage(JoinAgain{Epoch{1}}));
   node.now += 10s;

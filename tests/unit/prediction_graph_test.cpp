@@ -150,7 +150,8 @@ TEST_CASE("a label in the output decides what follows", "[prediction_graph]") {
     history.teach({classified(i, "invoice"), taken("pay")});
     history.teach({classified(1000 + i, "letter"), taken("file")});
   }
-  const auto predictions = history.graph.predict(history.open({classified(77, "letter")}), {.limit = 3});
+  const auto predictions =
+      history.graph.predict(history.open({classified(77, "letter")}), {.limit = 3});
   REQUIRE(predictions.front().call.task() == "file");
   REQUIRE(predictions.front().probability > 0.85);
 }
@@ -206,7 +207,8 @@ TEST_CASE("the end is learned like a call, so nothing is expected after the last
   for (int i = 0; i < 30; ++i) {
     history.teach({taken("a"), taken("b")});
   }
-  const auto predictions = history.graph.predict(history.open({taken("a"), taken("b")}), {.limit = 3});
+  const auto predictions =
+      history.graph.predict(history.open({taken("a"), taken("b")}), {.limit = 3});
   REQUIRE(probability_of(predictions, call("a")) < 0.05);
   REQUIRE(probability_of(predictions, call("b")) < 0.05);
 
@@ -215,8 +217,9 @@ TEST_CASE("the end is learned like a call, so nothing is expected after the last
     endless.teach({taken("a"), taken("b"), taken("a"), taken("b")});
   }
   // Half of the b are followed by a, half by the end; what came before tells which.
-  REQUIRE(probability_of(endless.graph.predict(endless.open({taken("a"), taken("b")}), {.limit = 3}),
-                         call("a")) > 0.7);
+  REQUIRE(
+      probability_of(endless.graph.predict(endless.open({taken("a"), taken("b")}), {.limit = 3}),
+                     call("a")) > 0.7);
 }
 
 TEST_CASE("beyond a running step its likely outputs are premises of what follows",
@@ -233,7 +236,8 @@ TEST_CASE("beyond a running step its likely outputs are premises of what follows
   const RunId id = history.open({});
   const std::vector<Taken> fresh = session(900, "a");
   const ImaginedStep running{fresh[0].call, std::nullopt};
-  const auto predictions = history.graph.predict(id, {.beyond = std::span(&running, 1), .limit = 8});
+  const auto predictions =
+      history.graph.predict(id, {.beyond = std::span(&running, 1), .limit = 8});
   const auto premised = std::find_if(
       predictions.begin(), predictions.end(),
       [&](const Prediction& each) { return each.premise && each.call == fresh[1].call; });
@@ -248,7 +252,8 @@ TEST_CASE("beyond a running step its likely outputs are premises of what follows
   const std::vector<ImaginedStep> path = {{fresh[0].call, premised->premise}};
   REQUIRE(history.graph.predict(id, {.beyond = path, .limit = 1}).front().call == fresh[1].call);
   // Imagining leaves no trace.
-  REQUIRE(written(history.graph.predict(id, {.beyond = std::span(&running, 1), .limit = 8})) == written(predictions));
+  REQUIRE(written(history.graph.predict(id, {.beyond = std::span(&running, 1), .limit = 8})) ==
+          written(predictions));
 }
 
 TEST_CASE("a call that needs a value of the running step's output is not made up",
@@ -264,12 +269,14 @@ TEST_CASE("a call that needs a value of the running step's output is not made up
   }
   const RunId id = history.open({});
   const ImaginedStep running{call("sign"), std::nullopt};
-  for (const Prediction& each : history.graph.predict(id, {.beyond = std::span(&running, 1), .limit = 8})) {
+  for (const Prediction& each :
+       history.graph.predict(id, {.beyond = std::span(&running, 1), .limit = 8})) {
     REQUIRE(each.probability * each.premise_probability < 0.1);
   }
   const std::vector<Taken> fresh = session(77);
   const ImaginedStep done{fresh[0].call, fresh[0].output};
-  REQUIRE(history.graph.predict(id, {.beyond = std::span(&done, 1), .limit = 1}).front().call == fresh[1].call);
+  REQUIRE(history.graph.predict(id, {.beyond = std::span(&done, 1), .limit = 1}).front().call ==
+          fresh[1].call);
 }
 
 TEST_CASE("one tenant's history never reaches another", "[prediction_graph]") {
@@ -284,7 +291,8 @@ TEST_CASE("one tenant's history never reaches another", "[prediction_graph]") {
     alone.teach(own, "own");
   }
   const std::vector<Taken> begun = {taken("a")};
-  const auto of_new = together.graph.predict(together.open(begun, "new", "flow secret"), {.limit = 8});
+  const auto of_new =
+      together.graph.predict(together.open(begun, "new", "flow secret"), {.limit = 8});
   REQUIRE(std::none_of(of_new.begin(), of_new.end(),
                        [](const Prediction& each) { return each.call.task() == "secret"; }));
   const RunId in_company = together.open({taken("task1", R"({"document":"D-1"})")}, "own");

@@ -9,10 +9,11 @@ namespace {
 const std::vector<std::string> names{"a", "b", "c"};
 const ChainValue chain = sha256(std::string_view("any"));
 using Validities = std::vector<std::optional<bool>>;
-} // namespace
+}  // namespace
 
 TEST_CASE("ordered waits for an unsettled branch declared ahead of a valid one", "[tie_break]") {
-  REQUIRE(select(SelectRule::ordered, chain, names, Validities{{}, true, true}, {}).state == State::undecided);
+  REQUIRE(select(SelectRule::ordered, chain, names, Validities{{}, true, true}, {}).state ==
+          State::undecided);
   const auto decided = select(SelectRule::ordered, chain, names, Validities{false, true, {}}, {});
   REQUIRE(decided.state == State::winner);
   REQUIRE(decided.index == 1);
@@ -28,18 +29,21 @@ TEST_CASE("ranked decides as soon as its first ranked branch is valid", "[tie_br
 }
 
 TEST_CASE("seeded waits for every branch", "[tie_break]") {
-  REQUIRE(select(SelectRule::seeded, chain, names, Validities{true, true, {}}, {}).state == State::undecided);
+  REQUIRE(select(SelectRule::seeded, chain, names, Validities{true, true, {}}, {}).state ==
+          State::undecided);
   const auto decided = select(SelectRule::seeded, chain, names, Validities{false, true, false}, {});
   REQUIRE(decided.index == 1);
 }
 
 TEST_CASE("first takes the earliest valid arrival", "[tie_break]") {
   const std::vector<std::size_t> arrival{2, 1, 0};
-  REQUIRE(select(SelectRule::first, chain, names, Validities{true, true, false}, arrival).index == 1);
+  REQUIRE(select(SelectRule::first, chain, names, Validities{true, true, false}, arrival).index ==
+          1);
 }
 
 TEST_CASE("no valid branch means no winner, under every rule", "[tie_break]") {
-  const SelectRule rule = GENERATE(SelectRule::seeded, SelectRule::ranked, SelectRule::ordered, SelectRule::first);
+  const SelectRule rule =
+      GENERATE(SelectRule::seeded, SelectRule::ranked, SelectRule::ordered, SelectRule::first);
   REQUIRE(select(rule, chain, names, Validities{false, false, false}, {}).state == State::none);
 }
 
