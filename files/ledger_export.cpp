@@ -1,0 +1,119 @@
+#include "files/ledger_export.hpp"
+
+#include <fstream>
+#include <functional>
+#include <utility>
+
+#include "base/json.hpp"
+#include "files/file_bytes.hpp"
+
+namespace forerun {
+namespace {
+
+constexpr std::size_t head_bytes_max = 4096;
+constexpr std::size_t catalog_bytes_max = 16U << 20U;
+
+Result<void> each_line(const std::filesystem::path& file, const LedgerExportLimits& limits,
+                       const std::function<Result<void>(std::string line)>& take) {
+  std::error_code problem;
+  const std::uintmax_t size = std::filesystem::file_size(file, problem);
+  std::ifstream in(file, std::ios::binary);
+  if (problem || !in) {
+    return fail(Errc::not_found, file.string() +
+                                     ": cannot be read, expected a file that "
+                                     "`forerun ledger export` wrote");
+  }
+  if (size > limits.file_bytes) {
+    return fail(Errc::too_large, file.string() + ": " + std::to_string(size) +
+                                     " bytes, expected at most " +
+                                     std::to_string(limits.file_bytes));
+  }
+  std::string line;
+  for (std::uint64_t number = 1; std::getline(in, line); ++number) {
+    const std::string place = file.filename().string() + " line " + std::to_string(number) + ": ";
+    if (line.size() > limits.line_bytes) {
+      return fail(Errc::too_large, place + "expected at most " + std::to_string(limits.line_bytes) +
+                                       " bytes");
+    }
+    if (auto taken = take(std::move(line)); !taken) {
+      return fail(taken.error().code, place + taken.error().message);
+    }
+  }
+  if (in.bad()) {
+    return fail(Errc::io, file.string() + ": reading failed");
+  }
+  return {};
+}
+
+/// Reads `{"<hash>": …, "<value>": …}` lines into a map from hash to canonical text.
+Result<std::map<Digest, std::string>> read_texts(const std::filesystem::path& file,
+                                                 const std::string& value, const std::string& hash,
+                                                 const LedgerExportLimits& limits) {
+  std::map<Digest, std::string> texts;
+  const auto read = each_line(file, limits, [&](std::string line) -> Result<void> {
+    // C's wrapper does not count towards the nesting limit, and this is one more around it.
+    const auto parsed = json::parse(line, {limits.line_bytes, json::depth_max + 2});
+    if (!parsed) {
+      return tl::unexpected(parsed.error());
+    }
+    const json::Value* text = parsed->find(value);
+    const json::Value* stated = parsed->find(hash);
+    if (text == nullptr || stated == nullptr || stated->string() == nullptr) {
+      return fail(Errc::invalid, "expected members " + hash + " and " + value);
+    }
+    std::string canonical = json::canonical(*text);
+    const Digest found = sha256(canonical);
+    if (to_hex(found) != *stated->string()) {
+      return fail(Errc::verification,
+                  hash + ": found " + *stated->string() + ", expected " + to_hex(found) +
+                      ", which is that of the " + value + " beside it");
+    }
+    texts.emplace(found, std::move(canonical));
+    return {};
+  });
+  if (!read) {
+    return tl::unexpected(read.error());
+  }
+  return texts;
+}
+
+}  // namespace
+
+Result<LedgerExport> read_ledger_export(const std::filesystem::path& folder,
+                                        const LedgerExportLimits& limits) {
+  LedgerExport result;
+  const auto leaves = each_line(folder / "ledger.jsonl", limits, [&](std::string line) {
+    result.leaves.push_back(std::move(line));
+    return Result<void>();
+  });
+  if (!leaves) {
+    return tl::unexpected(leaves.error());
+  }
+  auto calls = read_texts(folder / "inputs.jsonl", "call", "input_hash", limits);
+  if (!calls) {
+    return tl::unexpected(calls.error());
+  }
+  result.calls = std::move(*calls);
+  auto outputs = read_texts(folder / "outputs.jsonl", "output", "output_hash", limits);
+  if (!outputs) {
+    return tl::unexpected(outputs.error());
+  }
+  result.outputs = std::move(*outputs);
+  const auto head_text = read_file(folder / "head.json", head_bytes_max);
+  if (!head_text) {
+    return tl::unexpected(head_text.error());
+  }
+  auto head = head_from_json(head_text->substr(0, head_text->find_last_not_of("\r\n") + 1));
+  if (!head) {
+    return fail(head.error().code, "head.json: " + head.error().message);
+  }
+  result.head = *head;
+  auto catalog = read_file(folder / "catalog.toml", catalog_bytes_max);
+  if (!catalog) {
+    return tl::unexpected(catalog.error());
+  }
+  result.catalog = std::move(*catalog);
+  return result;
+}
+
+}  // namespace forerun
