@@ -31,6 +31,9 @@ void perform(Self self, CoordinatorOutput output, Outbox& outbox) {
   for (const ServeSession& request : output.serve_session) {
     ports.serve_session(request);
   }
+  for (const std::string& record : output.races) {
+    ports.race(record);
+  }
   for (const std::string& line : output.log) {
     ports.log(line);
   }

@@ -17,6 +17,7 @@ struct CoordinatorPorts {
   std::function<void(ClientResponse)> reply;
   std::function<void(ServeEntries)> serve_entries;
   std::function<void(ServeSession)> serve_session;
+  std::function<void(const std::string&)> race;  ///< A log record, one JSON line.
   std::function<void(const std::string&)> log;
 };
 

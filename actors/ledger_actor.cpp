@@ -2,6 +2,7 @@
 
 #include <caf/typed_event_based_actor.hpp>
 
+#include "speculation/explanation.hpp"
 #include "speculation/step_answer.hpp"
 
 namespace forerun {
@@ -39,6 +40,11 @@ LedgerActor::behavior_type ledger_actor(LedgerActor::stateful_pointer<LedgerStat
                RequestFailed{Refusal::not_found,
                              "session " + to_string(request.run_id) + ": no such session",
                              {}}});
+          return;
+        }
+        if (request.explains) {
+          self->state.ports.reply({request.request, JsonReport{explain(record->row, record->commits,
+                                                                       record->discards)}});
           return;
         }
         SessionView view{record->row.run_id, record->row.context,   record->row.mode,

@@ -170,6 +170,7 @@ Result<int> run_coordinator(const CoordinatorProcessSettings& settings) {
   machine_settings.catalog = std::move(catalog->catalog);
   machine_settings.admission = settings.admission;
   machine_settings.session_idle_max = settings.session_idle_max;
+  machine_settings.race_log_share = settings.race_log_share;
   machine_settings.publish_port = (*bus)->publish_port();
   machine_settings.plant_skip_hazards = settings.plant == "skip-hazards";
   auto machine = std::make_shared<CoordinatorMachine>(std::move(machine_settings), keys->ledger(),
@@ -234,6 +235,7 @@ Result<int> run_coordinator(const CoordinatorProcessSettings& settings) {
   ports.serve_session = [ledger](ServeSession request) {
     caf::anon_send(ledger, std::move(request));
   };
+  ports.race = log_record;
   ports.log = log_line;
   const CoordinatorActor coordinator = system.spawn(coordinator_actor, machine, std::move(ports));
   inlet->open(coordinator);

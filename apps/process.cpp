@@ -95,6 +95,10 @@ void log_line(const std::string& text) {
   write_all(STDERR_FILENO, stamp.data() + text + "\n");
 }
 
+void log_record(const std::string& json_line) {
+  write_all(STDERR_FILENO, json_line + '\n');
+}
+
 void print_event(const std::string& json_line) {
   write_all(STDOUT_FILENO, json_line + "\n");
 }

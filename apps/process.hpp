@@ -34,6 +34,9 @@ public:
 /// One line on stderr, with the time, in one write. Thread-safe.
 void log_line(const std::string& text);
 
+/// One line on stderr as it is, in one write: a record for programs. Thread-safe.
+void log_record(const std::string& json_line);
+
 /// One JSON line on stdout, flushed: what scripts wait for.
 void print_event(const std::string& json_line);
 

@@ -249,6 +249,7 @@ void CoordinatorMachine::on(const ClientRequest& request) {
     void operator()(const EndSession& body) { machine.end_session(request, body); }
     void operator()(const ShowStatus&) { machine.reply(request.id, JsonReport{machine.status()}); }
     void operator()(const ShowPredictions& body) { machine.show(request, body); }
+    void operator()(const ShowExplanation& body) { machine.show(request, body); }
   };
   std::visit(Visitor{*this, request}, request.body);
 }
@@ -308,6 +309,7 @@ void CoordinatorMachine::on(const Persisted& persisted) {
       std::move(release.records.begin(), release.records.end(),
                 std::back_inserter(out_.publish->records));
     }
+    std::move(release.races.begin(), release.races.end(), std::back_inserter(out_.races));
     for (ClientResponse& response : release.replies) {
       out_.reply.push_back(std::move(response));
     }

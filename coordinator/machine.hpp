@@ -56,11 +56,12 @@ struct ServeEntries {
   Seq from;
   std::size_t count = 0;
 };
-/// Answer ShowSession from the store: the session is no longer in memory.
+/// Answer ShowSession (of a session that is no longer in memory) or ShowExplanation from the store.
 struct ServeSession {
   RequestId request;
   std::string tenant;
   RunId run_id;
+  bool explains = false;
 };
 
 /// What the shell must do, in this order. `persist` is one transaction, durable whole or not at
@@ -72,6 +73,7 @@ struct CoordinatorOutput {
   std::optional<Entries> publish;     ///< Durable decisions.
   std::vector<ClientResponse> reply;  ///< Only of decisions that an earlier Persisted has named.
   std::vector<ServeSession> serve_session;
+  std::vector<std::string> races;  ///< Log records of races that are durable (race_log.hpp).
   std::vector<std::string> log;    ///< Membership and recovery; never per step.
   std::optional<Instant> wake_at;  ///< Ask again then, with TimePassed.
   bool look_ahead = false;  ///< Send LookAhead, once, after every input that is already waiting.
@@ -164,6 +166,7 @@ private:
     std::vector<MarkRow> marks;
     Seq first;
     std::vector<EntryRecord> records;
+    std::vector<std::string> races;
     LedgerHead head;
   };
 
@@ -205,6 +208,7 @@ private:
                      ConfirmRequest pending);
   void show(const ClientRequest& request, const ShowSession& body);
   void show(const ClientRequest& request, const ShowPredictions& body);
+  void show(const ClientRequest& request, const ShowExplanation& body);
   void end_session(const ClientRequest& request, const EndSession& body);
   void touch(Session& session);
   void close(Session& session);
@@ -222,6 +226,8 @@ private:
   void decide(OpenStep& step);
   void commit_ready(Session& session);
   void commit(Session& session, OpenStep& step);
+  static std::string story_of(const OpenStep& step);
+  static std::string story_of(const Speculation& speculation, Instant now);
   CommitEntry commit_entry(const Session& session, const OpenStep& step) const;
   SessionRow row_of(const Session& session) const;
   void forget_ended();
@@ -260,8 +266,9 @@ private:
   void speculate(Session& session);
   bool may_speculate(const std::string& task) const;
   struct ImaginedNode;
-  bool start_speculation(Session& session, const ImaginedNode& node, const Prediction& prediction,
-                         double joint);
+  /// Says why it was not started; nothing when it was.
+  std::optional<std::string> start_speculation(Session& session, const ImaginedNode& node,
+                                               const Prediction& prediction, double joint);
   void discard(Session& session, SpeculationNumber number, DiscardCause cause);
   void drop_conflicting(const TagSet& writes);
   bool is_dirty(const TagSet& reads) const;

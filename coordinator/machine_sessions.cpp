@@ -2,6 +2,7 @@
 
 #include "base/assert.hpp"
 #include "coordinator/machine.hpp"
+#include "coordinator/race_log.hpp"
 #include "speculation/step_answer.hpp"
 
 namespace forerun {
@@ -232,6 +233,10 @@ void CoordinatorMachine::show(const ClientRequest& request, const ShowPrediction
                                : json::Value(std::uint64_t{session->steps.size() - 1}));
   report.set("predictions", std::move(list));
   reply(request.id, JsonReport{std::move(report)});
+}
+
+void CoordinatorMachine::show(const ClientRequest& request, const ShowExplanation& body) {
+  out_.serve_session.push_back({request.id, request.tenant, body.run_id, true});
 }
 
 void CoordinatorMachine::end_session(const ClientRequest& request, const EndSession& body) {
@@ -482,6 +487,9 @@ void CoordinatorMachine::begin_step(Session& session, OpenStep& step) {
       step.origin = Origin::hit;
       return;
     }
+  } else if (const auto at = session.expected.find(step.work.call.hash());
+             at != session.expected.end()) {
+    step.not_started = at->second;
   }
   run_idle_branches(session, step);
 }
@@ -617,6 +625,65 @@ CommitEntry CoordinatorMachine::commit_entry(const Session& session, const OpenS
   return entry;
 }
 
+namespace {
+
+/// Losers' outputs beyond this are told by their hash.
+constexpr std::size_t told_output_bytes_max = 4096;
+
+json::Value foresight_of(const Foresight& foresight) {
+  json::Object told;
+  told.set("after_step", foresight.after_step
+                             ? json::Value(std::uint64_t{foresight.after_step->value})
+                             : json::Value());
+  told.set("after_speculation",
+           foresight.after ? json::Value(std::uint64_t{foresight.after->value}) : json::Value());
+  told.set("premise", foresight.premise ? json::Value(to_hex(*foresight.premise)) : json::Value());
+  json::Array reasons;
+  for (const std::string& reason : foresight.reasons) {
+    reasons.emplace_back(json::clean_text(reason, cause_bytes_max));
+  }
+  told.set("reasons", std::move(reasons));
+  return told;
+}
+
+}  // namespace
+
+/// What the entry does not hold and a person asks about: explanation.hpp reads it.
+std::string CoordinatorMachine::story_of(const OpenStep& step) {
+  json::Object story;
+  if (step.foresight) {
+    json::Value foresight = foresight_of(*step.foresight);
+    foresight.object()->set("ahead_ms", milliseconds_of(step.ahead));
+    story.set("foresight", std::move(foresight));
+  } else if (step.not_started) {
+    json::Object foresight;
+    foresight.set("probability", step.not_started->probability);
+    foresight.set("not_started", step.not_started->why);
+    story.set("foresight", std::move(foresight));
+  }
+  json::Object outputs;
+  for (std::size_t i = 0; i < step.work.branches.size(); ++i) {
+    const std::optional<Output>& output = step.work.branches[i].output;
+    if (step.winner != i && output) {
+      outputs.set(step.work.plan.names[i], output->canonical().size() <= told_output_bytes_max
+                                               ? output->value()
+                                               : json::Value("SHA-256 " + to_hex(output->hash())));
+    }
+  }
+  if (!outputs.empty()) {
+    story.set("outputs", std::move(outputs));
+  }
+  return story.empty() ? std::string() : json::canonical(story);
+}
+
+std::string CoordinatorMachine::story_of(const Speculation& speculation, Instant now) {
+  json::Value foresight = foresight_of(speculation.foresight);
+  foresight.object()->set("lived_ms", milliseconds_of(now - speculation.work.began));
+  json::Object story;
+  story.set("foresight", std::move(foresight));
+  return json::canonical(story);
+}
+
 void CoordinatorMachine::commit(Session& session, OpenStep& step) {
   CommitEntry entry = commit_entry(session, step);
   std::optional<Output> output;
@@ -625,7 +692,11 @@ void CoordinatorMachine::commit(Session& session, OpenStep& step) {
   }
   StepAnswer answer =
       step_answer_of(entry, Seq{ledger_.size()}, output ? output->canonical() : std::string());
+  if (auto record = race_log_record(entry, settings_.race_log_share)) {
+    release_.races.push_back(std::move(*record));
+  }
   StoredEntry stored = ledger_.append(std::move(entry));
+  stored.story = story_of(step);
   stored.call = step.work.call.canonical();
   stored.output = answer.output;
   store_entry(std::move(stored));

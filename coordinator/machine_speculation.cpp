@@ -70,6 +70,7 @@ void CoordinatorMachine::speculate(Session& session) {
     return;
   }
   pump();
+  session.expected.clear();
   ImaginedNode root;
   for (const OpenStep& step : session.open) {
     if (!root.path.empty() && !root.path.back().output) {
@@ -117,12 +118,18 @@ void CoordinatorMachine::speculate(Session& session) {
       }
       if (joint < settings_.admission.idle_above) {
         ++counters_.not_started[to_string(Verdict::too_unlikely)];
+        if (node.depth == 0) {
+          session.expected[prediction.call.hash()] = {joint, to_string(Verdict::too_unlikely)};
+        }
         continue;
       }
       SpeculationNumber number{session.speculation_count};
       if (const Speculation* same = same_call(session, prediction.call)) {
         number = same->number;
-      } else if (!start_speculation(session, node, prediction, joint)) {
+      } else if (auto why = start_speculation(session, node, prediction, joint)) {
+        if (node.depth == 0) {
+          session.expected[prediction.call.hash()] = {joint, std::move(*why)};
+        }
         continue;
       }
       if (node.depth + 1 >= settings_.admission.depth_max) {
@@ -176,10 +183,12 @@ void CoordinatorMachine::hang_under_root(Session& session, const ImaginedNode& r
   drop_overtaken(session, expected);
 }
 
-bool CoordinatorMachine::start_speculation(Session& session, const ImaginedNode& node,
-                                           const Prediction& prediction, double joint) {
+std::optional<std::string> CoordinatorMachine::start_speculation(Session& session,
+                                                                 const ImaginedNode& node,
+                                                                 const Prediction& prediction,
+                                                                 double joint) {
   if (!may_speculate(prediction.call.task())) {
-    return false;
+    return "writes";
   }
   auto plan = settings_.catalog.plan(prediction.call.task());
   FORERUN_ASSERT(plan.has_value());
@@ -202,7 +211,7 @@ bool CoordinatorMachine::start_speculation(Session& session, const ImaginedNode&
   }
   if (is_dirty(reads)) {
     ++counters_.not_started["dirty"];
-    return false;
+    return "dirty";
   }
   Candidate candidate;
   candidate.confidence = joint;
@@ -223,7 +232,7 @@ bool CoordinatorMachine::start_speculation(Session& session, const ImaginedNode&
                    [this](const Task* task) { return pool_is_full(task->pool); });
   if (verdict != Verdict::start || !pools_are_free) {
     ++counters_.not_started[verdict == Verdict::start ? "pool full" : to_string(verdict)];
-    return false;
+    return verdict == Verdict::start ? "pool full" : to_string(verdict);
   }
   const SpeculationNumber number{session.speculation_count++};
   Speculation speculation{
@@ -236,6 +245,7 @@ bool CoordinatorMachine::start_speculation(Session& session, const ImaginedNode&
       Work{prediction.call, std::move(*plan)},
       std::move(reads),
       session.state_version};
+  speculation.foresight = {node.parent_step, node.parent, speculation.premise, prediction.reasons};
   speculation.work.branches.resize(speculation.work.plan.names.size());
   Speculation& placed = session.speculations.emplace(number, std::move(speculation)).first->second;
   readers_[placed.reads.space].emplace(session.run_id, number);
@@ -250,9 +260,9 @@ bool CoordinatorMachine::start_speculation(Session& session, const ImaginedNode&
   }
   if (placed.work.began == Instant{}) {
     discard(session, number, DiscardCause::preempted);
-    return false;
+    return "no worker is up to date";
   }
-  return true;
+  return std::nullopt;
 }
 
 void CoordinatorMachine::discard(Session& session, SpeculationNumber number, DiscardCause cause) {
@@ -284,7 +294,9 @@ void CoordinatorMachine::discard(Session& session, SpeculationNumber number, Dis
   counters_.wasted += entry.wasted;
   ++counters_.wasted_calls;
   ++counters_.discards[std::string(to_string(cause))];
-  store_entry(ledger_.append(std::move(entry)));
+  StoredEntry stored = ledger_.append(std::move(entry));
+  stored.story = story_of(speculation, now_);
+  store_entry(std::move(stored));
   remove_speculation(session, number);
 }
 
@@ -456,6 +468,8 @@ bool CoordinatorMachine::take_speculation(Session& session, OpenStep& step) {
     }
   }
   step.work = std::move(speculation.work);
+  step.foresight = std::move(speculation.foresight);
+  step.ahead = now_ - step.work.began;
   step.hit = HitRecord{number, speculation.confidence, speculation.depth, {}};
   for (auto& [other, child] : session.speculations) {
     if (child.parent == number) {

@@ -50,6 +50,20 @@ struct Work {
   Duration charged{};  ///< Speculative slot time that ended, as charged to the budget.
 };
 
+/// How a speculation came about.
+struct Foresight {
+  std::optional<StepNumber> after_step;    ///< Predicted after this step,
+  std::optional<SpeculationNumber> after;  ///< or after this speculation; neither: as first call.
+  std::optional<Digest> premise;           ///< Hash of the output that was taken for granted.
+  std::vector<std::string> reasons;
+};
+
+/// What became of a call that was expected but not run ahead.
+struct NotStarted {
+  double probability = 0;
+  std::string why;
+};
+
 /// A confirmed step that is not committed.
 struct OpenStep {
   enum class Phase : std::uint8_t {
@@ -68,6 +82,9 @@ struct OpenStep {
   bool has_intent = false;  ///< Its own write intent was asked for; it may have run.
   Origin origin = Origin::miss;
   std::optional<HitRecord> hit{};
+  std::optional<Foresight> foresight{};     ///< With `hit`.
+  Duration ahead{};                         ///< With `hit`: from its start to its confirmation.
+  std::optional<NotStarted> not_started{};  ///< Of a miss that was expected.
   std::optional<std::size_t> winner{};
   Duration losers{};  ///< Slot time of branches that lost.
 };
@@ -83,6 +100,7 @@ struct Speculation {
   Work work;
   TagSet reads;
   std::uint64_t state_version = 0;
+  Foresight foresight{};
   bool is_finished() const {
     for (const BranchRun& branch : work.branches) {
       if (branch.state != BranchRun::State::settled) {
@@ -129,8 +147,9 @@ struct Session {
       false;  ///< A crash may have cut a list: its key promises steps that nobody confirmed.
   std::map<SpeculationNumber, Speculation> speculations;
   std::uint32_t speculation_count = 0;
-  bool is_ahead_due = false;  ///< It waits to be looked ahead in.
-  std::set<Digest> shadow;    ///< `shadow` mode: calls that would have been run.
+  bool is_ahead_due = false;              ///< It waits to be looked ahead in.
+  std::map<Digest, NotStarted> expected;  ///< Next calls that the latest look ahead did not start.
+  std::set<Digest> shadow;                ///< `shadow` mode: calls that would have been run.
 
   std::uint32_t confirmed() const { return static_cast<std::uint32_t>(steps.size() + open.size()); }
   OpenStep* open_step(StepNumber number) {

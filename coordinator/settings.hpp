@@ -17,6 +17,7 @@ struct CoordinatorSettings {
   AdmissionSettings admission;
   Membership::Settings membership;
   std::uint32_t publish_port = 0;
+  double race_log_share = 0.10;       ///< Of run IDs; see race_log.hpp.
   bool accept_given_run_ids = false;  ///< Only on a throw-away store.
   bool plant_skip_hazards =
       false;  ///< A planted bug: tests and `demo --plant` show that it is caught.

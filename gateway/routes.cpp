@@ -18,7 +18,8 @@ constexpr std::string_view run_id_form =
     "a lowercase UUID, a slash and a decimal number, such as "
     "8d65b0f2-7c1a-4f0e-9b53-2f1c6a7d9e10/17";
 constexpr std::string_view paths =
-    "/v1/sessions, /v1/sessions/RUN_ID, /v1/sessions/RUN_ID/{steps,text,predictions}, /v1/status "
+    "/v1/sessions, /v1/sessions/RUN_ID, /v1/sessions/RUN_ID/{steps,text,predictions,explanation}, "
+    "/v1/status "
     "or /v1/healthz";
 
 tl::unexpected<Problem> refuse(Problem problem) {
@@ -244,7 +245,7 @@ tl::expected<std::vector<std::string>, Problem> segments_of(std::string_view pat
 }
 
 struct Place {
-  enum class Kind { sessions, session, text, steps, predictions, status, healthz };
+  enum class Kind { sessions, session, text, steps, predictions, explanation, status, healthz };
   Kind kind = Kind::status;
   RunId run_id;
 };
@@ -258,6 +259,9 @@ std::optional<Place::Kind> below_session(std::string_view name) {
   }
   if (name == "predictions") {
     return Place::Kind::predictions;
+  }
+  if (name == "explanation") {
+    return Place::Kind::explanation;
   }
   return std::nullopt;
 }
@@ -328,13 +332,14 @@ struct Operation {
   std::string_view method;
   Endpoint endpoint;
 };
-constexpr std::array<Operation, 8> operations = {{
+constexpr std::array<Operation, 9> operations = {{
     {Place::Kind::sessions, "POST", Endpoint::open_session},
     {Place::Kind::session, "GET", Endpoint::show_session},
     {Place::Kind::session, "DELETE", Endpoint::end_session},
     {Place::Kind::text, "POST", Endpoint::add_text},
     {Place::Kind::steps, "POST", Endpoint::confirm_calls},
     {Place::Kind::predictions, "GET", Endpoint::show_predictions},
+    {Place::Kind::explanation, "GET", Endpoint::show_explanation},
     {Place::Kind::status, "GET", Endpoint::show_status},
     {Place::Kind::healthz, "GET", Endpoint::healthz},
 }};
@@ -348,6 +353,7 @@ std::string_view allowed_at(Place::Kind place) {
     case Place::Kind::session:
       return "GET, DELETE";
     case Place::Kind::predictions:
+    case Place::Kind::explanation:
     case Place::Kind::status:
     case Place::Kind::healthz:
       return "GET";
@@ -745,6 +751,8 @@ tl::expected<ClientRequestBody, Problem> request_of(const Route& route, std::str
       return ShowSession{route.run_id};
     case Endpoint::show_predictions:
       return ShowPredictions{route.run_id};
+    case Endpoint::show_explanation:
+      return ShowExplanation{route.run_id};
     case Endpoint::end_session:
       return EndSession{route.run_id};
     case Endpoint::show_status:

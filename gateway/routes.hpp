@@ -47,6 +47,7 @@ enum class Endpoint {
   confirm_calls,
   show_session,
   show_predictions,
+  show_explanation,
   end_session,
   show_status,
   healthz,

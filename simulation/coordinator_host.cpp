@@ -5,6 +5,7 @@
 #include <variant>
 
 #include "coordinator/prediction_graph.hpp"
+#include "speculation/explanation.hpp"
 #include "speculation/step_answer.hpp"
 
 namespace forerun::simulation {
@@ -246,6 +247,10 @@ void CoordinatorHost::serve_session(const ServeSession& request) {
   const auto record = store_.session(request.run_id);
   if (!record || record->row.tenant != request.tenant) {
     reply_({request.request, RequestFailed{Refusal::not_found, "no such session", {}}});
+    return;
+  }
+  if (request.explains) {
+    reply_({request.request, JsonReport{explain(record->row, record->commits, record->discards)}});
     return;
   }
   SessionView view{record->row.run_id, record->row.context,   record->row.mode,

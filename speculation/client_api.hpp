@@ -51,11 +51,16 @@ struct ShowPredictions {
   RunId run_id;
 };
 
+/// How the session's decisions came about, from the stored record.
+struct ShowExplanation {
+  RunId run_id;
+};
+
 struct ClientRequest {
   RequestId id;
   std::string tenant;
   std::variant<OpenSession, AddText, ConfirmCalls, ShowSession, EndSession, ShowStatus,
-               ShowPredictions>
+               ShowPredictions, ShowExplanation>
       body;
 };
 

@@ -23,6 +23,7 @@ struct StoredEntry {
   std::string output;
   std::string writes;
   std::string effects;
+  std::string story;               ///< How it came about, for people: an object (explanation.hpp).
   std::optional<RunId> run_id;     ///< Of a commit or discard.
   std::optional<StepNumber> step;  ///< Of a commit.
 };

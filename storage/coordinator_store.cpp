@@ -19,9 +19,13 @@ using sqlite::Statement;
 /// holds, nearly, for the index of steps, as young sessions have high numbers. It is unique: no
 /// step is committed twice. What may be erased lies apart, by the same number. A session without a
 /// tenant is known by name only: an entry or key came before its row.
+constexpr const char* ledger_upgrades[] = {
+    "ALTER TABLE payloads ADD COLUMN story TEXT NOT NULL DEFAULT '';"
+    "CREATE INDEX discards_by_session ON entries(session) WHERE step IS NULL;"};
+
 constexpr StoreFile ledger_file = {.subject = "a ledger",
                                    .application_id = 0x46524c47,
-                                   .version = 1,
+                                   .version = 2,
                                    .page_size = "PRAGMA page_size = 16384",
                                    .schema = R"sql(
 CREATE TABLE meta(one INTEGER PRIMARY KEY CHECK (one = 1), epoch INTEGER NOT NULL);
@@ -30,7 +34,8 @@ CREATE TABLE texts(name TEXT PRIMARY KEY, text TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE entries(seq INTEGER PRIMARY KEY, epoch INTEGER NOT NULL, session INTEGER, step INTEGER, leaf TEXT NOT NULL);
 CREATE UNIQUE INDEX entries_by_step ON entries(session, step) WHERE step IS NOT NULL;
 CREATE TABLE payloads(seq INTEGER PRIMARY KEY, call TEXT NOT NULL, output TEXT NOT NULL, writes TEXT NOT NULL,
-                      effects TEXT NOT NULL);
+                      effects TEXT NOT NULL, story TEXT NOT NULL DEFAULT '');
+CREATE INDEX discards_by_session ON entries(session) WHERE step IS NULL;
 CREATE TABLE sessions(id INTEGER PRIMARY KEY, home BLOB NOT NULL, counter INTEGER NOT NULL, tenant TEXT, context TEXT,
                       mode INTEGER, world TEXT, next_step INTEGER, chain BLOB, state TEXT, ended INTEGER,
                       UNIQUE (home, counter));
@@ -40,11 +45,13 @@ CREATE TABLE intents(session INTEGER NOT NULL, step INTEGER NOT NULL, call TEXT 
                      key TEXT NOT NULL, request_hash BLOB NOT NULL, first_step INTEGER NOT NULL,
                      step_count INTEGER NOT NULL, PRIMARY KEY (session, step)) WITHOUT ROWID;
 CREATE TABLE marks(worker BLOB PRIMARY KEY, mark INTEGER NOT NULL) WITHOUT ROWID;
-)sql"};
+)sql",
+                                   .upgrades = ledger_upgrades};
 
 /// Prepared once. The reading ones come first; a read-only store has no others.
 struct Statements {
-  Statement epoch, size, text, entries, leaves, sessions, session, commits, keys, intents, marks;
+  Statement epoch, size, text, entries, leaves, sessions, session, commits, discards, keys, intents,
+      marks;
   Statement find_session, add_session, name_session, set_session, add_entry, add_payload, put_key,
       put_intent, drop_intents, raise_mark, set_epoch, put_text;
 };
@@ -60,7 +67,7 @@ constexpr StatementText reading[] = {
     {&Statements::text, "SELECT text FROM texts WHERE name = ?1"},
     {&Statements::entries,
      "SELECT e.seq, e.epoch, e.leaf, p.call, p.output, p.writes, p.effects, e.step, s.home, "
-     "s.counter FROM entries e "
+     "s.counter, p.story FROM entries e "
      "LEFT JOIN payloads p ON p.seq = e.seq LEFT JOIN sessions s ON s.id = e.session WHERE e.seq "
      ">= ?1 ORDER BY e.seq"},
     {&Statements::leaves,
@@ -77,9 +84,14 @@ constexpr StatementText reading[] = {
      "WHERE home = ?1 AND counter = ?2 AND tenant IS NOT NULL"},
     {&Statements::commits,
      "SELECT e.seq, e.epoch, e.leaf, p.call, p.output, p.writes, p.effects, e.step, s.home, "
-     "s.counter FROM sessions s "
+     "s.counter, p.story FROM sessions s "
      "JOIN entries e ON e.session = s.id LEFT JOIN payloads p ON p.seq = e.seq "
      "WHERE s.home = ?1 AND s.counter = ?2 AND e.step IS NOT NULL ORDER BY e.step"},
+    {&Statements::discards,
+     "SELECT e.seq, e.epoch, e.leaf, p.call, p.output, p.writes, p.effects, e.step, s.home, "
+     "s.counter, p.story FROM sessions s "
+     "JOIN entries e ON e.session = s.id LEFT JOIN payloads p ON p.seq = e.seq "
+     "WHERE s.home = ?1 AND s.counter = ?2 AND e.step IS NULL ORDER BY e.seq"},
     {&Statements::keys,
      "SELECT k.scope, k.key, k.request_hash, s.home, s.counter, k.first_step, k.step_count FROM "
      "keys k "
@@ -107,7 +119,8 @@ constexpr StatementText writing[] = {
     {&Statements::add_entry,
      "INSERT INTO entries(seq, epoch, session, step, leaf) VALUES (?1, ?2, ?3, ?4, ?5)"},
     {&Statements::add_payload,
-     "INSERT INTO payloads(seq, call, output, writes, effects) VALUES (?1, ?2, ?3, ?4, ?5)"},
+     "INSERT INTO payloads(seq, call, output, writes, effects, story) VALUES (?1, ?2, ?3, ?4, ?5, "
+     "?6)"},
     {&Statements::put_key,
      "INSERT OR REPLACE INTO keys(scope, key, request_hash, session, first_step, step_count) "
      "VALUES (?1, ?2, ?3, ?4, ?5, ?6)"},
@@ -161,6 +174,7 @@ StoredEntry entry_of_row(const Row& row) {
   if (!row.is_null(8)) {
     entry.run_id = run_id_of(row, 8);
   }
+  entry.story = row.text(10);
   return entry;
 }
 
@@ -421,9 +435,9 @@ void SqliteCoordinatorStore::write_entry(sqlite::Transaction& transaction,
   transaction.run(statements_.add_entry, entry.seq.value, entry.epoch.value, session, step,
                   entry.leaf);
   if (!entry.call.empty() || !entry.output.empty() || !entry.writes.empty() ||
-      !entry.effects.empty()) {
+      !entry.effects.empty() || !entry.story.empty()) {
     transaction.run(statements_.add_payload, entry.seq.value, entry.call, entry.output,
-                    entry.writes, entry.effects);
+                    entry.writes, entry.effects, entry.story);
   }
 }
 
@@ -482,7 +496,7 @@ Result<CoordinatorStore::SessionRecord> SqliteCoordinatorStore::session(const Ru
   std::optional<SessionRecord> record;
   auto read = statements_.session.each(
       [&](const Row& row) {
-        record = SessionRecord{session_of(row), {}};
+        record = SessionRecord{session_of(row), {}, {}};
       },
       run_id.home.uuid.bytes, run_id.counter);
   if (read && !record) {
@@ -492,6 +506,11 @@ Result<CoordinatorStore::SessionRecord> SqliteCoordinatorStore::session(const Ru
   if (read) {
     read = statements_.commits.each(
         [&](const Row& row) { record->commits.push_back(entry_of_row(row)); },
+        run_id.home.uuid.bytes, run_id.counter);
+  }
+  if (read) {
+    read = statements_.discards.each(
+        [&](const Row& row) { record->discards.push_back(entry_of_row(row)); },
         run_id.home.uuid.bytes, run_id.counter);
   }
   if (!read) {

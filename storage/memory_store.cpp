@@ -182,7 +182,12 @@ Result<CoordinatorStore::SessionRecord> MemoryCoordinatorStore::session(const Ru
   if (session == sessions_.end()) {
     return fail(Errc::not_found, "memory store: there is no session " + to_string(run_id));
   }
-  SessionRecord record{session->second, {}};
+  SessionRecord record{session->second, {}, {}};
+  for (const StoredEntry& entry : entries_) {
+    if (entry.run_id == run_id && !entry.step) {
+      record.discards.push_back(entry);
+    }
+  }
   if (const auto steps = steps_.find(run_id); steps != steps_.end()) {
     for (const auto& [step, place] : steps->second) {
       record.commits.push_back(entries_[place]);

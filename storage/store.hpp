@@ -32,10 +32,12 @@ public:
   /// Up to `count` entries from `from`, for catch-up and export. Only `leaf` and `call` (and the
   /// rest when `whole`).
   virtual Result<std::vector<StoredEntry>> read(Seq from, std::size_t count, bool whole) = 0;
-  /// A session, also an ended one, with its commits in step order. Errors: not_found.
+  /// A session, also an ended one, with its commits in step order and what was
+  /// discarded in it. Errors: not_found.
   struct SessionRecord {
     SessionRow row;
     std::vector<StoredEntry> commits;
+    std::vector<StoredEntry> discards;  ///< In the ledger's order.
   };
   virtual Result<SessionRecord> session(const RunId& run_id) = 0;
   /// Small named texts: catalog, signing keys' fingerprints, the last signed head.

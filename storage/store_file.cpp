@@ -29,7 +29,8 @@ Result<void> create_if_missing(const std::filesystem::path& path) {
                 : tl::unexpected<Error>(os_error(path, "cannot be synced"));
 }
 
-Result<void> check_kind(sqlite::Connection& connection, const StoreFile& kind) {
+/// Returns the version that was found.
+Result<std::uint64_t> check_kind(sqlite::Connection& connection, const StoreFile& kind) {
   const std::string expected = std::string(", expected ") + kind.subject;
   const auto found = connection.number("PRAGMA application_id");
   if (!found) {
@@ -46,6 +47,28 @@ Result<void> check_kind(sqlite::Connection& connection, const StoreFile& kind) {
     return fail(Errc::refused, connection.place() + ": written by a newer Forerun: found format " +
                                    std::to_string(*version) + ", expected at most " +
                                    std::to_string(kind.version));
+  }
+  if (*version < kind.version - kind.upgrades.size()) {
+    return fail(Errc::refused, connection.place() + ": found format " + std::to_string(*version) +
+                                   ", which this version cannot read any more");
+  }
+  return static_cast<std::uint64_t>(*version);
+}
+
+/// One transaction a version, so that a crash leaves a file of one version or the next.
+Result<void> upgrade(sqlite::Connection& connection, const StoreFile& kind, std::uint64_t version) {
+  for (; version < kind.version; ++version) {
+    const std::string mark = "PRAGMA user_version = " + std::to_string(version + 1);
+    sqlite::Transaction transaction(connection);
+    if (transaction.is_good()) {
+      transaction.require(connection.execute(kind.upgrades[version - 1]));
+    }
+    if (transaction.is_good()) {
+      transaction.require(connection.execute(mark.c_str()));
+    }
+    if (auto done = transaction.commit(); !done) {
+      return done;
+    }
   }
   return {};
 }
@@ -82,15 +105,16 @@ Result<void> prepare_for_owner(sqlite::Connection& connection, const StoreFile& 
   if (!blank) {
     return fail(blank.error().code, blank.error().message + ", expected " + kind.subject);
   }
-  if (auto checked = *blank ? Result<void>() : check_kind(connection, kind); !checked) {
-    return checked;
+  const auto version = *blank ? Result<std::uint64_t>(kind.version) : check_kind(connection, kind);
+  if (!version) {
+    return tl::unexpected(version.error());
   }
   if (auto logged = connection.execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
                                        "PRAGMA cache_size = -65536; PRAGMA temp_store = MEMORY;");
       !logged) {
     return logged;
   }
-  return *blank ? make_tables(connection, kind) : Result<void>();
+  return *blank ? make_tables(connection, kind) : upgrade(connection, kind, *version);
 }
 
 }  // namespace
@@ -132,15 +156,21 @@ Result<sqlite::Connection> open_store_file_readonly(const std::filesystem::path&
   if (!connection) {
     return connection;
   }
-  if (auto checked = check_kind(*connection, kind); !checked) {
-    return tl::unexpected(checked.error());
+  const auto version = check_kind(*connection, kind);
+  if (!version) {
+    return tl::unexpected(version.error());
+  }
+  if (*version < kind.version) {
+    return fail(Errc::refused, connection->place() + ": found format " + std::to_string(*version) +
+                                   ", expected " + std::to_string(kind.version) +
+                                   ": start its coordinator or node once, which upgrades it");
   }
   return connection;
 }
 
 bool EntryReader::add(StoredEntry entry) {
   const std::size_t size = entry.leaf.size() + entry.call.size() + entry.output.size() +
-                           entry.writes.size() + entry.effects.size();
+                           entry.writes.size() + entry.effects.size() + entry.story.size();
   has_gap_ = has_gap_ || entry.seq.value != next_;
   if (has_gap_ || (!entries_.empty() && bytes_ + size > read_bytes_max)) {
     return false;

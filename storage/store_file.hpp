@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <span>
 #include <string>
 
 #include "base/result.hpp"
@@ -17,13 +18,16 @@ struct StoreFile {
   std::uint32_t version;
   const char* page_size;  ///< A PRAGMA; holds for new files.
   const char* schema;
+  /// The n-th brings a file of version n + 1 to the next one.
+  std::span<const char* const> upgrades{};
 };
 
 /// Opens a file for its owner, making it when it is missing (0600, synced with its directory), in
 /// WAL mode. Errors: refused (of a newer version), invalid (foreign or damaged), io.
 Result<sqlite::Connection> open_store_file(const std::filesystem::path& path, const StoreFile& kind,
                                            const std::string& file_layer);
-/// Opens it beside an owner, or without one. Errors: not_found, and as above.
+/// Opens it beside an owner, or without one. Errors: not_found; refused (of another version); and
+/// as above.
 Result<sqlite::Connection> open_store_file_readonly(const std::filesystem::path& path,
                                                     const StoreFile& kind,
                                                     const std::string& file_layer);

@@ -8,6 +8,7 @@ void add_coordinator(CLI::App& app, Action& chosen);
 void add_node(CLI::App& app, Action& chosen);
 void add_demo(CLI::App& app, Action& chosen);
 void add_dev(CLI::App& app, Action& chosen);
+void add_explain(CLI::App& app, Action& chosen);
 void add_keys(CLI::App& app, Action& chosen);
 void add_ledger(CLI::App& app, Action& chosen);
 void add_status(CLI::App& app, Action& chosen);

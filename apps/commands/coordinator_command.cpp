@@ -55,6 +55,11 @@ void add_coordinator(CLI::App& app, Action& chosen) {
                   "End a session that no client has asked for this long")
       ->check(CLI::Range(1.0, 31'536'000.0))
       ->capture_default_str();
+  command
+      .add_option("--race-log-share", s->process.race_log_share,
+                  "Share of sessions whose races are logged; slow winners always are")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
   command.add_option("--plant", s->process.plant, "A bug, to see that it is caught")
       ->check(CLI::IsMember({"skip-hazards"}));
   bind_environment(command);

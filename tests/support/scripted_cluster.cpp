@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <catch2/catch.hpp>
 
+#include "speculation/explanation.hpp"
+
 namespace forerun::test {
 
 Call call(const std::string& task, const std::string& input) {
@@ -84,6 +86,7 @@ void ScriptedCluster::collect(CoordinatorOutput output) {
   for (ClientResponse& response : output.reply) {
     answers.emplace(response.id.value, std::move(response.body));
   }
+  races.insert(races.end(), output.races.begin(), output.races.end());
   log.insert(log.end(), output.log.begin(), output.log.end());
 }
 
@@ -225,6 +228,17 @@ void ScriptedCluster::end(const Dispatch& dispatch, Ending ending, const std::st
 const ResponseBody* ScriptedCluster::answer(RequestId request) const {
   const auto at = answers.find(request.value);
   return at == answers.end() ? nullptr : &at->second;
+}
+
+json::Value ScriptedCluster::explanation(const RunId& run_id) const {
+  std::vector<StoredEntry> commits;
+  std::vector<StoredEntry> discards;
+  for (const StoredEntry& entry : durable_) {
+    if (entry.run_id == run_id) {
+      (entry.step ? commits : discards).push_back(entry);
+    }
+  }
+  return explain(rows_.at(run_id), commits, discards);
 }
 
 const StepAnswer& ScriptedCluster::step(RequestId request) const {

@@ -65,6 +65,8 @@ public:
   void end(const Dispatch& dispatch, Ending ending, const std::string& cause = "");
   /// The answer to a request; null when none has left.
   const ResponseBody* answer(RequestId request) const;
+  /// Of what is durable.
+  json::Value explanation(const RunId& run_id) const;
   const StepAnswer& step(RequestId request) const;
   std::size_t cancels() const;
   /// Entries made durable or waiting to be, as JSON.
@@ -82,6 +84,7 @@ public:
   std::vector<Dispatch> dispatches;
   std::map<std::uint64_t, ResponseBody> answers;
   std::vector<Entries> published;
+  std::vector<std::string> races;
   std::vector<std::string> log;
 
 private:

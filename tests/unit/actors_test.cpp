@@ -65,6 +65,7 @@ public:
     ports.reply = [this](ClientResponse response) { replies.push_back(std::move(response)); };
     ports.serve_entries = [](ServeEntries) {};
     ports.serve_session = [](ServeSession) {};
+    ports.race = [](const std::string&) {};
     ports.log = [this](const std::string& line) { log.push_back(line); };
     actor = stage.system().spawn(coordinator_actor, std::move(machine), std::move(ports));
     stage.run();
@@ -74,9 +75,7 @@ public:
     caf::anon_send_exit(actor, caf::exit_reason::user_shutdown);
     stage_.run();
   }
-  void put(CoordinatorInput input) {
-    caf::anon_send(actor, CoordinatorInputs{{std::move(input)}});
-  }
+  void put(CoordinatorInput input) { caf::anon_send(actor, CoordinatorInputs{{std::move(input)}}); }
   void persist() {
     while (!batches.empty()) {
       const BatchNumber last = batches.back();
@@ -225,9 +224,8 @@ TEST_CASE("inputs that arrive together leave as one frame a peer", "[actors]") {
   const RunId run = coordinator.open();
   const RunId other = coordinator.open();
   coordinator.frames = 0;
-  caf::anon_send(coordinator.actor,
-                 CoordinatorInputs{{coordinator.confirm(run, call("a")),
-                                    coordinator.confirm(other, call("a"))}});
+  caf::anon_send(coordinator.actor, CoordinatorInputs{{coordinator.confirm(run, call("a")),
+                                                       coordinator.confirm(other, call("a"))}});
   stage.run();
   CHECK(coordinator.dispatches().size() == 2);
   CHECK(coordinator.frames == 1);

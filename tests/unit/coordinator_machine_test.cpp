@@ -1,5 +1,7 @@
 #include <catch2/catch.hpp>
 
+#include "coordinator/race_log.hpp"
+#include "speculation/explanation.hpp"
 #include "tests/support/scripted_cluster.hpp"
 
 using namespace forerun;
@@ -475,4 +477,76 @@ TEST_CASE("a session that no client asks for ends by itself, unless a step of it
   CHECK(cluster.step(open_step).output == "3");
   const RequestId next = cluster.confirm(busy, {call("a")});
   CHECK(cluster.answer(next) == nullptr);
+}
+
+TEST_CASE("the record tells when a call was predicted, from what, and why one was not started",
+          "[coordinator_machine]") {
+  ScriptedCluster cluster;
+  cluster.join(1);
+  cluster.earn();
+  const RunId run = cluster.open();
+  Prediction likely = prediction(call("b"), 0.95);
+  likely.reasons = {"b after a: 95.0 %"};
+  cluster.predictor->next["a"] = {likely, prediction(call("c"), 0.6)};
+  cluster.confirm(run, {call("a")});
+  cluster.finish(cluster.take_dispatch("b"), "2", 40ms);
+  cluster.finish(cluster.take_dispatch("a"), "1", 60ms);
+  cluster.persist();
+  cluster.predictor->next.clear();
+  cluster.predictor->next[""] = {prediction(call("c"), 0.6)};
+  cluster.confirm(run, {call("b")});
+  cluster.persist();
+  cluster.confirm(run, {call("c")});
+  cluster.finish(cluster.take_dispatch("c"), "3");
+  cluster.persist();
+  const json::Value story = cluster.explanation(run);
+  const json::Array& steps = *story.find("steps")->array();
+  REQUIRE(steps.size() == 3);
+  const json::Value& hit = *steps[1].find("foresight");
+  CHECK(*hit.find("ahead_ms") == json::Value(100));
+  CHECK(*hit.find("after_step") == json::Value(0));
+  CHECK(*hit.find("reasons")->array()->at(0).string() == "b after a: 95.0 %");
+  CHECK(*steps[2].find("foresight")->find("not_started")->string() == "too unlikely");
+  const auto text = explanation_text(story, 1);
+  REQUIRE(text.has_value());
+  CHECK(text->find("started 100 ms before it was asked for") != std::string::npos);
+  CHECK(explanation_text(story, 3).error().code == Errc::not_found);
+}
+
+TEST_CASE("races are logged once durable: a sampled share of sessions, and every slow winner",
+          "[coordinator_machine]") {
+  CommitEntry commit;
+  commit.run_id = RunId{WorkerId{Uuid{{1}}}, 1};
+  commit.branch_names = {"fast", "slow"};
+  commit.branch_latencies = {5ms, 50ms};
+  commit.branch_validities = {true, std::nullopt};
+  commit.branch_causes = {std::nullopt, std::nullopt};
+  commit.winner = 0;
+  CHECK_FALSE(race_log_record(commit, 0.0));
+  const auto record = race_log_record(commit, 1.0);
+  REQUIRE(record.has_value());
+  CHECK(record->find(R"("branch_latencies_ms":[5,50])") != std::string::npos);
+  CHECK(record->find(R"("branch_validities":[true,null])") != std::string::npos);
+  std::size_t told = 0;
+  for (std::uint64_t counter = 0; counter < 2000; ++counter) {
+    commit.run_id.counter = counter;
+    told += race_log_record(commit, 0.1) ? 1 : 0;
+  }
+  CHECK(told > 140);
+  CHECK(told < 260);
+  commit.branch_validities = {false, true};
+  commit.winner = 1;
+  CHECK(race_log_record(commit, 0.0));
+  commit.branch_names = {"slow"};
+  CHECK_FALSE(race_log_record(commit, 1.0));
+
+  CoordinatorSettings settings = ScriptedCluster::settings_of(ScriptedCluster::default_catalog());
+  settings.race_log_share = 1.0;
+  ScriptedCluster cluster(std::move(settings));
+  cluster.join(1);
+  cluster.confirm(cluster.open(), {call("answer")});
+  cluster.finish(cluster.take_dispatch("fast"), R"({"sure":true})");
+  CHECK(cluster.races.empty());
+  cluster.persist();
+  CHECK(cluster.races.size() == 1);
 }

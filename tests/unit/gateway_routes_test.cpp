@@ -70,6 +70,7 @@ TEST_CASE("every documented path and method has its endpoint", "[gateway]") {
       {"POST", session + "/steps", Endpoint::confirm_calls},
       {"GET", session, Endpoint::show_session},
       {"GET", session + "/predictions", Endpoint::show_predictions},
+      {"GET", session + "/explanation", Endpoint::show_explanation},
       {"DELETE", session, Endpoint::end_session},
       {"GET", "/v1/status", Endpoint::show_status},
       {"GET", "/v1/healthz", Endpoint::healthz},

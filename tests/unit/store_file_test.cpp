@@ -48,10 +48,23 @@ TEST_CASE("a ledger of a newer version is refused and not touched", "[store_file
     const auto error = bad(result);
     CHECK(error.code == Errc::refused);
     CHECK(error.message ==
-          "ledger.db: written by a newer Forerun: found format 99, expected at most 1");
+          "ledger.db: written by a newer Forerun: found format 99, expected at most 2");
   }
-  alter(directory.path() / "ledger.db", "PRAGMA user_version = 1");
+  alter(directory.path() / "ledger.db", "PRAGMA user_version = 2");
   CHECK(good(good(open_coordinator_store(directory.path()))->size()) == 3);
+}
+
+TEST_CASE("a ledger of version 1 is upgraded by its owner and refused to readers before that",
+          "[store_file]") {
+  TempDirectory directory;
+  make_ledger(directory.path());
+  alter(directory.path() / "ledger.db",
+        "DROP INDEX discards_by_session; ALTER TABLE payloads DROP COLUMN story;"
+        "PRAGMA user_version = 1");
+  CHECK(bad(open_coordinator_store_readonly(directory.path()).map([](auto&&) {})).code ==
+        Errc::refused);
+  CHECK(good(good(open_coordinator_store(directory.path()))->size()) == 3);
+  CHECK(good(good(open_coordinator_store_readonly(directory.path()))->size()) == 3);
 }
 
 TEST_CASE("another program's database is refused and not touched", "[store_file]") {

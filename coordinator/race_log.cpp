@@ -1,0 +1,61 @@
+#include "coordinator/race_log.hpp"
+
+#include "base/json.hpp"
+#include "base/sha256.hpp"
+
+namespace forerun {
+namespace {
+
+/// The first 32 bits of SHA-256(run ID), as a share of their range.
+bool is_sampled(const RunId& run_id, double share) {
+  const Digest digest = sha256(to_string(run_id));
+  std::uint32_t number = 0;
+  for (std::size_t i = 0; i < sizeof number; ++i) {
+    number = number << 8U | digest.bytes[i];
+  }
+  return static_cast<double>(number) < share * 4294967296.0;
+}
+
+bool winner_was_slower(const CommitEntry& commit) {
+  if (!commit.winner || !commit.branch_latencies[*commit.winner]) {
+    return false;
+  }
+  for (const std::optional<Duration>& latency : commit.branch_latencies) {
+    if (latency && *latency < *commit.branch_latencies[*commit.winner]) {
+      return true;
+    }
+  }
+  return false;
+}
+
+}  // namespace
+
+std::optional<std::string> race_log_record(const CommitEntry& commit, double share) {
+  if (commit.branch_names.size() < 2 ||
+      (!winner_was_slower(commit) && !is_sampled(commit.run_id, share))) {
+    return std::nullopt;
+  }
+  json::Array names;
+  json::Array latencies;
+  json::Array validities;
+  for (std::size_t i = 0; i < commit.branch_names.size(); ++i) {
+    names.emplace_back(commit.branch_names[i]);
+    const auto& latency = commit.branch_latencies[i];
+    latencies.push_back(latency ? json::Value(milliseconds_of(*latency)) : json::Value());
+    const auto& valid = commit.branch_validities[i];
+    validities.push_back(valid ? json::Value(*valid) : json::Value());
+  }
+  json::Object record;
+  record.set("run_id", to_string(commit.run_id));
+  record.set("step", std::uint64_t{commit.step.value});
+  record.set("input_hash", to_hex(commit.input_hash));
+  record.set("branch_names", std::move(names));
+  record.set("branch_latencies_ms", std::move(latencies));
+  record.set("branch_validities", std::move(validities));
+  record.set("winning_branch_index",
+             commit.winner ? json::Value(std::uint64_t{*commit.winner}) : json::Value(-1));
+  record.set("deterministic_tie_breaker_seed", seed_text(commit.chain));
+  return json::canonical(record);
+}
+
+}  // namespace forerun

@@ -1,0 +1,23 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+
+#include "base/json.hpp"
+#include "speculation/durable.hpp"
+
+/// The story of a session's decisions, told from its record alone.
+namespace forerun {
+
+/// `{"run_id", "context", "speculation", "ended", "steps": [step, …], "discards": [discard, …]}`,
+/// see docs/commands.md. An entry that cannot be read is told as such. Commits come in step order.
+json::Value explain(const SessionRow& session, std::span<const StoredEntry> commits,
+                    std::span<const StoredEntry> discards);
+
+/// The same for people, of one step or of all. Errors: not_found for a step that is not decided.
+Result<std::string> explanation_text(const json::Value& explanation,
+                                     std::optional<std::uint32_t> step);
+
+}  // namespace forerun
