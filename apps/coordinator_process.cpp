@@ -169,6 +169,7 @@ Result<int> run_coordinator(const CoordinatorProcessSettings& settings) {
   machine_settings.version = program_version;
   machine_settings.catalog = std::move(catalog->catalog);
   machine_settings.admission = settings.admission;
+  machine_settings.session_idle_max = settings.session_idle_max;
   machine_settings.publish_port = (*bus)->publish_port();
   machine_settings.plant_skip_hazards = settings.plant == "skip-hazards";
   auto machine = std::make_shared<CoordinatorMachine>(std::move(machine_settings), keys->ledger(),

@@ -21,6 +21,25 @@ TEST_CASE("no reply leaves before its entry is durable", "[coordinator_machine]"
   CHECK(cluster.published.size() > published);
 }
 
+TEST_CASE("a given run ID is taken only by a store that is to be thrown away",
+          "[coordinator_machine]") {
+  CoordinatorSettings settings = ScriptedCluster::settings_of(ScriptedCluster::default_catalog());
+  settings.accept_given_run_ids = GENERATE(false, true);
+  ScriptedCluster cluster(settings);
+  cluster.join(1);
+  OpenSession opening;
+  opening.run_id = *RunId::parse("8d65b0f2-7c1a-4f0e-9b53-2f1c6a7d9e10/17");
+  const RequestId request{900};
+  cluster.input(ClientRequest{request, "default", opening});
+  cluster.persist();
+  REQUIRE(cluster.answer(request) != nullptr);
+  if (settings.accept_given_run_ids) {
+    CHECK(std::get<SessionOpened>(*cluster.answer(request)).run_id == opening.run_id);
+  } else {
+    CHECK(std::get<RequestFailed>(*cluster.answer(request)).refusal == Refusal::conflict);
+  }
+}
+
 TEST_CASE("a call that was run ahead answers at once and its time is saved",
           "[coordinator_machine]") {
   ScriptedCluster cluster;
@@ -446,21 +465,33 @@ TEST_CASE("branch tokens of two terms never meet", "[coordinator_machine]") {
   CHECK(cluster.take_dispatch("a").token != before);
 }
 
-TEST_CASE("a given run ID is taken only by a store that is to be thrown away",
+TEST_CASE("a session that no client asks for ends by itself, unless a step of it is open",
           "[coordinator_machine]") {
   CoordinatorSettings settings = ScriptedCluster::settings_of(ScriptedCluster::default_catalog());
-  settings.accept_given_run_ids = GENERATE(false, true);
-  ScriptedCluster cluster(settings);
+  settings.session_idle_max = 20s;
+  settings.membership.silence_max = 1h;
+  ScriptedCluster cluster(std::move(settings));
   cluster.join(1);
-  OpenSession opening;
-  opening.run_id = *RunId::parse("8d65b0f2-7c1a-4f0e-9b53-2f1c6a7d9e10/17");
-  const RequestId request{900};
-  cluster.input(ClientRequest{request, "default", opening});
+  cluster.earn();
+  const RunId left = cluster.open();
+  cluster.predictor->next["a"] = {prediction(call("b"), 0.95)};
+  cluster.confirm(left, {call("a")});
+  cluster.finish(cluster.take_dispatch("b"), "2");
+  cluster.finish(cluster.take_dispatch("a"), "1");
   cluster.persist();
-  REQUIRE(cluster.answer(request) != nullptr);
-  if (settings.accept_given_run_ids) {
-    CHECK(std::get<SessionOpened>(*cluster.answer(request)).run_id == opening.run_id);
-  } else {
-    CHECK(std::get<RequestFailed>(*cluster.answer(request)).refusal == Refusal::conflict);
-  }
+  cluster.pass(10s);
+  const RunId busy = cluster.open();
+  const RequestId open_step = cluster.confirm(busy, {call("c")});
+  cluster.pass(9s);
+  CHECK(cluster.count_entries("discard", "cause", "session ended") == 0);
+  cluster.pass(2s);
+  CHECK(cluster.count_entries("discard", "cause", "session ended") == 1);
+  const RequestId late = cluster.confirm(left, {call("a")});
+  CHECK(std::get<RequestFailed>(*cluster.answer(late)).refusal == Refusal::conflict);
+  cluster.pass(15s);  // Longer than the limit, but its step is open.
+  cluster.finish(cluster.take_dispatch("c"), "3");
+  cluster.persist();
+  CHECK(cluster.step(open_step).output == "3");
+  const RequestId next = cluster.confirm(busy, {call("a")});
+  CHECK(cluster.answer(next) == nullptr);
 }
