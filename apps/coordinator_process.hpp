@@ -18,7 +18,8 @@ struct CoordinatorProcessSettings {
   std::string http = "127.0.0.1:7480";
   AdmissionSettings admission;
   Duration session_idle_max = CoordinatorSettings{}.session_idle_max;
-  std::string plant;  ///< A bug to show that it is caught: "skip-hazards".
+  std::filesystem::path replay;  ///< An export: takes given run IDs, on an empty store.
+  std::string plant;             ///< A bug to show that it is caught: "skip-hazards".
 };
 
 /// Runs a coordinator until SIGTERM or SIGINT. Prints one line of JSON when it is ready. Returns

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/assert.hpp"
+#include "files/catalog_file.hpp"
 
 namespace forerun {
 namespace {
@@ -126,6 +127,22 @@ json::Value with_value_at(json::Value root, std::string_view pointer, const json
 }
 
 }  // namespace
+
+Result<ReplayRecord> read_replay_record(const std::filesystem::path& folder) {
+  const auto ledger = read_ledger_export(folder);
+  if (!ledger) {
+    return tl::unexpected(ledger.error());
+  }
+  auto catalog = parse_catalog(ledger->catalog, (folder / "catalog.toml").string());
+  if (!catalog) {
+    return tl::unexpected(catalog.error());
+  }
+  auto recorded = recorded_sessions(*ledger);
+  if (!recorded) {
+    return tl::unexpected(recorded.error());
+  }
+  return ReplayRecord(std::move(recorded->sessions), std::move(*catalog));
+}
 
 std::string replay_marker(const Call& call) {
   json::Object members;

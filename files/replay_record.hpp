@@ -109,6 +109,10 @@ private:
   Catalog catalog_;
 };
 
+/// Reads the export in `folder`, with its catalog. Errors: those of reading an export and a
+/// catalog.
+Result<ReplayRecord> read_replay_record(const std::filesystem::path& folder);
+
 /// The output that replay gives to what nothing recorded answers.
 std::string replay_marker(const Call& call);
 

@@ -10,6 +10,7 @@ void add_demo(CLI::App& app, Action& chosen);
 void add_dev(CLI::App& app, Action& chosen);
 void add_keys(CLI::App& app, Action& chosen);
 void add_ledger(CLI::App& app, Action& chosen);
+void add_replay(CLI::App& app, Action& chosen);
 void add_status(CLI::App& app, Action& chosen);
 void add_selftest(CLI::App& app, Action& chosen);
 

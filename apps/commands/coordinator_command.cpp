@@ -55,6 +55,10 @@ void add_coordinator(CLI::App& app, Action& chosen) {
                   "End a session that no client has asked for this long")
       ->check(CLI::Range(1.0, 31'536'000.0))
       ->capture_default_str();
+  command
+      .add_option("--replay", s->process.replay,
+                  "An export: take its run IDs and arrival orders, on an empty store")
+      ->check(CLI::ExistingDirectory);
   command.add_option("--plant", s->process.plant, "A bug, to see that it is caught")
       ->check(CLI::IsMember({"skip-hazards"}));
   bind_environment(command);
