@@ -1,5 +1,6 @@
 #include "node/executors/replay_executor.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <utility>
 
@@ -56,7 +57,7 @@ public:
         return nullptr;
       case ReplayRecord::Ruling::How::returned:
       case ReplayRecord::Ruling::How::failed:
-        return recorded_->start(std::move(run), std::move(done));
+        return recorded_->start(std::move(run), with_latency(std::move(done), ruling.latency));
     }
     FORERUN_ASSERT(false);
   }
@@ -65,6 +66,15 @@ private:
   ReplayRecord::Ruling rule(const Run& run) const {
     const bool can_run = real_ != nullptr && settings_.can_run && settings_.can_run(run.task);
     return record_->ruling(run.task, run.call, *run.world, can_run);
+  }
+
+  /// The recorded latency is what the run took, however soon its answer comes: else nothing would
+  /// pay for speculation, which is budgeted by the time of committed work.
+  static RunDone with_latency(RunDone done, Duration latency) {
+    return [done = std::move(done), latency](RunEnded ended) {
+      ended.latency = std::max(ended.latency, latency);
+      done(std::move(ended));
+    };
   }
 
   std::unique_ptr<RunningTask> run_again(Run run, RunDone done) {
