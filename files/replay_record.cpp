@@ -374,7 +374,7 @@ ReplayRecord::Ruling ReplayRecord::ruling(const Task& task, const Call& call,
                   " did not ask task " + task.name + " with this input",
               {}};
     }
-    if (may_run && !fact->by_engine) {
+    if (may_run && !fact->by_engine && fact->kind != Fact::Kind::not_needed) {
       return {How::run, {}, {}};
     }
     return {fact->kind == Fact::Kind::failed ? How::failed : How::returned, fact->text,
@@ -383,7 +383,10 @@ ReplayRecord::Ruling ReplayRecord::ruling(const Task& task, const Call& call,
   const std::vector<Fact> facts = later_facts(session, task, call, at.committed);
   const bool some_by_engine =
       std::any_of(facts.begin(), facts.end(), [](const Fact& fact) { return fact.by_engine; });
-  if (may_run && !some_by_engine) {
+  const bool some_needed = std::any_of(facts.begin(), facts.end(), [](const Fact& fact) {
+    return fact.kind != Fact::Kind::not_needed;
+  });
+  if (may_run && !some_by_engine && (some_needed || facts.empty())) {
     return {How::run, {}, {}};
   }
   if (facts.empty()) {

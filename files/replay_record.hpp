@@ -80,8 +80,9 @@ public:
   /// branch that the engine gave up on (a time-out, lost workers) is never measured again. A
   /// confirmed branch is answered as its step records. A speculative one is answered as all equal
   /// later steps agree, up to a write that conflicts; with none it gets a marker, which would show
-  /// if it were ever committed. What the record does not say (`null` in branch_validities) is
-  /// answered with the marker too, because it must not matter.
+  /// if it were ever committed. A branch that its decision did not need (`null` in
+  /// branch_validities) gets the marker too, because it must not matter: run again, it could hold
+  /// its slot longer than anything that was needed.
   Ruling ruling(const Task& task, const Call& call, const WorldPosition& at, bool can_run) const;
 
 private:

@@ -180,6 +180,14 @@ TEST_CASE("a valid branch whose output was not kept gets one that meets its cond
   CHECK(not_needed.text.find("forerun_marker") != std::string::npos);
 }
 
+TEST_CASE("a branch that its decision did not need is not run again", "[replay]") {
+  Writer writer;
+  writer.vote(call("vote", "{}"), {std::nullopt, true}, 1, "1");
+  const ReplayRecord record = writer.record();
+  CHECK(rule(record, "calm", "{}", 0, 0).text.find("forerun_marker") != std::string::npos);
+  CHECK(rule(record, "calm", "{}", 0).how == How::returned);
+}
+
 TEST_CASE("a session is replayed up to the step whose input was erased", "[replay]") {
   Writer writer;
   for (int n = 0; n < 3; ++n) {
