@@ -382,6 +382,10 @@ int run_replay(const ReplayCommandSettings& settings, std::ostream& out, std::os
     progress << "note: the export holds no decision" << std::endl;
   } else if (code == 1) {
     progress << "error: not every decision was replayed" << std::endl;
+  } else if (report->compared.executed == 0) {
+    progress << "note: no task was run again, so this compares how the engine decides, not what "
+                "tasks answer"
+             << std::endl;
   }
   return code;
 }

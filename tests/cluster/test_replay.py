@@ -243,6 +243,7 @@ class ReplayTest(unittest.TestCase):
         result = json.loads(done.stdout)
         self.assertEqual((result["executed"], result["as_recorded"]), (0, self.decisions))
         self.assertIn("--tasks-dir", done.stderr)
+        self.assertIn("no task was run again", done.stderr)
 
     def test_errors_say_what_to_do(self):
         self.replay("--session", "8d65b0f2-7c1a-4f0e-9b53-2f1c6a7d9e10/17", code=3)
