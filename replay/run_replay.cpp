@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <csignal>
 #include <fstream>
 #include <ostream>
 #include <set>
@@ -366,6 +367,9 @@ int run_replay(const ReplayCommandSettings& settings, std::ostream& out, std::os
   if (!report) {
     return failed(report.error(), progress);
   }
+  // A reader that has seen enough (`| head`) must not keep the folder from being removed. No child
+  // is left that could inherit this.
+  std::signal(SIGPIPE, SIG_IGN);
   if (settings.is_json) {
     if (report->has_story) {
       progress << "\n" << story_of(report->compared);
