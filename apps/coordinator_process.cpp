@@ -17,6 +17,8 @@
 #include "cluster/keys.hpp"
 #include "coordinator/prediction_graph.hpp"
 #include "files/catalog_file.hpp"
+#include "files/ledger_export.hpp"
+#include "files/replay_record.hpp"
 #include "gateway/gateway.hpp"
 #include "messages/codec.hpp"
 #include "version.hpp"
@@ -120,6 +122,25 @@ void serve_until_shutdown(Shutdown& shutdown, const std::filesystem::path& data,
   }
 }
 
+/// Makes a coordinator one that replays: whoever opens a session says its run ID, races that time
+/// decided are decided as recorded, and time limits are out of the way.
+Result<void> prepare_replay(const std::filesystem::path& folder, CoordinatorSettings& settings) {
+  const auto ledger = read_ledger_export(folder);
+  const auto recorded = ledger ? recorded_sessions(*ledger)
+                               : Result<RecordedSessions>(tl::unexpected<Error>(ledger.error()));
+  if (!recorded) {
+    return tl::unexpected<Error>(recorded.error());
+  }
+  auto catalog = replay_catalog(settings.catalog);
+  if (!catalog) {
+    return tl::unexpected<Error>(catalog.error());
+  }
+  settings.catalog = std::move(*catalog);
+  settings.recorded_arrivals = recorded_arrivals(*recorded, settings.catalog);
+  settings.accept_given_run_ids = true;
+  return {};
+}
+
 }  // namespace
 
 Result<int> run_coordinator(const CoordinatorProcessSettings& settings) {
@@ -173,6 +194,20 @@ Result<int> run_coordinator(const CoordinatorProcessSettings& settings) {
   machine_settings.race_log_share = settings.race_log_share;
   machine_settings.publish_port = (*bus)->publish_port();
   machine_settings.plant_skip_hazards = settings.plant == "skip-hazards";
+  if (!settings.replay.empty()) {
+    const auto size = store->size();
+    if (!size) {
+      return tl::unexpected<Error>(size.error());
+    }
+    if (*size != 0) {
+      return fail(Errc::refused, settings.data.string() + ": a ledger of " + std::to_string(*size) +
+                                     " entries, expected none: a replay uses run IDs of others, so "
+                                     "its store is to be thrown away; give --data a new folder");
+    }
+    if (const auto prepared = prepare_replay(settings.replay, machine_settings); !prepared) {
+      return tl::unexpected<Error>(prepared.error());
+    }
+  }
   auto machine = std::make_shared<CoordinatorMachine>(std::move(machine_settings), keys->ledger(),
                                                       std::make_unique<PredictionGraph>());
   const auto recovery =

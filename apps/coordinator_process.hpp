@@ -19,7 +19,8 @@ struct CoordinatorProcessSettings {
   AdmissionSettings admission;
   double race_log_share = CoordinatorSettings{}.race_log_share;
   Duration session_idle_max = CoordinatorSettings{}.session_idle_max;
-  std::string plant;  ///< A bug to show that it is caught: "skip-hazards".
+  std::filesystem::path replay;  ///< An export: takes given run IDs, on an empty store.
+  std::string plant;             ///< A bug to show that it is caught: "skip-hazards".
 };
 
 /// Runs a coordinator until SIGTERM or SIGINT. Prints one line of JSON when it is ready. Returns

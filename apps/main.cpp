@@ -19,6 +19,7 @@ int run(int argc, char** argv) {
   add_explain(app, chosen);
   add_keys(app, chosen);
   add_ledger(app, chosen);
+  add_replay(app, chosen);
   add_status(app, chosen);
   add_selftest(app, chosen);
   try {

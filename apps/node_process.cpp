@@ -20,6 +20,8 @@
 #include "files/traces.hpp"
 #include "messages/codec.hpp"
 #include "node/executors/demo_functions.hpp"
+#include "node/executors/replay_executor.hpp"
+#include "node/executors/replay_journal.hpp"
 #include "storage/store.hpp"
 #include "version.hpp"
 
@@ -27,6 +29,7 @@ namespace forerun {
 namespace {
 
 constexpr std::chrono::milliseconds signals_checked_every{1000};
+constexpr double as_fast_as_possible = 1e6;  ///< Of modelled latencies.
 using NodeInlet = Inlet<NodeActor, NodeInputs>;
 
 Result<std::string> first_line_of(const std::filesystem::path& file) {
@@ -173,7 +176,7 @@ Result<std::shared_ptr<Executors>> executors_of(const NodeProcessSettings& setti
                                                 std::size_t slots) {
   auto executors = std::make_shared<Executors>();
   ExecSettings exec;
-  exec.folder = settings.tasks_dir.string();
+  exec.folder = settings.tasks_dir.empty() ? "." : settings.tasks_dir.string();
   executors->emplace(ExecutorKind::exec, make_exec_executor(exec));
   NativeFunctions functions;
   if (!settings.demo_store.empty()) {
@@ -198,6 +201,42 @@ Result<std::shared_ptr<Executors>> executors_of(const NodeProcessSettings& setti
             std::move(*sessions), std::move(*read_only), settings.seed, settings.speedup)));
   }
   return executors;
+}
+
+/// The executors of a replay's node. What it runs again it writes down in `replay.jsonl`, a line a
+/// run in one write, so that kill -9 loses none that was answered.
+Result<std::shared_ptr<Executors>> replay_executors_of(const NodeProcessSettings& settings,
+                                                       std::size_t slots) {
+  auto record = read_replay_record(settings.replay);
+  if (!record) {
+    return tl::unexpected<Error>(record.error());
+  }
+  NodeProcessSettings real = settings;
+  real.world.clear();
+  real.demo_store = settings.data / "store";
+  real.speedup = settings.speedup > 0 ? settings.speedup : as_fast_as_possible;
+  auto executors = executors_of(real, slots);
+  if (!executors) {
+    return executors;
+  }
+  auto journal = ReplayJournal::open(settings.data / replay_journal_name);
+  if (!journal) {
+    return tl::unexpected<Error>(journal.error());
+  }
+  ReplaySettings replay;
+  replay.plant_task = settings.plant_wrong_output;
+  replay.speedup = settings.speedup;
+  replay.can_run = [has_commands = !settings.tasks_dir.empty(),
+                    functions = make_demo_functions(real.demo_store, real.speedup)](
+                       const Task& task) { return can_run_here(task, functions, has_commands); };
+  replay.on_executed =
+      [journal = std::make_shared<ReplayJournal>(std::move(*journal))](const ReplayedRun& run) {
+        if (const auto written = journal->add(run); !written) {
+          log_line(written.error().message);
+        }
+      };
+  return std::make_shared<Executors>(make_replay_executors(
+      std::make_shared<const ReplayRecord>(std::move(*record)), std::move(**executors), replay));
 }
 
 std::unique_ptr<RunningTask> not_started(const RunDone& done, std::string cause) {
@@ -301,7 +340,9 @@ Result<int> run_node(const NodeProcessSettings& settings) {
   if (!replica) {
     return tl::unexpected<Error>(replica.error());
   }
-  auto executors = executors_of(settings, offers->size() * settings.slots);
+  const std::size_t slots = offers->size() * settings.slots;
+  auto executors = settings.replay.empty() ? executors_of(settings, slots)
+                                           : replay_executors_of(settings, slots);
   if (!executors) {
     return tl::unexpected<Error>(executors.error());
   }

@@ -20,13 +20,16 @@ struct NodeProcessSettings {
   std::vector<std::string>
       worker_uuids;         ///< Given instead of made; must agree with the data directory later.
   std::uint32_t slots = 4;  ///< Of each worker.
-  std::filesystem::path tasks_dir = ".";  ///< Where `exec` commands run.
-  std::filesystem::path world;            ///< A trace file that answers `world` tasks.
-  std::string read_only;  ///< For the world: which of its tasks only read; empty: all.
+  std::filesystem::path
+      tasks_dir;  ///< Where `exec` commands run; empty: here, and at replay they do not run.
+  std::filesystem::path world;  ///< A trace file that answers `world` tasks.
+  std::string read_only;        ///< For the world: which of its tasks only read; empty: all.
   std::uint64_t seed = 1;
   double speedup = 1;
   std::filesystem::path demo_store;  ///< Offers the demo's native functions, with their store here.
   bool resync = false;
+  std::filesystem::path replay;  ///< An export: runs what may run again, answers the rest from it.
+  std::string plant_wrong_output;  ///< At replay: a task whose outputs are changed.
 };
 
 /// Runs a node until SIGTERM or SIGINT, or until it is refused or its ledger diverges. Prints one

@@ -25,6 +25,9 @@ Digest request_hash(const OpenSession& body) {
   request.set("context", body.context);
   request.set("speculation", static_cast<int>(body.mode));
   request.set("world", body.world);
+  if (body.run_id) {
+    request.set("run_id", to_string(*body.run_id));
+  }
   return sha256(json::canonical(request));
 }
 
@@ -81,8 +84,14 @@ void CoordinatorMachine::open_session(const ClientRequest& request, const OpenSe
   }
   if (body.run_id) {
     if (!settings_.accept_given_run_ids || sessions_.contains(*body.run_id)) {
-      refuse(request.id, Refusal::conflict,
-             "run ID " + to_string(*body.run_id) + " cannot be given here");
+      const std::string given = "run_id: " + to_string(*body.run_id);
+      refuse(
+          request.id, Refusal::conflict,
+          settings_.accept_given_run_ids
+              ? given + " is in use, expected one that this store has not seen"
+              : given +
+                    ": this coordinator gives run IDs itself, leave it out; one is taken only by "
+                    "the throw-away cluster of `forerun replay`");
       return;
     }
     open_at(request, body, *body.run_id, hash);
@@ -442,6 +451,10 @@ OpenStep& CoordinatorMachine::add_step(Session& session, const Call& call) {
   OpenStep& step = session.open.back();
   step.work.branches.resize(step.work.plan.names.size());
   step.confirmed_at = now_;
+  if (const auto recorded = settings_.recorded_arrivals.find({session.run_id, number});
+      recorded != settings_.recorded_arrivals.end()) {
+    step.recorded_arrival = &recorded->second;
+  }
   const std::string run_id = to_string(session.run_id);
   const Task& task = *step.work.plan.tasks.front();
   step.reads = read_tags(task, call.input(), session.tenant, run_id);
@@ -546,7 +559,7 @@ void CoordinatorMachine::decide(OpenStep& step) {
     validities.push_back(branch.valid);
   }
   const Selection selection =
-      select(work.plan.select, step.chain, work.plan.names, validities, work.arrival);
+      select(work.plan.select, step.chain, work.plan.names, validities, step.arrival());
   if (selection.state == Selection::State::undecided) {
     return;
   }
@@ -611,11 +624,12 @@ CommitEntry CoordinatorMachine::commit_entry(const Session& session, const OpenS
   entry.winner = step.winner;
   entry.chain = step.chain;
   entry.select = work.plan.select;
+  const std::vector<std::size_t> arrival = step.arrival();
   if (entry.select == SelectRule::first) {
-    entry.arrival_order = recorded_arrival(work.arrival, step.winner);
+    entry.arrival_order = recorded_arrival(arrival, step.winner);
   }
   entry.branch_validities = recorded_validities(entry.select, step.chain, entry.branch_names,
-                                                validities, work.arrival, step.winner);
+                                                validities, arrival, step.winner);
   if (step.winner) {
     entry.output_hash = work.branches[*step.winner].output->hash();
   }

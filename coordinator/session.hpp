@@ -87,6 +87,14 @@ struct OpenStep {
   std::optional<NotStarted> not_started{};  ///< Of a miss that was expected.
   std::optional<std::size_t> winner{};
   Duration losers{};  ///< Slot time of branches that lost.
+  const std::vector<std::size_t>* recorded_arrival =
+      nullptr;  ///< At replay, of a `first` race. Borrowed from the settings.
+
+  /// The order in which `first` counts the branches.
+  std::vector<std::size_t> arrival() const {
+    return recorded_arrival == nullptr ? work.arrival
+                                       : replayed_arrival(*recorded_arrival, work.arrival);
+  }
 };
 
 struct Speculation {

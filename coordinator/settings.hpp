@@ -2,12 +2,16 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "base/time.hpp"
 #include "coordinator/admission.hpp"
 #include "coordinator/membership.hpp"
 #include "speculation/catalog.hpp"
+#include "speculation/ids.hpp"
 
 namespace forerun {
 
@@ -19,6 +23,8 @@ struct CoordinatorSettings {
   std::uint32_t publish_port = 0;
   double race_log_share = 0.10;       ///< Of run IDs; see race_log.hpp.
   bool accept_given_run_ids = false;  ///< Only on a throw-away store.
+  /// At replay, of `first` races by their step: decided by this order, whatever arrives when.
+  std::map<std::pair<RunId, StepNumber>, std::vector<std::size_t>> recorded_arrivals;
   bool plant_skip_hazards =
       false;  ///< A planted bug: tests and `demo --plant` show that it is caught.
   std::uint64_t run_id_block = 1024;

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <csignal>
 #include <fstream>
 #include <ostream>
 #include <thread>
@@ -14,6 +13,7 @@
 #include "demo/local_cluster.hpp"
 #include "demo/report.hpp"
 #include "demo/session_client.hpp"
+#include "demo/stop_on_signal.hpp"
 #include "demo/workload.hpp"
 #include "files/trace_writer.hpp"
 
@@ -24,37 +24,6 @@ constexpr Duration ledgers_equal_within = std::chrono::seconds(10);
 constexpr Duration ledgers_asked_every = std::chrono::milliseconds(50);
 constexpr std::size_t block_per_concurrency =
     3;  ///< Long enough that a block's tail weighs little.
-
-volatile std::sig_atomic_t stop_requested = 0;
-
-void request_stop(int) {
-  stop_requested = 1;
-}
-
-/// Turns the first SIGINT or SIGTERM into a flag; the second acts as if nobody had caught it.
-class StopOnSignal {
-public:
-  StopOnSignal() {
-    stop_requested = 0;
-    struct sigaction action {};
-    action.sa_handler = request_stop;
-    action.sa_flags = static_cast<int>(SA_RESETHAND);
-    sigemptyset(&action.sa_mask);
-    sigaction(SIGINT, &action, &old_int_);
-    sigaction(SIGTERM, &action, &old_term_);
-  }
-  ~StopOnSignal() {
-    sigaction(SIGINT, &old_int_, nullptr);
-    sigaction(SIGTERM, &old_term_, nullptr);
-  }
-  StopOnSignal(const StopOnSignal&) = delete;
-  StopOnSignal& operator=(const StopOnSignal&) = delete;
-  static bool is_requested() { return stop_requested != 0; }
-
-private:
-  struct sigaction old_int_ {};
-  struct sigaction old_term_ {};
-};
 
 Result<void> check(const DemoSettings& settings) {
   if (!(settings.speedup > 0 && settings.speedup <= 1e6)) {

@@ -57,6 +57,9 @@ public:
     if (!session.world.empty()) {
       body.set("world", session.world);
     }
+    if (!session.run_id.empty()) {
+      body.set("run_id", session.run_id);
+    }
     const std::string text = json::canonical(json::Value(std::move(body)));
     const auto answer = repeat("open a session", !session.idempotency_key.empty(), [&] {
       return http_.post("/v1/sessions", text, session.idempotency_key);

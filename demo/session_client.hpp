@@ -18,6 +18,7 @@ struct SessionToOpen {
   std::string speculation = "on";  ///< on, off or shadow.
   std::string world;               ///< A recorded session's name; empty for none.
   std::string idempotency_key;
+  std::string run_id;  ///< Only for a cluster that takes given run IDs; empty: it gives one.
 };
 
 /// One decided step as the cluster answered it.

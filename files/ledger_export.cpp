@@ -5,13 +5,13 @@
 #include <utility>
 
 #include "base/json.hpp"
+#include "files/catalog_file.hpp"
 #include "files/file_bytes.hpp"
 
 namespace forerun {
 namespace {
 
 constexpr std::size_t head_bytes_max = 4096;
-constexpr std::size_t catalog_bytes_max = 16U << 20U;
 
 Result<void> each_line(const std::filesystem::path& file, const LedgerExportLimits& limits,
                        const std::function<Result<void>(std::string line)>& take) {
@@ -32,8 +32,8 @@ Result<void> each_line(const std::filesystem::path& file, const LedgerExportLimi
   for (std::uint64_t number = 1; std::getline(in, line); ++number) {
     const std::string place = file.filename().string() + " line " + std::to_string(number) + ": ";
     if (line.size() > limits.line_bytes) {
-      return fail(Errc::too_large, place + "expected at most " + std::to_string(limits.line_bytes) +
-                                       " bytes");
+      return fail(Errc::too_large,
+                  place + "expected at most " + std::to_string(limits.line_bytes) + " bytes");
     }
     if (auto taken = take(std::move(line)); !taken) {
       return fail(taken.error().code, place + taken.error().message);
@@ -64,9 +64,9 @@ Result<std::map<Digest, std::string>> read_texts(const std::filesystem::path& fi
     std::string canonical = json::canonical(*text);
     const Digest found = sha256(canonical);
     if (to_hex(found) != *stated->string()) {
-      return fail(Errc::verification,
-                  hash + ": found " + *stated->string() + ", expected " + to_hex(found) +
-                      ", which is that of the " + value + " beside it");
+      return fail(Errc::verification, hash + ": found " + *stated->string() + ", expected " +
+                                          to_hex(found) + ", which is that of the " + value +
+                                          " beside it");
     }
     texts.emplace(found, std::move(canonical));
     return {};

@@ -529,7 +529,8 @@ tl::expected<std::string, Problem> text_member(const json::Object& object, std::
 }
 
 tl::expected<ClientRequestBody, Problem> opening_of(const Route& route, const json::Object& body) {
-  if (auto problem = check_members(body, "session", {"context", "speculation", "world"})) {
+  if (auto problem =
+          check_members(body, "session", {"context", "run_id", "speculation", "world"})) {
     return refuse(std::move(*problem));
   }
   OpenSession opening;
@@ -547,6 +548,18 @@ tl::expected<ClientRequestBody, Problem> opening_of(const Route& route, const js
       return refuse(std::move(world.error()));
     }
     opening.world = std::move(*world);
+  }
+  if (body.find("run_id") != nullptr) {
+    const auto text = text_member(body, "session", "run_id", run_id_bytes_max);
+    if (!text) {
+      return refuse(text.error());
+    }
+    const auto run_id = RunId::parse(*text);
+    if (!run_id) {
+      return invalid("session: member \"run_id\": " + quoted(*text) + ", expected " +
+                     std::string(run_id_form));
+    }
+    opening.run_id = *run_id;
   }
   if (const json::Value* value = body.find("speculation")) {
     const std::string* mode = value->string();

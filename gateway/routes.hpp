@@ -15,6 +15,7 @@ namespace forerun {
 
 inline constexpr std::size_t task_name_bytes_max = 255;
 inline constexpr std::size_t world_name_bytes_max = 255;
+inline constexpr std::size_t run_id_bytes_max = 64;
 
 using ClientRequestBody = decltype(ClientRequest::body);
 

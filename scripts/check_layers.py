@@ -18,6 +18,7 @@ ALLOWED = {
     "gateway": (["base", "speculation"], ["boost/"]),
     "files": (["base", "speculation"], ["toml++/", "zlib.h"]),
     "demo": (["base", "speculation", "files", "cluster"], ["curl/"]),
+    "replay": (["base", "speculation", "files", "cluster", "demo", "node/executors"], []),
     "actors": (["base", "speculation", "coordinator", "node", "node/executors", "messages", "storage"], ["caf/"]),
     "simulation": (["base", "speculation", "coordinator", "node", "storage"], []),
 }

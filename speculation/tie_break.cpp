@@ -127,4 +127,24 @@ std::vector<std::size_t> recorded_arrival(std::span<const std::size_t> arrival,
   return recorded;
 }
 
+std::vector<std::size_t> replayed_arrival(std::span<const std::size_t> recorded,
+                                          std::span<const std::size_t> arrival) {
+  const auto holds = [](std::span<const std::size_t> list, std::size_t index) {
+    return std::find(list.begin(), list.end(), index) != list.end();
+  };
+  std::vector<std::size_t> order;
+  for (const std::size_t i : recorded) {
+    if (!holds(arrival, i)) {
+      return order;
+    }
+    order.push_back(i);
+  }
+  for (const std::size_t i : arrival) {
+    if (!holds(recorded, i)) {
+      order.push_back(i);
+    }
+  }
+  return order;
+}
+
 }  // namespace forerun

@@ -55,4 +55,10 @@ std::vector<std::optional<bool>> recorded_validities(
 std::vector<std::size_t> recorded_arrival(std::span<const std::size_t> arrival,
                                           std::optional<std::size_t> winner);
 
+/// The arrival order that a replay decides by: `arrival` as if its branches had settled in the
+/// order `recorded`. A branch counts only once all recorded before it have settled; those that were
+/// not recorded come last.
+std::vector<std::size_t> replayed_arrival(std::span<const std::size_t> recorded,
+                                          std::span<const std::size_t> arrival);
+
 }  // namespace forerun

@@ -11,6 +11,7 @@ void add_dev(CLI::App& app, Action& chosen);
 void add_explain(CLI::App& app, Action& chosen);
 void add_keys(CLI::App& app, Action& chosen);
 void add_ledger(CLI::App& app, Action& chosen);
+void add_replay(CLI::App& app, Action& chosen);
 void add_status(CLI::App& app, Action& chosen);
 void add_selftest(CLI::App& app, Action& chosen);
 

@@ -60,6 +60,10 @@ void add_coordinator(CLI::App& app, Action& chosen) {
                   "Share of sessions whose races are logged; slow winners always are")
       ->check(CLI::Range(0.0, 1.0))
       ->capture_default_str();
+  command
+      .add_option("--replay", s->process.replay,
+                  "An export: take its run IDs and arrival orders, on an empty store")
+      ->check(CLI::ExistingDirectory);
   command.add_option("--plant", s->process.plant, "A bug, to see that it is caught")
       ->check(CLI::IsMember({"skip-hazards"}));
   bind_environment(command);

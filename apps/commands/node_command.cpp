@@ -26,13 +26,19 @@ void add_node(CLI::App& app, Action& chosen) {
       ->capture_default_str();
   command.add_option("--tasks-dir", s->tasks_dir, "Where `exec` commands run")
       ->check(CLI::ExistingDirectory);
+  command
+      .add_option("--replay", s->replay,
+                  "An export: run deterministic pure tasks, answer all else as it records")
+      ->check(CLI::ExistingDirectory);
+  command.add_option("--plant-wrong-output", s->plant_wrong_output,
+                     "At replay: a task that answers differently");
   command.add_option("--world", s->world, "Recorded sessions that answer `world` tasks")
       ->check(CLI::ExistingFile);
   command.add_option("--read-only", s->read_only,
                      "FILE or PATTERN: tasks of the world that only read");
   command.add_option("--seed", s->seed, "Of modelled latencies")->capture_default_str();
-  command.add_option("--speedup", s->speedup, "Divides the world's latencies")
-      ->check(CLI::PositiveNumber);
+  command.add_option("--speedup", s->speedup, "Divides the world's latencies; at replay 0: none")
+      ->check(CLI::NonNegativeNumber);
   command.add_option("--demo-store", s->demo_store,
                      "Offer the demo's functions, with their store in this folder");
   command.add_flag("--resync", s->resync, "Put the replica aside and fetch the ledger anew");

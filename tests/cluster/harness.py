@@ -105,13 +105,13 @@ def until(what, condition, seconds=10.0):
 
 
 class Cluster:
-    def __init__(self, nodes=2):
+    def __init__(self, nodes=2, catalog=CATALOG):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="forerun-test-"))
         self.tasks = self.folder / "tasks"
         self.tasks.mkdir()
         (self.tasks / "tasks.py").write_text(TASKS)
         self.catalog = self.folder / "catalog.toml"
-        self.catalog.write_text(CATALOG)
+        self.catalog.write_text(catalog)
         self.data = self.folder / "coordinator"
         self.processes = {}
         self.listen = self.http = "127.0.0.1:0"

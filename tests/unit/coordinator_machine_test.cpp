@@ -23,6 +23,25 @@ TEST_CASE("no reply leaves before its entry is durable", "[coordinator_machine]"
   CHECK(cluster.published.size() > published);
 }
 
+TEST_CASE("a given run ID is taken only by a store that is to be thrown away",
+          "[coordinator_machine]") {
+  CoordinatorSettings settings = ScriptedCluster::settings_of(ScriptedCluster::default_catalog());
+  settings.accept_given_run_ids = GENERATE(false, true);
+  ScriptedCluster cluster(settings);
+  cluster.join(1);
+  OpenSession opening;
+  opening.run_id = *RunId::parse("8d65b0f2-7c1a-4f0e-9b53-2f1c6a7d9e10/17");
+  const RequestId request{900};
+  cluster.input(ClientRequest{request, "default", opening});
+  cluster.persist();
+  REQUIRE(cluster.answer(request) != nullptr);
+  if (settings.accept_given_run_ids) {
+    CHECK(std::get<SessionOpened>(*cluster.answer(request)).run_id == opening.run_id);
+  } else {
+    CHECK(std::get<RequestFailed>(*cluster.answer(request)).refusal == Refusal::conflict);
+  }
+}
+
 TEST_CASE("a call that was run ahead answers at once and its time is saved",
           "[coordinator_machine]") {
   ScriptedCluster cluster;

@@ -251,10 +251,15 @@ TEST_CASE("a session opens with what its body says", "[gateway]") {
   CHECK(opening.context == "a");
   CHECK(opening.mode == SpeculationMode::shadow);
   CHECK(opening.world == "w");
+  const auto given =
+      read(Endpoint::open_session, R"({"run_id": "8d65b0f2-7c1a-4f0e-9b53-2f1c6a7d9e10/17"})");
+  REQUIRE(given);
+  CHECK(std::get<OpenSession>(*given).run_id->counter == 17);
+  CHECK_THAT(refusal(Endpoint::open_session, R"({"run_id": "17"})"), Contains("UUID"));
   CHECK_THAT(refusal(Endpoint::open_session, R"({"speculation": "maybe"})"), Contains("shadow"));
   CHECK_THAT(refusal(Endpoint::open_session, R"({"speculation": true})"), Contains("true"));
   CHECK_THAT(refusal(Endpoint::open_session, R"({"contex": "a"})"),
-             Contains("contex") && Contains("context, speculation, world"));
+             Contains("contex") && Contains("context, run_id, speculation, world"));
   refusal(Endpoint::open_session, R"({"world": 3})");
   refusal(Endpoint::open_session, R"({"context": ")" + std::string(text_bytes_max + 1, 'a') + "\"}",
           413);

@@ -72,3 +72,11 @@ TEST_CASE("a failed race records every branch", "[tie_break]") {
   const Validities none{false, false, false};
   REQUIRE(recorded_validities(SelectRule::ranked, chain, names, none, {}, {}) == none);
 }
+
+TEST_CASE("a replay counts arrivals in the recorded order, whatever arrives first", "[tie_break]") {
+  using Order = std::vector<std::size_t>;
+  const Order recorded{2, 0};
+  REQUIRE(replayed_arrival(recorded, Order{0, 1}) == Order{});
+  REQUIRE(replayed_arrival(recorded, Order{0, 1, 2}) == Order{2, 0, 1});
+  REQUIRE(replayed_arrival(recorded, Order{1, 2}) == Order{2});
+}
