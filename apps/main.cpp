@@ -20,6 +20,7 @@ int run(int argc, char** argv) {
   add_ledger(app, chosen);
   add_status(app, chosen);
   add_selftest(app, chosen);
+  add_verify(app, chosen);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& problem) {

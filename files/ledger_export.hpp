@@ -22,13 +22,13 @@ struct LedgerExport {
 };
 
 struct LedgerExportLimits {
-  std::size_t file_bytes = 4U << 30U;  ///< Of each file.
+  std::size_t file_bytes = std::size_t{4} << 30U;  ///< Of each file.
   std::size_t line_bytes = 9U << 20U;
 };
 
-/// Reads ledger.jsonl, inputs.jsonl, outputs.jsonl, head.json and catalog.toml. Errors name file and
-/// line: not_found, io, too_large, invalid; verification when a stated hash is not that of the text
-/// beside it.
+/// Reads ledger.jsonl, inputs.jsonl, outputs.jsonl, head.json and catalog.toml. Errors name file
+/// and line: not_found, io, too_large, invalid; verification when a stated hash is not that of the
+/// text beside it.
 Result<LedgerExport> read_ledger_export(const std::filesystem::path& folder,
                                         const LedgerExportLimits& limits = {});
 
