@@ -31,6 +31,12 @@ void perform(Self self, CoordinatorOutput output, Outbox& outbox) {
   for (const ServeSession& request : output.serve_session) {
     ports.serve_session(request);
   }
+  for (ServeLedger& request : output.serve_ledger) {
+    ports.serve_ledger(std::move(request));
+  }
+  for (ReadEntries& request : output.read_entries) {
+    ports.read_entries(std::move(request));
+  }
   for (const std::string& line : output.log) {
     ports.log(line);
   }

@@ -17,6 +17,8 @@ struct CoordinatorPorts {
   std::function<void(ClientResponse)> reply;
   std::function<void(ServeEntries)> serve_entries;
   std::function<void(ServeSession)> serve_session;
+  std::function<void(ServeLedger)> serve_ledger;
+  std::function<void(ReadEntries)> read_entries;
   std::function<void(const std::string&)> log;
 };
 

@@ -169,6 +169,7 @@ Result<int> run_coordinator(const CoordinatorProcessSettings& settings) {
   machine_settings.version = program_version;
   machine_settings.catalog = std::move(catalog->catalog);
   machine_settings.admission = settings.admission;
+  machine_settings.session_idle_max = settings.session_idle_max;
   machine_settings.publish_port = (*bus)->publish_port();
   machine_settings.plant_skip_hazards = settings.plant == "skip-hazards";
   auto machine = std::make_shared<CoordinatorMachine>(std::move(machine_settings), keys->ledger(),
@@ -213,6 +214,9 @@ Result<int> run_coordinator(const CoordinatorProcessSettings& settings) {
     peers.send(connection, std::move(messages));
   };
   ledger_ports.reply = [gateway](ClientResponse response) { gateway->answer(std::move(response)); };
+  ledger_ports.entries_read = [inlet](EntriesRead read) {
+    inlet->put(CoordinatorInputs{{CoordinatorInput(std::move(read))}});
+  };
   ledger_ports.fatal = [](const std::string& why) {
     log_line("the store failed, so nothing can be promised any more: " + why);
     std::_Exit(exit_error);  // No answer may leave after a failed sync.
@@ -231,6 +235,12 @@ Result<int> run_coordinator(const CoordinatorProcessSettings& settings) {
     caf::anon_send(ledger, std::move(request));
   };
   ports.serve_session = [ledger](ServeSession request) {
+    caf::anon_send(ledger, std::move(request));
+  };
+  ports.serve_ledger = [ledger](ServeLedger request) {
+    caf::anon_send(ledger, std::move(request));
+  };
+  ports.read_entries = [ledger](ReadEntries request) {
     caf::anon_send(ledger, std::move(request));
   };
   ports.log = log_line;

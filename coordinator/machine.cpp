@@ -100,6 +100,7 @@ CoordinatorOutput CoordinatorMachine::start(Instant now) {
   next_token_ = epoch.value << token_bits_per_term;
   store_entry(ledger_.open_term(epoch, "start", settings_.version));
   for (auto& [run_id, session] : sessions_) {
+    touch(session);
     for (OpenStep& step : session.open) {
       if (step.has_intent && !step.work.plan.tasks.front()->idempotent) {
         BranchRun& branch = step.work.branches.front();
@@ -148,6 +149,7 @@ void CoordinatorMachine::account_time() {
 
 CoordinatorOutput CoordinatorMachine::finish() {
   pump();
+  pump_audit();
   forget_ended();
   if (!batch_.empty()) {
     batch_.number = BatchNumber{next_batch_++};
@@ -168,8 +170,14 @@ CoordinatorOutput CoordinatorMachine::finish() {
       wake = at;
     }
   };
+  if (audit_) {
+    sooner(audit_->deadline());
+  }
   if (!deadlines_.empty()) {
     sooner(deadlines_.begin()->first);
+  }
+  if (!by_touch_.empty()) {
+    sooner(by_touch_.begin()->first + settings_.session_idle_max);
   }
   if (!speculative_.empty() && budget_.level() > Duration::zero()) {
     sooner(now_ + budget_.level() / static_cast<std::int64_t>(speculative_.size()) + Duration(1));
@@ -218,6 +226,7 @@ void CoordinatorMachine::on(const TimePassed&) {
   while (!deadlines_.empty() && deadlines_.begin()->first <= now_) {
     lost_branch(deadlines_.begin()->second, "its node gave no result within the deadline");
   }
+  close_idle_sessions();
   open_waiting();
 }
 
@@ -244,11 +253,16 @@ void CoordinatorMachine::on(const ClientRequest& request) {
     void operator()(const EndSession& body) { machine.end_session(request, body); }
     void operator()(const ShowStatus&) { machine.reply(request.id, JsonReport{machine.status()}); }
     void operator()(const ShowPredictions& body) { machine.show(request, body); }
+    void operator()(const StartAudit& body) { machine.start_audit(request, body); }
+    void operator()(const ShowLedger& body) { machine.show(request, body); }
   };
   std::visit(Visitor{*this, request}, request.body);
 }
 
 void CoordinatorMachine::on(const ClientLeft& left) {
+  if (audit_ && audit_->request() == left.request) {
+    end_audit("its client left");
+  }
   if (const auto at = waiting_in_.find(left.request.value); at != waiting_in_.end()) {
     if (const auto session = sessions_.find(at->second); session != sessions_.end()) {
       for (auto& [first, pending] : session->second.requests) {
@@ -281,6 +295,7 @@ void CoordinatorMachine::on(const NodeSaid& said) {
     void operator()(const FetchEntries& message) { machine.handle(seat, message); }
     void operator()(const MarkStored& message) { machine.handle(seat, message); }
     void operator()(const Diverged& message) { machine.handle(seat, message); }
+    void operator()(const ReplicaAudited& message) { machine.handle(seat, message); }
   };
   std::visit(Visitor{*this, *seat}, said.message);
 }
@@ -374,6 +389,7 @@ json::Value CoordinatorMachine::status() const {
   json::Object sessions;
   sessions.set("open", std::uint64_t{open_sessions_});
   sessions.set("opened", counters_.sessions_opened);
+  sessions.set("expired", counters_.sessions_expired);
   json::Object steps;
   steps.set("total", counters_.steps);
   steps.set("hits", counters_.hits);
