@@ -366,3 +366,30 @@ TEST_CASE("cost of a dispatch of 400 bytes", "[.measure]") {
   measure("encode", [&] { frame = encode(std::span(messages)); });
   measure("decode", [&] { REQUIRE(decode_coordinator_frame(frame)->size() == 64); });
 }
+
+TEST_CASE("an audit's messages and the owner of its branches come back as they were sent",
+          "[codec]") {
+  const std::vector<CoordinatorMessage> orders = {
+      AuditReplica{Epoch{3}, AuditNumber{2}, {1, 64, 1000}},
+      Dispatch{Epoch{3}, BranchToken{9}, worker_a, BranchOwner{{}, {}, {}, AuditNumber{2}}, "t",
+               "{}", "{}", false, std::chrono::seconds(2), "", std::nullopt}};
+  for (const CoordinatorMessage& order : orders) {
+    const auto read = decode_coordinator_frame(coordinator_frame(order));
+    REQUIRE(read);
+    CHECK(*read == std::vector<CoordinatorMessage>{order});
+  }
+  const NodeMessage answer = ReplicaAudited{Epoch{3},
+                                            AuditNumber{2},
+                                            head_of(64, 'r', 2),
+                                            signed_head(5),
+                                            {sha256("1"), sha256("64")},
+                                            60,
+                                            1,
+                                            "entry 64: seq: found 66, expected 64"};
+  const auto read = decode_node_frame(node_frame(answer));
+  REQUIRE(read);
+  CHECK(*read == std::vector<NodeMessage>{answer});
+  AuditReplica too_many{Epoch{3}, AuditNumber{2}, {}};
+  too_many.sizes.resize(audit_sizes_max + 1);
+  CHECK_FALSE(decode_coordinator_frame(coordinator_frame(too_many)));
+}
