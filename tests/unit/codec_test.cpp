@@ -67,7 +67,7 @@ std::vector<CoordinatorMessage> coordinator_messages() {
       JoinRefused{"two live workers with one UUID", true},
       JoinAgain{Epoch{3}},
       Dispatch{Epoch{3}, BranchToken{7}, worker_a,
-               BranchOwner{RunId{worker_b, 12}, StepNumber{0}, SpeculationNumber{4}},
+               BranchOwner{RunId{worker_b, 12}, StepNumber{0}, SpeculationNumber{4}, {}},
                "order_lookup", "{\"order_id\":\"A\xc3\xa9\"}", "{}", true, std::chrono::seconds(2),
                "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff",
                WorldPosition{"airline-12", 3, 0}},
