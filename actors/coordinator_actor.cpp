@@ -34,6 +34,12 @@ void perform(Self self, CoordinatorOutput output, Outbox& outbox) {
   for (const std::string& record : output.races) {
     ports.race(record);
   }
+  for (ServeLedger& request : output.serve_ledger) {
+    ports.serve_ledger(std::move(request));
+  }
+  for (ReadEntries& request : output.read_entries) {
+    ports.read_entries(std::move(request));
+  }
   for (const std::string& line : output.log) {
     ports.log(line);
   }

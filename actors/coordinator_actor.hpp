@@ -18,6 +18,8 @@ struct CoordinatorPorts {
   std::function<void(ServeEntries)> serve_entries;
   std::function<void(ServeSession)> serve_session;
   std::function<void(const std::string&)> race;  ///< A log record, one JSON line.
+  std::function<void(ServeLedger)> serve_ledger;
+  std::function<void(ReadEntries)> read_entries;
   std::function<void(const std::string&)> log;
 };
 

@@ -7,6 +7,30 @@
 
 namespace forerun {
 
+namespace {
+
+/// As much of what was asked for as one page holds. Where the store cannot be read the page ends:
+/// who asked sees an entry missing, which is what an audit must find.
+LedgerPage page_of(CoordinatorStore& store, const ServeLedger& request) {
+  LedgerPage page{request.from, {}, request.head};
+  std::size_t bytes = 0;
+  while (page.rows.size() < request.count && bytes < ledger_page_bytes_max) {
+    const auto rows = store.read(Seq{request.from.value + page.rows.size()}, 1, true);
+    if (!rows || rows->empty()) {
+      break;
+    }
+    const StoredEntry& row = rows->front();
+    bytes += row.leaf.size() + row.call.size() + row.output.size();
+    if (bytes > ledger_page_bytes_max && !page.rows.empty()) {
+      break;
+    }
+    page.rows.push_back({row.leaf, row.call, row.output});
+  }
+  return page;
+}
+
+}  // namespace
+
 LedgerActor::behavior_type ledger_actor(LedgerActor::stateful_pointer<LedgerState> self,
                                         std::shared_ptr<CoordinatorStore> store,
                                         LedgerPorts ports) {
@@ -55,6 +79,18 @@ LedgerActor::behavior_type ledger_actor(LedgerActor::stateful_pointer<LedgerStat
           }
         }
         self->state.ports.reply({request.request, std::move(view)});
+      },
+      [self](const ServeLedger& request) {
+        self->state.ports.reply({request.request, page_of(*self->state.store, request)});
+      },
+      [self](const ReadEntries& request) {
+        EntriesRead answer{request.audit, {}};
+        for (const Seq seq : request.seqs) {
+          if (auto rows = self->state.store->read(seq, 1, true); rows && !rows->empty()) {
+            answer.entries.push_back(std::move(rows->front()));
+          }
+        }
+        self->state.ports.entries_read(std::move(answer));
       },
       [self](const Flush&) {
         const std::vector<CoordinatorBatch> batches = std::move(self->state.waiting);

@@ -34,11 +34,13 @@ struct PersistMarks {
 using CoordinatorActor = caf::typed_actor<caf::reacts_to<CoordinatorInputs>, caf::reacts_to<Wake>,
                                           caf::reacts_to<Ahead>>;
 using LedgerActor = caf::typed_actor<caf::reacts_to<CoordinatorBatch>, caf::reacts_to<ServeEntries>,
-                                     caf::reacts_to<ServeSession>, caf::reacts_to<Flush>>;
+                                     caf::reacts_to<ServeSession>, caf::reacts_to<ServeLedger>,
+                                     caf::reacts_to<ReadEntries>, caf::reacts_to<Flush>>;
+using AuditActor = caf::typed_actor<caf::reacts_to<ReplicaAuditOrder>>;
 using PeerProxyActor = caf::typed_actor<caf::reacts_to<PeerMessages>>;
 using NodeActor = caf::typed_actor<caf::reacts_to<NodeInputs>, caf::reacts_to<Wake>>;
 using ReplicaActor = caf::typed_actor<caf::reacts_to<ReplicaBatch>, caf::reacts_to<PersistMarks>,
-                                      caf::reacts_to<Flush>>;
+                                      caf::reacts_to<ReplicaAuditOrder>, caf::reacts_to<Flush>>;
 using WorkerActor = caf::typed_actor<caf::reacts_to<StartBranch>, caf::reacts_to<StopBranch>>;
 using BranchActor = caf::typed_actor<caf::reacts_to<StopBranch>, caf::reacts_to<RunEnded>>;
 
@@ -55,6 +57,9 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(forerun::CoordinatorBatch)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(forerun::ReplicaBatch)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(forerun::ServeEntries)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(forerun::ServeSession)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(forerun::ServeLedger)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(forerun::ReadEntries)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(forerun::ReplicaAuditOrder)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(forerun::StartBranch)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(forerun::StopBranch)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(forerun::RunEnded)

@@ -16,6 +16,9 @@ void perform(Self self, NodeOutput output, std::vector<NodeMessage>& outbox) {
   if (!output.marks.empty()) {
     state.ports.persist_marks(std::move(output.marks));
   }
+  if (output.audit) {
+    state.ports.audit(std::move(*output.audit));
+  }
   for (NodeMessage& message : output.send) {
     outbox.push_back(std::move(message));
   }

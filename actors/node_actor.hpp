@@ -14,6 +14,7 @@ namespace forerun {
 struct NodePorts {
   std::function<void(ReplicaBatch)> persist;
   std::function<void(std::vector<MarkRow>)> persist_marks;
+  std::function<void(ReplicaAuditOrder)> audit;
   std::function<void(std::vector<NodeMessage>)> send;
   std::function<void(std::uint16_t publish_port)> subscribe;
   std::function<void(const std::string& catalog)> use_catalog;

@@ -4,6 +4,17 @@
 #include <iterator>
 
 namespace forerun {
+namespace {
+
+void flush(ReplicaActor::stateful_pointer<ReplicaState> self) {
+  const ReplicaBatch batch = std::move(self->state.waiting);
+  self->state.waiting = {};
+  if (const auto done = self->state.replica->persist(batch); !done) {
+    self->state.ports.fatal(done.error().message);
+  }
+}
+
+}  // namespace
 
 ReplicaActor::behavior_type replica_actor(ReplicaActor::stateful_pointer<ReplicaState> self,
                                           std::shared_ptr<ReplicaStore> replica,
@@ -34,13 +45,13 @@ ReplicaActor::behavior_type replica_actor(ReplicaActor::stateful_pointer<Replica
         }
         self->state.ports.marks_persisted(message.marks);
       },
+      [self](const ReplicaAuditOrder& order) {
+        flush(self);
+        self->state.ports.audit(order);
+      },
       [self](const Flush&) {
         self->state.is_flushing = false;
-        const ReplicaBatch batch = std::move(self->state.waiting);
-        self->state.waiting = {};
-        if (const auto done = self->state.replica->persist(batch); !done) {
-          self->state.ports.fatal(done.error().message);
-        }
+        flush(self);
       },
   };
 }

@@ -12,6 +12,8 @@ namespace forerun {
 
 struct ReplicaPorts {
   std::function<void(std::vector<MarkRow>)> marks_persisted;
+  /// Everything that the order speaks of is in the store now.
+  std::function<void(ReplicaAuditOrder)> audit;
   std::function<void(const std::string&)> fatal;
 };
 

@@ -250,6 +250,9 @@ Result<int> run_coordinator(const CoordinatorProcessSettings& settings) {
     peers.send(connection, std::move(messages));
   };
   ledger_ports.reply = [gateway](ClientResponse response) { gateway->answer(std::move(response)); };
+  ledger_ports.entries_read = [inlet](EntriesRead read) {
+    inlet->put(CoordinatorInputs{{CoordinatorInput(std::move(read))}});
+  };
   ledger_ports.fatal = [](const std::string& why) {
     log_line("the store failed, so nothing can be promised any more: " + why);
     std::_Exit(exit_error);  // No answer may leave after a failed sync.
@@ -271,6 +274,12 @@ Result<int> run_coordinator(const CoordinatorProcessSettings& settings) {
     caf::anon_send(ledger, std::move(request));
   };
   ports.race = log_record;
+  ports.serve_ledger = [ledger](ServeLedger request) {
+    caf::anon_send(ledger, std::move(request));
+  };
+  ports.read_entries = [ledger](ReadEntries request) {
+    caf::anon_send(ledger, std::move(request));
+  };
   ports.log = log_line;
   const CoordinatorActor coordinator = system.spawn(coordinator_actor, machine, std::move(ports));
   inlet->open(coordinator);

@@ -22,6 +22,7 @@ int run(int argc, char** argv) {
   add_replay(app, chosen);
   add_status(app, chosen);
   add_selftest(app, chosen);
+  add_verify(app, chosen);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& problem) {

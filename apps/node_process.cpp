@@ -9,6 +9,7 @@
 #include <random>
 #include <utility>
 
+#include "actors/audit_actor.hpp"
 #include "actors/node_actor.hpp"
 #include "actors/replica_actor.hpp"
 #include "actors/worker_actor.hpp"
@@ -373,7 +374,17 @@ Result<int> run_node(const NodeProcessSettings& settings) {
   config.set("scheduler.policy", caf::atom("sharing"));
   config.set("scheduler.max-threads", std::size_t{2});
   caf::actor_system system(config);
+  AuditPorts audit_ports;
+  audit_ports.open = [data = settings.data] { return open_replica_store_readonly(data); };
+  audit_ports.audited = [inlet](ReplicaAudited audited) {
+    inlet->put(NodeInputs{{NodeInput(std::move(audited))}});
+  };
+  const AuditActor auditor = system.spawn<caf::detached>(
+      audit_actor, std::optional<PublicKey>(token->ledger_key), std::move(audit_ports));
   ReplicaPorts replica_ports;
+  replica_ports.audit = [auditor](ReplicaAuditOrder order) {
+    caf::anon_send(auditor, std::move(order));
+  };
   replica_ports.marks_persisted = [inlet](std::vector<MarkRow> marks) {
     NodeInputs inputs;
     for (const MarkRow& mark : marks) {
@@ -395,6 +406,7 @@ Result<int> run_node(const NodeProcessSettings& settings) {
   ports.persist_marks = [stores](std::vector<MarkRow> marks) {
     caf::anon_send(stores, PersistMarks{std::move(marks)});
   };
+  ports.audit = [stores](ReplicaAuditOrder order) { caf::anon_send(stores, std::move(order)); };
   ports.send = [&bus](std::vector<NodeMessage> messages) { send_all(**bus, messages); };
   ports.subscribe = [&bus](std::uint16_t port) { (*bus)->subscribe(port); };
   ports.use_catalog = [catalogs](const std::string& text) { catalogs->use(text); };
@@ -431,6 +443,7 @@ Result<int> run_node(const NodeProcessSettings& settings) {
   inlet->close();
   caf::anon_send_exit(node, caf::exit_reason::user_shutdown);
   caf::anon_send_exit(stores, caf::exit_reason::user_shutdown);
+  caf::anon_send_exit(auditor, caf::exit_reason::user_shutdown);
   (*executors)->clear();
   system.await_all_actors_done();
   bus->reset();

@@ -149,6 +149,7 @@ void CoordinatorMachine::account_time() {
 
 CoordinatorOutput CoordinatorMachine::finish() {
   pump();
+  pump_audit();
   forget_ended();
   if (!batch_.empty()) {
     batch_.number = BatchNumber{next_batch_++};
@@ -169,6 +170,9 @@ CoordinatorOutput CoordinatorMachine::finish() {
       wake = at;
     }
   };
+  if (audit_) {
+    sooner(audit_->deadline());
+  }
   if (!deadlines_.empty()) {
     sooner(deadlines_.begin()->first);
   }
@@ -250,11 +254,16 @@ void CoordinatorMachine::on(const ClientRequest& request) {
     void operator()(const ShowStatus&) { machine.reply(request.id, JsonReport{machine.status()}); }
     void operator()(const ShowPredictions& body) { machine.show(request, body); }
     void operator()(const ShowExplanation& body) { machine.show(request, body); }
+    void operator()(const StartAudit& body) { machine.start_audit(request, body); }
+    void operator()(const ShowLedger& body) { machine.show(request, body); }
   };
   std::visit(Visitor{*this, request}, request.body);
 }
 
 void CoordinatorMachine::on(const ClientLeft& left) {
+  if (audit_ && audit_->request() == left.request) {
+    end_audit("its client left");
+  }
   if (const auto at = waiting_in_.find(left.request.value); at != waiting_in_.end()) {
     if (const auto session = sessions_.find(at->second); session != sessions_.end()) {
       for (auto& [first, pending] : session->second.requests) {
@@ -287,6 +296,7 @@ void CoordinatorMachine::on(const NodeSaid& said) {
     void operator()(const FetchEntries& message) { machine.handle(seat, message); }
     void operator()(const MarkStored& message) { machine.handle(seat, message); }
     void operator()(const Diverged& message) { machine.handle(seat, message); }
+    void operator()(const ReplicaAudited& message) { machine.handle(seat, message); }
   };
   std::visit(Visitor{*this, *seat}, said.message);
 }

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "coordinator/admission.hpp"
+#include "coordinator/audit.hpp"
 #include "coordinator/ledger_writer.hpp"
 #include "coordinator/membership.hpp"
 #include "coordinator/predictor.hpp"
@@ -42,9 +43,14 @@ struct Persisted {
 };
 /// What was here when an output asked to look ahead has been done: learn and speculate now.
 struct LookAhead {};
+/// What ReadEntries asked for, without entries that could not be read.
+struct EntriesRead {
+  AuditNumber audit;
+  std::vector<StoredEntry> entries;
+};
 
 using CoordinatorInput = std::variant<TimePassed, ClientRequest, ClientLeft, NodeSaid,
-                                      NodeUnreachable, Persisted, LookAhead>;
+                                      NodeUnreachable, Persisted, LookAhead, EntriesRead>;
 
 struct ToNode {
   ConnectionId connection;
@@ -64,6 +70,19 @@ struct ServeSession {
   bool explains = false;
 };
 
+/// Answer ShowLedger from the store.
+struct ServeLedger {
+  RequestId request;
+  Seq from;
+  std::size_t count = 0;
+  SignedHead head;
+};
+/// Read these durable entries whole and give them back as EntriesRead.
+struct ReadEntries {
+  AuditNumber audit;
+  std::vector<Seq> seqs;
+};
+
 /// What the shell must do, in this order. `persist` is one transaction, durable whole or not at
 /// all, and comes back as Persisted; nothing else here depends on it.
 struct CoordinatorOutput {
@@ -74,6 +93,8 @@ struct CoordinatorOutput {
   std::vector<ClientResponse> reply;  ///< Only of decisions that an earlier Persisted has named.
   std::vector<ServeSession> serve_session;
   std::vector<std::string> races;  ///< Log records of races that are durable (race_log.hpp).
+  std::vector<ServeLedger> serve_ledger;
+  std::vector<ReadEntries> read_entries;
   std::vector<std::string> log;    ///< Membership and recovery; never per step.
   std::optional<Instant> wake_at;  ///< Ask again then, with TimePassed.
   bool look_ahead = false;  ///< Send LookAhead, once, after every input that is already waiting.
@@ -178,6 +199,7 @@ private:
   void on(const NodeUnreachable& unreachable);
   void on(const Persisted& persisted);
   void on(const LookAhead&);
+  void on(const EntriesRead& read);
   void begin(Instant now);
   CoordinatorOutput finish();
   void account_time();
@@ -191,6 +213,7 @@ private:
   void handle(NodeSeat& seat, const FetchEntries& message);
   void handle(NodeSeat& seat, const MarkStored& message);
   void handle(NodeSeat& seat, const Diverged& message);
+  void handle(NodeSeat& seat, const ReplicaAudited& message);
   void seat_node(ConnectionId connection, const NodeId& node, const Join& message,
                  bool is_reconnect);
   void lose_node(const NodeId& node, const std::string& why);
@@ -258,6 +281,20 @@ private:
   Work* work_of(const BranchRef& ref);
   void after_decision(Session& session);
   void preempt_for_queue();
+
+  // machine_audit.cpp: replicas read again, steps run again, beside everything else
+  void start_audit(const ClientRequest& request, const StartAudit& body);
+  void show(const ClientRequest& request, const ShowLedger& body);
+  void ask_replica(const NodeSeat& seat);
+  void pump_audit();
+  std::optional<WorkerId> place_rerun(const Rerun& rerun) const;
+  void dispatch_rerun(Rerun& rerun, const WorkerId& worker);
+  Rerun* rerun_of(BranchToken token);
+  bool settle_rerun(BranchToken token, const BranchEnded& ended);
+  bool lose_rerun(BranchToken token, const std::string& why);
+  void stop_rerun(Rerun& rerun);
+  void yield_audit_slots();
+  void end_audit(const std::string& why);
 
   // machine_speculation.cpp
   void learn_later(Lesson lesson);
@@ -331,6 +368,8 @@ private:
   mutable std::unordered_map<std::string, bool>
       speculable_;  ///< By task; looked up only, bounded by the catalog.
   std::uint64_t next_token_ = 0;
+  std::optional<Audit> audit_;  ///< One at a time.
+  std::uint64_t next_audit_ = 1;
 
   Instant now_{};
   Instant accounted_at_{};

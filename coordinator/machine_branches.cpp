@@ -39,6 +39,9 @@ void CoordinatorMachine::pump() {
                *worker);
     }
   }
+  if (queued_ > 0) {
+    yield_audit_slots();
+  }
   if (queued_ > 0 && !speculative_.empty()) {
     preempt_for_queue();
   }
@@ -201,6 +204,9 @@ void CoordinatorMachine::settle(BranchToken token, const BranchEnded& ended) {
     slot_is_free(token);
     return;
   }
+  if (settle_rerun(token, ended)) {
+    return;
+  }
   const auto at = branches_.find(token.value);
   if (at == branches_.end()) {
     return;
@@ -219,6 +225,9 @@ void CoordinatorMachine::settle(BranchToken token, const BranchEnded& ended) {
 /// The node is gone, or is not believed any more: the branch's run tells nothing about its
 /// validity.
 void CoordinatorMachine::lost_branch(BranchToken token, const std::string& why) {
+  if (lose_rerun(token, why)) {
+    return;
+  }
   const auto at = branches_.find(token.value);
   FORERUN_ASSERT(at != branches_.end());
   const BranchRef ref = at->second;

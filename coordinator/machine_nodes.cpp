@@ -44,6 +44,9 @@ void CoordinatorMachine::seat_node(ConnectionId connection, const NodeId& node, 
   welcome.catalog = catalog_text_;
   welcome.head = ledger_.sign(durable_head_.value_or(LedgerHead{}));
   out_.send.push_back({connection, std::move(welcome)});
+  if (audit_ && audit_->awaits(node)) {
+    ask_replica(*membership_.find(node));  // What was on its way may be lost with the connection.
+  }
   for (const WorkerOffer& offer : message.workers) {
     if (const auto reservation = run_ids_.joined(offer.worker, offer.run_mark)) {
       reserve(*reservation);
@@ -70,6 +73,9 @@ void CoordinatorMachine::lose_node(const NodeId& node, const std::string& why) {
     return;
   }
   out_.log.push_back("lost " + seat->name + " (" + node.name + "): " + why);
+  if (audit_) {
+    audit_->lost(node, why);
+  }
   for (const BranchToken token : membership_.lose(node)) {
     if (stopping_.contains(token)) {
       slot_is_free(token);
@@ -97,7 +103,7 @@ void CoordinatorMachine::handle(NodeSeat& seat, const Heartbeat& message) {
   std::vector<BranchToken> gone;
   for (const BranchToken token : seat.tokens) {
     if (has(message.finished, token)) {
-      if (branches_.contains(token.value)) {
+      if (branches_.contains(token.value) || rerun_of(token) != nullptr) {
         out_.send.push_back({seat.connection, ResendResult{ledger_.epoch(), token}});
       }
       continue;
@@ -126,6 +132,10 @@ void CoordinatorMachine::give_up_unknown(BranchToken token) {
   if (const auto at = stopping_.find(token); at != stopping_.end()) {
     if (now_ - at->second.since >= dispatch_settle) {
       slot_is_free(token);
+    }
+  } else if (const Rerun* rerun = rerun_of(token)) {
+    if (now_ - rerun->started >= dispatch_settle) {
+      lose_rerun(token, "lost on the way to its worker");
     }
   } else if (const auto ref = branches_.find(token.value); ref != branches_.end()) {
     const Work* work = work_of(ref->second);

@@ -188,10 +188,10 @@ std::vector<WorkerId> Membership::live_workers() const {
   return result;
 }
 
-std::optional<WorkerId> Membership::place(std::uint64_t ledger_size) const {
+std::optional<WorkerId> Membership::place(std::uint64_t ledger_size, const NodeId* but) const {
   const WorkerSeat* best = nullptr;
   for (const auto& [id, seat] : workers_) {
-    if (seat.busy >= seat.slots) {
+    if (seat.busy >= seat.slots || (but != nullptr && seat.node == *but)) {
       continue;
     }
     const LedgerHead& head = nodes_.at(seat.node).head;

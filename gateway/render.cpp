@@ -200,6 +200,24 @@ HttpAnswer on(const JsonReport& report) {
       .status = 200, .content_type = json_type, .fields = {}, .body = json::canonical(report.body)};
 }
 
+/// Leaves, calls and outputs as texts: what is hashed is bytes, so they must arrive as they are.
+HttpAnswer on(const LedgerPage& page) {
+  HttpAnswer answer{.status = 200, .content_type = json_type, .fields = {}, .body = "{"};
+  append_name(answer.body, "entries");
+  append_list(answer.body, page.rows, [&answer](const LedgerPage::Row& row) {
+    answer.body.push_back('{');
+    append_member(answer.body, "leaf", row.leaf);
+    append_member(answer.body, "call", row.call);
+    append_member(answer.body, "output", row.output);
+    answer.body.push_back('}');
+  });
+  append_member(answer.body, "first", page.first.value);
+  append_name(answer.body, "head");
+  answer.body += head_json(page.head);
+  answer.body.push_back('}');
+  return answer;
+}
+
 HttpAnswer on(const RequestFailed& failed) {
   Problem problem{.status = 400, .name = "invalid-request", .detail = failed.message};
   const auto become = [&problem](unsigned status, std::string_view name) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <cmath>
 #include <initializer_list>
 #include <limits>
@@ -10,6 +11,7 @@
 #include <vector>
 
 #include "base/assert.hpp"
+#include "speculation/protocol.hpp"
 
 namespace forerun {
 namespace {
@@ -19,8 +21,7 @@ constexpr std::string_view run_id_form =
     "8d65b0f2-7c1a-4f0e-9b53-2f1c6a7d9e10/17";
 constexpr std::string_view paths =
     "/v1/sessions, /v1/sessions/RUN_ID, /v1/sessions/RUN_ID/{steps,text,predictions,explanation}, "
-    "/v1/status "
-    "or /v1/healthz";
+    "/v1/status, /v1/audits, /v1/ledger or /v1/healthz";
 
 tl::unexpected<Problem> refuse(Problem problem) {
   return tl::unexpected<Problem>(std::move(problem));
@@ -245,9 +246,21 @@ tl::expected<std::vector<std::string>, Problem> segments_of(std::string_view pat
 }
 
 struct Place {
-  enum class Kind { sessions, session, text, steps, predictions, explanation, status, healthz };
+  enum class Kind {
+    sessions,
+    session,
+    text,
+    steps,
+    predictions,
+    explanation,
+    status,
+    audits,
+    ledger,
+    healthz
+  };
   Kind kind = Kind::status;
   RunId run_id;
+  ShowLedger ledger{};
 };
 
 std::optional<Place::Kind> below_session(std::string_view name) {
@@ -298,11 +311,47 @@ tl::expected<Place, Problem> session_place(std::span<const std::string> parts,
   return Place{*kind, *run_id};
 }
 
+/// `from=N` and `count=N`, each at most once, in any order.
+tl::expected<Place, Problem> ledger_place(std::string_view query) {
+  Place place{Place::Kind::ledger, {}};
+  bool has_from = false;
+  bool has_count = false;
+  while (!query.empty()) {
+    const std::string_view part = query.substr(0, query.find('&'));
+    query.remove_prefix(std::min(part.size() + 1, query.size()));
+    const bool is_from = part.starts_with("from=");
+    const std::string_view digits = part.substr(std::min(part.size(), part.find('=') + 1));
+    std::uint64_t number = 0;
+    const auto read = std::from_chars(digits.data(), digits.data() + digits.size(), number);
+    bool& seen = is_from ? has_from : has_count;
+    const bool is_number =
+        !digits.empty() && read.ec == std::errc() && read.ptr == digits.data() + digits.size();
+    const bool fits = is_from ? number < std::uint64_t{1} << 53U
+                              : number >= 1 && number <= ledger_page_entries_max;
+    if (seen || !is_number || !fits || (!is_from && !part.starts_with("count="))) {
+      return invalid("target: query part " + quoted(part) +
+                     ": expected from=N and count=N, the count from 1 to " +
+                     std::to_string(ledger_page_entries_max));
+    }
+    seen = true;
+    if (is_from) {
+      place.ledger.from = Seq{number};
+    } else {
+      place.ledger.count = number;
+    }
+  }
+  return place;
+}
+
 tl::expected<Place, Problem> place_of(std::string_view target) {
   if (!target.starts_with('/')) {
     return no_such_path(target);
   }
   const std::size_t query = target.find('?');
+  constexpr std::string_view ledger_path = "/v1/ledger";
+  if (target.substr(0, query) == ledger_path) {
+    return ledger_place(query == std::string_view::npos ? "" : target.substr(query + 1));
+  }
   if (query != std::string_view::npos) {
     return invalid("target: query " + quoted(target.substr(query)) +
                    ": expected none, this interface takes JSON bodies");
@@ -320,6 +369,9 @@ tl::expected<Place, Problem> place_of(std::string_view target) {
     if (parts.size() == 2 && parts[1] == "status") {
       return Place{Place::Kind::status, {}};
     }
+    if (parts.size() == 2 && parts[1] == "audits") {
+      return Place{Place::Kind::audits, {}};
+    }
     if (parts.size() == 2 && parts[1] == "healthz") {
       return Place{Place::Kind::healthz, {}};
     }
@@ -332,7 +384,7 @@ struct Operation {
   std::string_view method;
   Endpoint endpoint;
 };
-constexpr std::array<Operation, 9> operations = {{
+constexpr std::array<Operation, 11> operations = {{
     {Place::Kind::sessions, "POST", Endpoint::open_session},
     {Place::Kind::session, "GET", Endpoint::show_session},
     {Place::Kind::session, "DELETE", Endpoint::end_session},
@@ -341,6 +393,8 @@ constexpr std::array<Operation, 9> operations = {{
     {Place::Kind::predictions, "GET", Endpoint::show_predictions},
     {Place::Kind::explanation, "GET", Endpoint::show_explanation},
     {Place::Kind::status, "GET", Endpoint::show_status},
+    {Place::Kind::audits, "POST", Endpoint::start_audit},
+    {Place::Kind::ledger, "GET", Endpoint::show_ledger},
     {Place::Kind::healthz, "GET", Endpoint::healthz},
 }};
 
@@ -349,12 +403,14 @@ std::string_view allowed_at(Place::Kind place) {
     case Place::Kind::sessions:
     case Place::Kind::text:
     case Place::Kind::steps:
+    case Place::Kind::audits:
       return "POST";
     case Place::Kind::session:
       return "GET, DELETE";
     case Place::Kind::predictions:
     case Place::Kind::explanation:
     case Place::Kind::status:
+    case Place::Kind::ledger:
     case Place::Kind::healthz:
       return "GET";
   }
@@ -378,6 +434,7 @@ tl::expected<Route, Problem> route_at(const RequestHead& head, std::string_view 
       Route route;
       route.endpoint = operation.endpoint;
       route.run_id = place->run_id;
+      route.ledger = place->ledger;
       return route;
     }
   }
@@ -392,7 +449,7 @@ tl::expected<Route, Problem> route_at(const RequestHead& head, std::string_view 
 
 bool takes_body(Endpoint endpoint) {
   return endpoint == Endpoint::open_session || endpoint == Endpoint::add_text ||
-         endpoint == Endpoint::confirm_calls;
+         endpoint == Endpoint::confirm_calls || endpoint == Endpoint::start_audit;
 }
 
 std::optional<Problem> check_key(const RequestHead& head, Route& route) {
@@ -412,7 +469,7 @@ std::optional<Problem> check_key(const RequestHead& head, Route& route) {
   }
   // Taking a key and not keeping it would promise what is not held. GET and DELETE may be repeated
   // anyway.
-  if (route.endpoint == Endpoint::add_text) {
+  if (route.endpoint == Endpoint::add_text || route.endpoint == Endpoint::start_audit) {
     return Problem{.detail =
                        "header Idempotency-Key: expected on opening a session and on steps only"};
   }
@@ -708,10 +765,77 @@ tl::expected<ClientRequestBody, Problem> confirmation_of(const Route& route,
   return confirmation;
 }
 
+/// A whole number of a member from 0 to `most`, or nothing when it is not there.
+tl::expected<std::optional<std::uint64_t>, Problem> number_member(const json::Object& body,
+                                                                  std::string_view name,
+                                                                  double most) {
+  const json::Value* value = body.find(name);
+  if (value == nullptr) {
+    return std::nullopt;
+  }
+  const double* number = value->number();
+  if (number == nullptr || !(*number >= 0) || *number > most || *number != std::floor(*number)) {
+    return invalid("audit: member " + quoted(name) + ": expected a whole number from 0 to " +
+                   std::to_string(static_cast<std::uint64_t>(most)));
+  }
+  return static_cast<std::uint64_t>(*number);
+}
+
+constexpr double whole_number_max = 9007199254740991.0;  ///< 2^53 - 1
+
+tl::expected<std::vector<std::uint64_t>, Problem> sizes_of(const json::Object& body) {
+  std::vector<std::uint64_t> sizes;
+  const json::Value* list = body.find("sizes");
+  if (list == nullptr) {
+    return sizes;
+  }
+  const json::Array* items = list->array();
+  bool fits = items != nullptr && items->size() <= audit_sizes_max;
+  for (std::size_t i = 0; fits && i < items->size(); ++i) {
+    const double* number = (*items)[i].number();
+    fits = number != nullptr && *number >= 0 && *number <= whole_number_max &&
+           *number == std::floor(*number);
+    sizes.push_back(fits ? static_cast<std::uint64_t>(*number) : 0);
+  }
+  if (!fits) {
+    return invalid("audit: member \"sizes\": expected a list of at most " +
+                   std::to_string(audit_sizes_max) + " ledger sizes, rising");
+  }
+  return sizes;
+}
+
+tl::expected<ClientRequestBody, Problem> audit_of(const json::Object& body) {
+  constexpr double deadline_ms_max = 240'000;
+  if (auto problem = check_members(body, "audit", {"sample", "seed", "sizes", "deadline_ms"})) {
+    return refuse(std::move(*problem));
+  }
+  const auto sample = number_member(body, "sample", audit_sample_max);
+  const auto seed = number_member(body, "seed", whole_number_max);
+  const auto deadline = number_member(body, "deadline_ms", deadline_ms_max);
+  for (const auto* member : {&sample, &seed, &deadline}) {
+    if (!*member) {
+      return refuse(member->error());
+    }
+  }
+  auto sizes = sizes_of(body);
+  if (!sizes) {
+    return refuse(std::move(sizes.error()));
+  }
+  StartAudit audit;
+  audit.sample = static_cast<std::uint32_t>(sample->value_or(0));
+  audit.seed = *seed;
+  audit.sizes = std::move(*sizes);
+  if (*deadline) {
+    audit.deadline = std::chrono::milliseconds(**deadline);
+  }
+  return audit;
+}
+
 tl::expected<json::Object, Problem> object_of(const Route& route, std::string_view body,
                                               std::size_t body_bytes_max) {
   // All members of an opening are optional, so its body is too.
-  if (body.empty() && route.endpoint == Endpoint::open_session) {
+  if (body.empty() &&
+      (route.endpoint == Endpoint::open_session || route.endpoint == Endpoint::start_audit)) {
     return json::Object();
   }
   if (body.empty()) {
@@ -768,12 +892,15 @@ tl::expected<ClientRequestBody, Problem> request_of(const Route& route, std::str
       return ShowExplanation{route.run_id};
     case Endpoint::end_session:
       return EndSession{route.run_id};
+    case Endpoint::show_ledger:
+      return route.ledger;
     case Endpoint::show_status:
     case Endpoint::healthz:
       return ShowStatus{};
     case Endpoint::open_session:
     case Endpoint::add_text:
     case Endpoint::confirm_calls:
+    case Endpoint::start_audit:
       break;
   }
   const auto object = object_of(route, body, body_bytes_max);
@@ -782,6 +909,9 @@ tl::expected<ClientRequestBody, Problem> request_of(const Route& route, std::str
   }
   if (route.endpoint == Endpoint::open_session) {
     return opening_of(route, *object);
+  }
+  if (route.endpoint == Endpoint::start_audit) {
+    return audit_of(*object);
   }
   return route.endpoint == Endpoint::add_text ? text_of(route, *object)
                                               : confirmation_of(route, *object);

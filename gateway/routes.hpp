@@ -51,6 +51,8 @@ enum class Endpoint {
   show_explanation,
   end_session,
   show_status,
+  start_audit,
+  show_ledger,
   healthz,
 };
 
@@ -59,6 +61,7 @@ struct Route {
   Endpoint endpoint = Endpoint::healthz;
   RunId run_id;                 ///< Where the path has one.
   std::string idempotency_key;  ///< Empty for none.
+  ShowLedger ledger{};          ///< Of show_ledger: its query.
   bool wants_continue = false;  ///< The client waits for 100 before it sends the body.
 };
 

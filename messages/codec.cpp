@@ -44,6 +44,7 @@ FORERUN_KIND(BranchEnded, kBranchEndedFieldNumber, "branch_ended", frame_bytes_m
 FORERUN_KIND(FetchEntries, kFetchEntriesFieldNumber, "fetch_entries", small_bytes_max);
 FORERUN_KIND(MarkStored, kMarkStoredFieldNumber, "mark_stored", small_bytes_max);
 FORERUN_KIND(Diverged, kDivergedFieldNumber, "diverged", small_bytes_max);
+FORERUN_KIND(ReplicaAudited, kReplicaAuditedFieldNumber, "replica_audited", small_bytes_max);
 FORERUN_KIND(Welcome, kWelcomeFieldNumber, "welcome", frame_bytes_max);
 FORERUN_KIND(JoinRefused, kJoinRefusedFieldNumber, "join_refused", small_bytes_max);
 FORERUN_KIND(JoinAgain, kJoinAgainFieldNumber, "join_again", small_bytes_max);
@@ -53,6 +54,7 @@ FORERUN_KIND(CancelBranch, kCancelBranchFieldNumber, "cancel_branch", small_byte
 FORERUN_KIND(ResendResult, kResendResultFieldNumber, "resend_result", small_bytes_max);
 FORERUN_KIND(ReserveRunIds, kReserveRunIdsFieldNumber, "reserve_run_ids", small_bytes_max);
 FORERUN_KIND(Entries, kEntriesFieldNumber, "entries", frame_bytes_max);
+FORERUN_KIND(AuditReplica, kAuditReplicaFieldNumber, "audit_replica", small_bytes_max);
 #undef FORERUN_KIND
 
 template <class Message>
@@ -200,6 +202,9 @@ void write(const BranchOwner& from, wire::BranchOwner& to) {
   if (from.speculation) {
     to.set_speculation(from.speculation->value);
   }
+  if (from.audit) {
+    to.set_audit(from.audit->value);
+  }
 }
 
 void write(const WorldPosition& from, wire::WorldPosition& to) {
@@ -257,6 +262,29 @@ void write(const Entries& from, wire::Entries& to) {
   }
   if (from.head) {
     write(*from.head, *to.mutable_head());
+  }
+}
+
+void write(const ReplicaAudited& from, wire::ReplicaAudited& to) {
+  to.set_epoch(from.epoch.value);
+  to.set_audit(from.audit.value);
+  write(from.head, *to.mutable_head());
+  if (from.signed_head) {
+    write(*from.signed_head, *to.mutable_signed_head());
+  }
+  for (const Digest& root : from.roots) {
+    assign(*to.add_roots(), root.bytes);
+  }
+  to.set_recomputed(from.recomputed);
+  to.set_not_recomputed(from.not_recomputed);
+  assign_cut(*to.mutable_problem(), from.problem);
+}
+
+void write(const AuditReplica& from, wire::AuditReplica& to) {
+  to.set_epoch(from.epoch.value);
+  to.set_audit(from.audit.value);
+  for (const std::uint64_t size : from.sizes) {
+    to.add_sizes(size);
   }
 }
 
@@ -562,6 +590,9 @@ void read(Fields& fields, const wire::BranchOwner& from, BranchOwner& to) {
   if (from.has_speculation()) {
     to.speculation = SpeculationNumber{from.speculation()};
   }
+  if (from.has_audit()) {
+    to.audit = AuditNumber{from.audit()};
+  }
 }
 
 void read(Fields& fields, const wire::WorldPosition& from, WorldPosition& to) {
@@ -624,6 +655,34 @@ void read(Fields& fields, const wire::Entries& from, Entries& to) {
   }
   if (from.has_head()) {
     read(fields, from.head(), to.head.emplace());
+  }
+}
+
+void read(Fields& fields, const wire::ReplicaAudited& from, ReplicaAudited& to) {
+  to.epoch.value = from.epoch();
+  to.audit.value = from.audit();
+  read(fields, "head", from.has_head(), from.head(), to.head);
+  if (from.has_signed_head()) {
+    read(fields, from.signed_head(), to.signed_head.emplace());
+  }
+  const auto roots = static_cast<std::size_t>(from.roots_size());
+  if (!fields.count("roots", roots, audit_sizes_max)) {
+    return;
+  }
+  to.roots.reserve(roots);
+  for (const std::string& root : from.roots()) {
+    fields.raw("root", root, to.roots.emplace_back().bytes);
+  }
+  to.recomputed = from.recomputed();
+  to.not_recomputed = from.not_recomputed();
+  fields.text("problem", from.problem(), to.problem, cause_bytes_max);
+}
+
+void read(Fields& fields, const wire::AuditReplica& from, AuditReplica& to) {
+  to.epoch.value = from.epoch();
+  to.audit.value = from.audit();
+  if (fields.count("sizes", static_cast<std::size_t>(from.sizes_size()), audit_sizes_max)) {
+    to.sizes.assign(from.sizes().begin(), from.sizes().end());
   }
 }
 

@@ -324,6 +324,39 @@ void NodeMachine::fetch(Instant now, NodeOutput& out) {
 void NodeMachine::handle(Instant now, const Entries& message, NodeOutput& out) {
   if (joined_) {
     follow(now, message, out);
+    if (!stopped_) {
+      audit_if_reached(out);
+    }
+  }
+}
+
+// ---- audit
+
+void NodeMachine::handle(Instant now, const AuditReplica& message, NodeOutput& out) {
+  if (!joined_ || message.epoch != epoch_) {
+    return;
+  }
+  pending_audit_ = message;  // One at a time: a newer one takes the place of one that waits.
+  if (!message.sizes.empty() && message.sizes.back() > checker_.size()) {
+    fetch_target_ = std::max(fetch_target_, message.sizes.back());
+    if (!fetch_sent_) {
+      fetch(now, out);
+    }
+  }
+  audit_if_reached(out);
+}
+
+void NodeMachine::audit_if_reached(NodeOutput& out) {
+  if (pending_audit_ &&
+      (pending_audit_->sizes.empty() || pending_audit_->sizes.back() <= checker_.size())) {
+    out.audit = ReplicaAuditOrder{std::move(*pending_audit_), checker_.size()};
+    pending_audit_.reset();
+  }
+}
+
+void NodeMachine::on(Instant, const ReplicaAudited& audited, NodeOutput& out) {
+  if (joined_ && audited.epoch == epoch_) {
+    out.send.emplace_back(audited);
   }
 }
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/time.hpp"
+#include "node/replica_audit.hpp"
 #include "speculation/durable.hpp"
 #include "speculation/ledger_checker.hpp"
 #include "speculation/protocol.hpp"
@@ -41,7 +42,9 @@ struct MarkPersisted {
   WorkerId worker;
   std::uint64_t mark = 0;
 };
-using NodeInput = std::variant<TimePassed, CoordinatorMessage, BranchFinished, MarkPersisted>;
+/// ReplicaAudited: what NodeOutput::audit asked for is done.
+using NodeInput =
+    std::variant<TimePassed, CoordinatorMessage, BranchFinished, MarkPersisted, ReplicaAudited>;
 
 /// What the shell must do, in this order.
 struct NodeOutput {
@@ -54,7 +57,9 @@ struct NodeOutput {
   std::vector<StartBranch> start;
   std::vector<StopBranch> stop;
   std::vector<BranchToken>
-      destroyed;                    ///< Isolated states that are gone now, committed or discarded.
+      destroyed;  ///< Isolated states that are gone now, committed or discarded.
+  std::optional<ReplicaAuditOrder>
+      audit;  ///< Read the store again, apart from this brain and after `persist`.
   std::vector<std::string> alerts;  ///< For the operator's log.
   std::optional<Error>
       fatal;  ///< The node must end: refused, or (verification) its ledger diverged.
@@ -90,6 +95,7 @@ private:
   void on(Instant now, const CoordinatorMessage& message, NodeOutput& out);
   void on(Instant now, const BranchFinished& finished, NodeOutput& out);
   void on(Instant now, const MarkPersisted& persisted, NodeOutput& out);
+  void on(Instant now, const ReplicaAudited& audited, NodeOutput& out);
   void handle(Instant now, const Welcome& message, NodeOutput& out);
   void handle(Instant now, const JoinRefused& message, NodeOutput& out);
   void handle(Instant now, const JoinAgain& message, NodeOutput& out);
@@ -99,6 +105,8 @@ private:
   void handle(Instant now, const ResendResult& message, NodeOutput& out);
   void handle(Instant now, const ReserveRunIds& message, NodeOutput& out);
   void handle(Instant now, const Entries& message, NodeOutput& out);
+  void handle(Instant now, const AuditReplica& message, NodeOutput& out);
+  void audit_if_reached(NodeOutput& out);
   void follow(Instant now, const Entries& entries, NodeOutput& out);
   void settle_by_entry(Instant now, const Entry& entry, NodeOutput& out);
   void drop_other_epochs(Instant now, NodeOutput& out);
@@ -124,8 +132,9 @@ private:
   std::optional<Instant> join_sent_;
   std::optional<Instant> heartbeat_sent_;
   std::optional<Instant> fetch_sent_;
-  std::uint64_t fetch_target_ = 0;          ///< Size that we know the coordinator has reached.
-  std::optional<SignedHead> pending_head_;  ///< Signed, of a size not reached yet.
+  std::optional<AuditReplica> pending_audit_;  ///< Waits for the sizes that it asks for.
+  std::uint64_t fetch_target_ = 0;             ///< Size that we know the coordinator has reached.
+  std::optional<SignedHead> pending_head_;     ///< Signed, of a size not reached yet.
 };
 
 }  // namespace forerun

@@ -26,6 +26,7 @@ bool Client::receive(const ClientResponse& response) {
     void operator()(const RequestFailed& body) { client.handle(body); }
     void operator()(const TextAdded&) { client.fail("an answer to nothing"); }
     void operator()(const JsonReport&) { client.fail("an answer to nothing"); }
+    void operator()(const LedgerPage&) { client.fail("an answer to nothing"); }
   };
   std::visit(Visitor{*this}, response.body);
   return true;

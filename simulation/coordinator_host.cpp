@@ -159,6 +159,17 @@ void CoordinatorHost::perform(CoordinatorOutput output) {
   for (const ServeSession& request : output.serve_session) {
     later(env_.around(env_.weather.sync_median), [this, request] { serve_session(request); });
   }
+  for (const ReadEntries& request : output.read_entries) {
+    later(env_.around(env_.weather.sync_median), [this, request] {
+      EntriesRead answer{request.audit, {}};
+      for (const Seq seq : request.seqs) {
+        if (auto rows = store_.read(seq, 1, true); rows && !rows->empty()) {
+          answer.entries.push_back(std::move(rows->front()));
+        }
+      }
+      step(std::move(answer));
+    });
+  }
   for (const std::string& line : output.log) {
     env_.time.note("coordinator: " + line);
   }

@@ -38,6 +38,10 @@ struct Describer {
   std::string operator()(const FetchEntries& m) const { return "fetch " + to_string(m.from); }
   std::string operator()(const MarkStored& m) const { return "mark " + std::to_string(m.mark); }
   std::string operator()(const Diverged& m) const { return "diverged " + m.why; }
+  std::string operator()(const ReplicaAudited& m) const {
+    return "audited " + head_of(m.head) + " " + m.problem;
+  }
+  std::string operator()(const AuditReplica& m) const { return "audit " + to_string(m.audit); }
   std::string operator()(const Welcome& m) const {
     return "welcome epoch " + to_string(m.epoch) + " head " + head_of(m.head.head);
   }

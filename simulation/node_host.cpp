@@ -105,6 +105,14 @@ void NodeHost::perform(NodeOutput output) {
     later(env_.around(env_.weather.sync_median),
           [this, marks = std::move(output.marks)] { persist_marks(marks); });
   }
+  if (output.audit) {
+    later(env_.around(env_.weather.sync_median), [this, order = std::move(*output.audit)] {
+      ReplicaAuditor auditor(order, identity_.ledger_key);
+      const auto read =
+          replica_.recover([&auditor](const StoredEntry& entry) { auditor.take(entry); });
+      step(auditor.finish(read ? read->head : std::nullopt));
+    });
+  }
   for (NodeMessage& message : output.send) {
     network_.send(identity_.index, std::move(message));
   }

@@ -18,6 +18,10 @@
 namespace forerun {
 
 inline constexpr std::size_t calls_per_request_max = 64;
+inline constexpr std::uint32_t audit_sample_max = 10'000;
+inline constexpr std::size_t ledger_page_entries_max = 512;
+inline constexpr std::size_t ledger_page_bytes_max =
+    4U << 20U;  ///< Of leaves, calls and outputs; an entry of more comes alone.
 inline constexpr std::size_t key_bytes_max = 255;  ///< Idempotency-Key.
 inline constexpr std::size_t text_bytes_max = 256U << 10U;
 
@@ -55,12 +59,24 @@ struct ShowPredictions {
 struct ShowExplanation {
   RunId run_id;
 };
+/// Every node reads its replica again, and a sample of committed steps runs again.
+struct StartAudit {
+  std::uint32_t sample = 0;           ///< Steps to run again; at most audit_sample_max.
+  std::optional<std::uint64_t> seed;  ///< Of the sample; none: the head's root gives it.
+  std::vector<std::uint64_t> sizes;   ///< Whose roots are asked for, rising; none: the head's.
+  Duration deadline = std::chrono::seconds(60);
+};
+/// Durable entries with what lies beside them.
+struct ShowLedger {
+  Seq from;
+  std::size_t count = ledger_page_entries_max;
+};
 
 struct ClientRequest {
   RequestId id;
   std::string tenant;
   std::variant<OpenSession, AddText, ConfirmCalls, ShowSession, EndSession, ShowStatus,
-               ShowPredictions, ShowExplanation>
+               ShowPredictions, ShowExplanation, StartAudit, ShowLedger>
       body;
 };
 
@@ -104,6 +120,18 @@ struct SessionView {
   std::vector<StepAnswer> steps;
 };
 
+/// Entries in order; fewer than asked for where the ledger or the page ends.
+struct LedgerPage {
+  struct Row {
+    std::string leaf;
+    std::string call;    ///< Empty: none, or erased.
+    std::string output;  ///< The same.
+  };
+  Seq first;
+  std::vector<Row> rows;
+  SignedHead head;  ///< Of all that is durable.
+};
+
 /// Already JSON: for people and scripts, its shape is documented in docs/http.md.
 struct JsonReport {
   json::Value body;
@@ -127,7 +155,7 @@ struct RequestFailed {
 };
 
 using ResponseBody = std::variant<SessionOpened, TextAdded, StepAnswers, SessionView, SessionEnded,
-                                  JsonReport, RequestFailed>;
+                                  JsonReport, LedgerPage, RequestFailed>;
 
 struct ClientResponse {
   RequestId id;

@@ -45,6 +45,8 @@ using StepNumber = StrongId<struct StepTag, std::uint32_t>;
 using SpeculationNumber = StrongId<struct SpeculationTag, std::uint32_t>;
 /// One dispatch of one branch to one worker. Unique within an epoch; the wire carries both.
 using BranchToken = StrongId<struct BranchTokenTag>;
+/// One audit that the coordinator runs, within an epoch.
+using AuditNumber = StrongId<struct AuditTag>;
 /// One client request, named by the gateway that awaits its reply.
 using RequestId = StrongId<struct RequestTag>;
 /// One batch given to the store; rises by one.

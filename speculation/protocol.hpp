@@ -24,6 +24,7 @@ inline constexpr std::size_t workers_per_node_max = 256;
 inline constexpr std::size_t slots_per_worker_max = 1024;
 inline constexpr std::size_t fetch_entries_max = 512;  ///< Entries in one answer to a fetch.
 inline constexpr std::size_t cause_bytes_max = 512;    ///< A cause is cut to this.
+inline constexpr std::size_t audit_sizes_max = 64;     ///< Roots in one answer to an audit.
 
 /// Where a branch stands for a recorded world (design.md §7); absent for every other executor.
 struct WorldPosition {
@@ -39,6 +40,7 @@ struct BranchOwner {
   RunId run_id;
   std::optional<StepNumber> step;                ///< Set once confirmed.
   std::optional<SpeculationNumber> speculation;  ///< Set when it began as a speculation.
+  std::optional<AuditNumber> audit;  ///< Set alone: it belongs to no session, CancelBranch ends it.
   friend bool operator==(const BranchOwner&, const BranchOwner&) = default;
 };
 
@@ -120,7 +122,21 @@ struct Diverged {
   friend bool operator==(const Diverged&, const Diverged&) = default;
 };
 
-using NodeMessage = std::variant<Join, Heartbeat, BranchEnded, FetchEntries, MarkStored, Diverged>;
+/// What a node's store holds, read again from the first entry on and checked entry by entry.
+struct ReplicaAudited {
+  Epoch epoch;
+  AuditNumber audit;
+  LedgerHead head;                        ///< Of what was read and holds; up to a problem, if any.
+  std::optional<SignedHead> signed_head;  ///< The latest that the node verified and stored.
+  std::vector<Digest> roots;              ///< Of the sizes asked for, as far as `head` goes.
+  std::uint64_t recomputed = 0;           ///< As CheckCounts.
+  std::uint64_t not_recomputed = 0;
+  std::string problem;  ///< "entry N: field: found …, expected …"; empty when all holds.
+  friend bool operator==(const ReplicaAudited&, const ReplicaAudited&) = default;
+};
+
+using NodeMessage =
+    std::variant<Join, Heartbeat, BranchEnded, FetchEntries, MarkStored, Diverged, ReplicaAudited>;
 
 // ---- coordinator to node
 // -------------------------------------------------------------------------------------------
@@ -207,7 +223,17 @@ struct Entries {
   friend bool operator==(const Entries&, const Entries&) = default;
 };
 
-using CoordinatorMessage = std::variant<Welcome, JoinRefused, JoinAgain, Dispatch, ConfirmBranch,
-                                        CancelBranch, ResendResult, ReserveRunIds, Entries>;
+/// Read the whole replica again from its store, check it, and answer with ReplicaAudited as soon as
+/// it holds the largest of these sizes.
+struct AuditReplica {
+  Epoch epoch;
+  AuditNumber audit;
+  std::vector<std::uint64_t> sizes;  ///< Rising; at most audit_sizes_max.
+  friend bool operator==(const AuditReplica&, const AuditReplica&) = default;
+};
+
+using CoordinatorMessage =
+    std::variant<Welcome, JoinRefused, JoinAgain, Dispatch, ConfirmBranch, CancelBranch,
+                 ResendResult, ReserveRunIds, Entries, AuditReplica>;
 
 }  // namespace forerun

@@ -58,8 +58,19 @@ constexpr StatementText texts[] = {
 struct OpenReplica {
   sqlite::Connection connection;
   Statements statements;
-  std::unique_ptr<Checkpointer> checkpointer;
+  std::unique_ptr<Checkpointer> checkpointer;  ///< Null when it is read only.
 };
+
+Result<void> prepare_all(OpenReplica& replica) {
+  for (const StatementText& text : texts) {
+    auto prepared = replica.connection.prepare(text.sql);
+    if (!prepared) {
+      return tl::unexpected(prepared.error());
+    }
+    replica.statements.*text.statement = std::move(*prepared);
+  }
+  return {};
+}
 
 Result<OpenReplica> open_replica(const std::filesystem::path& path, const StoreSettings& settings) {
   auto connection = open_store_file(path, replica_file, settings.disk->name());
@@ -71,12 +82,8 @@ Result<OpenReplica> open_replica(const std::filesystem::path& path, const StoreS
   if (auto set = replica.connection.execute("PRAGMA synchronous = NORMAL"); !set) {
     return tl::unexpected(set.error());
   }
-  for (const StatementText& text : texts) {
-    auto prepared = replica.connection.prepare(text.sql);
-    if (!prepared) {
-      return tl::unexpected(prepared.error());
-    }
-    replica.statements.*text.statement = std::move(*prepared);
+  if (auto prepared = prepare_all(replica); !prepared) {
+    return tl::unexpected(prepared.error());
   }
   auto checkpointer = Checkpointer::start(path, settings.disk->name(), settings.checkpoint_pages);
   if (!checkpointer) {
@@ -174,6 +181,9 @@ Result<ReplicaStore::Recovery> SqliteReplicaStore::recover(
 }
 
 Result<void> SqliteReplicaStore::writable() {
+  if (!replica_->checkpointer) {
+    return fail(Errc::refused, replica_->connection.place() + ": opened to read only");
+  }
   if (usable_) {
     usable_ = replica_->checkpointer->health();
   }
@@ -269,6 +279,9 @@ Result<void> SqliteReplicaStore::move_away(const std::filesystem::path& path) {
 }
 
 Result<void> SqliteReplicaStore::reset() {
+  if (replica_ && !replica_->checkpointer) {
+    return writable();
+  }
   const auto path = directory_ / "replica.db";
   replica_.reset();
   usable_ = move_away(path);
@@ -297,6 +310,21 @@ Result<std::unique_ptr<ReplicaStore>> open_replica_store(const std::filesystem::
 
 Result<std::unique_ptr<ReplicaStore>> open_replica_store(const std::filesystem::path& directory) {
   return open_replica_store(directory, StoreSettings{});
+}
+
+Result<std::unique_ptr<ReplicaStore>> open_replica_store_readonly(
+    const std::filesystem::path& directory) {
+  const StoreSettings settings;
+  auto connection =
+      open_store_file_readonly(directory / "replica.db", replica_file, settings.disk->name());
+  if (!connection) {
+    return tl::unexpected(connection.error());
+  }
+  OpenReplica replica{std::move(*connection), {}, {}};
+  if (auto prepared = prepare_all(replica); !prepared) {
+    return tl::unexpected(prepared.error());
+  }
+  return std::make_unique<SqliteReplicaStore>(directory, settings, std::move(replica));
 }
 
 }  // namespace forerun

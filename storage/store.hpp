@@ -101,6 +101,9 @@ Result<std::unique_ptr<CoordinatorStore>> open_coordinator_store_readonly(
     const std::filesystem::path& directory);
 /// `DIR/replica.db`, WAL, synchronous=NORMAL.
 Result<std::unique_ptr<ReplicaStore>> open_replica_store(const std::filesystem::path& directory);
+/// The same file opened read-only beside its owner. persist and reset are refused.
+Result<std::unique_ptr<ReplicaStore>> open_replica_store_readonly(
+    const std::filesystem::path& directory);
 /// `DIR/identity.db`, synchronous=FULL.
 Result<std::unique_ptr<IdentityStore>> open_identity_store(const std::filesystem::path& directory);
 

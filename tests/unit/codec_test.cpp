@@ -67,7 +67,7 @@ std::vector<CoordinatorMessage> coordinator_messages() {
       JoinRefused{"two live workers with one UUID", true},
       JoinAgain{Epoch{3}},
       Dispatch{Epoch{3}, BranchToken{7}, worker_a,
-               BranchOwner{RunId{worker_b, 12}, StepNumber{0}, SpeculationNumber{4}},
+               BranchOwner{RunId{worker_b, 12}, StepNumber{0}, SpeculationNumber{4}, {}},
                "order_lookup", "{\"order_id\":\"A\xc3\xa9\"}", "{}", true, std::chrono::seconds(2),
                "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff",
                WorldPosition{"airline-12", 3, 0}},
@@ -365,4 +365,31 @@ TEST_CASE("cost of a dispatch of 400 bytes", "[.measure]") {
   std::string frame;
   measure("encode", [&] { frame = encode(std::span(messages)); });
   measure("decode", [&] { REQUIRE(decode_coordinator_frame(frame)->size() == 64); });
+}
+
+TEST_CASE("an audit's messages and the owner of its branches come back as they were sent",
+          "[codec]") {
+  const std::vector<CoordinatorMessage> orders = {
+      AuditReplica{Epoch{3}, AuditNumber{2}, {1, 64, 1000}},
+      Dispatch{Epoch{3}, BranchToken{9}, worker_a, BranchOwner{{}, {}, {}, AuditNumber{2}}, "t",
+               "{}", "{}", false, std::chrono::seconds(2), "", std::nullopt}};
+  for (const CoordinatorMessage& order : orders) {
+    const auto read = decode_coordinator_frame(coordinator_frame(order));
+    REQUIRE(read);
+    CHECK(*read == std::vector<CoordinatorMessage>{order});
+  }
+  const NodeMessage answer = ReplicaAudited{Epoch{3},
+                                            AuditNumber{2},
+                                            head_of(64, 'r', 2),
+                                            signed_head(5),
+                                            {sha256("1"), sha256("64")},
+                                            60,
+                                            1,
+                                            "entry 64: seq: found 66, expected 64"};
+  const auto read = decode_node_frame(node_frame(answer));
+  REQUIRE(read);
+  CHECK(*read == std::vector<NodeMessage>{answer});
+  AuditReplica too_many{Epoch{3}, AuditNumber{2}, {}};
+  too_many.sizes.resize(audit_sizes_max + 1);
+  CHECK_FALSE(decode_coordinator_frame(coordinator_frame(too_many)));
 }

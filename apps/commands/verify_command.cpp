@@ -1,0 +1,49 @@
+#include <iostream>
+#include <memory>
+#include <random>
+
+#include "apps/commands/commands.hpp"
+#include "apps/verify.hpp"
+#include "speculation/client_api.hpp"
+
+namespace forerun {
+namespace {
+
+struct Settings {
+  VerifySettings verify;
+  std::string output = "json";
+};
+
+/// Drawn here, so that nobody in the cluster can know which steps will run again.
+std::uint64_t seed_of_the_day() {
+  std::random_device random;
+  return (std::uint64_t{random()} << 21U) ^ random();  // Below 2^53, as JSON carries it.
+}
+
+}  // namespace
+
+void add_verify(CLI::App& app, Action& chosen) {
+  const auto s = std::make_shared<Settings>();
+  CLI::App& command = add_command(
+      app, "verify", "Recompute every decision of a cluster or of an export", chosen, [s] {
+        if (!s->verify.export_folder.empty()) {
+          return report(verify_export(s->verify, std::cout, std::cerr));
+        }
+        s->verify.seed = seed_of_the_day();
+        return report(verify_cluster(s->verify, std::cout, std::cerr));
+      });
+  command.add_option("--url", s->verify.url, "The coordinator's HTTP address")
+      ->capture_default_str();
+  command.add_option("--sample", s->verify.sample, "Deterministic `pure` steps to run again")
+      ->check(CLI::Range(std::uint32_t{0}, audit_sample_max))
+      ->capture_default_str();
+  command.add_option("--offline", s->verify.export_folder, "Judge this export, without a cluster")
+      ->check(CLI::ExistingDirectory);
+  command.add_option("--key", s->verify.first_key,
+                     "The first term's public key, 64 hex digits; without it the ledger's own word "
+                     "is taken");
+  command.add_option("--output", s->output, "json, the only form")->check(CLI::IsMember({"json"}));
+  bind_environment(command);
+}
+
+}  // namespace forerun

@@ -1,0 +1,29 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <iosfwd>
+#include <string>
+
+#include "base/result.hpp"
+
+namespace forerun {
+
+/// The flags of `forerun verify`.
+struct VerifySettings {
+  std::string url = "http://127.0.0.1:7480";
+  std::filesystem::path export_folder;  ///< Not empty: judge this export, no cluster.
+  std::uint32_t sample = 16;            ///< Steps to run again.
+  std::uint64_t seed = 0;               ///< Of the sample; the auditor's own.
+  std::string first_key;                ///< 64 hex digits; empty: the first term's key is trusted.
+};
+
+/// Judges a ledger and prints one JSON object on `out`; what does not hold goes to `problems`, one
+/// line each. Returns the exit code: 0, or 5 when anything does not hold. Errors: nothing could be
+/// judged.
+Result<int> verify_cluster(const VerifySettings& settings, std::ostream& out,
+                           std::ostream& problems);
+Result<int> verify_export(const VerifySettings& settings, std::ostream& out,
+                          std::ostream& problems);
+
+}  // namespace forerun

@@ -1,0 +1,182 @@
+#include <algorithm>
+#include <utility>
+
+#include "base/assert.hpp"
+#include "coordinator/machine.hpp"
+
+namespace forerun {
+
+void CoordinatorMachine::start_audit(const ClientRequest& request, const StartAudit& body) {
+  if (audit_) {
+    refuse(request.id, Refusal::conflict, "audit: one runs already, expected none: ask again later",
+           std::chrono::seconds(1));
+    return;
+  }
+  const LedgerHead head = durable_head_.value_or(LedgerHead{});
+  const bool is_rising =
+      std::is_sorted(body.sizes.begin(), body.sizes.end()) &&
+      std::adjacent_find(body.sizes.begin(), body.sizes.end()) == body.sizes.end();
+  if (body.sizes.size() > audit_sizes_max || !is_rising ||
+      (!body.sizes.empty() && body.sizes.back() > head.size)) {
+    refuse(request.id, Refusal::invalid,
+           "audit: sizes: expected at most " + std::to_string(audit_sizes_max) +
+               " rising ones up to the ledger's, " + std::to_string(head.size));
+    return;
+  }
+  audit_.emplace(AuditNumber{next_audit_++}, request.id, body, ledger_.sign(head), now_);
+  for (const auto& [id, seat] : membership_.nodes()) {
+    audit_->asked(seat);
+    ask_replica(seat);
+  }
+}
+
+void CoordinatorMachine::ask_replica(const NodeSeat& seat) {
+  out_.send.push_back(
+      {seat.connection, AuditReplica{ledger_.epoch(), audit_->number(), audit_->sizes()}});
+}
+
+void CoordinatorMachine::show(const ClientRequest& request, const ShowLedger& body) {
+  out_.serve_ledger.push_back({request.id, body.from, std::min(body.count, ledger_page_entries_max),
+                               ledger_.sign(durable_head_.value_or(LedgerHead{}))});
+}
+
+void CoordinatorMachine::handle(NodeSeat& seat, const ReplicaAudited& message) {
+  if (audit_ && message.epoch == ledger_.epoch() && message.audit == audit_->number()) {
+    audit_->answered(seat.id, message);
+  }
+}
+
+void CoordinatorMachine::on(const EntriesRead& read) {
+  if (audit_ && read.audit == audit_->number()) {
+    audit_->read(read.entries, settings_.catalog);
+  }
+}
+
+/// Goes on with the audit where slots are idle: confirmed work is served first, and it alone may
+/// take a slot back.
+void CoordinatorMachine::pump_audit() {
+  if (!audit_) {
+    return;
+  }
+  if (now_ >= audit_->deadline()) {
+    end_audit("the audit's deadline passed");
+    return;
+  }
+  if (auto seqs = audit_->draw(); !seqs.empty()) {
+    out_.read_entries.push_back({audit_->number(), std::move(seqs)});
+  }
+  for (Rerun& rerun : audit_->reruns()) {
+    if (queued_ > 0 || membership_.free_slots() == 0) {
+      break;
+    }
+    if (rerun.state == Rerun::State::waiting && !pool_is_full(rerun.task->pool)) {
+      if (const auto worker = place_rerun(rerun)) {
+        dispatch_rerun(rerun, *worker);
+      }
+    }
+  }
+  if (audit_->is_done()) {
+    end_audit("");
+  }
+}
+
+/// Another node than the one that ran it, while there is another one.
+std::optional<WorkerId> CoordinatorMachine::place_rerun(const Rerun& rerun) const {
+  const WorkerSeat* recorded = rerun.recorded_by ? membership_.worker(*rerun.recorded_by) : nullptr;
+  if (recorded == nullptr || membership_.nodes().size() < 2) {
+    return membership_.place(ledger_.size());
+  }
+  return membership_.place(ledger_.size(), &recorded->node);
+}
+
+void CoordinatorMachine::dispatch_rerun(Rerun& rerun, const WorkerId& worker) {
+  const BranchToken token{next_token_++};
+  membership_.occupy(worker, token);
+  ++pool_running_[rerun.task->pool];
+  pool_of_[token.value] = rerun.task->pool;
+  const Instant deadline = now_ + rerun.task->timeout + settings_.result_grace;
+  deadlines_.emplace(deadline, token);
+  deadline_of_[token.value] = deadline;
+  rerun.state = Rerun::State::running;
+  rerun.token = token;
+  rerun.worker = worker;
+  rerun.node = membership_.find(membership_.worker(worker)->node)->name;
+  rerun.started = now_;
+  ++rerun.attempts;
+
+  Dispatch message;
+  message.epoch = ledger_.epoch();
+  message.token = token;
+  message.worker = worker;
+  message.owner.audit = audit_->number();
+  message.task = rerun.task->name;
+  message.input = rerun.call->canonical_input();
+  message.state = "{}";
+  message.timeout = rerun.task->timeout;
+  send_to(worker, std::move(message));
+}
+
+Rerun* CoordinatorMachine::rerun_of(BranchToken token) {
+  return audit_ ? audit_->running(token) : nullptr;
+}
+
+bool CoordinatorMachine::settle_rerun(BranchToken token, const BranchEnded& ended) {
+  Rerun* rerun = rerun_of(token);
+  if (rerun == nullptr) {
+    return false;
+  }
+  forget_token(token);
+  membership_.release(*rerun->worker, token);
+  slot_is_free(token);
+  // No entry will name it, so the node is told to forget its result.
+  send_to(*rerun->worker, CancelBranch{ledger_.epoch(), token});
+  audit_->settle(*rerun, ended);
+  return true;
+}
+
+/// Takes a run back; it says nothing.
+void CoordinatorMachine::stop_rerun(Rerun& rerun) {
+  forget_token(rerun.token);
+  if (membership_.worker(*rerun.worker) != nullptr) {
+    stopping_[rerun.token] = {*rerun.worker, now_};
+    send_to(*rerun.worker, CancelBranch{ledger_.epoch(), rerun.token});
+  } else {
+    slot_is_free(rerun.token);
+  }
+}
+
+bool CoordinatorMachine::lose_rerun(BranchToken token, const std::string& why) {
+  Rerun* rerun = rerun_of(token);
+  if (rerun == nullptr) {
+    return false;
+  }
+  stop_rerun(*rerun);
+  BranchEnded ended;
+  ended.token = token;
+  ended.ending = Ending::lost;
+  ended.cause = why;
+  audit_->settle(*rerun, ended);
+  return true;
+}
+
+/// Confirmed work waits: an audit's runs make room for it before any speculation does.
+void CoordinatorMachine::yield_audit_slots() {
+  if (!audit_) {
+    return;
+  }
+  for (Rerun& rerun : audit_->reruns()) {
+    if (rerun.state == Rerun::State::running) {
+      stop_rerun(rerun);
+      rerun.state = Rerun::State::waiting;
+      --rerun.attempts;
+    }
+  }
+}
+
+void CoordinatorMachine::end_audit(const std::string& why) {
+  yield_audit_slots();
+  reply(audit_->request(), JsonReport{audit_->report(why)});
+  audit_.reset();
+}
+
+}  // namespace forerun

@@ -1,0 +1,109 @@
+#include "speculation/ledger_audit.hpp"
+
+#include <utility>
+
+#include "base/assert.hpp"
+
+namespace forerun {
+
+LedgerAudit::LedgerAudit(std::string place, std::optional<PublicKey> first_key)
+    : place_(std::move(place)), checker_(std::move(first_key)) {}
+
+Result<Entry> LedgerAudit::take(std::string_view leaf, std::string_view call,
+                                std::string_view output) {
+  auto entry = checker_.take(leaf, call);
+  if (!entry) {
+    return fail(Errc::verification, place_ + ": " + entry.error().message);
+  }
+  if (const auto* commit = std::get_if<CommitEntry>(&entry->body)) {
+    const Digest hash = sha256(output);
+    if (!output.empty() && commit->output_hash != hash) {
+      return fail(Errc::verification,
+                  place_ + ": entry " + to_string(entry->seq) + ": output_hash: found " +
+                      (commit->output_hash ? to_hex(*commit->output_hash) : "null") +
+                      ", expected " + to_hex(hash) + ", which is that of its output");
+    }
+  } else if (const auto* term = std::get_if<EpochEntry>(&entry->body)) {
+    terms_[entry->epoch] = {leaves_.size(), term->public_key};
+  }
+  leaves_.push_back(merkle::leaf_hash(leaf));
+  if (const auto at = watched_.find(size()); at != watched_.end()) {
+    at->second = checker_.head().root;
+  }
+  return entry;
+}
+
+Digest LedgerAudit::root_at(std::uint64_t size) const {
+  FORERUN_ASSERT(size <= leaves_.size());
+  if (size == leaves_.size()) {
+    return checker_.head().root;
+  }
+  if (const auto at = watched_.find(size); at != watched_.end() && at->second) {
+    return *at->second;
+  }
+  return merkle::root([this](std::uint64_t i) { return leaves_[i]; }, size);
+}
+
+tl::unexpected<Error> LedgerAudit::wrong(std::string_view claimant, const LedgerHead& head,
+                                         std::string_view field, const std::string& found,
+                                         const std::string& expected) const {
+  return fail(Errc::verification, std::string(claimant) + ": head of size " +
+                                      std::to_string(head.size) + ": " + std::string(field) +
+                                      ": found " + found + ", expected " + expected);
+}
+
+Result<void> LedgerAudit::check_whole(const SignedHead& head) const {
+  if (head.head.size > size()) {
+    return fail(Errc::verification, place_ + ": entry " + std::to_string(size()) +
+                                        ": found nothing, expected an entry: the signed head has " +
+                                        std::to_string(head.head.size));
+  }
+  if (head.head.size < size()) {
+    return fail(Errc::verification, place_ + ": entry " + std::to_string(head.head.size) +
+                                        ": found an entry, expected nothing: the signed head has " +
+                                        std::to_string(head.head.size));
+  }
+  return check_signed(place_, head);
+}
+
+Result<void> LedgerAudit::check_signed(std::string_view claimant, const SignedHead& head) const {
+  if (!verify_head(head)) {
+    return wrong(claimant, head.head, "signature", to_hex(head.signature),
+                 "one by key " + to_hex(head.public_key) + " over this head");
+  }
+  const auto term = terms_.find(head.head.epoch);
+  const bool is_of_term =
+      term != terms_.end() && term->second.first < head.head.size &&
+      (std::next(term) == terms_.end() || head.head.size <= std::next(term)->second.first);
+  if (!is_of_term) {
+    return wrong(claimant, head.head, "epoch", to_string(head.head.epoch),
+                 "the term of its last entry");
+  }
+  if (term->second.key != head.public_key) {
+    return wrong(claimant, head.head, "public_key", to_hex(head.public_key),
+                 to_hex(term->second.key));
+  }
+  return check_prefix(claimant, head.head);
+}
+
+Result<void> LedgerAudit::check_prefix(std::string_view claimant, const LedgerHead& head) const {
+  if (head.size > size()) {
+    return wrong(claimant, head, "size", std::to_string(head.size),
+                 "at most " + std::to_string(size()) + ", the entries of " + place_);
+  }
+  if (const Digest root = root_at(head.size); root != head.root) {
+    return wrong(claimant, head, "root", to_hex(head.root), to_hex(root));
+  }
+  if (head.size == 0 || head.size == size()) {
+    return {};
+  }
+  const auto proof =
+      merkle::consistency_proof([this](std::uint64_t i) { return leaves_[i]; }, head.size, size());
+  if (!merkle::verify_consistency(head.size, size(), proof, head.root, root_at(size()))) {
+    return wrong(claimant, head, "consistency", "a proof that does not hold",
+                 "a prefix of " + place_);
+  }
+  return {};
+}
+
+}  // namespace forerun

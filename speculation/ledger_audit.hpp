@@ -1,0 +1,61 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.hpp"
+#include "speculation/entry.hpp"
+#include "speculation/ledger_checker.hpp"
+#include "speculation/merkle.hpp"
+
+namespace forerun {
+
+/// An auditor's judgement over one whole ledger: every entry by LedgerChecker, every output by its
+/// hash, heads and roots of any size, also those that replicas claim. Keeps 32 bytes an entry.
+/// Pure. Errors are verification, "PLACE: entry N: field: found …, expected …"; the place is the
+/// ledger's, or the claimant's where a claim does not hold.
+class LedgerAudit {
+public:
+  /// `place` names the ledger in messages. `first_key` is the first term's key when it is pinned.
+  explicit LedgerAudit(std::string place, std::optional<PublicKey> first_key = {});
+
+  /// Wants the root of this size later: cheaper when told before the entries are taken.
+  void watch(std::uint64_t size) { watched_.try_emplace(size); }
+  /// Takes the next leaf, with C(call) and the output's canonical text (empty: not at hand). After
+  /// an error nothing more can be taken.
+  Result<Entry> take(std::string_view leaf, std::string_view call, std::string_view output);
+
+  /// `head` is that of exactly what was taken.
+  Result<void> check_whole(const SignedHead& head) const;
+  /// A signed head of any size, by whom it was shown: signature, the key of its term, root.
+  Result<void> check_signed(std::string_view claimant, const SignedHead& head) const;
+  /// A head that is not signed: of a size that was taken, and a prefix of this ledger (root, and
+  /// RFC 9162 consistency with the whole).
+  Result<void> check_prefix(std::string_view claimant, const LedgerHead& head) const;
+
+  std::uint64_t size() const { return leaves_.size(); }
+  const CheckCounts& counts() const { return checker_.counts(); }
+  /// @pre size <= this->size()
+  Digest root_at(std::uint64_t size) const;
+
+private:
+  struct Term {
+    std::uint64_t first = 0;  ///< Its `epoch` entry.
+    PublicKey key;
+  };
+  tl::unexpected<Error> wrong(std::string_view claimant, const LedgerHead& head,
+                              std::string_view field, const std::string& found,
+                              const std::string& expected) const;
+
+  std::string place_;
+  LedgerChecker checker_;
+  std::vector<Digest> leaves_;
+  std::map<Epoch, Term> terms_;
+  std::map<std::uint64_t, std::optional<Digest>> watched_;
+};
+
+}  // namespace forerun

@@ -1,0 +1,156 @@
+"""The auditor that docs/proof.md prints accepts what was decided and refuses what was forged; so does `verify --offline`."""
+import json
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+import auditor
+from harness import Cluster, until
+
+PAGE = pathlib.Path(__file__).resolve().parents[2] / "docs" / "proof.md"
+
+
+class ProofTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.cluster = Cluster(2)
+        cls.addClassCleanup(cls.cluster.close)
+        cls.script = cls.cluster.folder / "proof.py"
+        cls.script.write_text(re.search(r"```python\n(.*?)```", PAGE.read_text(), re.S).group(1))
+        run_id = cls.cluster.open()
+        for n in range(4):
+            cls.cluster.step(run_id, "double", n=n)
+        for task in ("vote", "careful", "vote"):
+            cls.cluster.step(run_id, task)
+        cls.cluster.step(run_id, "double", n=None)
+        # A second term, so that a hand-over is in it.
+        cls.cluster.kill("coordinator")
+        cls.cluster.start_coordinator()
+        until("nodes are back", lambda: cls.cluster.heads_agree(2))
+        cls.cluster.step(run_id, "vote", after="the restart")
+        cls.export = cls.cluster.export()
+        cls.key = json.loads((cls.export / "ledger.jsonl").read_text().splitlines()[0])["public_key"]
+
+    def copy(self):
+        folder = self.cluster.folder / f"copy-{self.id()}"
+        shutil.copytree(self.export, folder)
+        self.addCleanup(shutil.rmtree, folder)
+        return folder
+
+    def audit(self, folder, key=None):
+        done = subprocess.run([sys.executable, self.script, folder, key or self.key], capture_output=True, text=True)
+        return done.returncode == 0, done.stdout + done.stderr
+
+    def verify(self, folder, key=None):
+        done = self.cluster.command("verify", "--offline", folder, "--key", key or self.key)
+        return done.returncode, json.loads(done.stdout), done.stderr
+
+    def change(self, folder, change_lines, name="ledger.jsonl"):
+        path = folder / name
+        lines = path.read_text().splitlines()
+        changed = change_lines(list(lines))
+        self.assertNotEqual(lines, changed)
+        path.write_text("".join(line + "\n" for line in changed))
+
+    def with_recomputed_head(self, folder):
+        """What anyone can do without the key: make size and root fit again, keep the old signature."""
+        leaves = (folder / "ledger.jsonl").read_bytes().splitlines()
+        head = json.loads((folder / "head.json").read_text())
+        head["size"], head["root"] = len(leaves), auditor.tree_root(leaves).hex()
+        (folder / "head.json").write_bytes(auditor.canonical(head) + b"\n")
+
+    def refuse(self, folder, *said, key=None):
+        """Both auditors refuse; the page's may name less, `verify` must say all of `said`."""
+        held, printed = self.audit(folder, key)
+        self.assertFalse(held)
+        self.assertIn("refused", printed)
+        code, report, problems = self.verify(folder, key)
+        self.assertEqual((code, report["agree"]), (5, False))
+        for words in ("export: ", "found ", "expected ", *said):
+            self.assertIn(words, problems)
+
+    def commit(self, lines, nth=0, with_branches=1):
+        return [i for i, line in enumerate(lines) if '"kind":"commit"' in line
+                and len(json.loads(line)["branch_names"]) >= with_branches][nth]
+
+    def test_a_fresh_export_holds(self):
+        held, printed = self.audit(self.export)
+        self.assertTrue(held, printed)
+        code, report, problems = self.verify(self.export)
+        self.assertEqual((code, problems), (0, ""))
+        lines = (self.export / "ledger.jsonl").read_text().splitlines()
+        self.assertEqual(report, {"nodes": 0, "agree": True, "entries": len(lines), "recomputed": 9, "not_recomputed": 0,
+                                  "re_executed": 0})
+
+    def test_a_flipped_byte_is_refused(self):
+        folder = self.copy()
+        # In a time that nothing else in the entry depends on: only the tree shows it.
+        self.change(folder, lambda lines: [re.sub(r'"branch_latencies_ms":\[(\d)', lambda m: f'"branch_latencies_ms":[{9 - int(m[1])}', line)
+                                           if '"step":2,' in line else line for line in lines])
+        self.refuse(folder, "root: found ")  # That the second term's entry has signed.
+
+    def test_a_flipped_byte_in_an_output_is_refused(self):
+        folder = self.copy()
+        self.change(folder, lambda lines: [line.replace('"twice":4', '"twice":5') for line in lines], "outputs.jsonl")
+        self.refuse(folder, "outputs.jsonl line", "output_hash")
+
+    def test_an_entry_in_another_order_is_refused(self):
+        folder = self.copy()
+        def swap(lines):
+            at = self.commit(lines, 1)
+            lines[at], lines[at + 1] = lines[at + 1], lines[at]
+            return lines
+        self.change(folder, swap)
+        self.with_recomputed_head(folder)
+        self.refuse(folder, "entry 2: seq: found 3, expected 2")
+
+    def test_a_wrong_winner_is_refused_also_with_every_hash_made_to_fit(self):
+        folder = self.copy()
+        def lie(lines):
+            at = self.commit(lines, 0, with_branches=2)
+            entry = json.loads(lines[at])
+            entry["winning_branch_index"] = 1 - entry["winning_branch_index"]
+            entry["branch_validities"] = entry["branch_validities"][::-1]
+            decided = {name: entry[name] for name in (
+                "run_id", "step", "task", "input_hash", "branch_names", "branch_validities", "select",
+                "deterministic_tie_breaker_seed", "winning_branch_index", "output_hash", "writes_hash", "effects_hash")}
+            entry["decision_hash"] = auditor.sha(auditor.canonical(decided)).hex()
+            lines[at] = auditor.canonical(entry).decode()
+            return lines
+        self.change(folder, lie)
+        self.with_recomputed_head(folder)
+        self.refuse(folder, "entry 5: ")
+
+    def test_a_truncated_ledger_is_refused(self):
+        folder = self.copy()
+        self.change(folder, lambda lines: lines[:-1])
+        size = len((folder / "ledger.jsonl").read_text().splitlines())
+        self.refuse(folder, f"entry {size}: found nothing, expected an entry")
+        self.with_recomputed_head(folder)
+        self.refuse(folder, f"head of size {size}: signature")
+
+    def test_a_foreign_key_is_refused(self):
+        foreign = "ab" * 32
+        self.refuse(self.export, "entry 0: public_key: found " + self.key + ", expected " + foreign, key=foreign)
+
+    def test_an_erased_call_is_counted_and_the_rest_still_holds(self):
+        folder = self.copy()
+        self.change(folder, lambda lines: lines[:1] + lines[2:], "inputs.jsonl")
+        held, printed = self.audit(folder)
+        self.assertTrue(held, printed)
+        code, report, problems = self.verify(folder)
+        self.assertEqual((code, report["recomputed"], report["not_recomputed"]), (0, 8, 1), problems)
+
+    def test_what_cannot_be_judged_is_no_verdict(self):
+        self.assertEqual(self.cluster.command("verify", "--offline", self.export, "--key", "abc").returncode, 2)
+        empty = self.cluster.folder / "nothing-here"
+        empty.mkdir()
+        self.assertEqual(self.cluster.command("verify", "--offline", empty).returncode, 3)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,86 @@
+"""`forerun verify` on a running cluster: what it accepts, and that it names node, entry, found and expected."""
+import json
+import pathlib
+import re
+import signal
+import sqlite3
+import sys
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+from harness import TASKS, Cluster, until
+
+
+class VerifyTest(unittest.TestCase):
+    def setUp(self):
+        self.cluster = Cluster(2)
+        self.addCleanup(self.cluster.close)
+        run_id = self.cluster.open()
+        for n in range(6):
+            self.cluster.step(run_id, "double", n=n)
+        self.cluster.step(run_id, "vote")
+        until("all ledgers agree", lambda: self.cluster.heads_agree(2))
+
+    def verify(self, *more):
+        done = self.cluster.command("verify", "--url", f"http://{self.cluster.http}", *more)
+        self.assertNotEqual(done.stdout, "", done.stderr)
+        return done.returncode, json.loads(done.stdout), done.stderr
+
+    def in_replica(self, statement, name="node-2"):
+        connection = sqlite3.connect(self.cluster.folder / name / "replica.db")
+        with connection:
+            connection.execute(statement)
+        connection.close()
+
+    def refuse(self, *said, more=()):
+        code, report, problems = self.verify(*more)
+        self.assertEqual((code, report["agree"]), (5, False), problems)
+        for words in ("found ", "expected ", *said):
+            self.assertIn(words, problems)
+
+    def test_an_honest_cluster_agrees_and_runs_a_sample_again(self):
+        key = self.cluster.request("GET", "/v1/status")[1]["ledger"]["public_key"]
+        code, report, problems = self.verify("--key", key, "--sample", 5)
+        self.assertEqual((code, problems), (0, ""))
+        self.assertEqual(report, {"nodes": 2, "agree": True, "entries": report["entries"], "recomputed": 7,
+                                  "not_recomputed": 0, "re_executed": 5})
+        self.assertEqual(self.verify("--sample", 100)[1]["re_executed"], 7)
+
+    def test_a_flipped_byte_in_a_nodes_store_is_found_where_it_is(self):
+        # In a time, which no rule ties to anything: only the tree shows it.
+        self.in_replica("UPDATE entries SET leaf = replace(leaf, '\"wasted_ms\":0', '\"wasted_ms\":1') WHERE seq = 3")
+        self.refuse("node node-2 (", "entry 3: root up to it: found ")
+
+    def test_an_entry_in_another_order_is_found(self):
+        self.in_replica("UPDATE entries SET leaf = (SELECT leaf FROM entries WHERE seq = 3) WHERE seq = 2")
+        self.refuse("node node-2 (", "entry 2: seq: found 3, expected 2")
+
+    def test_a_wrong_winner_is_found(self):
+        self.in_replica("UPDATE entries SET leaf = replace(leaf, '\"winning_branch_index\":0', '\"winning_branch_index\":-1')"
+                        " WHERE seq = 4")
+        self.refuse("node node-2 (", "entry 4: ")
+
+    def test_a_truncated_replica_is_found(self):
+        self.in_replica("DELETE FROM entries WHERE seq = (SELECT max(seq) FROM entries)")
+        self.refuse("node node-2 (", "found nothing")
+
+    def test_a_foreign_key_is_found(self):
+        self.refuse("coordinator: entry 0: public_key: ", more=("--key", "ab" * 32))
+
+    def test_a_worker_that_answers_differently_is_named(self):
+        # Both nodes run this one from now on; the ledger still holds what the honest one answered.
+        (self.cluster.tasks / "tasks.py").write_text(TASKS.replace('2 * call["n"]', '3 * call["n"]'))
+        code, report, problems = self.verify("--sample", 100)
+        self.assertEqual((code, report["agree"]), (5, False))
+        self.assertRegex(problems, r"worker [0-9a-f-]{36} on node node-\d: entry \d+: output_hash: found [0-9a-f]{64}, "
+                                   r"expected [0-9a-f]{64}, which worker [0-9a-f-]{36} answered")
+
+    def test_a_node_that_does_not_answer_is_named(self):
+        self.cluster.processes["node-2"].send_signal(signal.SIGSTOP)
+        code, report, problems = self.verify("--sample", 0)
+        self.assertEqual((code, report["agree"]), (5, False))
+        self.assertRegex(problems, r"node node-2 \(.*was lost: silent")
+
+
+if __name__ == "__main__":
+    unittest.main()

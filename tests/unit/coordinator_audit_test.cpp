@@ -1,0 +1,156 @@
+#include <catch2/catch.hpp>
+
+#include "tests/support/scripted_cluster.hpp"
+
+using namespace forerun;
+using namespace forerun::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr RequestId audit_request{7000};
+
+/// A cluster of two nodes with one step of task `a` committed, answered with 1.
+struct Audited {
+  Audited() {
+    cluster.join(1);
+    cluster.join(2);
+    const RunId run = cluster.open(SpeculationMode::off);
+    cluster.confirm(run, {call("a")});
+    const Dispatch dispatch = cluster.take_dispatch("a");
+    recorded_by = dispatch.worker;
+    cluster.finish(dispatch, "1");
+    cluster.persist();
+  }
+  void start(RequestId request = audit_request, std::uint32_t sample = 1) {
+    StartAudit body;
+    body.sample = sample;
+    cluster.input(ClientRequest{request, "default", body});
+  }
+  /// What the node of this number says about its replica.
+  void answer(int node) {
+    for (const ToNode& message : std::vector<ToNode>(cluster.sent)) {
+      if (const auto* order = std::get_if<AuditReplica>(&message.message);
+          order != nullptr && message.connection.value == static_cast<std::uint64_t>(node)) {
+        ReplicaAudited audited;
+        audited.epoch = order->epoch;
+        audited.audit = order->audit;
+        audited.head.size = order->sizes.back();
+        cluster.input(
+            NodeSaid{message.connection, {"n" + std::to_string(node)}, std::move(audited)});
+      }
+    }
+  }
+  /// Gives the brain the committed step, as the store would.
+  void read_step() {
+    EntriesRead read{AuditNumber{1}, {}};
+    for (const json::Value& entry : cluster.entries()) {
+      if (*entry.find("kind") == json::Value("commit")) {
+        StoredEntry stored;
+        stored.seq = Seq{static_cast<std::uint64_t>(*entry.find("seq")->number())};
+        stored.leaf = json::canonical(entry);
+        stored.call = call("a").canonical();
+        stored.output = "1";
+        read.entries.push_back(stored);
+      }
+    }
+    cluster.input(read);
+  }
+  json::Value report(RequestId request = audit_request) const {
+    const ResponseBody* body = cluster.answer(request);
+    REQUIRE(body != nullptr);
+    REQUIRE(std::holds_alternative<JsonReport>(*body));
+    return std::get<JsonReport>(*body).body;
+  }
+  const json::Array& re_executed(const json::Value& value) const {
+    return *value.find("re_executed")->array();
+  }
+
+  ScriptedCluster cluster;
+  WorkerId recorded_by;
+};
+
+}  // namespace
+
+TEST_CASE("a sampled step runs again on another node and belongs to no session", "[audit]") {
+  Audited audited;
+  audited.start();
+  audited.read_step();
+  const Dispatch again = audited.cluster.take_dispatch("a");
+  CHECK(again.worker != audited.recorded_by);
+  CHECK(again.owner.audit == AuditNumber{1});
+  CHECK_FALSE(again.owner.step);
+  audited.answer(1);
+  audited.answer(2);
+  CHECK(audited.cluster.answer(audit_request) == nullptr);
+  audited.cluster.finish(again, "2");
+  const json::Value report = audited.report();
+  REQUIRE(audited.re_executed(report).size() == 1);
+  CHECK(*audited.re_executed(report)[0].find("output_hash") == json::Value(to_hex(sha256("2"))));
+  CHECK(report.find("nodes")->array()->size() == 2);
+}
+
+TEST_CASE("an audit is refused while one runs, and may follow it", "[audit]") {
+  Audited audited;
+  audited.start(audit_request, 0);
+  audited.start(RequestId{7001}, 0);
+  const ResponseBody* refused = audited.cluster.answer(RequestId{7001});
+  REQUIRE(refused != nullptr);
+  CHECK(std::get<RequestFailed>(*refused).refusal == Refusal::conflict);
+  audited.answer(1);
+  audited.answer(2);
+  audited.report();
+  audited.start(RequestId{7002}, 0);
+  CHECK(audited.cluster.answer(RequestId{7002}) == nullptr);
+}
+
+TEST_CASE("a node that is lost in the middle of an audit, or silent to its end, is named",
+          "[audit]") {
+  Audited audited;
+  audited.start(audit_request, 0);
+  audited.answer(1);
+  audited.cluster.input(NodeUnreachable{ConnectionId{2}});
+  const json::Value report = audited.report();
+  const json::Array& nodes = *report.find("nodes")->array();
+  CHECK(nodes[0].find("problem")->is_null());
+  CHECK(*nodes[1].find("problem") == json::Value("was lost: unreachable"));
+}
+
+TEST_CASE("an audit ends at its deadline with what it has", "[audit]") {
+  Audited audited;
+  StartAudit body;
+  body.deadline = 100ms;
+  audited.cluster.input(ClientRequest{audit_request, "default", body});
+  audited.answer(1);
+  audited.cluster.pass(100ms);
+  const json::Value report = audited.report();
+  CHECK(*(*report.find("nodes")->array())[1].find("problem") ==
+        json::Value("did not answer: the audit's deadline passed"));
+}
+
+TEST_CASE("a worker lost under a step that runs again costs another attempt", "[audit]") {
+  Audited audited;
+  audited.start();
+  audited.read_step();
+  audited.answer(1);
+  audited.answer(2);
+  audited.cluster.end(audited.cluster.take_dispatch("a"), Ending::lost, "the worker crashed");
+  const Dispatch second = audited.cluster.take_dispatch("a");
+  audited.cluster.finish(second, "1");
+  CHECK(audited.re_executed(audited.report()).size() == 1);
+}
+
+TEST_CASE("confirmed work takes a slot back from an audit", "[audit]") {
+  Audited audited;
+  audited.start();
+  audited.read_step();
+  const RunId run = audited.cluster.open(SpeculationMode::off);
+  std::vector<Call> calls;
+  for (int i = 0; i < 8; ++i) {
+    calls.push_back(call("b", "{\"n\":" + std::to_string(i) + "}"));
+  }
+  const std::size_t cancelled = audited.cluster.cancels();
+  audited.cluster.confirm(run, calls);
+  CHECK(audited.cluster.cancels() == cancelled + 1);
+  CHECK_FALSE(audited.cluster.has_dispatch("a"));
+}

@@ -1,0 +1,78 @@
+#include "files/ledger_export.hpp"
+
+#include <catch2/catch.hpp>
+#include <cstdlib>
+#include <fstream>
+
+using namespace forerun;
+
+namespace {
+
+/// A small export in a folder of its own, as `ledger export` writes it.
+struct Folder {
+  Folder() {
+    std::string name = (std::filesystem::temp_directory_path() / "forerun-export-XXXXXX").string();
+    REQUIRE(::mkdtemp(name.data()) != nullptr);
+    path = name;
+    write("ledger.jsonl", "{\"seq\":0}\n{\"seq\":1}\n");
+    write("inputs.jsonl",
+          "{\"call\":" + call + ",\"input_hash\":\"" + to_hex(sha256(call)) + "\"}\n");
+    write("outputs.jsonl", "{\"output\":7,\"output_hash\":\"" + to_hex(sha256("7")) + "\"}\n");
+    write("head.json", head_json(head) + "\n");
+    write("catalog.toml", "[task.a]\n");
+  }
+  ~Folder() { std::filesystem::remove_all(path); }
+  void write(const std::string& name, const std::string& text) const {
+    std::ofstream(path / name, std::ios::binary) << text;
+  }
+
+  std::filesystem::path path;
+  std::string call = R"({"input":{"n":1e+30},"task":"a"})";
+  SignedHead head = sign_head(SigningKey::from_seed({1}), {2, sha256("root"), Epoch{1}});
+};
+
+Error refused(const Folder& folder, const LedgerExportLimits& limits = {}) {
+  const auto read = read_ledger_export(folder.path, limits);
+  REQUIRE_FALSE(read.has_value());
+  return read.error();
+}
+
+}  // namespace
+
+TEST_CASE("an export is read back as it was written", "[ledger_export]") {
+  const Folder folder;
+  const auto read = read_ledger_export(folder.path);
+  REQUIRE(read.has_value());
+  CHECK(read->leaves == std::vector<std::string>{"{\"seq\":0}", "{\"seq\":1}"});
+  CHECK(read->calls.at(sha256(folder.call)) == folder.call);
+  CHECK(read->outputs.at(sha256("7")) == "7");
+  CHECK(read->head == folder.head);
+  CHECK(read->catalog == "[task.a]\n");
+}
+
+TEST_CASE("a call or an output with another's hash is refused by file and line",
+          "[ledger_export]") {
+  const Folder folder;
+  folder.write("outputs.jsonl", "{\"output\":8,\"output_hash\":\"" + to_hex(sha256("7")) + "\"}\n");
+  const Error error = refused(folder);
+  CHECK(error.code == Errc::verification);
+  CHECK_THAT(error.message,
+             Catch::StartsWith("outputs.jsonl line 1: output_hash: found " + to_hex(sha256("7")) +
+                               ", expected " + to_hex(sha256("8"))));
+}
+
+TEST_CASE("an export that lacks a file, or is malformed, says which", "[ledger_export]") {
+  const Folder folder;
+  folder.write("head.json", "{}");
+  CHECK_THAT(refused(folder).message, Catch::StartsWith("head.json: "));
+  folder.write("inputs.jsonl", "{\"call\":1}\n");
+  CHECK_THAT(refused(folder).message, Catch::StartsWith("inputs.jsonl line 1: "));
+  std::filesystem::remove(folder.path / "ledger.jsonl");
+  CHECK(refused(folder).code == Errc::not_found);
+}
+
+TEST_CASE("an export's files and lines have limits", "[ledger_export]") {
+  const Folder folder;
+  CHECK(refused(folder, {8, 9U << 20U}).code == Errc::too_large);
+  CHECK(refused(folder, {std::size_t{4} << 30U, 8}).code == Errc::too_large);
+}
