@@ -169,15 +169,23 @@ private:
   std::shared_ptr<const Catalog> catalog_ = std::make_shared<const Catalog>();
 };
 
+/// What every node offers: `noop` answers `{}`, for measuring what a step costs beside its task.
+NativeFunctions built_in_functions() {
+  NativeFunctions functions;
+  functions.emplace("noop",
+                    [](const NativeCall&) -> Result<json::Value> { return json::Object(); });
+  return functions;
+}
+
 Result<std::shared_ptr<Executors>> executors_of(const NodeProcessSettings& settings,
                                                 std::size_t slots) {
   auto executors = std::make_shared<Executors>();
   ExecSettings exec;
   exec.folder = settings.tasks_dir.string();
   executors->emplace(ExecutorKind::exec, make_exec_executor(exec));
-  NativeFunctions functions;
+  NativeFunctions functions = built_in_functions();
   if (!settings.demo_store.empty()) {
-    functions = make_demo_functions(settings.demo_store, settings.speedup);
+    functions.merge(make_demo_functions(settings.demo_store, settings.speedup));
   }
   executors->emplace(ExecutorKind::native, make_native_executor(std::move(functions), slots));
   if (!settings.world.empty()) {
