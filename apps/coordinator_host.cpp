@@ -10,6 +10,7 @@
 #include "actors/coordinator_actor.hpp"
 #include "actors/ledger_actor.hpp"
 #include "actors/peer_proxy.hpp"
+#include "apps/actor_work.hpp"
 #include "apps/inlet.hpp"
 #include "apps/process.hpp"
 #include "coordinator/prediction_graph.hpp"
@@ -90,12 +91,22 @@ CoordinatorBusEvents bus_events(const std::shared_ptr<CoordinatorInlet>& inlet,
   return events;
 }
 
-struct Configuration : caf::actor_system_config {
-  Configuration() {
-    set("scheduler.policy", caf::atom("sharing"));
-    set("scheduler.max-threads", std::size_t{2});
+/// Of a coordinator that does not learn.
+class NoPredictor final : public Predictor {
+public:
+  void text(const RunId&, std::string_view, std::string_view) override {}
+  void observe(const RunId&, std::string_view, const Call&, const std::optional<Output>&) override {
   }
+  void end(const RunId&) override {}
+  std::vector<Prediction> predict(const RunId&, const Question&) const override { return {}; }
 };
+
+std::unique_ptr<Predictor> predictor_of(const CoordinatorHostSettings& settings) {
+  if (settings.learns) {
+    return std::make_unique<PredictionGraph>();
+  }
+  return std::make_unique<NoPredictor>();
+}
 
 class Host final : public CoordinatorHost {
 public:
@@ -124,24 +135,27 @@ public:
     if (!allowed) {
       return tl::unexpected<Error>(allowed.error());
     }
-    auto bus = CoordinatorBus::start(settings.bus, keys.server(), std::move(*allowed),
-                                     bus_events(inlet_, log_));
+    CoordinatorBusEvents events = bus_events(inlet_, log_);
+    events.work = work_of(loop_);
+    auto bus =
+        CoordinatorBus::start(settings.bus, keys.server(), std::move(*allowed), std::move(events));
     if (!bus) {
       return tl::unexpected<Error>(bus.error());
     }
     bus_ = std::move(*bus);
     settings.machine.publish_port = bus_->publish_port();
-    auto machine = std::make_shared<CoordinatorMachine>(std::move(settings.machine), keys.ledger(),
-                                                        std::make_unique<PredictionGraph>());
+    auto machine = std::make_shared<CoordinatorMachine>(settings.machine, keys.ledger(),
+                                                        predictor_of(settings));
     if (auto recovered = recover(*machine); !recovered) {
       return recovered;
     }
+    loop_->schedule(configuration_);
     system_ = std::make_unique<caf::actor_system>(configuration_);
     peers_ = std::make_unique<Peers>(*system_, *bus_);
     if (auto serving = serve_http(settings.gateway); !serving) {
       return serving;
     }
-    spawn(std::move(machine));
+    spawn(std::move(machine), settings.is_store_quick);
     return {};
   }
 
@@ -187,7 +201,7 @@ private:
     }
   }
 
-  void spawn(std::shared_ptr<CoordinatorMachine> machine) {
+  void spawn(std::shared_ptr<CoordinatorMachine> machine, bool is_store_quick) {
     const auto send = [this](ConnectionId connection, std::vector<CoordinatorMessage> messages) {
       peers_->send(connection, std::move(messages));
     };
@@ -201,7 +215,9 @@ private:
       log_line("the store failed, so nothing can be promised any more: " + why);
       std::_Exit(exit_error);  // No answer may leave after a failed sync.
     };
-    ledger_ = system_->spawn<caf::detached>(ledger_actor, store_, std::move(ledger_ports));
+    ledger_ = is_store_quick
+                  ? system_->spawn(ledger_actor, store_, std::move(ledger_ports))
+                  : system_->spawn<caf::detached>(ledger_actor, store_, std::move(ledger_ports));
 
     CoordinatorPorts ports;
     ports.persist = [ledger = ledger_](CoordinatorBatch batch) {
@@ -226,7 +242,8 @@ private:
   const std::function<void(const std::string&)> log_;
   const std::shared_ptr<CoordinatorInlet> inlet_ = std::make_shared<CoordinatorInlet>();
   std::unique_ptr<CoordinatorBus> bus_;
-  Configuration configuration_;
+  const std::shared_ptr<ActorLoop> loop_ = ActorLoop::make();
+  caf::actor_system_config configuration_;
   std::unique_ptr<Gateway> gateway_;
   std::unique_ptr<caf::actor_system> system_;
   std::unique_ptr<Peers> peers_;

@@ -22,6 +22,8 @@ struct CoordinatorHostSettings {
   GatewaySettings gateway;
   CoordinatorSettings machine;  ///< `publish_port` is filled in.
   std::function<void(const std::string&)> log = log_line;
+  bool learns = true;           ///< False: no step is learned from, nothing is predicted.
+  bool is_store_quick = false;  ///< The store never blocks, so it needs no thread of its own.
 };
 
 /// Requests of this process itself have ids from here on; the gateway's are below.

@@ -12,6 +12,7 @@
 #include "actors/node_actor.hpp"
 #include "actors/replica_actor.hpp"
 #include "actors/worker_actor.hpp"
+#include "apps/actor_work.hpp"
 #include "apps/inlet.hpp"
 #include "apps/process.hpp"
 #include "cluster/bus.hpp"
@@ -187,7 +188,8 @@ Result<std::shared_ptr<Executors>> executors_of(const NodeProcessSettings& setti
   if (!settings.demo_store.empty()) {
     functions.merge(make_demo_functions(settings.demo_store, settings.speedup));
   }
-  executors->emplace(ExecutorKind::native, make_native_executor(std::move(functions), slots));
+  executors->emplace(ExecutorKind::native,
+                     make_native_executor(std::move(functions), slots, {"noop"}));
   if (!settings.world.empty()) {
     auto sessions = read_traces(settings.world);
     if (!sessions) {
@@ -331,15 +333,17 @@ Result<int> run_node(const NodeProcessSettings& settings) {
   NodeBusSettings bus_settings;
   bus_settings.host = join->host;
   bus_settings.port = join->port;
-  auto bus = NodeBus::start(bus_settings, *own_keys, token->server_public, bus_events(inlet));
+  const std::shared_ptr<ActorLoop> loop = ActorLoop::make();
+  caf::actor_system_config config;
+  loop->schedule(config);
+  caf::actor_system system(config);
+  NodeBusEvents events = bus_events(inlet);
+  events.work = work_of(loop);
+  auto bus = NodeBus::start(bus_settings, *own_keys, token->server_public, std::move(events));
   if (!bus) {
     return tl::unexpected<Error>(bus.error());
   }
 
-  caf::actor_system_config config;
-  config.set("scheduler.policy", caf::atom("sharing"));
-  config.set("scheduler.max-threads", std::size_t{2});
-  caf::actor_system system(config);
   ReplicaPorts replica_ports;
   replica_ports.marks_persisted = [inlet](std::vector<MarkRow> marks) {
     NodeInputs inputs;

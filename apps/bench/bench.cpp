@@ -194,12 +194,13 @@ private:
   }
 
   Result<std::unique_ptr<BenchCluster>> start_cluster(const std::string& name, std::size_t nodes,
-                                                      bool is_durable) {
+                                                      bool is_durable, bool learns = false) {
     BenchClusterSettings cluster;
     cluster.binary = settings_.binary;
     cluster.folder = folder_ / name;
     cluster.nodes = nodes;
     cluster.is_durable = is_durable;
+    cluster.learns = learns;
     cluster.slots = std::max<std::size_t>(settings_.in_flight, 8);
     return BenchCluster::start(cluster);
   }
@@ -285,7 +286,7 @@ private:
     }
     cluster->reset();
     // Of its own, since what was learned and kept before would count.
-    cluster = start_cluster("predicting", 1, false);
+    cluster = start_cluster("predicting", 1, false, true);
     if (!cluster) {
       return tl::unexpected<Error>(cluster.error());
     }

@@ -16,6 +16,7 @@ namespace forerun {
 namespace {
 
 constexpr std::chrono::seconds start_within{20};
+constexpr double no_op_waste_ratio = 1000;
 constexpr const char* loopback = "127.0.0.1";
 
 /// Passes everything on and counts what became durable.
@@ -165,6 +166,11 @@ private:
     CoordinatorHostSettings host_settings;
     host_settings.machine.version = program_version;
     host_settings.machine.catalog = std::move(*catalog);
+    host_settings.learns = settings_.learns;
+    // A no-op takes next to no slot time, so its waste, the way to the node and back, is many times
+    // what was useful.
+    host_settings.machine.admission.waste_ratio_max = no_op_waste_ratio;
+    host_settings.is_store_quick = !settings_.is_durable;
     host_settings.log = [](const std::string&) {};
     auto host = CoordinatorHost::start(std::move(host_settings), keys, store_,
                                        [this](ClientResponse response) {

@@ -19,6 +19,7 @@ struct BenchClusterSettings {
   std::size_t nodes = 1;
   std::size_t slots = 64;   ///< Of each node.
   bool is_durable = false;  ///< The ledger on a disk, synced; else in memory.
+  bool learns = false;      ///< The coordinator learns from every step.
 };
 
 /// The tasks that a bench cluster knows: all of them run the nodes' own function `noop`.
