@@ -37,8 +37,8 @@ std::size_t dispatch_frame_bytes(std::size_t input_bytes) {
   dispatch.worker = WorkerId{Uuid::random()};
   dispatch.owner.run_id = RunId{WorkerId{Uuid::random()}, 1000};
   dispatch.owner.step = StepNumber{1000};
-  dispatch.task = bench_task(0);
-  dispatch.input = bench_call(10, 1000, input_bytes, false).canonical_input();
+  dispatch.task = bench_task("noop", 0);
+  dispatch.input = bench_call(10, 1000, input_bytes, BenchWork::distinct).canonical_input();
   dispatch.state = "{}";
   dispatch.timeout = std::chrono::seconds(30);
   const CoordinatorMessage message(dispatch);
@@ -297,7 +297,7 @@ private:
     say("steps with learning and prediction");
     LoadSettings load = load_of(settings_.in_flight);
     load.mode = SpeculationMode::on;
-    load.is_cyclic = true;
+    load.work = BenchWork::cycle;
     LoadResult predicting;
     if (auto done = measure_many(**cluster, result_.predicting, load, &predicting); !done) {
       return done;
@@ -388,7 +388,7 @@ private:
     for (std::uint64_t step = 0; Clock::now() < ends; ++step) {
       ConfirmCalls body;
       body.run_id = session->run_id;
-      body.calls.push_back(bench_call(0, step, input_bytes_, true));
+      body.calls.push_back(bench_call(0, step, input_bytes_, BenchWork::brief));
       const auto answer = ask(cluster, {RequestId{++id}, {}, std::move(body)});
       if (!answer) {
         return tl::unexpected<Error>(answer.error());
@@ -434,7 +434,7 @@ private:
       for (std::size_t step = 0; step < steps; ++step) {
         ConfirmCalls body;
         body.run_id = opened[i];
-        body.calls.push_back(bench_call(i, step, input_bytes_, false));
+        body.calls.push_back(bench_call(i, step, input_bytes_, BenchWork::distinct));
         if (auto answer = ask(cluster, {RequestId{++id}, {}, std::move(body)}); !answer) {
           return tl::unexpected<Error>(answer.error());
         }
@@ -470,7 +470,15 @@ private:
   void measure_hash() {
     constexpr std::size_t bytes = 1024;
     constexpr int repeats = 500;
-    std::string text = bench_call(1, 1, bytes - 25, false).canonical();
+    json::Object input;
+    while (json::canonical(input).size() < bytes) {
+      json::Object item;
+      item.set("sku", "W-" + std::to_string(100'000 + input.size()));
+      item.set("price", 19.99 + static_cast<double>(input.size()));
+      item.set("gift", input.size() % 3 == 0);
+      input.set("item_" + std::to_string(input.size()), std::move(item));
+    }
+    const std::string text = Call::make("order", std::move(input)).canonical();
     std::vector<double> times;
     for (std::size_t run = 0; run < 21; ++run) {
       const auto started = Clock::now();

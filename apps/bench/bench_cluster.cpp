@@ -65,13 +65,15 @@ private:
 
 Result<Catalog> bench_catalog() {
   std::vector<Task> tasks;
-  for (std::size_t number = 0; number < bench_tasks; ++number) {
-    Task task;
-    task.name = bench_task(number);
-    task.executor = ExecutorKind::native;
-    task.effect = Effect::pure;
-    task.function = "noop";
-    tasks.push_back(std::move(task));
+  for (const char* function : {"noop", "brief"}) {
+    for (std::size_t number = 0; number < bench_tasks; ++number) {
+      Task task;
+      task.name = bench_task(function, number);
+      task.executor = ExecutorKind::native;
+      task.effect = Effect::pure;
+      task.function = function;
+      tasks.push_back(std::move(task));
+    }
   }
   return Catalog::make(std::move(tasks), {}, {});
 }
@@ -219,8 +221,8 @@ private:
 
 }  // namespace
 
-std::string bench_task(std::size_t number) {
-  return number == 0 ? "noop" : "noop_" + std::to_string(number);
+std::string bench_task(const std::string& function, std::size_t number) {
+  return function + "_" + std::to_string(number);
 }
 
 Result<std::unique_ptr<BenchCluster>> BenchCluster::start(const BenchClusterSettings& settings) {

@@ -22,9 +22,10 @@ struct BenchClusterSettings {
   bool learns = false;      ///< The coordinator learns from every step.
 };
 
-/// The tasks that a bench cluster knows: all of them run the nodes' own function `noop`.
+/// The tasks that a bench cluster knows: so many that run the nodes' own function `noop`, and as
+/// many that run `brief`.
 inline constexpr std::size_t bench_tasks = 8;
-std::string bench_task(std::size_t number);
+std::string bench_task(const std::string& function, std::size_t number);
 
 /// A coordinator inside this process and nodes as child processes, on loopback with keys and
 /// encryption. Start and destroy it on one thread that outlives it.

@@ -150,7 +150,7 @@ Result<HttpLoadResult> run_http_load(std::uint16_t port, std::size_t connections
   }
   const auto confirm = [&](std::size_t i) {
     HttpSession& session = sessions[i];
-    const Call call = bench_call(i, session.steps++, input_bytes, false);
+    const Call call = bench_call(i, session.steps++, input_bytes, BenchWork::distinct);
     session.sent = Clock::now();
     return session.connection.send(session.path, call.canonical());
   };

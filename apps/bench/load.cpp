@@ -99,8 +99,7 @@ private:
     Slot& slot = slots_[number];
     ConfirmCalls body;
     body.run_id = slot.run_id;
-    body.calls.push_back(
-        bench_call(number, slot.steps++, settings_.input_bytes, settings_.is_cyclic));
+    body.calls.push_back(bench_call(number, slot.steps++, settings_.input_bytes, settings_.work));
     slot.sent = Clock::now();
     return request_of(next_id(number), std::move(body));
   }
@@ -247,8 +246,9 @@ private:
 
 }  // namespace
 
-Call bench_call(std::size_t session, std::uint64_t step, std::size_t input_bytes, bool is_cyclic) {
+Call bench_call(std::size_t session, std::uint64_t step, std::size_t input_bytes, BenchWork work) {
   json::Object input;
+  const bool is_cyclic = work != BenchWork::distinct;
   const std::uint64_t number = is_cyclic ? step % bench_tasks : step;
   input.set("item", number);
   if (!is_cyclic) {
@@ -256,7 +256,8 @@ Call bench_call(std::size_t session, std::uint64_t step, std::size_t input_bytes
   }
   const std::size_t own = json::canonical(input).size() + std::string_view(",\"pad\":\"\"").size();
   input.set("pad", std::string(input_bytes > own ? input_bytes - own : 0, 'x'));
-  return Call::make(bench_task(is_cyclic ? number : 0), std::move(input));
+  return Call::make(bench_task(work == BenchWork::brief ? "brief" : "noop", is_cyclic ? number : 0),
+                    std::move(input));
 }
 
 double percentile(std::vector<float> values, double share) {

@@ -13,9 +13,14 @@
 
 namespace forerun {
 
-/// Call number `step` of session `session`: one of a kind, or from a cycle that a predictor learns.
-/// Its canonical input has `input_bytes` bytes, if it has room for its own members.
-Call bench_call(std::size_t session, std::uint64_t step, std::size_t input_bytes, bool is_cyclic);
+enum class BenchWork {
+  distinct,  ///< Every call is one of a kind.
+  cycle,     ///< The same calls round and round, which a predictor learns.
+  brief,     ///< As cycle, of tasks that take a moment.
+};
+/// Call number `step` of session `session`. Its canonical input has `input_bytes` bytes, if it has
+/// room for its own members.
+Call bench_call(std::size_t session, std::uint64_t step, std::size_t input_bytes, BenchWork work);
 
 /// Nearest rank of unsorted values; 0 for none.
 double percentile(std::vector<float> values, double share);
@@ -25,7 +30,7 @@ struct LoadSettings {
   std::size_t in_flight = 1;  ///< Sessions, each of which has one step on its way.
   std::size_t input_bytes = 200;
   SpeculationMode mode = SpeculationMode::off;
-  bool is_cyclic = false;
+  BenchWork work = BenchWork::distinct;
   Duration warm_up = std::chrono::milliseconds(300);
   Duration slice = std::chrono::milliseconds(600);
   std::size_t slices = 3;
