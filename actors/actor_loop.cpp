@@ -7,6 +7,7 @@
 #include <caf/resumable.hpp>
 #include <caf/scheduler/abstract_coordinator.hpp>
 #include <cstddef>
+#include <cstdint>
 #include <deque>
 #include <limits>
 #include <mutex>
@@ -69,6 +70,36 @@ private:
   Jobs& jobs_;
 };
 
+/// Delayed messages come from a thread of its own. CAF cancels the timeouts of every actor that
+/// ends, which would wake that thread for each branch; as long as nobody has set one there is none.
+class LoopClock final : public caf::detail::thread_safe_actor_clock {
+public:
+  using Base = caf::detail::thread_safe_actor_clock;
+
+  void set_ordinary_timeout(time_point at, caf::abstract_actor* self, caf::atom_value type,
+                            std::uint64_t id) override {
+    has_timeouts_ = true;
+    Base::set_ordinary_timeout(at, self, type, id);
+  }
+  void set_request_timeout(time_point at, caf::abstract_actor* self, caf::message_id id) override {
+    has_timeouts_ = true;
+    Base::set_request_timeout(at, self, id);
+  }
+  void set_multi_timeout(time_point at, caf::abstract_actor* self, caf::atom_value type,
+                         std::uint64_t id) override {
+    has_timeouts_ = true;
+    Base::set_multi_timeout(at, self, type, id);
+  }
+  void cancel_timeouts(caf::abstract_actor* self) override {
+    if (has_timeouts_) {
+      Base::cancel_timeouts(self);
+    }
+  }
+
+private:
+  std::atomic<bool> has_timeouts_ = false;
+};
+
 /// CAF's scheduler interface over the jobs; timeouts come from a thread of their own.
 class LoopScheduler final : public caf::scheduler::abstract_coordinator {
 public:
@@ -94,7 +125,7 @@ protected:
 
 private:
   const std::shared_ptr<Jobs> jobs_;
-  caf::detail::thread_safe_actor_clock clock_;
+  LoopClock clock_;
   std::thread timer_;
 };
 

@@ -10,7 +10,7 @@ namespace {
 
 /// Entries that arrive within this time are one transaction: nobody waits for them, and a
 /// transaction costs more than an entry.
-constexpr std::chrono::milliseconds group_within{5};
+constexpr std::chrono::milliseconds group_within{20};
 
 }  // namespace
 
