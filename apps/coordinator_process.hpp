@@ -5,7 +5,7 @@
 #include <string>
 
 #include "base/result.hpp"
-#include "coordinator/admission.hpp"
+#include "coordinator/settings.hpp"
 
 namespace forerun {
 
@@ -17,6 +17,7 @@ struct CoordinatorProcessSettings {
   std::uint16_t publish_port = 0;         ///< On the same host; 0: the system chooses.
   std::string http = "127.0.0.1:7480";
   AdmissionSettings admission;
+  Duration session_idle_max = CoordinatorSettings{}.session_idle_max;
   std::string plant;  ///< A bug to show that it is caught: "skip-hazards".
 };
 

@@ -100,6 +100,7 @@ CoordinatorOutput CoordinatorMachine::start(Instant now) {
   next_token_ = epoch.value << token_bits_per_term;
   store_entry(ledger_.open_term(epoch, "start", settings_.version));
   for (auto& [run_id, session] : sessions_) {
+    touch(session);
     for (OpenStep& step : session.open) {
       if (step.has_intent && !step.work.plan.tasks.front()->idempotent) {
         BranchRun& branch = step.work.branches.front();
@@ -177,6 +178,9 @@ CoordinatorOutput CoordinatorMachine::finish() {
   if (!deadlines_.empty()) {
     sooner(deadlines_.begin()->first);
   }
+  if (!by_touch_.empty()) {
+    sooner(by_touch_.begin()->first + settings_.session_idle_max);
+  }
   if (!speculative_.empty() && budget_.level() > Duration::zero()) {
     sooner(now_ + budget_.level() / static_cast<std::int64_t>(speculative_.size()) + Duration(1));
   }
@@ -224,6 +228,7 @@ void CoordinatorMachine::on(const TimePassed&) {
   while (!deadlines_.empty() && deadlines_.begin()->first <= now_) {
     lost_branch(deadlines_.begin()->second, "its node gave no result within the deadline");
   }
+  close_idle_sessions();
   open_waiting();
 }
 
@@ -380,6 +385,7 @@ json::Value CoordinatorMachine::status() const {
   json::Object sessions;
   sessions.set("open", std::uint64_t{open_sessions_});
   sessions.set("opened", counters_.sessions_opened);
+  sessions.set("expired", counters_.sessions_expired);
   json::Object steps;
   steps.set("total", counters_.steps);
   steps.set("hits", counters_.hits);

@@ -80,6 +80,7 @@ struct CoordinatorOutput {
 
 struct CoordinatorCounters {
   std::uint64_t sessions_opened = 0;
+  std::uint64_t sessions_expired = 0;
   std::uint64_t steps = 0;
   std::uint64_t hits = 0;
   std::uint64_t late_hits = 0;
@@ -208,6 +209,9 @@ private:
   void show(const ClientRequest& request, const ShowSession& body);
   void show(const ClientRequest& request, const ShowPredictions& body);
   void end_session(const ClientRequest& request, const EndSession& body);
+  void touch(Session& session);
+  void close(Session& session);
+  void close_idle_sessions();
   Session* session_for(const ClientRequest& request, const RunId& run_id, bool must_be_open);
   void give_up_partial_requests(Session& session);
   void answer_if_durable(Session& session, ConfirmRequest& pending);
@@ -291,6 +295,7 @@ private:
   std::map<RunId, Session> sessions_;
   std::deque<RunId> ended_;  ///< Ended sessions still in memory, oldest first.
   std::size_t open_sessions_ = 0;
+  std::set<std::pair<Instant, RunId>> by_touch_;  ///< Open sessions, the longest untouched first.
   std::deque<WaitingOpen> openings_;
   std::map<std::string, std::map<std::string, std::pair<Digest, std::optional<RunId>>>>
       opening_keys_;  ///< By tenant.

@@ -138,6 +138,7 @@ void CoordinatorMachine::open_at(const ClientRequest& request, const OpenSession
   session.context = body.context;
   session.mode = body.mode;
   session.world = body.world;
+  touch(session);
   ++open_sessions_;
   ++counters_.sessions_opened;
   batch_.sessions.push_back(row_of(session));
@@ -169,6 +170,7 @@ Session* CoordinatorMachine::session_for(const ClientRequest& request, const Run
            "session " + to_string(run_id) + ": no such open session");
     return nullptr;
   }
+  touch(at->second);
   if (must_be_open && at->second.is_ended) {
     refuse(request.id, Refusal::conflict,
            "session " + to_string(run_id) + " has ended: open another one");
@@ -246,16 +248,48 @@ void CoordinatorMachine::end_session(const ClientRequest& request, const EndSess
                  " is open: wait for its answer before ending the session");
       return;
     }
-    while (!session->speculations.empty()) {
-      discard(*session, session->speculations.begin()->first, DiscardCause::session_ended);
-    }
-    session->is_ended = true;
-    --open_sessions_;
-    learn_later({session->run_id, session->tenant, Lesson::End{}});
-    batch_.sessions.push_back(row_of(*session));
-    ended_.push_back(session->run_id);
+    close(*session);
   }
   reply_when_durable(request.id, answer);
+}
+
+void CoordinatorMachine::close(Session& session) {
+  while (!session.speculations.empty()) {
+    discard(session, session.speculations.begin()->first, DiscardCause::session_ended);
+  }
+  session.is_ended = true;
+  by_touch_.erase({session.touched, session.run_id});
+  --open_sessions_;
+  learn_later({session.run_id, session.tenant, Lesson::End{}});
+  batch_.sessions.push_back(row_of(session));
+  ended_.push_back(session.run_id);
+}
+
+void CoordinatorMachine::touch(Session& session) {
+  if (!session.is_ended) {
+    by_touch_.erase({session.touched, session.run_id});
+    session.touched = now_;
+    by_touch_.emplace(now_, session.run_id);
+  }
+}
+
+/// Clients vanish without a word; their sessions must not fill the coordinator for ever.
+void CoordinatorMachine::close_idle_sessions() {
+  while (!by_touch_.empty() && now_ - by_touch_.begin()->first >= settings_.session_idle_max) {
+    Session& session = sessions_.at(by_touch_.begin()->second);
+    if (session.open.empty()) {
+      out_.log.push_back("session " + to_string(session.run_id) +
+                         ": ended, no client asked for it for " +
+                         std::to_string(std::chrono::duration_cast<std::chrono::seconds>(
+                                            settings_.session_idle_max)
+                                            .count()) +
+                         " s");
+      ++counters_.sessions_expired;
+      close(session);
+    } else {
+      touch(session);  // A step of it is still being answered.
+    }
+  }
 }
 
 /// Ended sessions are answered from memory for a while; then the store answers for them.

@@ -118,6 +118,7 @@ struct Session {
   std::string state = "{}";
   std::uint64_t state_version = 0;
   bool is_ended = false;
+  Instant touched{};              ///< When a client last asked for it.
   std::vector<StepAnswer> steps;  ///< Committed.
   std::uint32_t durable_steps = 0;
   ChainValue committed_chain;

@@ -26,6 +26,8 @@ struct CoordinatorSettings {
       std::chrono::seconds(2);  ///< Beyond a branch's deadline its node is not believed any more.
   std::uint32_t attempts_max = 3;  ///< Of one branch, when workers are lost under it.
   std::size_t sessions_open_max = 20'000;
+  /// A session without an open step that no client has asked for this long is ended.
+  Duration session_idle_max = std::chrono::hours(24);
   std::size_t steps_per_session_max = 10'000;
   std::size_t confirmed_waiting_max = 50'000;  ///< Confirmed branches waiting for a slot.
   std::size_t openings_waiting_max = 10'000;

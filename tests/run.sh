@@ -6,7 +6,13 @@ scripts/install.sh
 scripts/check_layers.py
 scripts/build.sh release
 ctest --preset release -j2
+sanitized() { # PRESET TEST...
+  local preset=$1
+  shift
+  scripts/build.sh "$preset" "$@"
+  ctest --preset "$preset" -R "^($(IFS='|'; echo "$*"))\$"
+}
 # Memory errors and undefined behaviour: the brains, the formats and the codec, instrumented.
-sanitized=(speculation_tests coordinator_tests node_tests messages_tests)
-scripts/build.sh asan "${sanitized[@]}"
-ctest --preset asan -R "^($(IFS='|'; echo "${sanitized[*]}"))\$"
+sanitized asan speculation_tests coordinator_tests node_tests messages_tests
+# Data races, where the tool can judge: no foreign threads, actors only under CAF's test scheduler.
+sanitized tsan gateway_tests executors_tests actors_tests

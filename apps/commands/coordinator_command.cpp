@@ -10,6 +10,7 @@ namespace {
 struct Settings {
   CoordinatorProcessSettings process;
   double bucket_s = 300;
+  double session_idle_s = 86'400;
 };
 
 }  // namespace
@@ -18,6 +19,7 @@ void add_coordinator(CLI::App& app, Action& chosen) {
   const auto s = std::make_shared<Settings>();
   CLI::App& command = add_command(app, "coordinator", "Run a coordinator", chosen, [s] {
     s->process.admission.bucket_max = Duration(static_cast<std::int64_t>(s->bucket_s * 1e6));
+    s->process.session_idle_max = Duration(static_cast<std::int64_t>(s->session_idle_s * 1e6));
     return report(run_coordinator(s->process));
   });
   AdmissionSettings& admission = s->process.admission;
@@ -47,6 +49,11 @@ void add_coordinator(CLI::App& app, Action& chosen) {
       ->capture_default_str();
   command.add_option("--depth-max", admission.depth_max, "How many calls ahead")
       ->check(CLI::Range(1, 16))
+      ->capture_default_str();
+  command
+      .add_option("--session-idle-s", s->session_idle_s,
+                  "End a session that no client has asked for this long")
+      ->check(CLI::Range(1.0, 31'536'000.0))
       ->capture_default_str();
   command.add_option("--plant", s->process.plant, "A bug, to see that it is caught")
       ->check(CLI::IsMember({"skip-hazards"}));

@@ -445,3 +445,34 @@ TEST_CASE("branch tokens of two terms never meet", "[coordinator_machine]") {
   cluster.confirm(cluster.open(), {call("a")});
   CHECK(cluster.take_dispatch("a").token != before);
 }
+
+TEST_CASE("a session that no client asks for ends by itself, unless a step of it is open",
+          "[coordinator_machine]") {
+  CoordinatorSettings settings = ScriptedCluster::settings_of(ScriptedCluster::default_catalog());
+  settings.session_idle_max = 20s;
+  settings.membership.silence_max = 1h;
+  ScriptedCluster cluster(std::move(settings));
+  cluster.join(1);
+  cluster.earn();
+  const RunId left = cluster.open();
+  cluster.predictor->next["a"] = {prediction(call("b"), 0.95)};
+  cluster.confirm(left, {call("a")});
+  cluster.finish(cluster.take_dispatch("b"), "2");
+  cluster.finish(cluster.take_dispatch("a"), "1");
+  cluster.persist();
+  cluster.pass(10s);
+  const RunId busy = cluster.open();
+  const RequestId open_step = cluster.confirm(busy, {call("c")});
+  cluster.pass(9s);
+  CHECK(cluster.count_entries("discard", "cause", "session ended") == 0);
+  cluster.pass(2s);
+  CHECK(cluster.count_entries("discard", "cause", "session ended") == 1);
+  const RequestId late = cluster.confirm(left, {call("a")});
+  CHECK(std::get<RequestFailed>(*cluster.answer(late)).refusal == Refusal::conflict);
+  cluster.pass(15s);  // Longer than the limit, but its step is open.
+  cluster.finish(cluster.take_dispatch("c"), "3");
+  cluster.persist();
+  CHECK(cluster.step(open_step).output == "3");
+  const RequestId next = cluster.confirm(busy, {call("a")});
+  CHECK(cluster.answer(next) == nullptr);
+}

@@ -1,0 +1,351 @@
+#include <caf/actor_system.hpp>
+#include <caf/actor_system_config.hpp>
+#include <caf/scheduler/test_coordinator.hpp>
+#include <caf/typed_event_based_actor.hpp>
+#include <catch2/catch.hpp>
+
+#include "actors/coordinator_actor.hpp"
+#include "actors/ledger_actor.hpp"
+#include "actors/node_actor.hpp"
+#include "actors/replica_actor.hpp"
+#include "actors/worker_actor.hpp"
+#include "storage/memory_store.hpp"
+#include "tests/support/scripted_cluster.hpp"
+
+using namespace forerun;
+using namespace forerun::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+class TestingConfig : public caf::actor_system_config {
+public:
+  TestingConfig() { set("scheduler.policy", caf::atom("testing")); }
+};
+
+/// An actor system that does nothing by itself.
+class Stage {
+public:
+  caf::actor_system& system() { return system_; }
+  void run() { scheduler_.run(); }
+  bool run_one() { return scheduler_.try_run_once(); }
+  /// Moves the clock, which puts what is due into mailboxes, and runs all of it.
+  void pass(Duration duration) {
+    scheduler_.clock().advance_time(duration);
+    run();
+  }
+
+private:
+  TestingConfig config_;
+  caf::actor_system system_{config_};
+  caf::scheduler::test_coordinator& scheduler_ =
+      dynamic_cast<caf::scheduler::test_coordinator&>(system_.scheduler());
+};
+
+const NodeId node_id{"n1"};
+const ConnectionId connection{1};
+const WorkerId worker{Uuid{{1}}};
+
+/// A coordinator actor on a memory store, with everything it says collected.
+class Coordinator {
+public:
+  explicit Coordinator(Stage& stage) : stage_(stage) {
+    auto scripted = std::make_unique<ScriptedPredictor>();
+    predictor = scripted.get();
+    auto machine = std::make_shared<CoordinatorMachine>(
+        ScriptedCluster::settings_of(ScriptedCluster::default_catalog()),
+        SigningKey::from_seed({1}), std::move(scripted));
+    CoordinatorPorts ports;
+    ports.persist = [this](CoordinatorBatch batch) { batches.push_back(batch.number); };
+    ports.send = [this](ConnectionId, std::vector<CoordinatorMessage> messages) {
+      ++frames;
+      sent.insert(sent.end(), messages.begin(), messages.end());
+    };
+    ports.publish = [](Entries) {};
+    ports.reply = [this](ClientResponse response) { replies.push_back(std::move(response)); };
+    ports.serve_entries = [](ServeEntries) {};
+    ports.serve_session = [](ServeSession) {};
+    ports.log = [this](const std::string& line) { log.push_back(line); };
+    actor = stage.system().spawn(coordinator_actor, std::move(machine), std::move(ports));
+    stage.run();
+    persist();
+  }
+  ~Coordinator() {
+    caf::anon_send_exit(actor, caf::exit_reason::user_shutdown);
+    stage_.run();
+  }
+  void put(CoordinatorInput input) {
+    caf::anon_send(actor, CoordinatorInputs{{std::move(input)}});
+  }
+  void persist() {
+    while (!batches.empty()) {
+      const BatchNumber last = batches.back();
+      batches.clear();
+      put(Persisted{last});
+      stage_.run();
+    }
+  }
+  void join() {
+    Join join;
+    join.name = "node";
+    join.instance = 1;
+    join.workers = {{worker, 4, 0}};
+    put(NodeSaid{connection, node_id, join});
+    stage_.run();
+    persist();
+    put(NodeSaid{connection, node_id, MarkStored{worker, 1024}});
+    stage_.run();
+    persist();
+  }
+  RunId open() {
+    put(ClientRequest{RequestId{1}, "default", OpenSession{}});
+    stage_.run();
+    persist();
+    return std::get<SessionOpened>(replies.back().body).run_id;
+  }
+  CoordinatorInput confirm(const RunId& run, Call call) {
+    ConfirmCalls body;
+    body.run_id = run;
+    body.calls = {std::move(call)};
+    return ClientRequest{RequestId{2}, "default", std::move(body)};
+  }
+  CoordinatorInput finished(const Dispatch& dispatch) {
+    BranchEnded ended;
+    ended.epoch = dispatch.epoch;
+    ended.token = dispatch.token;
+    ended.output = "1";
+    ended.latency = 1h;  // Fills the waste budget.
+    return NodeSaid{connection, node_id, std::move(ended)};
+  }
+  std::vector<Dispatch> dispatches() const {
+    std::vector<Dispatch> result;
+    for (const CoordinatorMessage& message : sent) {
+      if (const auto* dispatch = std::get_if<Dispatch>(&message)) {
+        result.push_back(*dispatch);
+      }
+    }
+    return result;
+  }
+
+  CoordinatorActor actor;
+  ScriptedPredictor* predictor = nullptr;
+  std::vector<BatchNumber> batches;
+  std::vector<CoordinatorMessage> sent;
+  std::size_t frames = 0;
+  std::vector<ClientResponse> replies;
+  std::vector<std::string> log;
+
+private:
+  Stage& stage_;
+};
+
+CoordinatorBatch batch(std::uint64_t number) {
+  CoordinatorBatch result;
+  result.number = BatchNumber{number};
+  result.epoch = Epoch{1};
+  result.marks = {{worker, number}};
+  return result;
+}
+
+/// A run that ends when the test says so.
+class HeldRun final : public RunningTask {
+public:
+  explicit HeldRun(std::shared_ptr<std::vector<std::string>> story) : story_(std::move(story)) {}
+  ~HeldRun() override { story_->push_back("destroyed"); }
+  void stop() override { story_->push_back("stopped"); }
+
+private:
+  std::shared_ptr<std::vector<std::string>> story_;
+};
+
+/// A worker whose node is this test.
+struct Worker {
+  explicit Worker(Stage& stage) {
+    node = stage.system().spawn([this]() -> NodeActor::behavior_type {
+      return {[this](const NodeInputs& message) {
+                for (const NodeInput& input : message.inputs) {
+                  ended.push_back(std::get<BranchFinished>(input).ended);
+                }
+              },
+              [](const Wake&) {}};
+    });
+    worker_ref = stage.system().spawn(
+        worker_actor, node,
+        [this](const Dispatch& dispatch, RunDone run_done) -> std::unique_ptr<RunningTask> {
+          if (dispatch.task == "throws") {
+            throw std::runtime_error("broken");
+          }
+          done = std::move(run_done);
+          return std::make_unique<HeldRun>(story);
+        });
+  }
+  StartBranch start(std::uint64_t token, const std::string& task) const {
+    StartBranch result;
+    result.dispatch.token = BranchToken{token};
+    result.dispatch.task = task;
+    return result;
+  }
+  NodeActor node;
+  WorkerActor worker_ref;
+  RunDone done;
+  std::shared_ptr<std::vector<std::string>> story = std::make_shared<std::vector<std::string>>();
+  std::vector<BranchEnded> ended;
+};
+
+}  // namespace
+
+TEST_CASE("the coordinator actor looks ahead after all that waited in its mailbox", "[actors]") {
+  Stage stage;
+  Coordinator coordinator(stage);
+  coordinator.join();
+  const RunId run = coordinator.open();
+  const RunId other = coordinator.open();
+  coordinator.put(coordinator.confirm(run, call("a")));
+  stage.run();
+  coordinator.predictor->next[""] = {prediction(call("b"), 0.95)};
+  const Dispatch first = coordinator.dispatches().at(0);
+  coordinator.sent.clear();
+  // Both wait in the mailbox before the actor runs: the answer wants to look ahead, the other
+  // session's call is confirmed.
+  coordinator.put(coordinator.finished(first));
+  coordinator.put(coordinator.confirm(other, call("c")));
+  stage.run();
+  const std::vector<Dispatch> dispatches = coordinator.dispatches();
+  REQUIRE(dispatches.size() == 2);
+  CHECK(dispatches[0].task == "c");
+  CHECK_FALSE(dispatches[0].speculative);
+  CHECK(dispatches[1].task == "b");
+  CHECK(dispatches[1].speculative);
+}
+
+TEST_CASE("inputs that arrive together leave as one frame a peer", "[actors]") {
+  Stage stage;
+  Coordinator coordinator(stage);
+  coordinator.join();
+  const RunId run = coordinator.open();
+  const RunId other = coordinator.open();
+  coordinator.frames = 0;
+  caf::anon_send(coordinator.actor,
+                 CoordinatorInputs{{coordinator.confirm(run, call("a")),
+                                    coordinator.confirm(other, call("a"))}});
+  stage.run();
+  CHECK(coordinator.dispatches().size() == 2);
+  CHECK(coordinator.frames == 1);
+}
+
+TEST_CASE("the coordinator actor wakes up by itself to find a silent node", "[actors]") {
+  Stage stage;
+  Coordinator coordinator(stage);
+  coordinator.join();
+  coordinator.log.clear();
+  for (int i = 0; i < 30 && coordinator.log.empty(); ++i) {
+    stage.pass(100ms);
+    coordinator.persist();
+  }
+  REQUIRE(coordinator.log.size() == 1);
+  CHECK(coordinator.log.front().find("silent") != std::string::npos);
+}
+
+TEST_CASE("batches that wait together are synced together", "[actors]") {
+  Stage stage;
+  const auto store = std::make_shared<MemoryCoordinatorStore>();
+  std::vector<BatchNumber> durable;
+  LedgerPorts ports;
+  ports.persisted = [&](BatchNumber number) { durable.push_back(number); };
+  const LedgerActor ledger = stage.system().spawn(ledger_actor, store, std::move(ports));
+  for (std::uint64_t number = 1; number <= 3; ++number) {
+    caf::anon_send(ledger, batch(number));
+  }
+  const std::uint64_t before = store->sync_count();
+  stage.run();
+  CHECK(store->sync_count() == before + 1);
+  CHECK(durable == std::vector<BatchNumber>{BatchNumber{3}});
+}
+
+TEST_CASE("after a failed sync nothing is called durable", "[actors]") {
+  Stage stage;
+  const auto store = std::make_shared<MemoryCoordinatorStore>();
+  std::vector<BatchNumber> durable;
+  std::vector<std::string> fatal;
+  LedgerPorts ports;
+  ports.persisted = [&](BatchNumber number) { durable.push_back(number); };
+  ports.fatal = [&](const std::string& why) { fatal.push_back(why); };
+  const LedgerActor ledger = stage.system().spawn(ledger_actor, store, std::move(ports));
+  store->fail_next_write(FailedWrite::is_kept);
+  caf::anon_send(ledger, batch(1));
+  stage.run();
+  CHECK(durable.empty());
+  CHECK(fatal.size() == 1);
+  caf::anon_send(ledger, batch(2));
+  stage.run();
+  CHECK(durable.empty());
+}
+
+TEST_CASE("a node's marks are told only after they are stored", "[actors]") {
+  Stage stage;
+  const auto replica = std::make_shared<MemoryReplicaStore>();
+  const auto identity = std::make_shared<MemoryIdentityStore>();
+  std::vector<MarkRow> told;
+  ReplicaPorts ports;
+  ports.marks_persisted = [&](std::vector<MarkRow> marks) {
+    REQUIRE(identity->load()->workers.size() == 1);
+    told = std::move(marks);
+  };
+  const ReplicaActor actor =
+      stage.system().spawn(replica_actor, replica, identity, std::move(ports));
+  caf::anon_send(actor, PersistMarks{{{worker, 5}}});
+  stage.run();
+  CHECK(told.size() == 1);
+}
+
+TEST_CASE("a branch's result is told once, and its run is gone with its actor", "[actors]") {
+  Stage stage;
+  Worker worker_stage(stage);
+  caf::anon_send(worker_stage.worker_ref, worker_stage.start(1, "task"));
+  stage.run();
+  REQUIRE(worker_stage.done);
+  CHECK(worker_stage.story->empty());
+  RunEnded ended;
+  ended.output = "1";
+  worker_stage.done(ended);
+  stage.run();
+  worker_stage.done(ended);  // An executor that calls twice reaches nobody.
+  stage.run();
+  REQUIRE(worker_stage.ended.size() == 1);
+  CHECK(worker_stage.ended[0].token == BranchToken{1});
+  CHECK(worker_stage.ended[0].output == "1");
+  CHECK(*worker_stage.story == std::vector<std::string>{"destroyed"});
+}
+
+TEST_CASE("a stopped branch is told to stop and reports when it has", "[actors]") {
+  Stage stage;
+  Worker worker_stage(stage);
+  caf::anon_send(worker_stage.worker_ref, worker_stage.start(1, "task"));
+  stage.run();
+  caf::anon_send(worker_stage.worker_ref, StopBranch{BranchToken{1}});
+  caf::anon_send(worker_stage.worker_ref, StopBranch{BranchToken{2}});  // Unknown: ignored.
+  stage.run();
+  CHECK(*worker_stage.story == std::vector<std::string>{"stopped"});
+  CHECK(worker_stage.ended.empty());
+  RunEnded ended;
+  ended.ending = Ending::cancelled;
+  worker_stage.done(ended);
+  stage.run();
+  REQUIRE(worker_stage.ended.size() == 1);
+  CHECK(worker_stage.ended[0].ending == Ending::cancelled);
+}
+
+TEST_CASE("a branch whose actor breaks is lost, and its worker lives on", "[actors]") {
+  Stage stage;
+  Worker worker_stage(stage);
+  caf::anon_send(worker_stage.worker_ref, worker_stage.start(1, "throws"));
+  stage.run();
+  REQUIRE(worker_stage.ended.size() == 1);
+  CHECK(worker_stage.ended[0].ending == Ending::lost);
+  caf::anon_send(worker_stage.worker_ref, worker_stage.start(2, "task"));
+  stage.run();
+  worker_stage.done(RunEnded{});
+  stage.run();
+  REQUIRE(worker_stage.ended.size() == 2);
+  CHECK(worker_stage.ended[1].ending == Ending::returned);
+}
