@@ -1,7 +1,9 @@
 #include "actors/coordinator_actor.hpp"
 
 #include <caf/typed_event_based_actor.hpp>
+#include <iterator>
 #include <map>
+#include <utility>
 
 namespace forerun {
 namespace {
@@ -67,11 +69,19 @@ CoordinatorActor::behavior_type coordinator_actor(Self self,
   perform(self, self->state.machine->start(instant_of(self->clock())), opening);
   flush(self, opening);
   return {
-      [self](const CoordinatorInputs& message) {
-        Outbox outbox;
-        for (const CoordinatorInput& input : message.inputs) {
-          perform(self, self->state.machine->step(instant_of(self->clock()), input), outbox);
+      [self](CoordinatorInputs& message) {
+        std::vector<CoordinatorInput>& waiting = self->state.waiting;
+        if (waiting.empty()) {
+          waiting = std::move(message.inputs);
+          self->send(self, Flush{});  // Behind what already waits: all of it is one batch.
+        } else {
+          std::move(message.inputs.begin(), message.inputs.end(), std::back_inserter(waiting));
         }
+      },
+      [self](const Flush&) {
+        const std::vector<CoordinatorInput> inputs = std::exchange(self->state.waiting, {});
+        Outbox outbox;
+        perform(self, self->state.machine->step(instant_of(self->clock()), inputs), outbox);
         flush(self, outbox);
       },
       [self](const Wake&) {

@@ -30,7 +30,8 @@ struct CoordinatorState {
   std::shared_ptr<CoordinatorMachine> machine;  ///< Owned by this actor alone once it runs.
   CoordinatorPorts ports;
   WakeTimer timer;
-  bool looks_ahead = false;  ///< Ahead is on its way.
+  std::vector<CoordinatorInput> waiting;  ///< For the Flush that is on its way.
+  bool looks_ahead = false;               ///< Ahead is on its way.
 };
 
 /// The shell around CoordinatorMachine: mailbox → step → ports. Opens the term when it starts.

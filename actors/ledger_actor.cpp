@@ -2,6 +2,8 @@
 
 #include <caf/typed_event_based_actor.hpp>
 
+#include <utility>
+
 #include "speculation/explanation.hpp"
 #include "speculation/step_answer.hpp"
 
@@ -37,8 +39,8 @@ LedgerActor::behavior_type ledger_actor(LedgerActor::stateful_pointer<LedgerStat
   self->state.store = std::move(store);
   self->state.ports = std::move(ports);
   return {
-      [self](const CoordinatorBatch& batch) {
-        self->state.waiting.push_back(batch);
+      [self](CoordinatorBatch& batch) {
+        self->state.waiting.push_back(std::move(batch));
         if (self->state.waiting.size() == 1) {
           self->send(self, Flush{});
         }

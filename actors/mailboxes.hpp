@@ -31,8 +31,8 @@ struct PersistMarks {
   std::vector<MarkRow> marks;
 };
 
-using CoordinatorActor = caf::typed_actor<caf::reacts_to<CoordinatorInputs>, caf::reacts_to<Wake>,
-                                          caf::reacts_to<Ahead>>;
+using CoordinatorActor = caf::typed_actor<caf::reacts_to<CoordinatorInputs>, caf::reacts_to<Flush>,
+                                          caf::reacts_to<Wake>, caf::reacts_to<Ahead>>;
 using LedgerActor = caf::typed_actor<caf::reacts_to<CoordinatorBatch>, caf::reacts_to<ServeEntries>,
                                      caf::reacts_to<ServeSession>, caf::reacts_to<ServeLedger>,
                                      caf::reacts_to<ReadEntries>, caf::reacts_to<Flush>>;

@@ -1,10 +1,16 @@
 #include "actors/replica_actor.hpp"
 
 #include <caf/typed_event_based_actor.hpp>
+#include <chrono>
 #include <iterator>
+#include <utility>
 
 namespace forerun {
 namespace {
+
+/// Entries that arrive within this time are one transaction: nobody waits for them, and a
+/// transaction costs more than an entry.
+constexpr std::chrono::milliseconds group_within{20};
 
 void flush(ReplicaActor::stateful_pointer<ReplicaState> self) {
   const ReplicaBatch batch = std::move(self->state.waiting);
@@ -24,9 +30,9 @@ ReplicaActor::behavior_type replica_actor(ReplicaActor::stateful_pointer<Replica
   self->state.identity = std::move(identity);
   self->state.ports = std::move(ports);
   return {
-      [self](const ReplicaBatch& batch) {
+      [self](ReplicaBatch& batch) {
         ReplicaBatch& waiting = self->state.waiting;
-        waiting.entries.insert(waiting.entries.end(), batch.entries.begin(), batch.entries.end());
+        std::move(batch.entries.begin(), batch.entries.end(), std::back_inserter(waiting.entries));
         if (batch.head) {
           waiting.head = batch.head;
         }
@@ -35,7 +41,7 @@ ReplicaActor::behavior_type replica_actor(ReplicaActor::stateful_pointer<Replica
         }
         if (!self->state.is_flushing) {
           self->state.is_flushing = true;
-          self->send(self, Flush{});
+          self->delayed_send(self, group_within, Flush{});
         }
       },
       [self](const PersistMarks& message) {

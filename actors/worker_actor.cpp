@@ -23,14 +23,14 @@ BranchActor::behavior_type branch_actor(BranchActor::stateful_pointer<BranchStat
           self->state.running->stop();
         }
       },
-      [self](const RunEnded& ended) {
+      [self](RunEnded& ended) {
         BranchFinished finished;
         finished.ended.token = self->state.token;
         finished.ended.ending = ended.ending;
-        finished.ended.output = ended.output;
-        finished.ended.writes = ended.writes;
-        finished.ended.effects = ended.effects;
-        finished.ended.cause = ended.cause;
+        finished.ended.output = std::move(ended.output);
+        finished.ended.writes = std::move(ended.writes);
+        finished.ended.effects = std::move(ended.effects);
+        finished.ended.cause = std::move(ended.cause);
         finished.ended.latency = ended.latency;
         finished.ended.dead_handles = ended.dead_handles;
         self->send(self->state.node, NodeInputs{{NodeInput(std::move(finished))}});

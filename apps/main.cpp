@@ -16,6 +16,8 @@ int run(int argc, char** argv) {
   add_dev(app, chosen);
   add_coordinator(app, chosen);
   add_node(app, chosen);
+  add_bench(app, chosen);
+  add_bench_peer(app, chosen);
   add_explain(app, chosen);
   add_keys(app, chosen);
   add_ledger(app, chosen);

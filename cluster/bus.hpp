@@ -16,6 +16,14 @@
 /// not block.
 namespace forerun {
 
+/// What a bus does on its own thread between reading and writing, beside its sockets.
+struct BusWork {
+  std::function<void()> run;       ///< Does what is ready, for a bounded while.
+  std::function<bool()> is_ready;  ///< The bus must not wait before the next run().
+  /// Gets what wakes the bus, callable from any thread; an empty function when the bus ends.
+  std::function<void(std::function<void()> wake)> wake_with;
+};
+
 struct BusLimits {
   std::size_t frame_bytes = 8U << 20U;  ///< ZMQ_MAXMSGSIZE: larger frames close the connection.
   int queue_frames = 100'000;           ///< High-water mark, per peer and direction.
@@ -41,6 +49,7 @@ struct CoordinatorBusEvents {
   /// and its queue is full), its key was revoked, or it was dropped for want of room. Its id means
   /// nothing any more.
   std::function<void(ConnectionId)> unreachable;
+  BusWork work;  ///< May be empty.
 };
 
 class CoordinatorBus {
@@ -81,6 +90,7 @@ struct NodeBusEvents {
       connected;  ///< The authenticated connection stands, or stands again. May be empty.
   std::function<void()>
       refused;  ///< The coordinator does not allow our key; tried again every second. May be empty.
+  BusWork work;  ///< May be empty.
 };
 
 class NodeBus {

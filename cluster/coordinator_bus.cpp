@@ -53,6 +53,9 @@ public:
 
   ~ZmqCoordinatorBus() override {
     FORERUN_ASSERT(std::this_thread::get_id() != thread_.get_id());
+    if (events_.work.wake_with) {
+      events_.work.wake_with({});
+    }
     is_stopping_ = true;
     wake_.signal();
     if (thread_.joinable()) {
@@ -63,6 +66,9 @@ public:
   Result<void> run_and_prove() {
     if (!wake_.is_usable()) {
       return fail(Errc::io, "bus: eventfd: no descriptor left");
+    }
+    if (events_.work.wake_with) {
+      events_.work.wake_with([this] { wake_.signal(); });
     }
     thread_ = std::thread([this] { run(); });
     auto proof =
@@ -97,6 +103,7 @@ public:
 
 private:
   void run() {
+    name_this_thread("loop");
     outbox_.read_by(std::this_thread::get_id());
     while (!is_stopping_) {
       wait();
@@ -107,6 +114,9 @@ private:
         take_allowed();
         rebind_publisher();
         read();
+        if (events_.work.run) {
+          events_.work.run();
+        }
         write();
       }
     }
@@ -117,9 +127,10 @@ private:
     std::array<zmq::socket_t*, 2> sockets{&zap_.socket(), &router_};
     // Before the self-test has passed, nothing that a peer sends is read.
     const std::size_t count = is_open_ ? 2 : 1;
-    const milliseconds timeout = has_more_        ? milliseconds(0)
-                                 : is_publishing_ ? milliseconds(-1)
-                                                  : rebind_pause;
+    const bool is_ready = is_open_ && events_.work.is_ready && events_.work.is_ready();
+    const milliseconds timeout = has_more_ || is_ready ? milliseconds(0)
+                                 : is_publishing_      ? milliseconds(-1)
+                                                       : rebind_pause;
     wait_readable(std::span(sockets).first(count), wake_.descriptor(), timeout);
   }
 

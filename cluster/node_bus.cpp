@@ -99,6 +99,9 @@ public:
 
   ~ZmqNodeBus() override {
     FORERUN_ASSERT(std::this_thread::get_id() != thread_.get_id());
+    if (events_.work.wake_with) {
+      events_.work.wake_with({});
+    }
     is_stopping_ = true;
     wake_.signal();
     if (thread_.joinable()) {
@@ -109,6 +112,9 @@ public:
   Result<void> run_thread() {
     if (!wake_.is_usable()) {
       return fail(Errc::io, "bus: eventfd: no descriptor left");
+    }
+    if (events_.work.wake_with) {
+      events_.work.wake_with([this] { wake_.signal(); });
     }
     thread_ = std::thread([this] { run(); });
     return {};
@@ -125,6 +131,7 @@ public:
 
 private:
   void run() {
+    name_this_thread("loop");
     outbox_.read_by(std::this_thread::get_id());
     while (!is_stopping_) {
       wait();
@@ -134,6 +141,9 @@ private:
       follow_subscription(now);
       read(link_, events_.received);
       read(subscription_, events_.published);
+      if (events_.work.run) {
+        events_.work.run();
+      }
       write();
     }
   }
@@ -142,7 +152,9 @@ private:
     using std::chrono::milliseconds;
     std::array<zmq::socket_t*, 4> sockets{};
     std::size_t count = 0;
-    milliseconds timeout = has_more_ ? milliseconds(0) : milliseconds(-1);
+    milliseconds timeout = has_more_ || (events_.work.is_ready && events_.work.is_ready())
+                               ? milliseconds(0)
+                               : milliseconds(-1);
     for (Link* link : {&link_, &subscription_}) {
       if (link->is_open()) {
         sockets[count++] = &link->socket();

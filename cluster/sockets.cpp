@@ -1,5 +1,6 @@
 #include "cluster/sockets.hpp"
 
+#include <pthread.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -15,6 +16,10 @@ std::string endpoint(std::string_view host, std::uint16_t port) {
   std::string text = "tcp://";
   text.append(is_ipv6 ? "[" : "").append(host).append(is_ipv6 ? "]:" : ":");
   return text + (port == 0 ? "*" : std::to_string(port));
+}
+
+void name_this_thread(const char* name) {
+  pthread_setname_np(pthread_self(), name);
 }
 
 void harden(zmq::socket_t& socket, std::string_view host, const BusLimits& limits) {

@@ -39,6 +39,9 @@ inline constexpr std::string_view zap_domain = "forerun";
 /// `tcp://HOST:PORT`, with brackets around an IPv6 address.
 std::string endpoint(std::string_view host, std::uint16_t port);
 
+/// For people who look at a process's threads; at most 15 bytes.
+void name_this_thread(const char* name);
+
 /// Limits, heartbeats, no lingering: on every socket, before bind or connect. They throw
 /// zmq::error_t.
 void harden(zmq::socket_t& socket, std::string_view host, const BusLimits& limits);

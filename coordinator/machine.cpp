@@ -126,8 +126,14 @@ CoordinatorOutput CoordinatorMachine::start(Instant now) {
 }
 
 CoordinatorOutput CoordinatorMachine::step(Instant now, const CoordinatorInput& input) {
+  return step(now, std::span(&input, 1));
+}
+
+CoordinatorOutput CoordinatorMachine::step(Instant now, std::span<const CoordinatorInput> inputs) {
   begin(now);
-  std::visit([this](const auto& body) { on(body); }, input);
+  for (const CoordinatorInput& input : inputs) {
+    std::visit([this](const auto& body) { on(body); }, input);
+  }
   return finish();
 }
 

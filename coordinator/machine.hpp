@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <unordered_map>
 #include <utility>
@@ -136,6 +137,8 @@ public:
   /// Opens the term. Call once, first.
   CoordinatorOutput start(Instant now);
   CoordinatorOutput step(Instant now, const CoordinatorInput& input);
+  /// Inputs that arrived together, in order: one output, and so at most one batch to persist.
+  CoordinatorOutput step(Instant now, std::span<const CoordinatorInput> inputs);
 
   Epoch epoch() const { return ledger_.epoch(); }
   std::uint64_t ledger_size() const { return ledger_.size(); }

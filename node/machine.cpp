@@ -166,11 +166,13 @@ void NodeMachine::handle(Instant now, const Dispatch& message, NodeOutput& out) 
       std::find_if(settings_.workers.begin(), settings_.workers.end(),
                    [&](const WorkerOffer& worker) { return worker.worker == message.worker; });
   const bool is_full = offer == settings_.workers.end() || busy_[message.worker] >= offer->slots;
-  const bool frees_soon = std::any_of(branches_.begin(), branches_.end(), [&](const auto& known) {
-    return known.second.dispatch.worker == message.worker &&
-           known.second.state == Branch::State::stopping;
-  });
-  if (is_full && !frees_soon) {
+  const auto frees_soon = [&] {
+    return std::any_of(branches_.begin(), branches_.end(), [&](const auto& known) {
+      return known.second.dispatch.worker == message.worker &&
+             known.second.state == Branch::State::stopping;
+    });
+  };
+  if (is_full && !frees_soon()) {
     BranchEnded ended;
     ended.epoch = message.epoch;
     ended.token = message.token;

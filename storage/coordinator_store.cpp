@@ -248,6 +248,8 @@ private:
   Epoch epoch_;          ///< Seen last by this object: its own writer's.
   Result<void> usable_;  ///< The first failure to write, for good.
   std::map<RunId, std::uint64_t> ids_;
+  bool may_have_intents_ =
+      true;  ///< Until a recovery has found none: most clusters never have any.
 };
 
 /// Sessions whose numbers are remembered; beyond it they are looked up again.
@@ -323,6 +325,7 @@ Result<CoordinatorRecovery> SqliteCoordinatorStore::recover(
     return tl::unexpected(result.error());
   }
   epoch_ = std::max(epoch_, recovery.epoch);
+  may_have_intents_ = !recovery.intents.empty();
   return recovery;
 }
 
@@ -392,6 +395,7 @@ void SqliteCoordinatorStore::write(sqlite::Transaction& transaction,
     transaction.run(statements_.put_key, key.scope, key.key, key.request_hash.bytes, session,
                     key.first_step, key.step_count);
   }
+  may_have_intents_ = may_have_intents_ || !batch.intents.empty();
   for (const IntentRow& intent : batch.intents) {
     const std::uint64_t session = find_or_name(transaction, intent.run_id);
     transaction.run(statements_.put_intent, session, intent.step.value, intent.call,
@@ -399,8 +403,10 @@ void SqliteCoordinatorStore::write(sqlite::Transaction& transaction,
                     intent.step_count);
     transaction.run(statements_.drop_intents, session);
   }
-  for (const SessionRow& session : batch.sessions) {
-    transaction.run(statements_.drop_intents, find_or_name(transaction, session.run_id));
+  if (may_have_intents_) {
+    for (const SessionRow& session : batch.sessions) {
+      transaction.run(statements_.drop_intents, find_or_name(transaction, session.run_id));
+    }
   }
   for (const MarkRow& mark : batch.marks) {
     transaction.run(statements_.raise_mark, mark.worker.uuid.bytes, mark.mark);

@@ -8,6 +8,8 @@ void add_coordinator(CLI::App& app, Action& chosen);
 void add_node(CLI::App& app, Action& chosen);
 void add_demo(CLI::App& app, Action& chosen);
 void add_dev(CLI::App& app, Action& chosen);
+void add_bench(CLI::App& app, Action& chosen);
+void add_bench_peer(CLI::App& app, Action& chosen);
 void add_explain(CLI::App& app, Action& chosen);
 void add_keys(CLI::App& app, Action& chosen);
 void add_ledger(CLI::App& app, Action& chosen);

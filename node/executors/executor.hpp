@@ -4,6 +4,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <stop_token>
 #include <string>
 
@@ -64,8 +65,10 @@ struct NativeCall {
 using NativeFunction = std::function<Result<json::Value>(const NativeCall&)>;
 using NativeFunctions = std::map<std::string, NativeFunction, std::less<>>;
 
-/// Runs functions on a pool of `threads` threads of its own.
-std::unique_ptr<Executor> make_native_executor(NativeFunctions functions, std::size_t threads);
+/// Runs functions on a pool of `threads` threads of its own. Those named in `quick` answer within
+/// microseconds and never wait: they run where they are started, without a hand-over.
+std::unique_ptr<Executor> make_native_executor(NativeFunctions functions, std::size_t threads,
+                                               std::set<std::string> quick = {});
 
 struct ExecSettings {
   std::string folder = ".";  ///< Where commands run (the node's --tasks-dir).

@@ -72,6 +72,9 @@ public:
     threads_.emplace_back([this] { report_unstarted(); });
   }
 
+  /// Calls the function on the caller's thread.
+  void run_here(NativeRun& run) const { report(run, answer(run)); }
+
   void start(const NativeRunRef& run) {
     const std::lock_guard lock(mutex_);
     FORERUN_ASSERT(!is_closing_);
@@ -200,25 +203,32 @@ private:
 
 class NativeExecutor final : public Executor {
 public:
-  NativeExecutor(NativeFunctions functions, std::size_t threads)
-      : pool_(std::make_shared<Pool>(std::move(functions), threads)) {}
+  NativeExecutor(NativeFunctions functions, std::size_t threads, std::set<std::string> quick)
+      : pool_(std::make_shared<Pool>(std::move(functions), threads)), quick_(std::move(quick)) {}
   ~NativeExecutor() override { pool_->close(); }
 
   std::unique_ptr<RunningTask> start(Run run, RunDone done) override {
     const auto entry = std::make_shared<NativeRun>(
         NativeRun{std::move(run), std::move(done), RunClock::now(), std::stop_source()});
-    pool_->start(entry);
+    const Task& task = entry->run.task;
+    if (quick_.contains(task.function.empty() ? task.name : task.function)) {
+      pool_->run_here(*entry);
+    } else {
+      pool_->start(entry);
+    }
     return std::make_unique<NativeTask>(pool_, entry);
   }
 
 private:
   std::shared_ptr<Pool> pool_;
+  const std::set<std::string> quick_;
 };
 
 }  // namespace
 
-std::unique_ptr<Executor> make_native_executor(NativeFunctions functions, std::size_t threads) {
-  return std::make_unique<NativeExecutor>(std::move(functions), threads);
+std::unique_ptr<Executor> make_native_executor(NativeFunctions functions, std::size_t threads,
+                                               std::set<std::string> quick) {
+  return std::make_unique<NativeExecutor>(std::move(functions), threads, std::move(quick));
 }
 
 }  // namespace forerun

@@ -1,0 +1,52 @@
+#include <iostream>
+#include <memory>
+
+#include "apps/bench/bench.hpp"
+#include "apps/commands/commands.hpp"
+
+namespace forerun {
+namespace {
+
+struct Settings {
+  BenchSettings bench;
+  std::string output = "table";
+};
+
+constexpr std::size_t in_flight_max = 1024;  ///< Slots of one worker.
+constexpr std::size_t size_max = 1U << 16U;
+
+}  // namespace
+
+void add_bench(CLI::App& app, Action& chosen) {
+  const auto s = std::make_shared<Settings>();
+  CLI::App& command =
+      add_command(app, "bench", "Measure what a step costs, on a cluster of its own", chosen, [s] {
+        s->bench.binary = own_binary();
+        s->bench.is_json = s->output == "json";
+        return report(run_bench(s->bench, std::cout, std::cerr));
+      });
+  command.add_option("--seconds", s->bench.seconds, "For each thing that is measured")
+      ->check(CLI::Range(0.1, 60.0))
+      ->capture_default_str();
+  command.add_option("--in-flight", s->bench.in_flight, "Steps side by side")
+      ->check(CLI::Range(std::size_t{1}, in_flight_max))
+      ->capture_default_str();
+  command.add_option("--size", s->bench.size, "Bytes of the frame that brings a step to a node")
+      ->check(CLI::Range(std::size_t{1}, size_max))
+      ->capture_default_str();
+  command.add_flag("--check", s->bench.check, "Only show that it cannot flatter itself");
+  command.add_option("--output", s->output, "table or json")
+      ->check(CLI::IsMember({"table", "json"}));
+  bind_environment(command);
+}
+
+/// Started by `forerun bench` alone.
+void add_bench_peer(CLI::App& app, Action& chosen) {
+  const auto bytes = std::make_shared<std::size_t>(0);
+  CLI::App& command = add_command(app, "bench-peer", "The raw round trip's other end", chosen,
+                                  [bytes] { return report(run_bench_peer(*bytes)); });
+  command.add_option("--reply-bytes", *bytes, "Of each reply")->required();
+  command.group("");
+}
+
+}  // namespace forerun

@@ -1,0 +1,276 @@
+#include "apps/coordinator_host.hpp"
+
+#include <caf/actor_system.hpp>
+#include <caf/actor_system_config.hpp>
+#include <caf/typed_event_based_actor.hpp>
+#include <map>
+#include <mutex>
+#include <utility>
+
+#include "actors/coordinator_actor.hpp"
+#include "actors/ledger_actor.hpp"
+#include "actors/peer_proxy.hpp"
+#include "apps/actor_work.hpp"
+#include "apps/inlet.hpp"
+#include "apps/process.hpp"
+#include "coordinator/prediction_graph.hpp"
+#include "messages/codec.hpp"
+
+namespace forerun {
+namespace {
+
+using CoordinatorInlet = Inlet<CoordinatorActor, CoordinatorInputs>;
+
+/// The proxies of connected peers, by connection.
+class Peers {
+public:
+  static constexpr std::size_t peers_max = 4096;
+
+  Peers(caf::actor_system& system, CoordinatorBus& bus) : system_(system), bus_(bus) {}
+  void send(ConnectionId connection, std::vector<CoordinatorMessage> messages) {
+    const std::scoped_lock lock(mutex_);
+    auto at = proxies_.find(connection);
+    if (at == proxies_.end()) {
+      if (proxies_.size() >= peers_max) {
+        proxies_.erase(proxies_.begin());  // Connection numbers rise, so this is the oldest.
+      }
+      CoordinatorBus& bus = bus_;
+      at = proxies_
+               .emplace(connection, system_.spawn(peer_proxy,
+                                                  [&bus, connection](std::string frame) {
+                                                    bus.send(connection, std::move(frame));
+                                                  }))
+               .first;
+    }
+    caf::anon_send(at->second, PeerMessages{std::move(messages)});
+  }
+  void gone(ConnectionId connection) {
+    const std::scoped_lock lock(mutex_);
+    proxies_.erase(connection);
+  }
+  void clear() {
+    const std::scoped_lock lock(mutex_);
+    proxies_.clear();
+  }
+
+private:
+  caf::actor_system& system_;
+  CoordinatorBus& bus_;
+  std::mutex mutex_;
+  std::map<ConnectionId, PeerProxyActor> proxies_;
+};
+
+void publish(CoordinatorBus& bus, Entries entries) {
+  const CoordinatorMessage message(std::move(entries));
+  for (std::string& frame : encode_frames(std::span(&message, 1))) {
+    bus.publish(std::move(frame));
+  }
+}
+
+CoordinatorBusEvents bus_events(const std::shared_ptr<CoordinatorInlet>& inlet,
+                                const std::function<void(const std::string&)>& log) {
+  CoordinatorBusEvents events;
+  events.received = [inlet, log](ConnectionId connection, const NodeId& node,
+                                 std::vector<std::string> frames) {
+    CoordinatorInputs inputs;
+    for (const std::string& frame : frames) {
+      auto messages = decode_node_frame(frame);
+      if (!messages) {
+        log("node " + node.name + ": dropped a frame: " + messages.error().message);
+        continue;
+      }
+      for (NodeMessage& message : *messages) {
+        inputs.inputs.emplace_back(NodeSaid{connection, node, std::move(message)});
+      }
+    }
+    inlet->put(std::move(inputs));
+  };
+  events.unreachable = [inlet](ConnectionId connection) {
+    inlet->put(CoordinatorInputs{{CoordinatorInput(NodeUnreachable{connection})}});
+  };
+  return events;
+}
+
+/// Of a coordinator that does not learn.
+class NoPredictor final : public Predictor {
+public:
+  void text(const RunId&, std::string_view, std::string_view) override {}
+  void observe(const RunId&, std::string_view, const Call&, const std::optional<Output>&) override {
+  }
+  void end(const RunId&) override {}
+  std::vector<Prediction> predict(const RunId&, const Question&) const override { return {}; }
+};
+
+std::unique_ptr<Predictor> predictor_of(const CoordinatorHostSettings& settings) {
+  if (settings.learns) {
+    return std::make_unique<PredictionGraph>();
+  }
+  return std::make_unique<NoPredictor>();
+}
+
+class Host final : public CoordinatorHost {
+public:
+  Host(std::shared_ptr<CoordinatorStore> store, LocalReplies local_replies,
+       std::function<void(const std::string&)> log)
+      : store_(std::move(store)), local_replies_(std::move(local_replies)), log_(std::move(log)) {}
+
+  ~Host() override {
+    if (gateway_) {
+      gateway_->drain();
+    }
+    inlet_->close();
+    if (system_) {
+      caf::anon_send_exit(coordinator_, caf::exit_reason::user_shutdown);
+      caf::anon_send_exit(ledger_, caf::exit_reason::user_shutdown);
+      coordinator_ = nullptr;
+      ledger_ = nullptr;
+      peers_->clear();
+      system_->await_all_actors_done();
+    }
+    bus_.reset();
+  }
+
+  Result<void> run(CoordinatorHostSettings settings, const KeyFolder& keys) {
+    auto allowed = keys.allowed();
+    if (!allowed) {
+      return tl::unexpected<Error>(allowed.error());
+    }
+    CoordinatorBusEvents events = bus_events(inlet_, log_);
+    events.work = work_of(loop_);
+    auto bus =
+        CoordinatorBus::start(settings.bus, keys.server(), std::move(*allowed), std::move(events));
+    if (!bus) {
+      return tl::unexpected<Error>(bus.error());
+    }
+    bus_ = std::move(*bus);
+    settings.machine.publish_port = bus_->publish_port();
+    auto machine = std::make_shared<CoordinatorMachine>(settings.machine, keys.ledger(),
+                                                        predictor_of(settings));
+    if (auto recovered = recover(*machine); !recovered) {
+      return recovered;
+    }
+    loop_->schedule(configuration_);
+    system_ = std::make_unique<caf::actor_system>(configuration_);
+    peers_ = std::make_unique<Peers>(*system_, *bus_);
+    if (auto serving = serve_http(settings.gateway); !serving) {
+      return serving;
+    }
+    spawn(std::move(machine), settings.is_store_quick);
+    return {};
+  }
+
+  std::uint16_t http_port() const override { return gateway_->port(); }
+  std::uint16_t join_port() const override { return bus_->port(); }
+  void allow(std::vector<AllowedPeer> allowed) override { bus_->allow(std::move(allowed)); }
+  void put(CoordinatorInputs inputs) override { inlet_->put(std::move(inputs)); }
+
+private:
+  Result<void> recover(CoordinatorMachine& machine) {
+    const auto recovery =
+        store_->recover([&machine](const StoredEntry& entry) { machine.restore(entry); });
+    if (!recovery) {
+      return tl::unexpected<Error>(recovery.error());
+    }
+    machine.restore(*recovery);
+    log_("recovered " + std::to_string(machine.ledger_size()) + " entries, " +
+         std::to_string(recovery->sessions.size()) + " open sessions");
+    return {};
+  }
+
+  Result<void> serve_http(const GatewaySettings& settings) {
+    GatewayPorts ports;
+    ports.submit = [inlet = inlet_](ClientRequest request) {
+      inlet->put(CoordinatorInputs{{CoordinatorInput(std::move(request))}});
+    };
+    ports.left = [inlet = inlet_](RequestId request) {
+      inlet->put(CoordinatorInputs{{CoordinatorInput(ClientLeft{request})}});
+    };
+    auto started = Gateway::start(settings, std::move(ports));
+    if (!started) {
+      return tl::unexpected<Error>(started.error());
+    }
+    gateway_ = std::move(*started);
+    return {};
+  }
+
+  void answer(ClientResponse response) {
+    if (response.id.value >= local_requests_from) {
+      local_replies_(std::move(response));
+    } else {
+      gateway_->answer(std::move(response));
+    }
+  }
+
+  void spawn(std::shared_ptr<CoordinatorMachine> machine, bool is_store_quick) {
+    const auto send = [this](ConnectionId connection, std::vector<CoordinatorMessage> messages) {
+      peers_->send(connection, std::move(messages));
+    };
+    LedgerPorts ledger_ports;
+    ledger_ports.persisted = [inlet = inlet_](BatchNumber number) {
+      inlet->put(CoordinatorInputs{{CoordinatorInput(Persisted{number})}});
+    };
+    ledger_ports.send = send;
+    ledger_ports.reply = [this](ClientResponse response) { answer(std::move(response)); };
+    ledger_ports.entries_read = [inlet = inlet_](EntriesRead read) {
+      inlet->put(CoordinatorInputs{{CoordinatorInput(std::move(read))}});
+    };
+    ledger_ports.fatal = [](const std::string& why) {
+      log_line("the store failed, so nothing can be promised any more: " + why);
+      std::_Exit(exit_error);  // No answer may leave after a failed sync.
+    };
+    ledger_ = is_store_quick
+                  ? system_->spawn(ledger_actor, store_, std::move(ledger_ports))
+                  : system_->spawn<caf::detached>(ledger_actor, store_, std::move(ledger_ports));
+
+    CoordinatorPorts ports;
+    ports.persist = [ledger = ledger_](CoordinatorBatch batch) {
+      caf::anon_send(ledger, std::move(batch));
+    };
+    ports.send = send;
+    ports.publish = [this](Entries entries) { publish(*bus_, std::move(entries)); };
+    ports.reply = [this](ClientResponse response) { answer(std::move(response)); };
+    ports.serve_entries = [ledger = ledger_](ServeEntries request) {
+      caf::anon_send(ledger, std::move(request));
+    };
+    ports.serve_session = [ledger = ledger_](ServeSession request) {
+      caf::anon_send(ledger, std::move(request));
+    };
+    ports.serve_ledger = [ledger = ledger_](ServeLedger request) {
+      caf::anon_send(ledger, std::move(request));
+    };
+    ports.read_entries = [ledger = ledger_](ReadEntries request) {
+      caf::anon_send(ledger, std::move(request));
+    };
+    ports.race = log_record;
+    ports.log = log_;
+    coordinator_ = system_->spawn(coordinator_actor, std::move(machine), std::move(ports));
+    inlet_->open(coordinator_);
+  }
+
+  const std::shared_ptr<CoordinatorStore> store_;
+  const LocalReplies local_replies_;
+  const std::function<void(const std::string&)> log_;
+  const std::shared_ptr<CoordinatorInlet> inlet_ = std::make_shared<CoordinatorInlet>();
+  std::unique_ptr<CoordinatorBus> bus_;
+  const std::shared_ptr<ActorLoop> loop_ = ActorLoop::make();
+  caf::actor_system_config configuration_;
+  std::unique_ptr<Gateway> gateway_;
+  std::unique_ptr<caf::actor_system> system_;
+  std::unique_ptr<Peers> peers_;
+  LedgerActor ledger_;
+  CoordinatorActor coordinator_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<CoordinatorHost>> CoordinatorHost::start(
+    CoordinatorHostSettings settings, const KeyFolder& keys,
+    std::shared_ptr<CoordinatorStore> store, LocalReplies local_replies) {
+  auto host = std::make_unique<Host>(std::move(store), std::move(local_replies), settings.log);
+  if (auto running = host->run(std::move(settings), keys); !running) {
+    return tl::unexpected<Error>(running.error());
+  }
+  return host;
+}
+
+}  // namespace forerun

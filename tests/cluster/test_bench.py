@@ -1,0 +1,40 @@
+"""`forerun bench` measures real processes, and cannot flatter itself."""
+import json
+import os
+import subprocess
+import unittest
+
+BINARY = os.environ.get("FORERUN_BINARY", "build/release/forerun")
+
+
+def bench(*flags):
+    return subprocess.run([BINARY, "bench", *flags], capture_output=True, text=True, timeout=120)
+
+
+class BenchTest(unittest.TestCase):
+    def test_a_stopped_node_answers_nothing_and_every_batch_is_synced(self):
+        done = bench("--check", "--seconds", "0.9")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        report = json.loads(done.stdout)
+        self.assertGreater(report["running_per_s"], 0)
+        self.assertEqual(report["stopped_per_s"], 0)
+        self.assertGreaterEqual(report["syncs"] * report["largest_batch"], report["entries"])
+
+    def test_its_report_has_the_promised_members(self):
+        done = bench("--seconds", "0.3", "--in-flight", "8", "--output", "json")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        report = json.loads(done.stdout)
+        for name, members in {"raw_curve": ["p50_us", "per_s"], "step": ["p50_us", "p99_us", "per_s", "durable_per_s"],
+                              "three_nodes": ["per_s"], "predicting": ["per_s"], "hit": ["p50_us", "p99_us"],
+                              "http_step": ["p50_us", "per_s"]}.items():
+            for member in members:
+                self.assertGreater(report[name][member], 0, f"{name}.{member}")
+        self.assertGreater(report["jcs_hash_1kib_us"], 0)
+        self.assertGreater(report["memory"]["session_bytes"], 0)
+
+    def test_a_wrong_flag_is_a_usage_error(self):
+        self.assertEqual(bench("--seconds", "0").returncode, 2)
+
+
+if __name__ == "__main__":
+    unittest.main()
