@@ -110,6 +110,7 @@ class Cluster:
         self.tasks = self.folder / "tasks"
         self.tasks.mkdir()
         (self.tasks / "tasks.py").write_text(TASKS)
+        self.tasks_of = {}  # Node -> folder, where one runs other tasks than the rest.
         self.catalog = self.folder / "catalog.toml"
         self.catalog.write_text(catalog)
         self.data = self.folder / "coordinator"
@@ -153,7 +154,7 @@ class Cluster:
 
     def node_arguments(self, name, data=None):
         return ["node", "--join", self.listen, "--data", data or self.folder / name, "--name", name, "--slots", 4,
-                "--tasks-dir", self.tasks]
+                "--tasks-dir", self.tasks_of.get(name, self.tasks)]
 
     def add_node(self, name):
         token = self.folder / f"{name}.token"

@@ -67,13 +67,36 @@ class VerifyTest(unittest.TestCase):
     def test_a_foreign_key_is_found(self):
         self.refuse("coordinator: entry 0: public_key: ", more=("--key", "ab" * 32))
 
-    def test_a_worker_that_answers_differently_is_named(self):
-        # Both nodes run this one from now on; the ledger still holds what the honest one answered.
-        (self.cluster.tasks / "tasks.py").write_text(TASKS.replace('2 * call["n"]', '3 * call["n"]'))
+    def test_a_lying_worker_is_named_by_an_honest_one(self):
+        lies = self.cluster.folder / "lies"
+        lies.mkdir()
+        (lies / "tasks.py").write_text(TASKS.replace('2 * call["n"]', '3 * call["n"]'))
+        self.cluster.tasks_of["node-2"] = lies
+        self.cluster.kill("node-2")
+        liar = self.cluster.start_node("node-2")["workers"][0]
+        self.cluster.kill("node-1")
+        until("node-1 is lost", lambda: len(self.cluster.status()["nodes"]) == 1)
+        self.assertEqual(self.cluster.step(self.cluster.open(), "double", n=5)["output"], {"twice": 15})
+        self.cluster.start_node("node-1")
+        until("all ledgers agree", lambda: self.cluster.heads_agree(2))
         code, report, problems = self.verify("--sample", 100)
         self.assertEqual((code, report["agree"]), (5, False))
-        self.assertRegex(problems, r"worker [0-9a-f-]{36} on node node-\d: entry \d+: output_hash: found [0-9a-f]{64}, "
-                                   r"expected [0-9a-f]{64}, which worker [0-9a-f-]{36} answered")
+        self.assertRegex(problems, r"worker [0-9a-f-]{36} on node node-1: entry \d+: output_hash: found [0-9a-f]{64}, "
+                                   rf"expected [0-9a-f]{{64}}, which worker {liar} answered")
+
+    def in_ledger(self, statement):
+        connection = sqlite3.connect(self.cluster.data / "ledger.db")
+        with connection:
+            connection.execute(statement)
+        connection.close()
+
+    def test_a_flipped_byte_in_the_coordinators_own_store_is_found(self):
+        self.in_ledger("UPDATE entries SET leaf = replace(leaf, '\"wasted_ms\":0', '\"wasted_ms\":1') WHERE seq = 3")
+        self.refuse("coordinator: ")
+
+    def test_an_input_that_was_changed_in_the_coordinators_store_is_found(self):
+        self.in_ledger("UPDATE payloads SET call = replace(call, '\"n\":2', '\"n\":7') WHERE seq = 3")
+        self.refuse("coordinator: entry 3: ", "input_hash")
 
     def test_a_node_that_does_not_answer_is_named(self):
         self.cluster.processes["node-2"].send_signal(signal.SIGSTOP)
