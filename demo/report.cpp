@@ -112,7 +112,9 @@ std::string formatted(const char* format, double value) {
 std::string heading_of(const ReportInput& input) {
   Duration tool{};
   Duration think{};
+  std::uint64_t non_numbers = 0;
   for (const TraceSession& session : input.workload.sessions) {
+    non_numbers += session.non_numbers;
     for (const TraceStep& step : session.steps) {
       tool += step.latency.value_or(Duration{});
       think += step.think.value_or(Duration{});
@@ -126,6 +128,10 @@ std::string heading_of(const ReportInput& input) {
                               : "without thinking");
   if (input.workload.has_modelled_times) {
     text += "; modelled times";
+  }
+  if (non_numbers > 0) {
+    text += "; " + std::to_string(non_numbers) +
+            " times NaN or Infinity, which JSON lacks, read as text";
   }
   if (input.workload.is_upper_bound) {
     text += "; upper bound: every task taken as one that only reads";

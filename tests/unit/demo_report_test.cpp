@@ -230,9 +230,11 @@ TEST_CASE(
   bench.workload.is_synthetic = false;
   bench.workload.has_modelled_times = true;
   bench.workload.is_upper_bound = true;
+  bench.workload.sessions.front().non_numbers = 3;
   CHECK(bench.report().heading ==
         "recorded sessions: test; speed-up 40; tool to think time 3.00 : 1; modelled times; "
-        "upper bound: every task taken as one that only reads");
+        "3 times NaN or Infinity, which JSON lacks, read as text; upper bound: every task taken as "
+        "one that only reads");
 }
 
 TEST_CASE("the JSON report has the members that scripts read", "[demo_report]") {
