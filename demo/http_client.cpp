@@ -75,6 +75,11 @@ struct HeaderList {
   curl_slist* list = nullptr;
 };
 
+/// Libcurl's CURLOPT_XFERINFOFUNCTION: not 0 ends the request.
+int look_for_stop(void* limits, curl_off_t, curl_off_t, curl_off_t, curl_off_t) {
+  return static_cast<const HttpLimits*>(limits)->is_stopped() ? 1 : 0;
+}
+
 }  // namespace
 
 struct HttpClient::Impl {
@@ -119,6 +124,11 @@ struct HttpClient::Impl {
     curl_easy_setopt(curl, CURLOPT_WRITEDATA, &received);
     curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, take_header);
     curl_easy_setopt(curl, CURLOPT_HEADERDATA, &received);
+    if (limits.is_stopped) {
+      curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
+      curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, look_for_stop);
+      curl_easy_setopt(curl, CURLOPT_XFERINFODATA, &limits);
+    }
     curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, reason);
     const CURLcode code = curl_easy_perform(curl);
     curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, nullptr);  // The buffer ends with this function.
@@ -126,6 +136,9 @@ struct HttpClient::Impl {
     if (received.is_too_large) {
       return fail(Errc::too_large, place + ": the answer is longer than " +
                                        std::to_string(limits.answer_bytes) + " bytes");
+    }
+    if (code == CURLE_ABORTED_BY_CALLBACK) {
+      return fail(Errc::refused, place + ": stopped");
     }
     if (code != CURLE_OK) {
       return fail(Errc::io, place + ": " + (reason[0] != '\0' ? reason : curl_easy_strerror(code)));

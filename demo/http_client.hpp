@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -14,7 +15,9 @@ namespace forerun {
 struct HttpLimits {
   Duration connect = std::chrono::seconds(5);
   Duration request = std::chrono::minutes(5);  ///< From sending to the answer's last byte.
-  std::size_t answer_bytes = 64U << 20U;       ///< A longer answer ends the request with too_large.
+  /// Asked about once a second while a request waits; true ends it with refused. May be empty.
+  std::function<bool()> is_stopped{};
+  std::size_t answer_bytes = 64U << 20U;  ///< A longer answer ends the request with too_large.
 };
 
 struct HttpAnswer {

@@ -155,8 +155,11 @@ private:
       progress_ << "speculation " << (done.pass == Pass::off ? "off" : "on ") << "  "
                 << done.sessions_done << " of " << done.sessions << " sessions" << std::endl;
     };
-    return drive(workload_, drive_settings,
-                 [this](Pass pass) { return make_http_session_client(cluster(pass).url()); });
+    return drive(workload_, drive_settings, [this](Pass pass) {
+      HttpLimits limits;
+      limits.is_stopped = StopOnSignal::is_requested;
+      return make_http_session_client(cluster(pass).url(), limits);
+    });
   }
 
   Error explained(Error error) {

@@ -164,8 +164,10 @@ public:
     drive.concurrency = settings_.concurrency;
     drive.is_speculating = settings_.is_speculating;
     drive.is_stopped = StopOnSignal::is_requested;
+    HttpLimits limits;
+    limits.is_stopped = StopOnSignal::is_requested;
     driven_ = drive_replay(subject_.recorded, drive,
-                           [&] { return make_http_session_client(cluster->url()); });
+                           [&] { return make_http_session_client(cluster->url(), limits); });
     const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - began;
     if (StopOnSignal::is_requested()) {
       return fail(Errc::refused, "replay: stopped");
