@@ -226,6 +226,11 @@ public:
       }
     }
     verdict_.nodes = report->replicas.size();
+    if (verdict_.nodes < settings_.nodes_min) {
+      find("cluster: nodes: found " + std::to_string(verdict_.nodes) + ", expected at least " +
+           std::to_string(settings_.nodes_min) +
+           ": a node that was lost, or that stopped because its ledger diverged, is not asked");
+    }
     verdict_.entries = audit_.size();
     verdict_.counts = audit_.counts();
     return std::move(verdict_);

@@ -15,6 +15,7 @@ struct VerifySettings {
   std::filesystem::path export_folder;  ///< Not empty: judge this export, no cluster.
   std::uint32_t sample = 16;            ///< Steps to run again.
   std::uint64_t seed = 0;               ///< Of the sample; the auditor's own.
+  std::uint32_t nodes_min = 1;          ///< Fewer nodes in the cluster are a finding.
   std::string first_key;                ///< 64 hex digits; empty: the first term's key is trusted.
 };
 

@@ -39,9 +39,16 @@ void add_verify(CLI::App& app, Action& chosen) {
       ->capture_default_str();
   command.add_option("--offline", s->verify.export_folder, "Judge this export, without a cluster")
       ->check(CLI::ExistingDirectory);
-  command.add_option("--key", s->verify.first_key,
-                     "The first term's public key, 64 hex digits; without it the ledger's own word "
-                     "is taken");
+  command
+      .add_option("--key", s->verify.first_key,
+                  "The first term's public key, 64 hex digits; without it the ledger's own word "
+                  "is taken")
+      ->check([](const std::string& text) {
+        return text.size() == 64 ? std::string() : "found '" + text + "', expected 64 hex digits";
+      });
+  command.add_option("--nodes", s->verify.nodes_min, "Fewer nodes in the cluster are a finding")
+      ->check(CLI::Range(1, 1024))
+      ->capture_default_str();
   command.add_option("--output", s->output, "json, the only form")->check(CLI::IsMember({"json"}));
   bind_environment(command);
 }

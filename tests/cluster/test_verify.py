@@ -98,6 +98,19 @@ class VerifyTest(unittest.TestCase):
         self.in_ledger("UPDATE payloads SET call = replace(call, '\"n\":2', '\"n\":7') WHERE seq = 3")
         self.refuse("coordinator: entry 3: ", "input_hash")
 
+    def test_a_cluster_that_misses_a_node_or_all_of_them_does_not_agree(self):
+        self.cluster.kill("node-2")
+        until("node-2 is lost", lambda: len(self.cluster.status()["nodes"]) == 1)
+        self.assertEqual(self.verify("--sample", 0)[0], 0)
+        self.refuse("cluster: nodes: found 1, expected at least 2", more=("--sample", 0, "--nodes", 2))
+        self.cluster.kill("node-1")
+        until("node-1 is lost", lambda: not self.cluster.status()["nodes"])
+        self.refuse("cluster: nodes: found 0, expected at least 1", more=("--sample", 0))
+
+    def test_an_empty_pin_is_a_usage_error(self):
+        done = self.cluster.command("verify", "--url", f"http://{self.cluster.http}", "--key", "")
+        self.assertEqual(done.returncode, 2)
+
     def test_a_node_that_does_not_answer_is_named(self):
         self.cluster.processes["node-2"].send_signal(signal.SIGSTOP)
         code, report, problems = self.verify("--sample", 0)
