@@ -23,12 +23,12 @@ def refund():
 
 
 def fraud_rules():
-    return {"fraud": False, "confidence": 0.95 if call["amount"] < 100 else 0.5}
+    return {"fraud": False, "confidence": 0.95 if call.get("amount", 0) < 100 else 0.5}
 
 
 def fraud_model():
     time.sleep(0.5)
-    return {"fraud": call["amount"] > 1000, "confidence": 0.8}
+    return {"fraud": call.get("amount", 0) > 1000, "confidence": 0.8}
 
 
 print(json.dumps(globals()[sys.argv[1]]()))
