@@ -73,14 +73,7 @@ LedgerActor::behavior_type ledger_actor(LedgerActor::stateful_pointer<LedgerStat
                                                                        record->discards)}});
           return;
         }
-        SessionView view{record->row.run_id, record->row.context,   record->row.mode,
-                         record->row.ended,  record->row.next_step, {}};
-        for (const StoredEntry& commit : record->commits) {
-          if (auto answer = step_answer_of(commit)) {
-            view.steps.push_back(std::move(*answer));
-          }
-        }
-        self->state.ports.reply({request.request, std::move(view)});
+        self->state.ports.reply({request.request, session_view_of(record->row, record->commits)});
       },
       [self](const ServeLedger& request) {
         self->state.ports.reply({request.request, page_of(*self->state.store, request)});

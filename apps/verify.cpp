@@ -134,13 +134,8 @@ public:
     return found != nullptr && found->array() != nullptr ? *found->array() : none;
   }
   static std::optional<Digest> digest_of(const std::string& text) {
-    const auto bytes = from_hex(text);
-    Digest digest;
-    if (!bytes || bytes->size() != digest.bytes.size()) {
-      return std::nullopt;
-    }
-    std::copy(bytes->begin(), bytes->end(), digest.bytes.begin());
-    return digest;
+    const auto digest = digest_from_hex(text);
+    return digest ? std::optional(*digest) : std::nullopt;
   }
 
 private:

@@ -8,15 +8,6 @@
 namespace forerun {
 namespace {
 
-/// Eight bytes of the root: nobody knows them before the ledger has this size.
-std::uint64_t sample_seed(const Digest& root) {
-  std::uint64_t seed = 0;
-  for (std::size_t i = 0; i < 8; ++i) {
-    seed = seed << 8U | root.bytes[i];
-  }
-  return seed;
-}
-
 json::Value text_or_null(const std::string& text) {
   return text.empty() ? json::Value() : json::Value(text);
 }
@@ -38,7 +29,8 @@ Audit::Audit(AuditNumber number, RequestId request, StartAudit body, SignedHead 
       head_(head),
       deadline_(now + body_.deadline),
       sizes_(body_.sizes.empty() ? std::vector<std::uint64_t>{head.head.size} : body_.sizes),
-      prng_(body_.seed.value_or(sample_seed(head.head.root))) {}
+      // Nobody knows the root before the ledger has this size.
+      prng_(body_.seed.value_or(seed_of(head.head.root))) {}
 
 void Audit::asked(const NodeSeat& seat) {
   nodes_[seat.id] = {seat.name, {}, {}};

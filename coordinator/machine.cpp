@@ -12,6 +12,20 @@ namespace {
 /// the next one's for it.
 constexpr unsigned token_bits_per_term = 40;
 
+/// A race has no branch that writes.
+std::set<std::string> speculable_names(const Catalog& catalog) {
+  std::set<std::string> names;
+  for (const auto& [name, task] : catalog.tasks()) {
+    if (task.effect != Effect::write) {
+      names.insert(name);
+    }
+  }
+  for (const auto& [name, race] : catalog.races()) {
+    names.insert(name);
+  }
+  return names;
+}
+
 }  // namespace
 
 CoordinatorMachine::CoordinatorMachine(CoordinatorSettings settings, SigningKey ledger_key,
@@ -22,7 +36,8 @@ CoordinatorMachine::CoordinatorMachine(CoordinatorSettings settings, SigningKey 
       membership_(settings_.membership),
       run_ids_(settings_.run_id_block),
       budget_(settings_.admission),
-      catalog_text_(json::canonical(settings_.catalog.to_json())) {}
+      catalog_text_(json::canonical(settings_.catalog.to_json())),
+      speculable_(speculable_names(settings_.catalog)) {}
 
 void CoordinatorMachine::restore(const StoredEntry& entry) {
   ledger_.restore(entry);

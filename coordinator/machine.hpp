@@ -281,6 +281,9 @@ private:
   void give_up_unknown(BranchToken token);
   void slot_is_free(BranchToken token);
   void forget_token(BranchToken token);
+  BranchToken take_slot(const Task& task, const WorkerId& worker);
+  void set_deadline(BranchToken token, const Task& task);
+  void stop_on_worker(BranchToken token, const WorkerId& worker);
   Work* work_of(const BranchRef& ref);
   void after_decision(Session& session);
   void preempt_for_queue();
@@ -304,7 +307,7 @@ private:
   void learn();
   void look_ahead_later(Session& session);
   void speculate(Session& session);
-  bool may_speculate(const std::string& task) const;
+  bool may_speculate(const std::string& task) const { return speculable_.contains(task); }
   struct ImaginedNode;
   /// Says why it was not started; nothing when it was.
   std::optional<std::string> start_speculation(Session& session, const ImaginedNode& node,
@@ -335,6 +338,7 @@ private:
   WasteBudget budget_;
   CoordinatorCounters counters_;
   std::string catalog_text_;
+  const std::set<std::string> speculable_;  ///< Tasks and races whose calls may run unconfirmed.
 
   std::map<RunId, Session> sessions_;
   std::deque<RunId> ended_;  ///< Ended sessions still in memory, oldest first.
@@ -368,8 +372,6 @@ private:
       latencies_;  ///< Of confirmed branches, smoothed, by task.
   std::deque<Lesson> lessons_;
   std::deque<RunId> ahead_;  ///< Sessions to look ahead in.
-  mutable std::unordered_map<std::string, bool>
-      speculable_;  ///< By task; looked up only, bounded by the catalog.
   std::uint64_t next_token_ = 0;
   std::optional<Audit> audit_;  ///< One at a time.
   std::uint64_t next_audit_ = 1;

@@ -90,15 +90,8 @@ std::optional<WorkerId> CoordinatorMachine::place_rerun(const Rerun& rerun) cons
 }
 
 void CoordinatorMachine::dispatch_rerun(Rerun& rerun, const WorkerId& worker) {
-  const BranchToken token{next_token_++};
-  membership_.occupy(worker, token);
-  ++pool_running_[rerun.task->pool];
-  pool_of_[token.value] = rerun.task->pool;
-  const Instant deadline = now_ + rerun.task->timeout + settings_.result_grace;
-  deadlines_.emplace(deadline, token);
-  deadline_of_[token.value] = deadline;
   rerun.state = Rerun::State::running;
-  rerun.token = token;
+  rerun.token = take_slot(*rerun.task, worker);
   rerun.worker = worker;
   rerun.node = membership_.find(membership_.worker(worker)->node)->name;
   rerun.started = now_;
@@ -106,7 +99,7 @@ void CoordinatorMachine::dispatch_rerun(Rerun& rerun, const WorkerId& worker) {
 
   Dispatch message;
   message.epoch = ledger_.epoch();
-  message.token = token;
+  message.token = rerun.token;
   message.worker = worker;
   message.owner.audit = audit_->number();
   message.task = rerun.task->name;
@@ -137,12 +130,7 @@ bool CoordinatorMachine::settle_rerun(BranchToken token, const BranchEnded& ende
 /// Takes a run back; it says nothing.
 void CoordinatorMachine::stop_rerun(Rerun& rerun) {
   forget_token(rerun.token);
-  if (membership_.worker(*rerun.worker) != nullptr) {
-    stopping_[rerun.token] = {*rerun.worker, now_};
-    send_to(*rerun.worker, CancelBranch{ledger_.epoch(), rerun.token});
-  } else {
-    slot_is_free(rerun.token);
-  }
+  stop_on_worker(rerun.token, *rerun.worker);
 }
 
 bool CoordinatorMachine::lose_rerun(BranchToken token, const std::string& why) {

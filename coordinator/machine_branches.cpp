@@ -71,14 +71,42 @@ void CoordinatorMachine::preempt_for_queue() {
   }
 }
 
-void CoordinatorMachine::dispatch(Session& session, Work& work, std::size_t index,
-                                  const BranchRef& ref, const WorkerId& worker) {
-  const Task& task = *work.plan.tasks[index];
-  BranchRun& branch = work.branches[index];
+/// A slot of this worker, and of the task's pool, until slot_is_free().
+BranchToken CoordinatorMachine::take_slot(const Task& task, const WorkerId& worker) {
   const BranchToken token{next_token_++};
   membership_.occupy(worker, token);
   ++pool_running_[task.pool];
   pool_of_[token.value] = task.pool;
+  set_deadline(token, task);
+  return token;
+}
+
+/// From now on. Beyond it the node is not believed any more.
+void CoordinatorMachine::set_deadline(BranchToken token, const Task& task) {
+  const Instant deadline = now_ + task.timeout + settings_.result_grace;
+  const auto [at, is_new] = deadline_of_.try_emplace(token.value, deadline);
+  if (!is_new) {
+    deadlines_.erase({at->second, token});
+    at->second = deadline;
+  }
+  deadlines_.emplace(deadline, token);
+}
+
+/// Its slot is free when the worker says so; at once when the worker is gone.
+void CoordinatorMachine::stop_on_worker(BranchToken token, const WorkerId& worker) {
+  if (membership_.worker(worker) == nullptr) {
+    slot_is_free(token);
+    return;
+  }
+  stopping_[token] = {worker, now_};
+  send_to(worker, CancelBranch{ledger_.epoch(), token});
+}
+
+void CoordinatorMachine::dispatch(Session& session, Work& work, std::size_t index,
+                                  const BranchRef& ref, const WorkerId& worker) {
+  const Task& task = *work.plan.tasks[index];
+  BranchRun& branch = work.branches[index];
+  const BranchToken token = take_slot(task, worker);
   branch.state = BranchRun::State::running;
   branch.token = token;
   branch.worker = worker;
@@ -89,9 +117,6 @@ void CoordinatorMachine::dispatch(Session& session, Work& work, std::size_t inde
     work.began = now_;
   }
   branches_[token.value] = ref;
-  const Instant deadline = now_ + task.timeout + settings_.result_grace;
-  deadlines_.emplace(deadline, token);
-  deadline_of_[token.value] = deadline;
   if (branch.is_speculative) {
     speculative_.emplace(branch.value, token);
   }
@@ -136,10 +161,7 @@ void CoordinatorMachine::confirm_running(Session& session, OpenStep& step) {
     stop_charging(step.work, branch);
     const Task& task = *step.work.plan.tasks[i];
     branches_[branch.token.value] = {session.run_id, step.number, {}, i};
-    deadlines_.erase({deadline_of_.at(branch.token.value), branch.token});
-    const Instant deadline = now_ + task.timeout + settings_.result_grace;
-    deadlines_.emplace(deadline, branch.token);
-    deadline_of_[branch.token.value] = deadline;
+    set_deadline(branch.token, task);
     send_to(*branch.worker,
             ConfirmBranch{ledger_.epoch(), branch.token, step.number, task.timeout});
   }
@@ -180,6 +202,7 @@ void CoordinatorMachine::cancel_branch(Work& work, std::size_t index) {
   } else if (branch.state == BranchRun::State::running) {
     stop_charging(work, branch);
     forget_token(branch.token);
+    // Also on a worker that is gone: whoever took it out goes through all of its tokens.
     stopping_[branch.token] = {*branch.worker, now_};
     send_to(*branch.worker, CancelBranch{ledger_.epoch(), branch.token});
     branch.state = BranchRun::State::idle;
@@ -236,12 +259,7 @@ void CoordinatorMachine::lost_branch(BranchToken token, const std::string& why) 
   BranchRun& branch = work->branches[ref.index];
   stop_charging(*work, branch);
   forget_token(token);
-  if (membership_.worker(*branch.worker) != nullptr) {
-    stopping_[token] = {*branch.worker, now_};
-    send_to(*branch.worker, CancelBranch{ledger_.epoch(), token});
-  } else {
-    slot_is_free(token);
-  }
+  stop_on_worker(token, *branch.worker);
   BranchEnded ended;
   ended.token = token;
   ended.ending = Ending::lost;

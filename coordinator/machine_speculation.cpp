@@ -51,18 +51,6 @@ void CoordinatorMachine::look_ahead_later(Session& session) {
   }
 }
 
-/// Whether a call of this name, a task's or a race's, may run before it is confirmed.
-bool CoordinatorMachine::may_speculate(const std::string& task) const {
-  const auto [at, is_new] = speculable_.try_emplace(task, false);
-  if (is_new) {
-    const auto plan = settings_.catalog.plan(task);
-    at->second = plan && std::all_of(plan->tasks.begin(), plan->tasks.end(), [](const Task* each) {
-                   return each->effect != Effect::write;
-                 });
-  }
-  return at->second;
-}
-
 /// Predicts beyond what runs and what was run ahead, most probable first, and starts what admission
 /// lets through.
 void CoordinatorMachine::speculate(Session& session) {

@@ -8,12 +8,7 @@ namespace {
 
 /// The first 32 bits of SHA-256(run ID), as a share of their range.
 bool is_sampled(const RunId& run_id, double share) {
-  const Digest digest = sha256(to_string(run_id));
-  std::uint32_t number = 0;
-  for (std::size_t i = 0; i < sizeof number; ++i) {
-    number = number << 8U | digest.bytes[i];
-  }
-  return static_cast<double>(number) < share * 4294967296.0;
+  return static_cast<double>(seed_of(sha256(to_string(run_id))) >> 32U) < share * 4294967296.0;
 }
 
 bool winner_was_slower(const CommitEntry& commit) {
@@ -41,9 +36,15 @@ std::optional<std::string> race_log_record(const CommitEntry& commit, double sha
   for (std::size_t i = 0; i < commit.branch_names.size(); ++i) {
     names.emplace_back(commit.branch_names[i]);
     const auto& latency = commit.branch_latencies[i];
-    latencies.push_back(latency ? json::Value(milliseconds_of(*latency)) : json::Value());
+    latencies.emplace_back();
+    if (latency) {
+      latencies.back() = milliseconds_of(*latency);
+    }
     const auto& valid = commit.branch_validities[i];
-    validities.push_back(valid ? json::Value(*valid) : json::Value());
+    validities.emplace_back();
+    if (valid) {
+      validities.back() = *valid;
+    }
   }
   json::Object record;
   record.set("run_id", to_string(commit.run_id));
@@ -52,8 +53,7 @@ std::optional<std::string> race_log_record(const CommitEntry& commit, double sha
   record.set("branch_names", std::move(names));
   record.set("branch_latencies_ms", std::move(latencies));
   record.set("branch_validities", std::move(validities));
-  record.set("winning_branch_index",
-             commit.winner ? json::Value(std::uint64_t{*commit.winner}) : json::Value(-1));
+  record.set("winning_branch_index", commit.winner ? static_cast<double>(*commit.winner) : -1.0);
   record.set("deterministic_tie_breaker_seed", seed_text(commit.chain));
   return json::canonical(record);
 }

@@ -264,14 +264,7 @@ void CoordinatorHost::serve_session(const ServeSession& request) {
     reply_({request.request, JsonReport{explain(record->row, record->commits, record->discards)}});
     return;
   }
-  SessionView view{record->row.run_id, record->row.context,   record->row.mode,
-                   record->row.ended,  record->row.next_step, {}};
-  for (const StoredEntry& commit : record->commits) {
-    if (auto answer = step_answer_of(commit)) {
-      view.steps.push_back(std::move(*answer));
-    }
-  }
-  reply_({request.request, std::move(view)});
+  reply_({request.request, session_view_of(record->row, record->commits)});
 }
 
 }  // namespace forerun::simulation

@@ -40,4 +40,14 @@ Result<StepAnswer> step_answer_of(const StoredEntry& stored) {
   return step_answer_of(*commit, stored.seq, stored.output);
 }
 
+SessionView session_view_of(const SessionRow& row, std::span<const StoredEntry> commits) {
+  SessionView view{row.run_id, row.context, row.mode, row.ended, row.next_step, {}};
+  for (const StoredEntry& commit : commits) {
+    if (auto answer = step_answer_of(commit)) {
+      view.steps.push_back(std::move(*answer));
+    }
+  }
+  return view;
+}
+
 }  // namespace forerun

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <span>
+
 #include "base/result.hpp"
 #include "speculation/client_api.hpp"
 #include "speculation/durable.hpp"
@@ -11,5 +13,8 @@ namespace forerun {
 Result<StepAnswer> step_answer_of(const StoredEntry& stored);
 /// The same from the entry and the winning output's canonical text.
 StepAnswer step_answer_of(const CommitEntry& commit, Seq seq, std::string output);
+
+/// A stored session as its client sees it, from its commits in step order.
+SessionView session_view_of(const SessionRow& row, std::span<const StoredEntry> commits);
 
 }  // namespace forerun

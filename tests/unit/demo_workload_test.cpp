@@ -9,6 +9,7 @@
 #include "demo/workload.hpp"
 #include "files/catalog_file.hpp"
 #include "files/trace_writer.hpp"
+#include "tests/support/temp_directory.hpp"
 
 namespace forerun {
 namespace {
@@ -50,16 +51,6 @@ std::vector<TraceStep> model_calls(const Workload& workload, const TraceSession&
   }
   return steps;
 }
-
-struct TemporaryFolder {
-  TemporaryFolder() {
-    std::string name = (std::filesystem::temp_directory_path() / "forerun-test-XXXXXX").string();
-    REQUIRE(mkdtemp(name.data()) != nullptr);
-    path = name;
-  }
-  ~TemporaryFolder() { std::filesystem::remove_all(path); }
-  std::filesystem::path path;
-};
 
 }  // namespace
 
@@ -168,8 +159,8 @@ TEST_CASE("the generated catalog answers every call of the generated sessions", 
 }
 
 TEST_CASE("recorded tasks write unless they are listed as read-only", "[demo_workload]") {
-  const TemporaryFolder folder;
-  const auto file = folder.path / "some.jsonl";
+  const test::TempDirectory folder;
+  const auto file = folder.path() / "some.jsonl";
   std::ofstream(file)
       << R"({"session":"s/1","steps":[{"task":"Get A.b","input":{},"output":1,"latency_ms":5,"think_ms":7},)"
       << R"({"task":"Put","input":{"k":"v"},"output":null,"latency_ms":null}]})" << '\n'
@@ -208,12 +199,12 @@ TEST_CASE("recorded tasks write unless they are listed as read-only", "[demo_wor
 
 TEST_CASE("a workload written as a trace file reads back with the same calls and times",
           "[demo_workload]") {
-  const TemporaryFolder folder;
+  const test::TempDirectory folder;
   const Workload workload = generate_workload(settings_of(2, 20, 3));
-  REQUIRE(write_traces(folder.path / "demo.jsonl", workload.sessions));
+  REQUIRE(write_traces(folder.path() / "demo.jsonl", workload.sessions));
   Workload again;
   again.catalog = workload.catalog;
-  auto read = read_traces(folder.path / "demo.jsonl");
+  auto read = read_traces(folder.path() / "demo.jsonl");
   REQUIRE(read);
   again.sessions = std::move(*read);
   CHECK(everything(again) == everything(workload));

@@ -25,6 +25,7 @@
 #include "node/executors/demo_functions.hpp"
 #include "node/executors/outcome.hpp"
 #include "node/executors/timed_executor.hpp"
+#include "tests/support/temp_directory.hpp"
 
 using namespace forerun;
 using namespace std::chrono_literals;
@@ -34,20 +35,6 @@ using Catch::Matchers::StartsWith;
 namespace {
 
 constexpr auto patience = 20s;  ///< Only for a broken executor: no test waits for time to pass.
-
-class TempFolder {
-public:
-  TempFolder() {
-    std::string name = (std::filesystem::temp_directory_path() / "forerun-XXXXXX").string();
-    REQUIRE(::mkdtemp(name.data()) != nullptr);
-    path_ = name;
-  }
-  ~TempFolder() { std::filesystem::remove_all(path_); }
-  const std::filesystem::path& path() const { return path_; }
-
-private:
-  std::filesystem::path path_;
-};
 
 /// One started run and its end. Fails the test if it ends twice.
 class Started {
@@ -198,7 +185,7 @@ TEST_CASE("an input larger than a pipe reaches a command that answers meanwhile"
 }
 
 TEST_CASE("a command sees a clean environment, its folder and three descriptors", "[exec]") {
-  const TempFolder folder;
+  const test::TempDirectory folder;
   ::setenv("FORERUN_TEST_SECRET", "1", 1);
   const Descriptor leaky(::open("/dev/null", O_RDONLY));  // Without close-on-exec.
   const auto executor = make_exec_executor({.folder = folder.path().string()});
@@ -220,7 +207,7 @@ TEST_CASE("a command sees a clean environment, its folder and three descriptors"
 }
 
 TEST_CASE("a command in the tasks folder is found by its relative path", "[exec]") {
-  const TempFolder folder;
+  const test::TempDirectory folder;
   std::ofstream(folder.path() / "answer") << "#!/bin/sh\necho 42\n";
   ::chmod((folder.path() / "answer").c_str(), 0700);
   const auto executor = make_exec_executor({.folder = folder.path().string()});
@@ -318,7 +305,7 @@ TEST_CASE("a command that closes its input without reading it may still answer",
 
 TEST_CASE("a hung command is freed by its stop", "[exec]") {
   const bool use_pidfd = GENERATE(true, false);
-  const TempFolder folder;
+  const test::TempDirectory folder;
   const Signpost signpost(folder.path());
   const auto executor =
       make_exec_executor({.kill_after = 60s, .use_pidfd = use_pidfd});  // SIGTERM must do.
@@ -335,7 +322,7 @@ TEST_CASE("a hung command is freed by its stop", "[exec]") {
 }
 
 TEST_CASE("a command that ignores SIGTERM is killed with its whole group", "[exec]") {
-  const TempFolder folder;
+  const test::TempDirectory folder;
   const Signpost signpost(folder.path());
   const auto executor = make_exec_executor({.kill_after = 20ms});
   Started started(*executor, shell("trap '' TERM; sleep 60 & echo $! > " + signpost.path() +
@@ -368,7 +355,7 @@ TEST_CASE("a stop after the end changes nothing", "[exec]") {
 }
 
 TEST_CASE("a grandchild that keeps stdout open neither hangs the run nor survives it", "[exec]") {
-  const TempFolder folder;
+  const test::TempDirectory folder;
   const Signpost signpost(folder.path());
   const auto executor = make_exec_executor({});
   Started started(*executor, shell("sleep 60 & echo $! > " + signpost.path() + "; echo '[1]'"));
@@ -382,7 +369,7 @@ TEST_CASE("a grandchild that keeps stdout open neither hangs the run nor survive
 }
 
 TEST_CASE("a grandchild in a group of its own does not survive either", "[exec]") {
-  const TempFolder folder;
+  const test::TempDirectory folder;
   const Signpost signpost(folder.path());
   const auto executor = make_exec_executor({.folder = folder.path().string()});
   // timeout(1) makes a group for itself and what it runs.
@@ -396,7 +383,7 @@ TEST_CASE("a grandchild in a group of its own does not survive either", "[exec]"
 }
 
 TEST_CASE("a grandchild that escapes into its own session is counted as a dead handle", "[exec]") {
-  const TempFolder folder;
+  const test::TempDirectory folder;
   const Signpost signpost(folder.path());
   const auto executor = make_exec_executor({.folder = folder.path().string()});
   const RunEnded ended = end_of(
@@ -414,7 +401,7 @@ TEST_CASE("a run without pidfds ends as well", "[exec]") {
 }
 
 TEST_CASE("destroying the executor ends every command and reports it", "[exec]") {
-  const TempFolder folder;
+  const test::TempDirectory folder;
   const Signpost signpost(folder.path());
   auto executor = make_exec_executor({});
   Started hung(*executor, shell("trap '' TERM; echo $$ > " + signpost.path() +
@@ -457,7 +444,7 @@ TEST_CASE("two hundred runs leave no descriptor and no process behind", "[exec]"
 TEST_CASE("exec figures", "[.figures]") {
   constexpr int rounds = 300;
   const auto executor = make_exec_executor({});
-  const TempFolder folder;
+  const test::TempDirectory folder;
   const Signpost signpost(folder.path());
   std::vector<Duration> whole;
   std::vector<Duration> freed;
@@ -774,7 +761,7 @@ public:
   }
 
 private:
-  TempFolder folder_;
+  test::TempDirectory folder_;
   std::unique_ptr<Executor> executor_ =
       make_native_executor(make_demo_functions(folder_.path() / "store", 1000), 4);
 };
@@ -817,7 +804,7 @@ TEST_CASE("the demo classifiers answer alike for a text and differ from each oth
 }
 
 TEST_CASE("a stopped put writes nothing", "[demo]") {
-  const TempFolder folder;
+  const test::TempDirectory folder;
   const auto functions = make_demo_functions(folder.path(), 0.0001);
   std::stop_source stop;
   stop.request_stop();

@@ -9,21 +9,12 @@
 #include <sstream>
 
 #include "base/hex.hpp"
+#include "tests/support/temp_directory.hpp"
 
 using namespace forerun;
 namespace fs = std::filesystem;
 
 namespace {
-
-struct TemporaryFolder {
-  fs::path path;
-  TemporaryFolder() {
-    std::string name = (fs::temp_directory_path() / "forerun-keys-XXXXXX").string();
-    REQUIRE(::mkdtemp(name.data()) != nullptr);
-    path = name;
-  }
-  ~TemporaryFolder() { fs::remove_all(path); }
-};
 
 mode_t mode_of(const fs::path& path) {
   struct stat status {};
@@ -86,23 +77,23 @@ TEST_CASE("a join token is one line that gives itself back", "[keys]") {
 }
 
 TEST_CASE("missing keys are made once, for their owner alone", "[keys]") {
-  const TemporaryFolder folder;
-  const auto first = KeyFolder::open_or_create(folder.path / "data");
+  const test::TempDirectory folder;
+  const auto first = KeyFolder::open_or_create(folder.path() / "data");
   REQUIRE(first);
-  const fs::path keys = folder.path / "data" / "keys";
+  const fs::path keys = folder.path() / "data" / "keys";
   REQUIRE(mode_of(keys) == 0700);
   REQUIRE(mode_of(keys / "server.key") == 0600);
   REQUIRE(mode_of(keys / "ledger.key") == 0600);
   REQUIRE(first->allowed()->empty());
-  const auto again = KeyFolder::open_or_create(folder.path / "data");
+  const auto again = KeyFolder::open_or_create(folder.path() / "data");
   REQUIRE(again->server().secret == first->server().secret);
   REQUIRE(again->ledger().public_key() == first->ledger().public_key());
   REQUIRE(text_of(keys / "server.key") == to_hex(first->server().secret) + "\n");
 }
 
 TEST_CASE("a node is added once, allowed by its token's key, and revoked by name", "[keys]") {
-  const TemporaryFolder folder;
-  auto keys = KeyFolder::open_or_create(folder.path);
+  const test::TempDirectory folder;
+  auto keys = KeyFolder::open_or_create(folder.path());
   const auto token = keys->add("rack-7");
   REQUIRE(token);
   REQUIRE(token->server_public == keys->server().public_key);
@@ -113,8 +104,8 @@ TEST_CASE("a node is added once, allowed by its token's key, and revoked by name
   REQUIRE(allowed->at(0).name == "rack-7");
   REQUIRE(allowed->at(0).public_key == CurveKeyPair::from_secret(token->node_secret)->public_key);
   REQUIRE(keys->add("rack-7").error().code == Errc::refused);
-  REQUIRE(mode_of(folder.path / "keys" / "allowed") == 0600);
-  REQUIRE_FALSE(mentions(text_of(folder.path / "keys" / "allowed"), to_hex(token->node_secret)));
+  REQUIRE(mode_of(folder.path() / "keys" / "allowed") == 0600);
+  REQUIRE_FALSE(mentions(text_of(folder.path() / "keys" / "allowed"), to_hex(token->node_secret)));
 
   REQUIRE(keys->revoke("rack-7"));
   REQUIRE(keys->allowed()->size() == 1);
@@ -123,8 +114,8 @@ TEST_CASE("a node is added once, allowed by its token's key, and revoked by name
 }
 
 TEST_CASE("a name that would break the list is refused", "[keys]") {
-  const TemporaryFolder folder;
-  auto keys = KeyFolder::open_or_create(folder.path);
+  const test::TempDirectory folder;
+  auto keys = KeyFolder::open_or_create(folder.path());
   for (const std::string& name : {std::string(), std::string("A"), std::string("a b"),
                                   std::string("a\nb"), std::string("../x"), std::string(64, 'a')}) {
     REQUIRE(keys->add(name).error().code == Errc::invalid);
@@ -133,9 +124,9 @@ TEST_CASE("a name that would break the list is refused", "[keys]") {
 }
 
 TEST_CASE("an operator's comments survive what the program writes", "[keys]") {
-  const TemporaryFolder folder;
-  auto keys = KeyFolder::open_or_create(folder.path);
-  const fs::path list = folder.path / "keys" / "allowed";
+  const test::TempDirectory folder;
+  auto keys = KeyFolder::open_or_create(folder.path());
+  const fs::path list = folder.path() / "keys" / "allowed";
   REQUIRE(keys->add("a"));
   put(list, "# first rack\n\n" + text_of(list) + "# end");
   REQUIRE(keys->add("b"));
@@ -144,11 +135,11 @@ TEST_CASE("an operator's comments survive what the program writes", "[keys]") {
 }
 
 TEST_CASE("a file that others may read, or that is no key, is named with what to do", "[keys]") {
-  const TemporaryFolder folder;
-  REQUIRE(KeyFolder::open_or_create(folder.path));
-  const fs::path key = folder.path / "keys" / "server.key";
+  const test::TempDirectory folder;
+  REQUIRE(KeyFolder::open_or_create(folder.path()));
+  const fs::path key = folder.path() / "keys" / "server.key";
   const std::string good = text_of(key);
-  const auto error = [&] { return KeyFolder::open_or_create(folder.path).error(); };
+  const auto error = [&] { return KeyFolder::open_or_create(folder.path()).error(); };
 
   REQUIRE(::chmod(key.c_str(), 0640) == 0);
   REQUIRE(error().code == Errc::refused);
@@ -169,10 +160,10 @@ TEST_CASE("a file that others may read, or that is no key, is named with what to
   REQUIRE(error().code == Errc::too_large);
   put(key, good);
 
-  REQUIRE(::chmod((folder.path / "keys").c_str(), 0755) == 0);
+  REQUIRE(::chmod((folder.path() / "keys").c_str(), 0755) == 0);
   REQUIRE(error().code == Errc::refused);
   REQUIRE(mentions(error().message, "chmod 700"));
-  REQUIRE(::chmod((folder.path / "keys").c_str(), 0700) == 0);
+  REQUIRE(::chmod((folder.path() / "keys").c_str(), 0700) == 0);
 
   fs::remove(key);
   fs::create_symlink("/dev/null", key);
@@ -180,9 +171,9 @@ TEST_CASE("a file that others may read, or that is no key, is named with what to
 }
 
 TEST_CASE("a list with a broken or doubled line is refused by line number", "[keys]") {
-  const TemporaryFolder folder;
-  const auto keys = KeyFolder::open_or_create(folder.path);
-  const fs::path list = folder.path / "keys" / "allowed";
+  const test::TempDirectory folder;
+  const auto keys = KeyFolder::open_or_create(folder.path());
+  const fs::path list = folder.path() / "keys" / "allowed";
   const std::string key_a(64, 'a');
   const std::string key_b(64, 'b');
   const auto refused = [&](const std::string& text, const std::string& line) {

@@ -4,6 +4,8 @@
 #include <cstdlib>
 #include <fstream>
 
+#include "tests/support/temp_directory.hpp"
+
 using namespace forerun;
 
 namespace {
@@ -11,9 +13,6 @@ namespace {
 /// A small export in a folder of its own, as `ledger export` writes it.
 struct Folder {
   Folder() {
-    std::string name = (std::filesystem::temp_directory_path() / "forerun-export-XXXXXX").string();
-    REQUIRE(::mkdtemp(name.data()) != nullptr);
-    path = name;
     write("ledger.jsonl", "{\"seq\":0}\n{\"seq\":1}\n");
     write("inputs.jsonl",
           "{\"call\":" + call + ",\"input_hash\":\"" + to_hex(sha256(call)) + "\"}\n");
@@ -21,12 +20,12 @@ struct Folder {
     write("head.json", head_json(head) + "\n");
     write("catalog.toml", "[task.a]\n");
   }
-  ~Folder() { std::filesystem::remove_all(path); }
   void write(const std::string& name, const std::string& text) const {
     std::ofstream(path / name, std::ios::binary) << text;
   }
 
-  std::filesystem::path path;
+  test::TempDirectory directory;
+  std::filesystem::path path = directory.path();
   std::string call = R"({"input":{"n":1e+30},"task":"a"})";
   SignedHead head = sign_head(SigningKey::from_seed({1}), {2, sha256("root"), Epoch{1}});
 };

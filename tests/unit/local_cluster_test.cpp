@@ -8,6 +8,7 @@
 
 #include "demo/local_cluster.hpp"
 #include "demo/run_demo.hpp"
+#include "tests/support/temp_directory.hpp"
 
 namespace forerun {
 namespace {
@@ -20,14 +21,12 @@ std::string content(const std::filesystem::path& file) {
 /// A script in the program's place: it notes how it was called, and with which process ID, and
 /// stays as the program would.
 struct Bench {
-  std::filesystem::path folder;
+  test::TempDirectory directory;
+  std::filesystem::path folder = directory.path();
   LocalClusterSettings settings;
 
   explicit Bench(const std::string& node = "echo '{\"event\":\"joined\"}'; exec sleep 600",
                  const std::string& coordinator_stays = "exec sleep 600") {
-    std::string name = (std::filesystem::temp_directory_path() / "forerun-test-XXXXXX").string();
-    REQUIRE(mkdtemp(name.data()) != nullptr);
-    folder = name;
     settings.binary = folder / "program";
     settings.folder = folder / "cluster";
     settings.catalog = folder / "catalog.toml";
@@ -45,10 +44,6 @@ struct Bench {
         << "node) " << node << ";;\nesac\n";
     std::filesystem::permissions(settings.binary, std::filesystem::perms::owner_all);
   }
-  ~Bench() { std::filesystem::remove_all(folder); }
-  Bench(const Bench&) = delete;
-  Bench& operator=(const Bench&) = delete;
-
   /// First words after the process ID, by call.
   std::vector<std::string> calls() const {
     std::vector<std::string> words;

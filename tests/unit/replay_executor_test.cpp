@@ -4,6 +4,7 @@
 #include <future>
 
 #include "node/executors/replay_journal.hpp"
+#include "tests/support/temp_directory.hpp"
 
 using namespace forerun;
 
@@ -110,9 +111,8 @@ TEST_CASE("a planted task answers differently", "[replay]") {
 }
 
 TEST_CASE("a journal that kill -9 cut is read up to its last whole line", "[replay]") {
-  char name[] = "/tmp/forerun-journal-XXXXXX";
-  const std::filesystem::path folder = ::mkdtemp(name);
-  const auto file = folder / replay_journal_name;
+  const test::TempDirectory folder;
+  const auto file = folder.path() / replay_journal_name;
   {
     auto journal = ReplayJournal::open(file);
     REQUIRE(journal);
@@ -123,5 +123,4 @@ TEST_CASE("a journal that kill -9 cut is read up to its last whole line", "[repl
   std::set<JournalKey> runs;
   REQUIRE(read_replay_journal(file, runs));
   CHECK(runs == std::set<JournalKey>{{to_string(run_id), "t", sha256("{}")}});
-  std::filesystem::remove_all(folder);
 }

@@ -9,29 +9,12 @@
 
 #include "speculation/durable.hpp"
 #include "storage/store_settings.hpp"
+#include "tests/support/temp_directory.hpp"
 
 /// Values for the tests of stores, and their equality.
 namespace forerun::store_values {
 
-/// A directory of its own, gone with it.
-class TempDirectory {
-public:
-  TempDirectory() {
-    std::string name = (std::filesystem::temp_directory_path() / "forerun-store-XXXXXX").string();
-    REQUIRE(::mkdtemp(name.data()) != nullptr);
-    path_ = name;
-  }
-  ~TempDirectory() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  TempDirectory(const TempDirectory&) = delete;
-  TempDirectory& operator=(const TempDirectory&) = delete;
-  const std::filesystem::path& path() const { return path_; }
-
-private:
-  std::filesystem::path path_;
-};
+using test::TempDirectory;
 
 /// A disk that does not make the tests wait for its syncs.
 inline StoreSettings simulated_settings() {
