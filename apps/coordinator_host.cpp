@@ -15,6 +15,7 @@
 #include "apps/process.hpp"
 #include "coordinator/prediction_graph.hpp"
 #include "messages/codec.hpp"
+#include "storage/checked_recovery.hpp"
 
 namespace forerun {
 namespace {
@@ -146,8 +147,13 @@ public:
     settings.machine.publish_port = bus_->publish_port();
     auto machine = std::make_shared<CoordinatorMachine>(settings.machine, keys.ledger(),
                                                         predictor_of(settings));
-    if (auto recovered = recover(*machine); !recovered) {
+    if (auto recovered = recover(*machine, settings.data, keys.ledger().public_key()); !recovered) {
       return recovered;
+    }
+    if (!settings.catalog_text.empty()) {
+      if (auto kept = store_->put_text("catalog.toml", settings.catalog_text); !kept) {
+        return kept;
+      }
     }
     loop_->schedule(configuration_);
     system_ = std::make_unique<caf::actor_system>(configuration_);
@@ -165,15 +171,15 @@ public:
   void put(CoordinatorInputs inputs) override { inlet_->put(std::move(inputs)); }
 
 private:
-  Result<void> recover(CoordinatorMachine& machine) {
-    const auto recovery =
-        store_->recover([&machine](const StoredEntry& entry) { machine.restore(entry); });
-    if (!recovery) {
-      return tl::unexpected<Error>(recovery.error());
+  Result<void> recover(CoordinatorMachine& machine, const std::string& data, const PublicKey& key) {
+    const auto recovered = recover_checked(
+        *store_, data, key, [&machine](const StoredEntry& entry) { machine.restore(entry); });
+    if (!recovered) {
+      return tl::unexpected<Error>(recovered.error());
     }
-    machine.restore(*recovery);
+    machine.restore(recovered->recovery);
     log_("recovered " + std::to_string(machine.ledger_size()) + " entries, " +
-         std::to_string(recovery->sessions.size()) + " open sessions");
+         std::to_string(recovered->recovery.sessions.size()) + " open sessions");
     return {};
   }
 

@@ -21,6 +21,8 @@ struct CoordinatorHostSettings {
   CoordinatorBusSettings bus;
   GatewaySettings gateway;
   CoordinatorSettings machine;  ///< `publish_port` is filled in.
+  std::string data = "data";    ///< The data directory's name, for messages.
+  std::string catalog_text;     ///< Kept beside the ledger, unless it is empty.
   std::function<void(const std::string&)> log = log_line;
   bool learns = true;           ///< False: no step is learned from, nothing is predicted.
   bool is_store_quick = false;  ///< The store never blocks, so it needs no thread of its own.
@@ -36,7 +38,8 @@ public:
   /// Answers to local requests. Called on an actor's thread; must not block.
   using LocalReplies = std::function<void(ClientResponse)>;
 
-  /// Recovers from `store` and serves. Errors: those of the bus, the gateway and the store.
+  /// Recovers from `store` and serves. Errors: those of the bus, the gateway and the store;
+  /// verification when the store's ledger is not as it was written: no term is opened then.
   static Result<std::unique_ptr<CoordinatorHost>> start(CoordinatorHostSettings settings,
                                                         const KeyFolder& keys,
                                                         std::shared_ptr<CoordinatorStore> store,

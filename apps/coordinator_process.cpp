@@ -83,11 +83,10 @@ Result<int> run_coordinator(const CoordinatorProcessSettings& settings) {
     return tl::unexpected<Error>(opened.error());
   }
   const std::shared_ptr<CoordinatorStore> store = std::move(*opened);
-  if (const auto kept = store->put_text("catalog.toml", catalog->text); !kept) {
-    return tl::unexpected<Error>(kept.error());
-  }
 
   CoordinatorHostSettings host_settings;
+  host_settings.data = settings.data.string();
+  host_settings.catalog_text = catalog->text;
   host_settings.bus.host = listen->host;
   host_settings.bus.port = listen->port;
   host_settings.bus.publish_port = settings.publish_port;

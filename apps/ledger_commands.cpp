@@ -1,6 +1,7 @@
 #include "apps/ledger_commands.hpp"
 
 #include <fstream>
+#include <functional>
 #include <memory>
 #include <set>
 #include <utility>
@@ -8,7 +9,9 @@
 
 #include "cluster/keys.hpp"
 #include "speculation/entry.hpp"
+#include "speculation/ledger_audit.hpp"
 #include "speculation/merkle.hpp"
+#include "storage/checked_recovery.hpp"
 #include "storage/store.hpp"
 
 namespace forerun {
@@ -16,13 +19,19 @@ namespace {
 
 constexpr std::size_t rows_at_once = 512;
 
-/// A ledger on disk with what its heads are signed with.
+/// A ledger on disk that is as it was written, and what its heads are signed with.
 struct OpenLedger {
   std::unique_ptr<CoordinatorStore> store;
   SigningKey key;
+  StoredLedgerCheck checked;
+
+  SignedHead head() const { return sign_head(key, checked.head()); }
 };
 
-Result<OpenLedger> open_ledger(const std::filesystem::path& data) {
+/// `visit` gets every entry, before they are judged together.
+Result<OpenLedger> open_ledger(
+    const std::filesystem::path& data,
+    const std::function<void(const StoredEntry&)>& visit = [](const StoredEntry&) {}) {
   if (!std::filesystem::exists(data / "ledger.db")) {
     return fail(Errc::not_found,
                 data.string() + ": no ledger.db, expected a coordinator's data directory (--data)");
@@ -31,24 +40,34 @@ Result<OpenLedger> open_ledger(const std::filesystem::path& data) {
   if (!store) {
     return tl::unexpected<Error>(store.error());
   }
+  if (!std::filesystem::exists(data / "keys" / "ledger.key")) {
+    return fail(Errc::not_found, data.string() +
+                                     ": no keys/ledger.key, expected the key that "
+                                     "signs this ledger: put the keys folder back");
+  }
   const auto keys = KeyFolder::open_or_create(data);
   if (!keys) {
     return tl::unexpected<Error>(keys.error());
   }
-  return OpenLedger{std::move(*store), keys->ledger()};
+  auto checked = recover_checked(**store, data.string(), keys->ledger().public_key(), visit);
+  if (!checked) {
+    return tl::unexpected<Error>(checked.error());
+  }
+  return OpenLedger{std::move(*store), keys->ledger(), std::move(checked->ledger)};
 }
 
 /// Visits the first `size` entries in order.
 template <class Visit>
-Result<void> each_entry(CoordinatorStore& store, std::uint64_t size, bool whole, Visit&& visit) {
+Result<void> each_entry(CoordinatorStore& store, std::uint64_t size, Visit&& visit) {
   for (std::uint64_t from = 0; from < size;) {
     const auto rows =
-        store.read(Seq{from}, std::min<std::uint64_t>(rows_at_once, size - from), whole);
+        store.read(Seq{from}, std::min<std::uint64_t>(rows_at_once, size - from), true);
     if (!rows) {
       return tl::unexpected<Error>(rows.error());
     }
     if (rows->empty()) {
-      return fail(Errc::io, "ledger: entry " + std::to_string(from) + " is missing");
+      return fail(Errc::verification,
+                  "ledger: entry " + std::to_string(from) + ": found nothing, expected an entry");
     }
     for (const StoredEntry& row : *rows) {
       visit(row);
@@ -58,59 +77,37 @@ Result<void> each_entry(CoordinatorStore& store, std::uint64_t size, bool whole,
   return {};
 }
 
-struct Tree {
-  LedgerHead head;
-  std::vector<Digest> leaves;
-};
-
-Result<Tree> tree_of(CoordinatorStore& store) {
-  const auto size = store.size();
-  if (!size) {
-    return tl::unexpected<Error>(size.error());
-  }
-  Tree tree;
-  merkle::Frontier frontier;
-  const auto visited = each_entry(store, *size, false, [&](const StoredEntry& row) {
-    tree.leaves.push_back(merkle::leaf_hash(row.leaf));
-    frontier.append(tree.leaves.back());
-    tree.head.epoch = row.epoch;
-  });
-  if (!visited) {
-    return tl::unexpected<Error>(visited.error());
-  }
-  tree.head.size = frontier.size();
-  tree.head.root = frontier.root();
-  return tree;
-}
-
 }  // namespace
 
 Result<void> ledger_export(const std::filesystem::path& data, const std::filesystem::path& folder,
                            std::ostream& out) {
-  auto ledger = open_ledger(data);
+  // What lies beside the entries is not signed, but an auditor would find it wrong.
+  LedgerAudit audit(data.string() + "/ledger.db");
+  Result<void> judged;
+  auto ledger = open_ledger(data, [&](const StoredEntry& row) {
+    if (judged) {
+      judged = audit.take(row.leaf, row.call, row.output).map([](const Entry&) {});
+    }
+  });
   if (!ledger) {
     return tl::unexpected<Error>(ledger.error());
+  }
+  if (!judged) {
+    return judged;
   }
   std::error_code problem;
   std::filesystem::create_directories(folder, problem);
   if (problem || !std::filesystem::is_empty(folder)) {
     return fail(Errc::refused, folder.string() + ": not an empty folder; give one that is new");
   }
-  const auto size = ledger->store->size();
-  if (!size) {
-    return tl::unexpected<Error>(size.error());
-  }
+  const LedgerHead head = ledger->checked.head();
   std::ofstream leaves(folder / "ledger.jsonl", std::ios::binary);
   std::ofstream inputs(folder / "inputs.jsonl", std::ios::binary);
   std::ofstream outputs(folder / "outputs.jsonl", std::ios::binary);
   std::set<Digest> inputs_seen;
   std::set<Digest> outputs_seen;
-  merkle::Frontier frontier;
-  LedgerHead head;
-  const auto visited = each_entry(*ledger->store, *size, true, [&](const StoredEntry& row) {
+  const auto visited = each_entry(*ledger->store, head.size, [&](const StoredEntry& row) {
     leaves << row.leaf << '\n';
-    frontier.append(merkle::leaf_hash(row.leaf));
-    head.epoch = row.epoch;
     const Digest input_hash = sha256(row.call);
     if (!row.call.empty() && inputs_seen.insert(input_hash).second) {
       inputs << R"({"call":)" << row.call << R"(,"input_hash":")" << to_hex(input_hash) << "\"}\n";
@@ -124,10 +121,7 @@ Result<void> ledger_export(const std::filesystem::path& data, const std::filesys
   if (!visited) {
     return visited;
   }
-  head.size = frontier.size();
-  head.root = frontier.root();
-  std::ofstream(folder / "head.json", std::ios::binary)
-      << head_json(sign_head(ledger->key, head)) << '\n';
+  std::ofstream(folder / "head.json", std::ios::binary) << head_json(ledger->head()) << '\n';
   const auto catalog = ledger->store->text("catalog.toml");
   if (!catalog) {
     return tl::unexpected<Error>(catalog.error());
@@ -148,11 +142,7 @@ Result<void> ledger_head(const std::filesystem::path& data, std::ostream& out) {
   if (!ledger) {
     return tl::unexpected<Error>(ledger.error());
   }
-  const auto tree = tree_of(*ledger->store);
-  if (!tree) {
-    return tl::unexpected<Error>(tree.error());
-  }
-  out << head_json(sign_head(ledger->key, tree->head)) << '\n';
+  out << head_json(ledger->head()) << '\n';
   return {};
 }
 
@@ -161,26 +151,24 @@ Result<void> ledger_prove(const std::filesystem::path& data, std::uint64_t seq, 
   if (!ledger) {
     return tl::unexpected<Error>(ledger.error());
   }
-  const auto tree = tree_of(*ledger->store);
-  if (!tree) {
-    return tl::unexpected<Error>(tree.error());
-  }
-  if (seq >= tree->head.size) {
+  const std::vector<Digest>& leaves = ledger->checked.leaves();
+  if (seq >= leaves.size()) {
     return fail(Errc::not_found, "entry " + std::to_string(seq) + ": the ledger has " +
-                                     std::to_string(tree->head.size) +
+                                     std::to_string(leaves.size()) +
                                      " entries, expected a number below that");
   }
   const auto rows = ledger->store->read(Seq{seq}, 1, false);
-  if (!rows) {
-    return tl::unexpected<Error>(rows.error());
+  if (!rows || rows->empty()) {
+    return rows ? fail(Errc::verification, "entry " + std::to_string(seq) + ": found nothing")
+                : tl::unexpected<Error>(rows.error());
   }
   json::Object proof;
   json::Array path;
-  for (const Digest& digest : merkle::inclusion_proof(
-           [&](std::uint64_t i) { return tree->leaves[i]; }, seq, tree->head.size)) {
+  for (const Digest& digest :
+       merkle::inclusion_proof([&](std::uint64_t i) { return leaves[i]; }, seq, leaves.size())) {
     path.emplace_back(to_hex(digest));
   }
-  auto head = json::parse(head_json(sign_head(ledger->key, tree->head)));
+  auto head = json::parse(head_json(ledger->head()));
   auto entry = json::parse(rows->front().leaf);
   if (!head || !entry) {
     return fail(Errc::verification,
@@ -188,7 +176,7 @@ Result<void> ledger_prove(const std::filesystem::path& data, std::uint64_t seq, 
   }
   proof.set("seq", seq);
   proof.set("entry", std::move(*entry));
-  proof.set("leaf_hash", to_hex(tree->leaves[seq]));
+  proof.set("leaf_hash", to_hex(leaves[seq]));
   proof.set("inclusion", std::move(path));
   proof.set("head", std::move(*head));
   out << json::canonical(proof) << '\n';

@@ -139,8 +139,11 @@ Result<Replica> replica_of(const NodeProcessSettings& settings, const PublicKey&
       }
     }
   });
-  if (!recovery) {
+  if (!recovery && recovery.error().code != Errc::verification) {
     return tl::unexpected<Error>(recovery.error());
+  }
+  if (!recovery) {
+    broken = recovery.error();
   }
   if (broken) {
     return fail(Errc::verification,

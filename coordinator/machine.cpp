@@ -177,6 +177,13 @@ CoordinatorOutput CoordinatorMachine::finish() {
     batch_.epoch = ledger_.epoch();
     release_.batch = batch_.number;
     release_.head = ledger_.head();
+    if (!batch_.entries.empty()) {
+      batch_.head = release_.head;
+    }
+    if (latest_head_ && latest_head_->head.size > kept_head_size_) {
+      batch_.signed_head = latest_head_;
+      kept_head_size_ = latest_head_->head.size;
+    }
     releases_.push_back(std::move(release_));
     out_.persist = std::move(batch_);
     release_ = {};

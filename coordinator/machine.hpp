@@ -386,6 +386,7 @@ private:
   std::optional<LedgerHead> durable_head_;
   std::optional<SignedHead> latest_head_;
   std::uint64_t signed_size_ = 0;
+  std::uint64_t kept_head_size_ = 0;  ///< Of the latest signed head that was given to the store.
   std::optional<Instant> signed_at_;
 };
 

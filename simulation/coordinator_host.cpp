@@ -7,6 +7,7 @@
 #include "coordinator/prediction_graph.hpp"
 #include "speculation/explanation.hpp"
 #include "speculation/step_answer.hpp"
+#include "storage/checked_recovery.hpp"
 
 namespace forerun::simulation {
 namespace {
@@ -58,13 +59,14 @@ void CoordinatorHost::start() {
   ++life_;
   machine_ = std::make_unique<CoordinatorMachine>(
       settings_of(env_), key_, std::make_unique<PredictionGraph>(predictor_settings()));
-  const auto recovery =
-      store_.recover([this](const StoredEntry& entry) { machine_->restore(entry); });
-  if (!recovery) {
-    env_.time.violate("coordinator: recovery: " + recovery.error().message);
+  const auto recovered =
+      recover_checked(store_, "simulated", key_.public_key(),
+                      [this](const StoredEntry& entry) { machine_->restore(entry); });
+  if (!recovered) {
+    env_.time.violate("coordinator: recovery: " + recovered.error().message);
     return;
   }
-  machine_->restore(*recovery);
+  machine_->restore(recovered->recovery);
   env_.time.note("coordinator starts with " + std::to_string(store_.size().value()) + " entries");
   network_.coordinator_is_up();
   perform(machine_->start(env_.time.now()));

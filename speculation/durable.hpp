@@ -75,10 +75,13 @@ struct CoordinatorBatch {
   BatchNumber number;
   Epoch epoch;  ///< Refused when the store has seen a newer one.
   std::vector<StoredEntry> entries;
+  std::optional<LedgerHead> head;         ///< Of the ledger with these entries, when there are any.
+  std::optional<SignedHead> signed_head;  ///< The latest one, when it is newer than the kept one.
   std::vector<SessionRow> sessions;
   std::vector<KeyRow> keys;
   std::vector<IntentRow> intents;
   std::vector<MarkRow> marks;
+  /// A signed head alone is not worth a sync.
   bool empty() const {
     return entries.empty() && sessions.empty() && keys.empty() && intents.empty() && marks.empty();
   }
@@ -86,9 +89,13 @@ struct CoordinatorBatch {
 
 /// What a coordinator starts from, beside the entries themselves (which are visited in order).
 struct CoordinatorRecovery {
-  Epoch epoch;                       ///< Highest ever accepted; 0 for a new store.
-  std::vector<SessionRow> sessions;  ///< Those not ended.
-  std::vector<KeyRow> keys;          ///< Of sessions not ended, and of openings.
+  Epoch epoch;  ///< Highest ever accepted; 0 for a new store.
+  /// Of all entries, as it was written with the last of them. Empty for a store without entries,
+  /// and until the first write of one that an older version made.
+  std::optional<LedgerHead> head;
+  std::optional<SignedHead> signed_head;  ///< The latest that was kept; it may be behind.
+  std::vector<SessionRow> sessions;       ///< Those not ended.
+  std::vector<KeyRow> keys;               ///< Of sessions not ended, and of openings.
   std::vector<IntentRow> intents;
   std::vector<MarkRow> marks;
 };

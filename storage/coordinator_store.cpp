@@ -21,15 +21,19 @@ using sqlite::Statement;
 /// tenant is known by name only: an entry or key came before its row.
 constexpr const char* ledger_upgrades[] = {
     "ALTER TABLE payloads ADD COLUMN story TEXT NOT NULL DEFAULT '';"
-    "CREATE INDEX discards_by_session ON entries(session) WHERE step IS NULL;"};
+    "CREATE INDEX discards_by_session ON entries(session) WHERE step IS NULL;",
+    "ALTER TABLE meta ADD COLUMN size INTEGER; ALTER TABLE meta ADD COLUMN root BLOB;"
+    "ALTER TABLE meta ADD COLUMN head_epoch INTEGER; ALTER TABLE meta ADD COLUMN signed_head "
+    "TEXT;"};
 
 constexpr StoreFile ledger_file = {.subject = "a ledger",
                                    .application_id = 0x46524c47,
-                                   .version = 2,
+                                   .version = 3,
                                    .page_size = "PRAGMA page_size = 16384",
                                    .schema = R"sql(
-CREATE TABLE meta(one INTEGER PRIMARY KEY CHECK (one = 1), epoch INTEGER NOT NULL);
-INSERT INTO meta VALUES (1, 0);
+CREATE TABLE meta(one INTEGER PRIMARY KEY CHECK (one = 1), epoch INTEGER NOT NULL, size INTEGER, root BLOB,
+                  head_epoch INTEGER, signed_head TEXT);
+INSERT INTO meta(one, epoch) VALUES (1, 0);
 CREATE TABLE texts(name TEXT PRIMARY KEY, text TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE entries(seq INTEGER PRIMARY KEY, epoch INTEGER NOT NULL, session INTEGER, step INTEGER, leaf TEXT NOT NULL);
 CREATE UNIQUE INDEX entries_by_step ON entries(session, step) WHERE step IS NOT NULL;
@@ -50,10 +54,10 @@ CREATE TABLE marks(worker BLOB PRIMARY KEY, mark INTEGER NOT NULL) WITHOUT ROWID
 
 /// Prepared once. The reading ones come first; a read-only store has no others.
 struct Statements {
-  Statement epoch, size, text, entries, leaves, sessions, session, commits, discards, keys, intents,
-      marks;
+  Statement epoch, heads, size, text, entries, leaves, sessions, session, commits, discards, keys,
+      intents, marks;
   Statement find_session, add_session, name_session, set_session, add_entry, add_payload, put_key,
-      put_intent, drop_intents, raise_mark, set_epoch, put_text;
+      put_intent, drop_intents, raise_mark, set_epoch, set_head, set_signed_head, put_text;
 };
 
 struct StatementText {
@@ -63,6 +67,7 @@ struct StatementText {
 
 constexpr StatementText reading[] = {
     {&Statements::epoch, "SELECT epoch FROM meta"},
+    {&Statements::heads, "SELECT size, root, head_epoch, signed_head FROM meta"},
     {&Statements::size, "SELECT ifnull(max(seq) + 1, 0) FROM entries"},
     {&Statements::text, "SELECT text FROM texts WHERE name = ?1"},
     {&Statements::entries,
@@ -135,6 +140,8 @@ constexpr StatementText writing[] = {
      "INSERT INTO marks(worker, mark) VALUES (?1, ?2) "
      "ON CONFLICT (worker) DO UPDATE SET mark = excluded.mark WHERE excluded.mark > mark"},
     {&Statements::set_epoch, "UPDATE meta SET epoch = ?1"},
+    {&Statements::set_head, "UPDATE meta SET size = ?1, root = ?2, head_epoch = ?3"},
+    {&Statements::set_signed_head, "UPDATE meta SET signed_head = ?1"},
     {&Statements::put_text, "INSERT OR REPLACE INTO texts(name, text) VALUES (?1, ?2)"},
 };
 
@@ -204,6 +211,20 @@ KeyRow key_of(const Row& row) {
 IntentRow intent_of(const Row& row) {
   return {run_id_of(row, 0), StepNumber{row.number32(2)}, row.text(3),     row.flag(4),
           row.text(5),       Digest{row.bytes<32>(6)},    row.number32(7), row.number32(8)};
+}
+
+void read_heads(const Row& row, CoordinatorRecovery& recovery) {
+  if (!row.is_null(0)) {
+    recovery.head = {row.number(0), Digest{row.bytes<32>(1)}, Epoch{row.number(2)}};
+  }
+  if (!row.is_null(3)) {
+    auto head = head_from_json(row.text(3));
+    if (!head) {
+      row.malformed();
+      return;
+    }
+    recovery.signed_head = *head;
+  }
 }
 
 class SqliteCoordinatorStore final : public CoordinatorStore {
@@ -280,8 +301,8 @@ Result<void> SqliteCoordinatorStore::visit_entries(
       },
       std::uint64_t{0});
   if (visited && has_gap) {
-    return fail(Errc::invalid,
-                connection_.place() + ": entry " + std::to_string(next) + " is missing");
+    return fail(Errc::verification, connection_.place() + ": entry " + std::to_string(next) +
+                                        ": found nothing, expected an entry");
   }
   return visited;
 }
@@ -289,6 +310,9 @@ Result<void> SqliteCoordinatorStore::visit_entries(
 Result<void> SqliteCoordinatorStore::read_rows(CoordinatorRecovery& recovery) {
   auto read =
       statements_.epoch.each([&](const Row& row) { recovery.epoch = Epoch{row.number(0)}; });
+  if (read) {
+    read = statements_.heads.each([&](const Row& row) { read_heads(row, recovery); });
+  }
   if (read) {
     read = statements_.sessions.each(
         [&](const Row& row) { recovery.sessions.push_back(session_of(row)); });
@@ -365,15 +389,25 @@ Result<void> SqliteCoordinatorStore::persist(std::span<const CoordinatorBatch> b
   transaction.each(statements_.epoch, [&](const Row& row) { epoch = Epoch{row.number(0)}; });
   transaction.each(statements_.size, [&](const Row& row) { size = row.number(0); });
   const Epoch epoch_before = epoch;
+  const LedgerHead* head = nullptr;
+  const SignedHead* signed_head = nullptr;
   for (const CoordinatorBatch& batch : batches) {
     transaction.require(store_rules::check_epoch(batch.epoch, epoch));
-    transaction.require(store_rules::check_entries(batch.entries, size));
+    transaction.require(store_rules::check_batch(batch, size));
     epoch = batch.epoch;
     size += batch.entries.size();
+    head = batch.head && !batch.entries.empty() ? &*batch.head : head;
+    signed_head = batch.signed_head ? &*batch.signed_head : signed_head;
     write(transaction, batch);
   }
   if (epoch_before < epoch) {
     transaction.run(statements_.set_epoch, epoch.value);
+  }
+  if (head != nullptr) {
+    transaction.run(statements_.set_head, head->size, head->root.bytes, head->epoch.value);
+  }
+  if (signed_head != nullptr) {
+    transaction.run(statements_.set_signed_head, head_json(*signed_head));
   }
   auto done = finish(transaction);
   if (done) {

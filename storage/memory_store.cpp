@@ -64,6 +64,8 @@ Result<CoordinatorRecovery> MemoryCoordinatorStore::recover(
   }
   CoordinatorRecovery recovery;
   recovery.epoch = epoch_;
+  recovery.head = head_;
+  recovery.signed_head = signed_head_;
   for (const auto& [run_id, session] : sessions_) {
     if (!session.ended) {
       recovery.sessions.push_back(session);
@@ -92,7 +94,7 @@ Result<void> MemoryCoordinatorStore::check(std::span<const CoordinatorBatch> bat
   for (const CoordinatorBatch& batch : batches) {
     Result<void> good = store_rules::check_epoch(batch.epoch, epoch);
     if (good) {
-      good = store_rules::check_entries(batch.entries, size);
+      good = store_rules::check_batch(batch, size);
     }
     for (const MarkRow& mark : batch.marks) {
       good = good ? check_mark(mark) : good;
@@ -139,6 +141,12 @@ Result<void> MemoryCoordinatorStore::write_through(const std::function<void()>& 
 
 void MemoryCoordinatorStore::apply(const CoordinatorBatch& batch) {
   epoch_ = batch.epoch;
+  if (!batch.entries.empty()) {
+    head_ = batch.head;
+  }
+  if (batch.signed_head) {
+    signed_head_ = batch.signed_head;
+  }
   for (const SessionRow& session : batch.sessions) {
     sessions_.insert_or_assign(session.run_id, session);
   }

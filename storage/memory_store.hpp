@@ -45,6 +45,8 @@ private:
   Epoch epoch_;         ///< The highest that was written.
   Epoch writer_epoch_;  ///< Of the process that uses it now.
   std::vector<StoredEntry> entries_;
+  std::optional<LedgerHead> head_;
+  std::optional<SignedHead> signed_head_;
   std::map<RunId, std::map<StepNumber, std::size_t>> steps_;  ///< Places in entries_.
   std::map<RunId, SessionRow> sessions_;
   std::map<std::pair<std::string, std::string>, KeyRow> keys_;

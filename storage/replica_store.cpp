@@ -166,8 +166,9 @@ Result<ReplicaStore::Recovery> SqliteReplicaStore::recover(
       },
       std::uint64_t{0});
   if (read && has_gap) {
-    return fail(Errc::invalid,
-                replica_->connection.place() + ": entry " + std::to_string(next) + " is missing");
+    return fail(Errc::verification, replica_->connection.place() + ": entry " +
+                                        std::to_string(next) +
+                                        ": found nothing, expected an entry");
   }
   if (read) {
     read = replica_->statements.head.each([&](const Row& row) { recovery.head = head_of(row); });

@@ -27,4 +27,18 @@ Result<void> check_entries(std::span<const StoredEntry> entries, std::uint64_t s
   return {};
 }
 
+Result<void> check_batch(const CoordinatorBatch& batch, std::uint64_t size) {
+  if (auto continued = check_entries(batch.entries, size); !continued) {
+    return continued;
+  }
+  const std::uint64_t size_after = size + batch.entries.size();
+  if (!batch.entries.empty() && (!batch.head || batch.head->size != size_after)) {
+    return fail(Errc::invalid, "ledger: head of the batch from entry " + std::to_string(size) +
+                                   ": found size " +
+                                   (batch.head ? std::to_string(batch.head->size) : "none") +
+                                   ", expected " + std::to_string(size_after));
+  }
+  return {};
+}
+
 }  // namespace forerun::store_rules

@@ -14,5 +14,7 @@ Result<void> check_epoch(Epoch writer, Epoch seen);
 /// Errors: refused unless the entries continue a ledger of `size` entries without a gap; invalid
 /// for a step that names no session.
 Result<void> check_entries(std::span<const StoredEntry> entries, std::uint64_t size);
+/// The same for a coordinator's batch; invalid when its head is not of the ledger with its entries.
+Result<void> check_batch(const CoordinatorBatch& batch, std::uint64_t size);
 
 }  // namespace forerun::store_rules

@@ -183,7 +183,8 @@ bool EntryReader::add(StoredEntry entry) {
 
 Result<std::vector<StoredEntry>> EntryReader::take() {
   if (has_gap_) {
-    return fail(Errc::invalid, "ledger: entry " + std::to_string(next_) + " is missing");
+    return fail(Errc::verification,
+                "entry " + std::to_string(next_) + ": found nothing, expected an entry");
   }
   return std::move(entries_);
 }

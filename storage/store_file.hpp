@@ -46,7 +46,7 @@ public:
   std::size_t count() const { return count_; }
   /// False once full.
   bool add(StoredEntry entry);
-  /// Errors: invalid when an entry is missing.
+  /// Errors: verification when an entry is missing.
   Result<std::vector<StoredEntry>> take();
 
 private:

@@ -209,6 +209,42 @@ class ClusterTest(unittest.TestCase):
         cluster.start_node("node-1", "--resync")
         until("it is back with the same ledger", lambda: cluster.heads_agree(2))
 
+    def test_a_damaged_ledger_is_signed_by_nobody(self):
+        cluster = self.cluster
+        run_id = cluster.open()
+        for n in range(3):
+            cluster.step(run_id, "double", n=n)
+        self.assertEqual(cluster.command("ledger", "head", "--data", cluster.data).returncode, 0)
+        cluster.kill("coordinator")
+
+        def ledger(statement):
+            database = sqlite3.connect(cluster.data / "ledger.db")
+            with database:
+                database.execute(statement)
+            database.close()
+        start = ("coordinator", "--data", cluster.data, "--catalog", cluster.catalog, "--listen", cluster.listen,
+                 "--http", cluster.http)
+        fork = cluster.folder / "fork"
+        for damage, repair in (
+                # No hash of the entry itself covers this field, only the root does.
+                ("UPDATE entries SET leaf = replace(leaf, '\"wasted_ms\":0', '\"wasted_ms\":1') WHERE seq = 2",
+                 "UPDATE entries SET leaf = replace(leaf, '\"wasted_ms\":1', '\"wasted_ms\":0') WHERE seq = 2"),
+                ("UPDATE entries SET seq = 1000 WHERE seq = 3", "UPDATE entries SET seq = 3 WHERE seq = 1000")):
+            ledger(damage)
+            for command in (("ledger", "head", "--data", cluster.data), ("ledger", "prove", 1, "--data", cluster.data),
+                            ("ledger", "export", fork, "--data", cluster.data), start):
+                refused = cluster.command(*command)
+                self.assertEqual((refused.returncode, refused.stdout), (5, ""), refused.stderr)
+                self.assertRegex(refused.stderr, r"ledger\.db: entr(y|ies) .*found .*, expected .*put back")
+            self.assertFalse(fork.exists())
+            ledger(repair)
+        cluster.start_coordinator()
+        until("both nodes rejoin", lambda: len(cluster.status()["nodes"]) == 2)
+        self.assertEqual(cluster.step(run_id, "double", n=3)["step"], 3)
+        os.rename(cluster.data / "keys", cluster.data / "keys.away")
+        self.assertEqual(cluster.command("ledger", "head", "--data", cluster.data).returncode, 3)
+        self.assertFalse((cluster.data / "keys").exists())
+
     def test_a_client_that_leaves_ends_its_wait_not_its_step(self):
         cluster = self.cluster
         run_id = cluster.open()

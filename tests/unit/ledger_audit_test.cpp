@@ -2,76 +2,16 @@
 
 #include <catch2/catch.hpp>
 
-#include "speculation/call.hpp"
+#include "tests/support/written_ledger.hpp"
 
 using namespace forerun;
+using namespace forerun::test;
 
 namespace {
 
-const SigningKey first_key = SigningKey::from_seed({1});
-const SigningKey second_key = SigningKey::from_seed({2});
-const RunId run_id{WorkerId{Uuid::from_random({9})}, 4};
-
-/// Two terms of one session's steps, each by one branch.
-struct Written {
-  struct Row {
-    std::string leaf;
-    std::string call;
-    std::string output;
-  };
-  std::vector<Row> rows;
-  LedgerChecker checker;
-  std::optional<ChainValue> chain;
-  std::uint32_t next_step = 0;
-
-  void add(Epoch epoch, decltype(Entry::body) body, const std::string& call = {},
-           const std::string& output = {}) {
-    rows.push_back({leaf_of(Entry{Seq{checker.size()}, epoch, std::move(body)}), call, output});
-    REQUIRE(checker.take(rows.back().leaf, call).has_value());
-  }
-  void step(Epoch epoch) {
-    json::Object input;
-    input.set("n", std::uint64_t{next_step});
-    const Call call = Call::make("double", input);
-    CommitEntry body;
-    body.run_id = run_id;
-    body.step.value = next_step;
-    body.task = "double";
-    body.input_hash = call.hash();
-    body.branch_names = {"double"};
-    body.branch_latencies = {Duration(7)};
-    body.branch_validities = {true};
-    body.branch_causes = {{}};
-    body.workers = {{}};
-    body.winner = 0;
-    body.chain = chain ? chain_next(*chain, call.canonical())
-                       : chain_start(call.canonical(), to_string(run_id));
-    const std::string output = std::to_string(2 * next_step);
-    body.output_hash = sha256(output);
-    chain = body.chain;
-    ++next_step;
-    add(epoch, body, call.canonical(), output);
-  }
-  SignedHead head(const SigningKey& key) const { return sign_head(key, checker.head()); }
-};
-
-Written two_terms() {
-  Written ledger;
-  ledger.add(Epoch{1}, EpochEntry{"start", "0.1.0", first_key.public_key(), {}, {}});
-  ledger.step(Epoch{1});
-  ledger.step(Epoch{1});
-  const Digest root = ledger.checker.head().root;
-  ledger.add(Epoch{2},
-             EpochEntry{"start", "0.1.0", second_key.public_key(), root,
-                        first_key.sign(handover_message(Epoch{2}, second_key.public_key(), root,
-                                                        Seq{ledger.checker.size()}))});
-  ledger.step(Epoch{2});
-  return ledger;
-}
-
-LedgerAudit read(const Written& ledger) {
+LedgerAudit read(const WrittenLedger& ledger) {
   LedgerAudit audit("export", first_key.public_key());
-  for (const Written::Row& row : ledger.rows) {
+  for (const WrittenLedger::Row& row : ledger.rows) {
     REQUIRE(audit.take(row.leaf, row.call, row.output).has_value());
   }
   return audit;
@@ -86,7 +26,7 @@ std::string message_of(const Result<void>& result) {
 }  // namespace
 
 TEST_CASE("a whole ledger with its signed head holds", "[ledger_audit]") {
-  const Written ledger = two_terms();
+  const WrittenLedger ledger = two_terms();
   const LedgerAudit audit = read(ledger);
   CHECK(audit.check_whole(ledger.head(second_key)).has_value());
   CHECK(audit.size() == 5);
@@ -95,7 +35,7 @@ TEST_CASE("a whole ledger with its signed head holds", "[ledger_audit]") {
 }
 
 TEST_CASE("an output that is not the recorded one is named", "[ledger_audit]") {
-  const Written ledger = two_terms();
+  const WrittenLedger ledger = two_terms();
   LedgerAudit audit("export");
   REQUIRE(audit.take(ledger.rows[0].leaf, "", "").has_value());
   const auto taken = audit.take(ledger.rows[1].leaf, ledger.rows[1].call, "1");
@@ -107,9 +47,9 @@ TEST_CASE("an output that is not the recorded one is named", "[ledger_audit]") {
 
 TEST_CASE("a head of more or fewer entries names the first that is missing or too many",
           "[ledger_audit]") {
-  const Written ledger = two_terms();
+  const WrittenLedger ledger = two_terms();
   LedgerAudit audit = read(ledger);
-  Written longer = ledger;
+  WrittenLedger longer = ledger;
   longer.step(Epoch{2});
   CHECK(message_of(audit.check_whole(longer.head(second_key))) ==
         "export: entry 5: found nothing, expected an entry: the signed head has 6");
@@ -119,7 +59,7 @@ TEST_CASE("a head of more or fewer entries names the first that is missing or to
 }
 
 TEST_CASE("a head holds only by the key of its own term, at any size of it", "[ledger_audit]") {
-  const Written ledger = two_terms();
+  const WrittenLedger ledger = two_terms();
   const LedgerAudit audit = read(ledger);
   const auto head_at = [&](std::uint64_t size, Epoch epoch) {
     return LedgerHead{size, audit.root_at(size), epoch};
@@ -140,10 +80,10 @@ TEST_CASE("a head holds only by the key of its own term, at any size of it", "[l
 }
 
 TEST_CASE("a replica's head is a prefix or is named with both roots", "[ledger_audit]") {
-  const Written ledger = two_terms();
+  const WrittenLedger ledger = two_terms();
   LedgerAudit audit("coordinator", first_key.public_key());
   audit.watch(2);
-  for (const Written::Row& row : ledger.rows) {
+  for (const WrittenLedger::Row& row : ledger.rows) {
     REQUIRE(audit.take(row.leaf, row.call, row.output).has_value());
   }
   for (std::uint64_t size = 0; size <= audit.size(); ++size) {

@@ -61,7 +61,7 @@ CoordinatorBatch next_batch(std::uint64_t size, std::uint64_t count, std::uint64
   }
   next.sessions = {session(run(1), static_cast<std::uint32_t>(size + count))};
   next.marks = {{worker(1), size + count}};
-  return next;
+  return with_head(std::move(next));
 }
 
 /// Persists batches of one to eight entries, without end.

@@ -19,7 +19,8 @@ using Catch::Matchers::Contains;
 namespace {
 
 Result<void> persist(CoordinatorStore& store, const CoordinatorBatch& batch) {
-  return store.persist({&batch, 1});
+  const CoordinatorBatch whole = with_head(batch);
+  return store.persist({&whole, 1});
 }
 
 /// Does to a closed file what another program could.
@@ -48,9 +49,9 @@ TEST_CASE("a ledger of a newer version is refused and not touched", "[store_file
     const auto error = bad(result);
     CHECK(error.code == Errc::refused);
     CHECK(error.message ==
-          "ledger.db: written by a newer Forerun: found format 99, expected at most 2");
+          "ledger.db: written by a newer Forerun: found format 99, expected at most 3");
   }
-  alter(directory.path() / "ledger.db", "PRAGMA user_version = 2");
+  alter(directory.path() / "ledger.db", "PRAGMA user_version = 3");
   CHECK(good(good(open_coordinator_store(directory.path()))->size()) == 3);
 }
 
@@ -60,6 +61,8 @@ TEST_CASE("a ledger of version 1 is upgraded by its owner and refused to readers
   make_ledger(directory.path());
   alter(directory.path() / "ledger.db",
         "DROP INDEX discards_by_session; ALTER TABLE payloads DROP COLUMN story;"
+        "ALTER TABLE meta DROP COLUMN size; ALTER TABLE meta DROP COLUMN root;"
+        "ALTER TABLE meta DROP COLUMN head_epoch; ALTER TABLE meta DROP COLUMN signed_head;"
         "PRAGMA user_version = 1");
   CHECK(bad(open_coordinator_store_readonly(directory.path()).map([](auto&&) {})).code ==
         Errc::refused);
@@ -109,15 +112,17 @@ TEST_CASE("a ledger without its tables is refused", "[store_file]") {
 TEST_CASE("a ledger with a missing entry or a malformed row is not recovered", "[store_file]") {
   TempDirectory directory;
   make_ledger(directory.path());
-  const auto [sql, expected] = GENERATE(table<std::string, std::string>({
-      {"DELETE FROM entries WHERE seq = 1", "entry 1 is missing"},
-      {"UPDATE entries SET epoch = 'x'", "malformed row"},
-      {"INSERT INTO marks VALUES (x'00', 1)", "malformed row"},
+  const auto [sql, code, expected] = GENERATE(table<std::string, Errc, std::string>({
+      {"DELETE FROM entries WHERE seq = 1", Errc::verification, "entry 1: found nothing"},
+      {"UPDATE entries SET epoch = 'x'", Errc::invalid, "malformed row"},
+      {"UPDATE meta SET root = x'00'", Errc::invalid, "malformed row"},
+      {"UPDATE meta SET signed_head = '{}'", Errc::invalid, "malformed row"},
+      {"INSERT INTO marks VALUES (x'00', 1)", Errc::invalid, "malformed row"},
   }));
   alter(directory.path() / "ledger.db", sql);
   const auto store = good(open_coordinator_store(directory.path()));
   const auto error = bad(store->recover([](const StoredEntry&) {}));
-  CHECK(error.code == Errc::invalid);
+  CHECK(error.code == code);
   CHECK_THAT(error.message, Contains(expected));
 }
 

@@ -52,7 +52,8 @@ private:
 };
 
 Result<void> persist(CoordinatorStore& store, const CoordinatorBatch& batch) {
-  return store.persist({&batch, 1});
+  const CoordinatorBatch whole = with_head(batch);
+  return store.persist({&whole, 1});
 }
 
 CoordinatorRecovery recovery_of(CoordinatorStore& store) {
@@ -102,6 +103,35 @@ TEMPLATE_TEST_CASE("a batch is given back whole by the next process", "[store]",
   CHECK(same(entries_of(disk.coordinator()), first.entries));
   CHECK(good(disk.coordinator().size()) == 4);
   CHECK(good(disk.coordinator().text("catalog")) == "[task]");
+}
+
+TEMPLATE_TEST_CASE("heads are kept with the entries that they cover", "[store]", OnDisk, InMemory) {
+  TestType disk;
+  CHECK_FALSE(recovery_of(disk.coordinator()).head);
+  auto first = batch(4, {commit(0, run(1), 0), commit(1, run(1), 1)});
+  good(persist(disk.coordinator(), first));
+  auto second = batch(4, {commit(2, run(1), 2)});
+  second.signed_head = head(2);
+  good(persist(disk.coordinator(), second));
+  auto marks_only = batch(4);
+  marks_only.marks = {{worker(1), 100}};
+  good(persist(disk.coordinator(), marks_only));
+  disk.reopen();
+  const auto recovery = recovery_of(disk.coordinator());
+  CHECK(recovery.head == second.head);
+  CHECK(recovery.signed_head == head(2));
+}
+
+TEMPLATE_TEST_CASE("a batch whose head does not cover its entries is refused whole", "[store]",
+                   OnDisk, InMemory) {
+  TestType disk;
+  auto first = batch(1, {commit(0, run(1), 0)});
+  first.head.reset();
+  CHECK(bad(disk.coordinator().persist({&first, 1})).message ==
+        "ledger: head of the batch from entry 0: found size none, expected 1");
+  first.head = LedgerHead{2, digest(1), Epoch{1}};
+  CHECK(bad(disk.coordinator().persist({&first, 1})).code == Errc::invalid);
+  CHECK(good(disk.coordinator().size()) == 0);
 }
 
 TEMPLATE_TEST_CASE("several batches become durable with one sync", "[store]", OnDisk, InMemory) {

@@ -83,11 +83,20 @@ inline IntentRow intent(const RunId& run_id, std::uint32_t step) {
   return {run_id, StepNumber{step}, "{\"call\":1}", true, "key", digest(8), 1, 2};
 }
 
+/// With the head that a batch's entries need; its root is any.
+inline CoordinatorBatch with_head(CoordinatorBatch batch) {
+  if (!batch.entries.empty()) {
+    const StoredEntry& last = batch.entries.back();
+    batch.head = {last.seq.value + 1, sha256(last.leaf), batch.epoch};
+  }
+  return batch;
+}
+
 inline CoordinatorBatch batch(std::uint64_t epoch, std::vector<StoredEntry> entries = {}) {
   CoordinatorBatch batch;
   batch.epoch = Epoch{epoch};
   batch.entries = std::move(entries);
-  return batch;
+  return with_head(std::move(batch));
 }
 
 inline auto tied(const StoredEntry& e) {
