@@ -64,10 +64,10 @@ public:
       return std::nullopt;
     }
     const auto handshake = next_handshake(reports_);
-    if (handshake && *handshake != Handshake::succeeded) {
-      retry_at_ = now + refused_pause;
-    } else if (handshake) {
+    if (handshake == Handshake::succeeded) {
       retry_at_.reset();
+    } else if (handshake && *handshake != Handshake::unreachable) {
+      retry_at_ = now + refused_pause;
     }
     return handshake;
   }
@@ -169,10 +169,24 @@ private:
     wait_readable(std::span(sockets).first(count), wake_.descriptor(), timeout);
   }
 
+  const std::function<void()>& event_of(Handshake handshake) const {
+    switch (handshake) {
+      case Handshake::succeeded:
+        return events_.connected;
+      case Handshake::refused:
+        return events_.refused;
+      case Handshake::broken:
+        return events_.broken;
+      case Handshake::unreachable:
+        break;
+    }
+    return events_.unreachable;
+  }
+
   void follow_link(Clock::time_point now) {
     while (const auto handshake = link_.next(now)) {
-      const auto& tell = *handshake == Handshake::succeeded ? events_.connected : events_.refused;
-      if (tell && *handshake != Handshake::broken) {
+      const auto& tell = event_of(*handshake);
+      if (tell) {
         tell();
       }
     }
@@ -184,7 +198,11 @@ private:
       subscribed_port_ = wanted;
       subscription_.open_again(settings_, own_, server_, subscribed_port_);
     }
-    while (subscription_.next(now)) {
+    // A key that is revoked is refused here first: the link that stands is not cut.
+    while (const auto handshake = subscription_.next(now)) {
+      if (*handshake == Handshake::refused && events_.refused) {
+        events_.refused();
+      }
     }
     reopen_if_due(subscription_, subscribed_port_, now);
   }

@@ -24,7 +24,7 @@ Result<bool> answer_of(zmq::socket_t& reports, const std::string& where) {
   const std::array<zmq::socket_t*, 1> sockets{&reports};
   for (;;) {
     if (const auto handshake = next_handshake(reports)) {
-      if (*handshake != Handshake::broken) {
+      if (*handshake == Handshake::succeeded || *handshake == Handshake::refused) {
         return *handshake == Handshake::succeeded;
       }
       continue;  // ZeroMQ connects again by itself.

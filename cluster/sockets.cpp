@@ -83,7 +83,8 @@ std::string_view bytes_of(const zmq::message_t& message) {
 zmq::socket_t monitor(zmq::context_t& context, zmq::socket_t& socket, const std::string& name) {
   const std::string address = "inproc://" + name;
   constexpr int events = ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH |
-                         ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL;
+                         ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL |
+                         ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | ZMQ_EVENT_CLOSED;
   if (zmq_socket_monitor(socket.handle(), address.c_str(), events) != 0) {
     throw zmq::error_t();
   }
@@ -108,6 +109,8 @@ std::optional<Handshake> next_handshake(zmq::socket_t& monitor_socket) {
       return Handshake::succeeded;
     case ZMQ_EVENT_HANDSHAKE_FAILED_AUTH:
       return Handshake::refused;
+    case ZMQ_EVENT_CLOSED:  // Before a connection stood; one that ends is `disconnected`.
+      return Handshake::unreachable;
     default:
       return Handshake::broken;
   }

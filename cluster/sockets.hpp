@@ -57,7 +57,7 @@ void skip_parts(zmq::socket_t& socket, zmq::message_t& message);
 std::string_view bytes_of(const zmq::message_t& message);
 
 /// How a connection attempt went, as ZeroMQ's monitor tells it.
-enum class Handshake { succeeded, refused, broken };
+enum class Handshake { succeeded, refused, broken, unreachable };
 /// Makes the socket report its handshakes on a new socket of the same context.
 zmq::socket_t monitor(zmq::context_t& context, zmq::socket_t& socket, const std::string& name);
 /// The next report without waiting.

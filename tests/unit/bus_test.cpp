@@ -117,6 +117,8 @@ struct Node {
   std::vector<std::string> published;
   int connected = 0;
   int refused = 0;
+  int broken = 0;
+  int unreachable = 0;
   std::unique_ptr<NodeBus> bus;
 
   Node(const Coordinator& coordinator, const CurveKeyPair& own, BusLimits limits = {})
@@ -131,7 +133,8 @@ struct Node {
     auto started = NodeBus::start(
         {"127.0.0.1", port, limits}, own, server,
         {append(received), append(published), [this] { watch.note([&] { ++connected; }); },
-         [this] { watch.note([&] { ++refused; }); }});
+         [this] { watch.note([&] { ++refused; }); }, [this] { watch.note([&] { ++broken; }); },
+         [this] { watch.note([&] { ++unreachable; }); }});
     REQUIRE(started);
     bus = std::move(*started);
   }
@@ -243,6 +246,28 @@ TEST_CASE("a refused node gets in once it is allowed, without a restart", "[bus]
   REQUIRE(node.is_connected(1));
   REQUIRE(node.bus->send("hello"));
   REQUIRE(coordinator.hears("hello"));
+}
+
+TEST_CASE("a node is told why it gets no connection", "[bus]") {
+  const auto key = CurveKeyPair::generate();
+  Coordinator coordinator({peer("a", key)});
+  Node other_cluster(coordinator.bus->port(), CurveKeyPair::generate().public_key, key);
+  REQUIRE(other_cluster.watch.until([&] { return other_cluster.broken >= 2; }));
+  REQUIRE(other_cluster.watch.get([&] { return other_cluster.unreachable; }) == 0);
+
+  Node alone(1, coordinator.key.public_key, key);  // A port where nobody answers.
+  REQUIRE(alone.watch.until([&] { return alone.unreachable >= 2; }));
+  REQUIRE(alone.watch.get([&] { return alone.broken + alone.refused + alone.connected; }) == 0);
+}
+
+TEST_CASE("a node whose key is revoked is told so on the link that it follows", "[bus]") {
+  const auto key = CurveKeyPair::generate();
+  Coordinator coordinator({peer("a", key)});
+  Node node(coordinator, key);
+  node.bus->subscribe(coordinator.bus->publish_port());
+  REQUIRE(node.follows(coordinator, "one"));
+  coordinator.bus->allow({});
+  REQUIRE(node.is_refused(2));
 }
 
 TEST_CASE("a node talks to no coordinator but the one whose key it has", "[bus]") {
