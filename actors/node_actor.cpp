@@ -43,6 +43,9 @@ void perform(Self self, NodeOutput output, std::vector<NodeMessage>& outbox) {
     state.ports.log(line);
   }
   state.timer.arm(self, instant_of(self->clock()), output.wake_at);
+  if (output.diverged) {
+    state.ports.diverged(*output.diverged);
+  }
   if (output.fatal) {
     state.ports.send(std::move(outbox));  // The coordinator must hear why before this process ends.
     outbox.clear();

@@ -19,6 +19,7 @@ struct NodePorts {
   std::function<void(std::uint16_t publish_port)> subscribe;
   std::function<void(const std::string& catalog)> use_catalog;
   std::function<void(const std::string&)> log;
+  std::function<void(const Divergence&)> diverged;  ///< Keep it; `fatal` follows. May block.
   std::function<void(const Error&)> fatal;
   std::function<void()> joined;  ///< Each time a coordinator welcomed this node.
 };

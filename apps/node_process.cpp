@@ -19,6 +19,7 @@
 #include "apps/process.hpp"
 #include "cluster/bus.hpp"
 #include "cluster/keys.hpp"
+#include "cluster/link_trouble.hpp"
 #include "files/recorded_world.hpp"
 #include "files/traces.hpp"
 #include "messages/codec.hpp"
@@ -117,15 +118,51 @@ struct Replica {
   std::shared_ptr<ReplicaStore> store;
   LedgerChecker checker;
   Epoch epoch;
+  std::optional<SignedHead> head;
 };
+
+/// A node that diverged returns only when an operator says so. What proves it is never overwritten.
+Result<void> settle_divergence(const NodeProcessSettings& settings) {
+  const std::filesystem::path proof = settings.data / "divergence.json";
+  std::error_code problem;
+  if (!std::filesystem::exists(proof, problem)) {
+    return {};
+  }
+  if (!settings.resync) {
+    return fail(Errc::verification,
+                proof.string() +
+                    ": this node's ledger and its coordinator's are two histories, and "
+                    "both heads are kept there: find out why, then start once with "
+                    "--resync to take the coordinator's");
+  }
+  for (int number = 1;; ++number) {
+    const auto kept =
+        settings.data / ("divergence.before-resync-" + std::to_string(number) + ".json");
+    if (!std::filesystem::exists(kept, problem)) {
+      std::filesystem::rename(proof, kept, problem);
+      break;
+    }
+  }
+  return problem ? fail(Errc::io, proof.string() + ": cannot be put aside: " + problem.message())
+                 : Result<void>();
+}
+
+void keep_divergence(const std::filesystem::path& data, const Divergence& divergence) {
+  const std::filesystem::path proof = data / "divergence.json";
+  const auto kept = write_private_file(proof, divergence_json(divergence) + "\n");
+  log_line(kept ? "both heads are kept in " + proof.string() : kept.error().message);
+}
 
 /// Opens the replica and checks every entry of it again.
 Result<Replica> replica_of(const NodeProcessSettings& settings, const PublicKey& ledger_key) {
+  if (const auto settled = settle_divergence(settings); !settled) {
+    return tl::unexpected<Error>(settled.error());
+  }
   auto store = open_replica_store(settings.data);
   if (!store) {
     return tl::unexpected<Error>(store.error());
   }
-  Replica replica{std::move(*store), LedgerChecker(ledger_key), {}};
+  Replica replica{std::move(*store), LedgerChecker(ledger_key), {}, {}};
   if (settings.resync) {
     if (const auto done = replica.store->reset(); !done) {
       return tl::unexpected<Error>(done.error());
@@ -151,6 +188,7 @@ Result<Replica> replica_of(const NodeProcessSettings& settings, const PublicKey&
                     ": the stored copy was changed; start with --resync to fetch it anew");
   }
   replica.epoch = recovery->epoch;
+  replica.head = recovery->head;
   return replica;
 }
 
@@ -295,7 +333,7 @@ StartRun start_run_of(std::shared_ptr<Executors> executors,
   };
 }
 
-NodeBusEvents bus_events(const std::shared_ptr<NodeInlet>& inlet) {
+NodeBusEvents bus_events(const std::shared_ptr<NodeInlet>& inlet, const std::string& address) {
   const auto pass_on = [inlet](const std::vector<std::string>& frames) {
     NodeInputs inputs;
     for (const std::string& frame : frames) {
@@ -313,11 +351,23 @@ NodeBusEvents bus_events(const std::shared_ptr<NodeInlet>& inlet) {
   NodeBusEvents events;
   events.received = pass_on;
   events.published = pass_on;
-  events.refused = [] {
-    log_line(
-        "the coordinator refuses this node's key: was it revoked, or is the token another "
-        "cluster's?");
+  // All called on the bus's thread.
+  const auto trouble = std::make_shared<LinkTrouble>(address);
+  const auto happened = [trouble](LinkTrouble::Kind kind) {
+    return [trouble, kind] {
+      const auto verdict = trouble->happened(kind, std::chrono::steady_clock::now());
+      if (verdict.line) {
+        log_line(*verdict.line);
+      }
+      if (verdict.is_final) {
+        Shutdown::request(exit_refused);
+      }
+    };
   };
+  events.connected = [trouble] { trouble->connected(); };
+  events.refused = happened(LinkTrouble::Kind::refused);
+  events.broken = happened(LinkTrouble::Kind::broken);
+  events.unreachable = happened(LinkTrouble::Kind::unreachable);
   return events;
 }
 
@@ -377,8 +427,8 @@ Result<int> run_node(const NodeProcessSettings& settings) {
   for (const WorkerOffer& offer : *offers) {
     workers.push_back(offer.worker);
   }
-  auto machine =
-      std::make_shared<NodeMachine>(machine_settings, std::move(replica->checker), replica->epoch);
+  auto machine = std::make_shared<NodeMachine>(machine_settings, std::move(replica->checker),
+                                               replica->epoch, replica->head);
 
   const auto inlet = std::make_shared<NodeInlet>();
   NodeBusSettings bus_settings;
@@ -388,7 +438,7 @@ Result<int> run_node(const NodeProcessSettings& settings) {
   caf::actor_system_config config;
   loop->schedule(config);
   caf::actor_system system(config);
-  NodeBusEvents events = bus_events(inlet);
+  NodeBusEvents events = bus_events(inlet, settings.join);
   events.work = work_of(loop);
   auto bus = NodeBus::start(bus_settings, *own_keys, token->server_public, std::move(events));
   if (!bus) {
@@ -432,6 +482,9 @@ Result<int> run_node(const NodeProcessSettings& settings) {
   ports.subscribe = [&bus](std::uint16_t port) { (*bus)->subscribe(port); };
   ports.use_catalog = [catalogs](const std::string& text) { catalogs->use(text); };
   ports.log = log_line;
+  ports.diverged = [data = settings.data](const Divergence& divergence) {
+    keep_divergence(data, divergence);
+  };
   ports.fatal = [](const Error& error) {
     log_line(error.message);
     Shutdown::request(exit_code_of(error));

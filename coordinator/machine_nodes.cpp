@@ -33,10 +33,14 @@ void CoordinatorMachine::handle(ConnectionId connection, const NodeId& node, con
 
 void CoordinatorMachine::seat_node(ConnectionId connection, const NodeId& node, const Join& message,
                                    bool is_reconnect) {
+  const NodeSeat* const seated = membership_.find(node);
+  const bool is_repeated = is_reconnect && seated != nullptr && seated->connection == connection;
   membership_.seat(now_, connection, node, message);
-  out_.log.push_back(std::string(is_reconnect ? "rejoined " : "joined ") + message.name + " (" +
-                     node.name + ") with " + std::to_string(message.workers.size()) +
-                     " workers, ledger " + std::to_string(message.head.size));
+  if (!is_repeated) {
+    out_.log.push_back(std::string(is_reconnect ? "rejoined " : "joined ") + message.name + " (" +
+                       node.name + ") with " + std::to_string(message.workers.size()) +
+                       " workers, ledger " + std::to_string(message.head.size));
+  }
   Welcome welcome;
   welcome.epoch = ledger_.epoch();
   welcome.version = settings_.version;

@@ -7,8 +7,12 @@
 
 namespace forerun {
 
-NodeMachine::NodeMachine(NodeSettings settings, LedgerChecker replica, Epoch epoch_accepted)
-    : settings_(std::move(settings)), checker_(std::move(replica)), epoch_(epoch_accepted) {}
+NodeMachine::NodeMachine(NodeSettings settings, LedgerChecker replica, Epoch epoch_accepted,
+                         std::optional<SignedHead> verified)
+    : settings_(std::move(settings)),
+      checker_(std::move(replica)),
+      epoch_(epoch_accepted),
+      verified_head_(std::move(verified)) {}
 
 NodeOutput NodeMachine::step(Instant now, const NodeInput& input) {
   NodeOutput out;
@@ -91,17 +95,20 @@ void NodeMachine::handle(Instant now, const Welcome& message, NodeOutput& out) {
                          to_string(epoch_) + " was accepted before");
     return;
   }
+  heard_head_ = message.head;
+  if (!joined_ || epoch_ != message.epoch) {  // Else the answer to a second Join.
+    out.subscribe = message.publish_port;
+    out.catalog = message.catalog;
+  }
   epoch_ = message.epoch;
   drop_other_epochs(now, out);
   joined_ = true;
-  out.subscribe = message.publish_port;
-  out.catalog = message.catalog;
   // In the same term the welcome is only older than what was published since; a new term must hold
   // all of the replica.
   if (message.head.head.size < checker_.size() && checker_.head().epoch != message.epoch) {
     diverge("the replica holds " + std::to_string(checker_.size()) +
                 " entries, the coordinator only " + std::to_string(message.head.head.size),
-            message.head.head, out);
+            "", out);
     return;
   }
   fetch_sent_.reset();
@@ -131,7 +138,10 @@ void NodeMachine::handle(Instant now, const JoinAgain& message, NodeOutput& out)
     return;  // An older coordinator's last words.
   }
   joined_ = false;
-  send_join(now, out);
+  // A coordinator that was away says it to each heartbeat that waited for it.
+  if (!join_sent_ || now - *join_sent_ >= settings_.join_retry) {
+    send_join(now, out);
+  }
 }
 
 void NodeMachine::handle(Instant, const ReserveRunIds& message, NodeOutput& out) {
@@ -363,6 +373,9 @@ void NodeMachine::on(Instant, const ReplicaAudited& audited, NodeOutput& out) {
 }
 
 void NodeMachine::follow(Instant now, const Entries& entries, NodeOutput& out) {
+  if (entries.head) {
+    heard_head_ = entries.head;
+  }
   const std::uint64_t end = entries.first.value + entries.records.size();
   fetch_target_ = std::max(fetch_target_, end);
   if (entries.first.value <= checker_.size() && end > checker_.size()) {
@@ -375,7 +388,7 @@ void NodeMachine::follow(Instant now, const Entries& entries, NodeOutput& out) {
         if (!batch.entries.empty()) {
           out.persist = std::move(batch);
         }
-        diverge(entry.error().message, entries.head ? entries.head->head : LedgerHead{}, out);
+        diverge(entry.error().message, record.leaf, out);
         return;
       }
       StoredEntry stored;
@@ -412,9 +425,11 @@ void NodeMachine::check_head(const SignedHead& head, NodeOutput& out) {
              // for.
   }
   if (const auto holds = checker_.check_head(head); !holds) {
-    diverge(holds.error().message, head.head, out);
+    heard_head_ = head;
+    diverge(holds.error().message, "", out);
     return;
   }
+  verified_head_ = head;
   if (!out.persist) {
     out.persist.emplace();
   }
@@ -447,7 +462,9 @@ void NodeMachine::settle_by_entry(Instant now, const Entry& entry, NodeOutput& o
   }
 }
 
-void NodeMachine::diverge(const std::string& why, const LedgerHead& theirs, NodeOutput& out) {
+void NodeMachine::diverge(const std::string& why, const std::string& entry, NodeOutput& out) {
+  const LedgerHead theirs = heard_head_ ? heard_head_->head : LedgerHead{};
+  out.diverged = Divergence{why, checker_.head(), verified_head_, heard_head_, entry};
   out.send.emplace_back(Diverged{checker_.head(), theirs, why});
   for (auto& [token, branch] : branches_) {
     if (branch.state == Branch::State::running) {

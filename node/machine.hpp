@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/time.hpp"
+#include "node/divergence.hpp"
 #include "node/replica_audit.hpp"
 #include "speculation/durable.hpp"
 #include "speculation/ledger_checker.hpp"
@@ -60,7 +61,8 @@ struct NodeOutput {
       destroyed;  ///< Isolated states that are gone now, committed or discarded.
   std::optional<ReplicaAuditOrder>
       audit;  ///< Read the store again, apart from this brain and after `persist`.
-  std::vector<std::string> alerts;  ///< For the operator's log.
+  std::vector<std::string> alerts;     ///< For the operator's log.
+  std::optional<Divergence> diverged;  ///< Keep it for good; `fatal` goes with it.
   std::optional<Error>
       fatal;  ///< The node must end: refused, or (verification) its ledger diverged.
   std::optional<Instant> wake_at;  ///< Ask again then, with TimePassed.
@@ -71,7 +73,9 @@ struct NodeOutput {
 /// thread-safe.
 class NodeMachine {
 public:
-  NodeMachine(NodeSettings settings, LedgerChecker replica, Epoch epoch_accepted);
+  /// `verified` is the latest signed head that the replica was kept with.
+  NodeMachine(NodeSettings settings, LedgerChecker replica, Epoch epoch_accepted,
+              std::optional<SignedHead> verified = {});
   NodeOutput step(Instant now, const NodeInput& input);
 
   LedgerHead head() const { return checker_.head(); }
@@ -116,7 +120,7 @@ private:
   void forget(std::map<BranchToken, Branch>::iterator at, NodeOutput& out);
   void check_head(const SignedHead& head, NodeOutput& out);
   void destroy(Instant now, std::map<BranchToken, Branch>::iterator at, NodeOutput& out);
-  void diverge(const std::string& why, const LedgerHead& theirs, NodeOutput& out);
+  void diverge(const std::string& why, const std::string& entry, NodeOutput& out);
   void send_join(Instant now, NodeOutput& out);
   void send_heartbeat(Instant now, NodeOutput& out);
   std::optional<Instant> next_wake() const;
@@ -135,6 +139,8 @@ private:
   std::optional<AuditReplica> pending_audit_;  ///< Waits for the sizes that it asks for.
   std::uint64_t fetch_target_ = 0;             ///< Size that we know the coordinator has reached.
   std::optional<SignedHead> pending_head_;     ///< Signed, of a size not reached yet.
+  std::optional<SignedHead> verified_head_;    ///< Signed, and the replica's own.
+  std::optional<SignedHead> heard_head_;       ///< The coordinator's latest, whatever it is worth.
 };
 
 }  // namespace forerun

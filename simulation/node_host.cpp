@@ -60,8 +60,8 @@ void NodeHost::start() {
     }
   });
   env_.time.note(name() + " starts with " + std::to_string(checker.size()) + " entries");
-  machine_ =
-      std::make_unique<NodeMachine>(std::move(settings), std::move(checker), recovery->epoch);
+  machine_ = std::make_unique<NodeMachine>(std::move(settings), std::move(checker), recovery->epoch,
+                                           recovery->head);
   network_.node_is_up(identity_.index);
   step(TimePassed{});
 }

@@ -127,6 +127,9 @@ class ClusterTest(unittest.TestCase):
         cluster.start_coordinator()
         until("both nodes rejoin", lambda: len(cluster.status()["nodes"]) == 2)
         self.assertGreater(cluster.status()["epoch"], epoch)
+        for name in ("node-1", "node-2"):  # Once for the first coordinator, once for the second.
+            self.assertEqual(len(re.findall(f"joined {name} ", cluster.log("coordinator"))), 2, cluster.log("coordinator"))
+            self.assertLessEqual(cluster.log(name).count(" joined\n"), 2, cluster.log(name))
         shown = cluster.request("GET", f"/v1/sessions/{run_id}")[1]
         self.assertEqual([step["decision_hash"] for step in shown["steps"]], [first["decision_hash"]])
         again = cluster.step(run_id, "double", key="one", n=1)
@@ -189,6 +192,64 @@ class ClusterTest(unittest.TestCase):
         self.assertEqual(cluster.command("keys", "revoke", "node-2", "--data", cluster.data).returncode, 0)
         until("the revoked node is gone", lambda: [n["name"] for n in cluster.status()["nodes"]] == ["node-1"])
         self.assertEqual(cluster.step(cluster.open(), "double", n=4)["output"], {"twice": 8})
+        self.assertEqual(cluster.processes["node-2"].wait(15), 4)
+        self.assertEqual(cluster.log("node-2").count("refuses this node's key"), 2)  # Soon, and at last.
+
+    def test_a_node_that_gets_no_connection_says_why_once(self):
+        cluster = self.cluster
+        token = cluster.folder / "other.token"
+        token.write_text(cluster.command("keys", "add", "node-1", "--data", cluster.folder / "other").stdout)
+
+        def start(name, *arguments):
+            with open(cluster.folder / f"{name}.log", "ab") as log:
+                cluster.processes[name] = subprocess.Popen(
+                    [harness.BINARY, *map(str, arguments)], stdout=subprocess.PIPE, stderr=log, text=True)
+        start("stranger", *cluster.node_arguments("stranger"), "--token-file", token)
+        arguments = cluster.node_arguments("lonely")
+        arguments[arguments.index("--join") + 1] = "127.0.0.1:1"
+        start("lonely", *arguments, "--token-file", cluster.folder / "node-1.token")
+        until("it says that it is another cluster's",
+              lambda: "is the token another cluster's" in cluster.log("stranger"))
+        until("it says that nobody is there", lambda: "cannot be reached" in cluster.log("lonely"))
+        time.sleep(2)  # Several more attempts.
+        for name in ("stranger", "lonely"):
+            self.assertIsNone(cluster.processes[name].poll())
+            self.assertEqual(cluster.log(name).count("coordinator at"), 1, cluster.log(name))
+
+    def test_a_node_that_diverged_keeps_both_heads_and_returns_only_by_resync(self):
+        cluster = self.cluster
+        run_id = cluster.open()
+        cluster.step(run_id, "double", n=0)
+        until("all ledgers agree", lambda: cluster.heads_agree(2))
+        cluster.kill("coordinator")
+        backup = cluster.folder / "backup"
+        shutil.copytree(cluster.data, backup)
+        cluster.start_coordinator()
+        until("both nodes rejoin", lambda: len(cluster.status()["nodes"]) == 2)
+        cluster.step(run_id, "double", n=1)
+        until("all ledgers agree", lambda: cluster.heads_agree(2))
+        cluster.kill("coordinator")
+        shutil.rmtree(cluster.data)
+        os.rename(backup, cluster.data)
+        cluster.start_coordinator()  # In a term that the nodes know already: only its next decision shows the fork.
+        until("both nodes rejoin", lambda: len(cluster.status()["nodes"]) == 2)
+        self.assertEqual(cluster.step(run_id, "double", n=7)["step"], 1)
+        for name in ("node-1", "node-2"):
+            self.assertEqual(cluster.processes[name].wait(15), 5, cluster.log(name))
+            proof = json.loads((cluster.folder / name / "divergence.json").read_text())
+            self.assertEqual(sorted(proof), ["coordinator", "entry", "own", "own_signed", "why"])
+            self.assertGreaterEqual(proof["own"]["size"], proof["own_signed"]["size"])
+            for head in (proof["own_signed"], proof["coordinator"]):
+                message = auditor.canonical({name: head[name] for name in ("epoch", "root", "size")})
+                auditor.verify_signature(head["public_key"], message, head["signature"])
+        refused = cluster.command(*cluster.node_arguments("node-1"))
+        self.assertEqual(refused.returncode, 5, refused.stderr)
+        self.assertIn("divergence.json", refused.stderr)
+        for name in ("node-1", "node-2"):
+            cluster.start_node(name, "--resync")
+            self.assertTrue((cluster.folder / name / "divergence.before-resync-1.json").exists())
+        self.assertEqual(cluster.step(run_id, "double", n=2)["step"], 2)
+        until("all ledgers agree", lambda: cluster.heads_agree(2))
 
     def test_a_changed_replica_is_found_and_resynced(self):
         cluster = self.cluster

@@ -182,7 +182,67 @@ TEST_CASE("an entry that does not hold stops the node, which keeps both heads", 
   CHECK(node.out.fatal->code == Errc::verification);
   REQUIRE(node.sent<Diverged>() != nullptr);
   CHECK(node.sent<Diverged>()->own.size == 1);
+  REQUIRE(node.out.diverged.has_value());
+  CHECK(node.out.diverged->own.size == 1);
+  CHECK(node.out.diverged->theirs == forged.head);
+  CHECK(node.out.diverged->entry == leaf);
   CHECK(node.give(TimePassed{}).send.empty());
+}
+
+TEST_CASE("a node that diverges at a hand-over keeps its own signed head and the coordinator's",
+          "[node_machine]") {
+  Ledger ledger;
+  ledger.commit("a");
+  Node node;
+  node.welcome(ledger);
+  node.give(CoordinatorMessage(ledger.from(0)));
+  Ledger other(Epoch{2});  // A restored coordinator's: its own history, and a longer one.
+  other.commit("b");
+  other.commit("c");
+  Entries handed_over;
+  handed_over.first = Seq{2};
+  handed_over.records = {other.records[2]};  // It comes without a head.
+
+  SECTION("at an entry that does not follow from the replica") {
+    node.welcome(other, Epoch{2});
+    REQUIRE_FALSE(node.out.fatal.has_value());
+    node.give(CoordinatorMessage(handed_over));
+    REQUIRE(node.out.diverged.has_value());
+    CHECK(node.out.diverged->entry == other.records[2].leaf);
+    CHECK(node.out.diverged->theirs == other.head());
+    CHECK(node.sent<Diverged>()->coordinator == other.head().head);
+  }
+  SECTION("at a coordinator that has less than the replica") {
+    node.welcome(Ledger(), Epoch{2});
+    REQUIRE(node.out.diverged.has_value());
+    CHECK(node.out.diverged->entry.empty());
+    CHECK(node.out.diverged->theirs == Ledger().head());
+  }
+  CHECK(node.out.fatal->code == Errc::verification);
+  CHECK(node.out.diverged->own == ledger.head().head);
+  CHECK(node.out.diverged->own_signed == ledger.head());
+  const auto proof = json::parse(divergence_json(*node.out.diverged));
+  REQUIRE(proof.has_value());
+  CHECK(json::canonical(*proof->find("own_signed")) == head_json(ledger.head()));
+  CHECK(json::canonical(*proof->find("coordinator")) == head_json(*node.out.diverged->theirs));
+}
+
+TEST_CASE("a coordinator that was away is joined once, however many heartbeats waited for it",
+          "[node_machine]") {
+  Ledger ledger;
+  Node node;
+  node.welcome(ledger);
+  node.now += 10s;
+  std::size_t joins = 0;
+  for (int i = 0; i < 10; ++i) {
+    node.give(CoordinatorMessage(JoinAgain{Epoch{2}}));
+    joins += node.sent<Join>() != nullptr ? 1 : 0;
+  }
+  CHECK(joins == 1);
+  node.welcome(ledger, Epoch{2});
+  CHECK(node.out.catalog.has_value());
+  node.welcome(ledger, Epoch{2});
+  CHECK_FALSE(node.out.catalog.has_value());
 }
 
 TEST_CASE("a coordinator with less than the replica is not followed", "[node_machine]") {
