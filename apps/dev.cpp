@@ -9,31 +9,20 @@
 #include "demo/local_cluster.hpp"
 #include "demo/session_client.hpp"
 #include "files/catalog_file.hpp"
+#include "files/example_call.hpp"
 
 namespace forerun {
 namespace {
 
 constexpr std::chrono::milliseconds children_checked_every{500};
 
-/// A field's name in braces, from patterns such as "order/{order_id}".
-void add_fields(json::Object& input, const std::optional<std::vector<std::string>>& patterns) {
-  for (const std::string& pattern : patterns.value_or(std::vector<std::string>())) {
-    for (std::size_t open = pattern.find('{'); open != std::string::npos;
-         open = pattern.find('{', open + 1)) {
-      const std::size_t close = pattern.find('}', open);
-      if (close != std::string::npos) {
-        input.set(pattern.substr(open + 1, close - open - 1), "A-1");
-      }
-    }
+/// For a shell, inside single quotes.
+std::string in_single_quotes(const std::string& text) {
+  std::string quoted = "'";
+  for (const char c : text) {
+    quoted += c == '\'' ? "'\\''" : std::string(1, c);
   }
-}
-
-/// An input for trying a task out: the fields that its tags name, filled with an example.
-std::string example_input(const Task& task) {
-  json::Object input;
-  add_fields(input, task.reads);
-  add_fields(input, task.writes);
-  return json::canonical(input);
+  return quoted + "'";
 }
 
 }  // namespace
@@ -74,14 +63,17 @@ Result<int> run_dev(const DevSettings& settings) {
   if (!run_id) {
     return tl::unexpected<Error>(run_id.error());
   }
-  const Task& task = catalog->catalog.tasks().begin()->second;
+  const ExampleCall example = example_call(*catalog);
   const std::string session = cluster->url() + "/v1/sessions/" + *run_id;
   std::cout << "A coordinator and a node are up; this session is open. Try:\n\n"
-            << "  curl -s " << session
-            << "/steps -H 'Content-Type: application/json' -d '{\"task\":\"" << task.name
-            << "\",\"input\":" << example_input(task) << "}'\n"
+            << "  curl -s " << session << "/steps -H 'Content-Type: application/json' -d "
+            << in_single_quotes(example.call.canonical()) << "\n"
             << "  curl -s " << session << "\n"
             << "  curl -s " << cluster->url() << "/v1/status\n\n"
+            << (example.is_told ? ""
+                                : "Task " + example.call.task() +
+                                      " names no field: an `example` in its table of the catalog "
+                                      "would be shown here.\n")
             << "docs/http.md tells the rest. Ctrl-C ends it.\n"
             << std::flush;
   while (!shutdown.wait_for(children_checked_every)) {

@@ -302,32 +302,60 @@ bool read_tags(Problems& problems, const Field& at, std::optional<std::vector<st
   return read_texts(problems, at, out.emplace());
 }
 
-constexpr std::array<Key<Task>, 16> task_keys = {{
-    {"executor", [](Problems& p, const Field& at,
-                    Task& t) { return read_choice<ExecutorKind>(p, at, executors, t.executor); }},
-    {"command", [](Problems& p, const Field& at, Task& t) { return read_texts(p, at, t.command); }},
+/// A task with what the file says of it for people.
+struct FileTask : Task {
+  std::optional<json::Object> example;
+};
+
+bool read_example(Problems& problems, const Field& at, std::optional<json::Object>& out) {
+  std::string text;
+  if (!read_text(problems, at, text)) {
+    return false;
+  }
+  const auto value = json::parse(text);
+  if (!value) {
+    return problems.add(at, value.error().message + ", expected an input as JSON");
+  }
+  if (value->object() == nullptr) {
+    return problems.add(at, in_quotes(text) + ", expected an input: a JSON object");
+  }
+  out = *value->object();
+  return true;
+}
+
+constexpr std::array<Key<FileTask>, 17> task_keys = {{
+    {"executor",
+     [](Problems& p, const Field& at, FileTask& t) {
+       return read_choice<ExecutorKind>(p, at, executors, t.executor);
+     }},
+    {"command",
+     [](Problems& p, const Field& at, FileTask& t) { return read_texts(p, at, t.command); }},
     {"function",
-     [](Problems& p, const Field& at, Task& t) { return read_text(p, at, t.function); }},
+     [](Problems& p, const Field& at, FileTask& t) { return read_text(p, at, t.function); }},
     {"effect", [](Problems& p, const Field& at,
-                  Task& t) { return read_choice<Effect>(p, at, effects, t.effect); }},
-    {"reads", [](Problems& p, const Field& at, Task& t) { return read_tags(p, at, t.reads); }},
-    {"writes", [](Problems& p, const Field& at, Task& t) { return read_tags(p, at, t.writes); }},
+                  FileTask& t) { return read_choice<Effect>(p, at, effects, t.effect); }},
+    {"reads", [](Problems& p, const Field& at, FileTask& t) { return read_tags(p, at, t.reads); }},
+    {"writes",
+     [](Problems& p, const Field& at, FileTask& t) { return read_tags(p, at, t.writes); }},
     {"scope", [](Problems& p, const Field& at,
-                 Task& t) { return read_choice<HazardScope>(p, at, scopes, t.scope); }},
-    {"timeout_ms",
-     [](Problems& p, const Field& at, Task& t) { return read_milliseconds(p, at, 1, t.timeout); }},
-    {"max_age_ms",
-     [](Problems& p, const Field& at, Task& t) { return read_milliseconds(p, at, 0, t.age_max); }},
+                 FileTask& t) { return read_choice<HazardScope>(p, at, scopes, t.scope); }},
+    {"timeout_ms", [](Problems& p, const Field& at,
+                      FileTask& t) { return read_milliseconds(p, at, 1, t.timeout); }},
+    {"max_age_ms", [](Problems& p, const Field& at,
+                      FileTask& t) { return read_milliseconds(p, at, 0, t.age_max); }},
     {"idempotent",
-     [](Problems& p, const Field& at, Task& t) { return read_flag(p, at, t.idempotent); }},
+     [](Problems& p, const Field& at, FileTask& t) { return read_flag(p, at, t.idempotent); }},
     {"deterministic",
-     [](Problems& p, const Field& at, Task& t) { return read_flag(p, at, t.deterministic); }},
-    {"sandbox", [](Problems& p, const Field& at, Task& t) { return read_flag(p, at, t.sandbox); }},
-    {"pool", [](Problems& p, const Field& at, Task& t) { return read_text(p, at, t.pool); }},
+     [](Problems& p, const Field& at, FileTask& t) { return read_flag(p, at, t.deterministic); }},
+    {"sandbox",
+     [](Problems& p, const Field& at, FileTask& t) { return read_flag(p, at, t.sandbox); }},
+    {"pool", [](Problems& p, const Field& at, FileTask& t) { return read_text(p, at, t.pool); }},
     {"description",
-     [](Problems& p, const Field& at, Task& t) { return read_text(p, at, t.description); }},
-    {"envelope", [](Problems& p, const Field& at, Task&) { return comes_later(p, at); }},
-    {"resident", [](Problems& p, const Field& at, Task&) { return comes_later(p, at); }},
+     [](Problems& p, const Field& at, FileTask& t) { return read_text(p, at, t.description); }},
+    {"example",
+     [](Problems& p, const Field& at, FileTask& t) { return read_example(p, at, t.example); }},
+    {"envelope", [](Problems& p, const Field& at, FileTask&) { return comes_later(p, at); }},
+    {"resident", [](Problems& p, const Field& at, FileTask&) { return comes_later(p, at); }},
 }};
 
 bool read_conditions(Problems& problems, const Field& at, Race& race);
@@ -501,7 +529,8 @@ class CatalogReader {
 public:
   explicit CatalogReader(std::string_view file_name) : problems_(file_name) {}
 
-  Result<Catalog> read(const toml::table& root) {
+  /// `text` stays out of what it gives.
+  Result<CatalogFile> read(const toml::table& root) {
     for (const auto& [key, node] : root) {
       read_section(key, node);
     }
@@ -509,7 +538,7 @@ public:
     if (!problems_.empty()) {
       return tl::unexpected<Error>(std::move(problems_).error());
     }
-    return catalog;
+    return CatalogFile{std::move(*catalog), {}, std::move(examples_)};
   }
 
 private:
@@ -583,16 +612,19 @@ private:
       broken_.insert(item.path());
       return;
     }
-    Task task;
+    FileTask task;
     task.name = item.name;
-    item.found = read_keys<Task>(problems_, table, at.path, task_keys, task);
+    item.found = read_keys<FileTask>(problems_, table, at.path, task_keys, task);
     if (task.executor == ExecutorKind::native && task.function.empty()) {
       task.function = task.name;
     }
     if (item.found.all_readable) {
       check_task(problems_, task, at.path, at.line, item.found);
     }
-    keep(item, tasks_, std::move(task));
+    if (task.example) {
+      examples_.emplace(item.name, std::move(*task.example));
+    }
+    keep(item, tasks_, Task(std::move(task)));
   }
 
   /// What could not be read stays out of the checks that follow: they would only repeat it.
@@ -676,12 +708,19 @@ private:
   std::vector<Task> tasks_;
   std::vector<Race> races_;
   std::vector<Pool> pools_;
+  std::map<std::string, json::Object, std::less<>> examples_;
   std::set<std::string, std::less<>> broken_;  ///< Paths.
 };
 
 }  // namespace
 
 Result<Catalog> parse_catalog(std::string_view text, std::string_view file_name) {
+  return parse_catalog_file(text, file_name).map([](CatalogFile&& file) {
+    return std::move(file.catalog);
+  });
+}
+
+Result<CatalogFile> parse_catalog_file(std::string_view text, std::string_view file_name) {
   if (text.size() > catalog_bytes_max) {
     return fail(Errc::too_large, std::string(file_name) + ": " + std::to_string(text.size()) +
                                      " bytes, expected at most " +
@@ -689,7 +728,11 @@ Result<Catalog> parse_catalog(std::string_view text, std::string_view file_name)
   }
   try {
     const toml::table root = toml::parse(text, file_name);
-    return CatalogReader(file_name).read(root);
+    auto file = CatalogReader(file_name).read(root);
+    if (file) {
+      file->text = text;
+    }
+    return file;
   } catch (const toml::parse_error& problem) {
     return fail(Errc::invalid, std::string(file_name) + ":" +
                                    std::to_string(problem.source().begin.line) +
@@ -702,11 +745,7 @@ Result<CatalogFile> read_catalog(const std::filesystem::path& file) {
   if (!text) {
     return tl::unexpected<Error>(std::move(text.error()));
   }
-  Result<Catalog> catalog = parse_catalog(*text, file.string());
-  if (!catalog) {
-    return tl::unexpected<Error>(std::move(catalog.error()));
-  }
-  return CatalogFile{std::move(*catalog), std::move(*text)};
+  return parse_catalog_file(*text, file.string());
 }
 
 }  // namespace forerun
