@@ -1,8 +1,57 @@
+#include <algorithm>
+#include <iostream>
+#include <span>
+#include <string>
+#include <vector>
+
 #include "apps/commands/commands.hpp"
+#include "speculation/catalog.hpp"
 #include "version.hpp"
 
 namespace forerun {
 namespace {
+
+/// The commands under one, without those for the program's own use.
+std::vector<std::string> names_under(const CLI::App& command) {
+  std::vector<std::string> names;
+  for (const CLI::App* sub : command.get_subcommands({})) {
+    if (!sub->get_group().empty()) {
+      names.push_back(sub->get_name());
+    }
+  }
+  return names;
+}
+
+std::string unknown_command(const std::string& found, const std::vector<std::string>& known) {
+  std::string text = "\"" + found + "\": no such command";
+  if (const auto near = nearest_name(found, known)) {
+    return text + "; did you mean \"" + *near + "\"?";
+  }
+  text += ", expected one of ";
+  for (const std::string& name : known) {
+    text += (name == known.front() ? "" : ", ") + name;
+  }
+  return text;
+}
+
+/// What is wrong with a command line, where CLI11's own words do not help; else empty.
+std::string explained(const CLI::App& app, std::span<char* const> arguments) {
+  const CLI::App* command = &app;
+  for (std::size_t i = 1; i < arguments.size(); ++i) {
+    const std::string argument = arguments[i];
+    const auto subs = command->get_subcommands({});
+    if (subs.empty() || argument.starts_with('-')) {
+      return {};  // Where a flag's value ends is CLI11's to know.
+    }
+    const auto at = std::find_if(subs.begin(), subs.end(),
+                                 [&](const CLI::App* sub) { return sub->get_name() == argument; });
+    if (at == subs.end()) {
+      return unknown_command(argument, names_under(*command));
+    }
+    command = *at;
+  }
+  return {};
+}
 
 int run(int argc, char** argv) {
   CLI::App app("Runs the tasks of AI workflows before anyone asks for them.", "forerun");
@@ -28,6 +77,13 @@ int run(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& problem) {
+    const std::string why = problem.get_exit_code() == 0
+                                ? std::string()
+                                : explained(app, std::span(argv, static_cast<std::size_t>(argc)));
+    if (!why.empty()) {
+      std::cerr << "forerun: " << why << "\nRun with --help for more information.\n";
+      return exit_usage;
+    }
     return app.exit(problem) == 0 ? exit_ok : exit_usage;
   }
   return chosen ? chosen() : exit_usage;

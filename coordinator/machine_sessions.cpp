@@ -10,9 +10,13 @@ namespace {
 
 constexpr Duration retry_soon = std::chrono::seconds(1);
 
-/// What an idempotency key stands for: the calls, and whether they came as a list.
+/// What an idempotency key stands for: the calls, whether they came as a list, and the step that
+/// was expected.
 Digest request_hash(const ConfirmCalls& body) {
   std::string text = body.is_list ? "list" : "one";
+  if (body.expect_step) {
+    text += " from " + std::to_string(*body.expect_step);
+  }
   for (const Call& call : body.calls) {
     text += '\n';
     text += call.canonical();

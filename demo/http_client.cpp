@@ -84,6 +84,7 @@ int look_for_stop(void* limits, curl_off_t, curl_off_t, curl_off_t, curl_off_t) 
 
 struct HttpClient::Impl {
   Impl(std::string url, const HttpLimits& given) : base_url(std::move(url)), limits(given) {
+    base_url.erase(base_url.find_last_not_of('/') + 1);
     start_curl_once();
     curl = curl_easy_init();
     FORERUN_ASSERT(curl != nullptr);

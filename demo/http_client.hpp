@@ -30,7 +30,7 @@ struct HttpAnswer {
 /// no redirect. Owned by one thread at a time.
 class HttpClient {
 public:
-  /// `base_url` has no path: "http://127.0.0.1:7070".
+  /// `base_url` has no path: "http://127.0.0.1:7070", or the same with a slash behind it.
   explicit HttpClient(std::string base_url, const HttpLimits& limits = {});
   ~HttpClient();
   HttpClient(HttpClient&&) noexcept;

@@ -19,6 +19,7 @@ namespace {
 
 constexpr std::size_t log_bytes_shown_max = 2000;
 constexpr std::size_t lines_before_ready_max = 1000;
+constexpr std::chrono::milliseconds exit_after_output{500};
 constexpr Duration tool_within = std::chrono::seconds(20);
 constexpr const char* loopback = "127.0.0.1:0";
 
@@ -95,6 +96,22 @@ Result<void> write_token(const std::filesystem::path& file, const std::string& t
     return fail(Errc::io, "cluster: cannot write " + file.string());
   }
   return {};
+}
+
+/// What a command's exit code stands for (docs/commands.md).
+Errc meaning_of(int exit_code) {
+  switch (exit_code) {
+    case 2:
+      return Errc::invalid;
+    case 3:
+      return Errc::not_found;
+    case 4:
+      return Errc::refused;
+    case 5:
+      return Errc::verification;
+    default:
+      return Errc::io;
+  }
 }
 
 std::string text_of(const json::Value& value, std::string_view name) {
@@ -176,7 +193,9 @@ struct LocalCluster::Impl {
     for (std::size_t count = 0; count < lines_before_ready_max; ++count) {
       const auto line = processes.back().child.read_line(deadline);
       if (!line) {
-        return fail(Errc::io, with_log("cluster: " + name + ": " + line.error().message, log));
+        const auto exit = processes.back().child.wait(exit_after_output);
+        return fail(exit ? meaning_of(exit->code) : Errc::io,
+                    with_log("cluster: " + name + ": " + line.error().message, log));
       }
       const auto ready = read_ready_line(*line);
       if (!ready) {

@@ -46,6 +46,13 @@ Result<void> check(const DemoSettings& settings) {
   if (settings.traces.empty() && !settings.read_only.empty()) {
     return fail(Errc::invalid, "demo: --read-only: expected only with --traces");
   }
+  std::error_code problem;
+  if (!settings.export_folder.empty() && std::filesystem::exists(settings.export_folder, problem) &&
+      !(std::filesystem::is_directory(settings.export_folder, problem) &&
+        std::filesystem::is_empty(settings.export_folder, problem))) {
+    return fail(Errc::refused, "demo: --export: " + settings.export_folder.string() +
+                                   ": not an empty folder; give one that is new");
+  }
   return {};
 }
 
@@ -259,7 +266,7 @@ int failed(const Error& error, std::ostream& progress, int code) {
 
 int run_demo(const DemoSettings& settings, std::ostream& out, std::ostream& progress) {
   if (auto checked = check(settings); !checked) {
-    return failed(checked.error(), progress, 2);
+    return failed(checked.error(), progress, checked.error().code == Errc::refused ? 4 : 2);
   }
   auto workload = make_workload(settings);
   if (!workload) {

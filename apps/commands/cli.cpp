@@ -2,7 +2,10 @@
 
 #include <algorithm>
 #include <cctype>
+#include <charconv>
 #include <iostream>
+
+#include "base/json.hpp"
 
 namespace forerun {
 
@@ -34,6 +37,25 @@ void bind_environment(CLI::App& command) {
     });
     option->envname(variable);
   }
+}
+
+CLI::Validator number_within(double low, double high, bool above) {
+  const auto plain = [](double number) {
+    std::string text;
+    json::append_number(text, number);
+    return text;
+  };
+  const std::string range =
+      (above ? "more than " + plain(low) : plain(low) + " or more") + ", at most " + plain(high);
+  const auto check = [low, high, above, range](const std::string& text) {
+    double number = 0;
+    const char* const end = text.data() + text.size();
+    const auto read = std::from_chars(text.data(), end, number);
+    const bool is_within = read.ec == std::errc() && read.ptr == end && number <= high &&
+                           (above ? number > low : number >= low);
+    return is_within ? std::string() : "found " + text + ", expected " + range;
+  };
+  return CLI::Validator(check, "");
 }
 
 CLI::App& add_command(CLI::App& app, const std::string& name, const std::string& description,

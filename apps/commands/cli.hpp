@@ -25,6 +25,11 @@ CLI::App& add_command(CLI::App& app, const std::string& name, const std::string&
 /// are there.
 void bind_environment(CLI::App& command);
 
+/// A number from `low` (not itself when `above`) to `high`. An option without a sign needs it too:
+/// CLI11 would take -1 for the largest number.
+CLI::Validator number_within(double low, double high, bool above = false);
+inline constexpr double whole_number_max = 9007199254740991;  ///< 2^53-1, what JSON can carry.
+
 /// Prints an error on stderr; the exit code that goes with it.
 int report(const Result<int>& result);
 int report(const Result<void>& result);

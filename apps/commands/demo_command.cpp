@@ -27,15 +27,22 @@ void add_demo(CLI::App& app, Action& chosen) {
       ->check(CLI::ExistingFile);
   command.add_option("--read-only", s->demo.read_only, "FILE or PATTERN: tasks that only read");
   command.add_option("--speedup", s->demo.speedup, "Divides think and task times")
-      ->check(CLI::PositiveNumber)
+      ->check(number_within(0, 1e6, true))
       ->capture_default_str();
   command.add_option("--sessions", s->demo.sessions, "How many; 0: a default")
+      ->check(number_within(0, whole_number_max))
       ->capture_default_str();
-  command.add_option("--nodes", s->demo.nodes, "Nodes of each cluster")->capture_default_str();
-  command.add_option("--slots", s->demo.slots, "Slots of each node")->capture_default_str();
+  command.add_option("--nodes", s->demo.nodes, "Nodes of each cluster")
+      ->check(number_within(0, whole_number_max))
+      ->capture_default_str();
+  command.add_option("--slots", s->demo.slots, "Slots of each node")
+      ->check(number_within(0, whole_number_max))
+      ->capture_default_str();
   command.add_option("--concurrency", s->demo.concurrency, "Sessions side by side")
+      ->check(number_within(0, whole_number_max))
       ->capture_default_str();
   command.add_option("--seed", s->demo.seed, "Of the workload, UUIDs and modelled times")
+      ->check(number_within(0, whole_number_max))
       ->capture_default_str();
   command.add_option("--export", s->demo.export_folder, "Leave the ledger's export here");
   command.add_option("--plant", s->demo.plant, "A bug, to see that it is caught")

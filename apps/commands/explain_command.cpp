@@ -81,7 +81,8 @@ void add_explain(CLI::App& app, Action& chosen) {
   CLI::App& command = add_command(app, "explain", "Tell how a session's decisions came about",
                                   chosen, [s] { return report(tell(*s)); });
   command.add_option("run_id", s->run_id, "UUID/COUNTER")->required();
-  command.add_option("step", s->step, "One step; without it all of them, and what was discarded");
+  command.add_option("step", s->step, "One step; without it all of them, and what was discarded")
+      ->check(number_within(0, whole_number_max));
   command.add_option("--url", s->url, "The coordinator's HTTP address")->capture_default_str();
   command.add_option("--data", s->data, "Read a coordinator's data directory instead");
   command.add_option("--output", s->output, "text or json")

@@ -30,7 +30,9 @@ void add_ledger(CLI::App& app, Action& chosen) {
   CLI::App& prove =
       add_command(*ledger, "prove", "Print an entry and the proof that it is in the ledger", chosen,
                   [s] { return report(ledger_prove(s->data, s->seq, std::cout)); });
-  prove.add_option("seq", s->seq, "The entry's number")->required();
+  prove.add_option("seq", s->seq, "The entry's number")
+      ->required()
+      ->check(number_within(0, whole_number_max));
   for (CLI::App* command : {&dump, &head, &prove}) {
     command->add_option("--data", s->data, "The coordinator's data directory")
         ->capture_default_str();

@@ -38,7 +38,7 @@ void add_node(CLI::App& app, Action& chosen) {
                      "FILE or PATTERN: tasks of the world that only read");
   command.add_option("--seed", s->seed, "Of modelled latencies")->capture_default_str();
   command.add_option("--speedup", s->speedup, "Divides the world's latencies; at replay 0: none")
-      ->check(CLI::NonNegativeNumber);
+      ->check(number_within(0, 1e6));
   command.add_option("--demo-store", s->demo_store,
                      "Offer the demo's functions, with their store in this folder");
   command.add_flag("--resync", s->resync, "Put the replica aside and fetch the ledger anew");

@@ -36,17 +36,24 @@ void add_replay(CLI::App& app, Action& chosen) {
   command.add_option("--catalog", replay.catalog, "Instead of the export's own")
       ->check(CLI::ExistingFile);
   command.add_option("--session", replay.session, "A run ID: this session alone, with its story");
-  command.add_option("--nodes", replay.nodes, "Nodes of the cluster")->capture_default_str();
-  command.add_option("--workers", replay.workers, "Workers of each node")->capture_default_str();
-  command.add_option("--slots", replay.slots, "Slots of each worker")->capture_default_str();
+  command.add_option("--nodes", replay.nodes, "Nodes of the cluster")
+      ->check(number_within(0, whole_number_max))
+      ->capture_default_str();
+  command.add_option("--workers", replay.workers, "Workers of each node")
+      ->check(number_within(0, whole_number_max))
+      ->capture_default_str();
+  command.add_option("--slots", replay.slots, "Slots of each worker")
+      ->check(number_within(0, whole_number_max))
+      ->capture_default_str();
   command.add_option("--speculation", s->speculation, "on or off")
       ->check(CLI::IsMember({"on", "off"}))
       ->capture_default_str();
   command.add_option("--concurrency", replay.concurrency, "Sessions side by side")
+      ->check(number_within(0, whole_number_max))
       ->capture_default_str();
   command
       .add_option("--speedup", replay.speedup, "Divides recorded latencies; 0: none is waited for")
-      ->check(CLI::NonNegativeNumber)
+      ->check(number_within(0, 1e6))
       ->capture_default_str();
   command.add_option("--plant", s->plant, "A bug, to see that it is caught")
       ->check(CLI::IsMember({"wrong-output"}));

@@ -304,6 +304,28 @@ TEST_CASE("a retry with the same key joins what runs and returns what was",
   CHECK(cluster.count_entries("commit") == 1);
 }
 
+TEST_CASE("a retry expects the step that the first request expected", "[coordinator_machine]") {
+  ScriptedCluster cluster;
+  cluster.join(1);
+  const RunId run = cluster.open();
+  ConfirmCalls body;
+  body.run_id = run;
+  body.calls = {call("a")};
+  body.idempotency_key = "key-1";
+  body.expect_step = 0;
+  cluster.input(ClientRequest{RequestId{900}, "default", body});
+  cluster.finish(cluster.take_dispatch("a"), "1");
+  cluster.persist();
+  cluster.input(ClientRequest{RequestId{901}, "default", body});
+  CHECK(cluster.step(RequestId{901}).step == 0);  // Also now, when the next step is another one.
+  for (const std::optional<std::uint32_t> other : {std::optional<std::uint32_t>(1), {}}) {
+    body.expect_step = other;
+    cluster.input(ClientRequest{RequestId{902 + other.value_or(0)}, "default", body});
+    CHECK(std::get<RequestFailed>(*cluster.answer(RequestId{902 + other.value_or(0)})).refusal ==
+          Refusal::key_reused);
+  }
+}
+
 TEST_CASE("only the next step is confirmed", "[coordinator_machine]") {
   ScriptedCluster cluster;
   cluster.join(1);
