@@ -8,12 +8,12 @@
 namespace forerun {
 namespace {
 
-using Self = CoordinatorActor::stateful_pointer<CoordinatorState>;
+using CoordinatorSelf = CoordinatorActor::stateful_pointer<CoordinatorState>;
 
 /// Messages to one peer in one turn, in order, as one frame.
 using Outbox = std::map<ConnectionId, std::vector<CoordinatorMessage>>;
 
-void perform(Self self, CoordinatorOutput output, Outbox& outbox) {
+void perform(CoordinatorSelf self, CoordinatorOutput output, Outbox& outbox) {
   CoordinatorPorts& ports = self->state.ports;
   if (output.persist) {
     ports.persist(std::move(*output.persist));
@@ -52,7 +52,7 @@ void perform(Self self, CoordinatorOutput output, Outbox& outbox) {
   }
 }
 
-void flush(Self self, Outbox& outbox) {
+void flush(CoordinatorSelf self, Outbox& outbox) {
   for (auto& [connection, messages] : outbox) {
     self->state.ports.send(connection, std::move(messages));
   }
@@ -60,7 +60,7 @@ void flush(Self self, Outbox& outbox) {
 
 }  // namespace
 
-CoordinatorActor::behavior_type coordinator_actor(Self self,
+CoordinatorActor::behavior_type coordinator_actor(CoordinatorSelf self,
                                                   std::shared_ptr<CoordinatorMachine> machine,
                                                   CoordinatorPorts ports) {
   self->state.machine = std::move(machine);

@@ -6,9 +6,9 @@
 namespace forerun {
 namespace {
 
-using Self = NodeActor::stateful_pointer<NodeState>;
+using NodeSelf = NodeActor::stateful_pointer<NodeState>;
 
-void perform(Self self, NodeOutput output, std::vector<NodeMessage>& outbox) {
+void perform(NodeSelf self, NodeOutput output, std::vector<NodeMessage>& outbox) {
   NodeState& state = self->state;
   if (output.persist) {
     state.ports.persist(std::move(*output.persist));
@@ -53,20 +53,20 @@ void perform(Self self, NodeOutput output, std::vector<NodeMessage>& outbox) {
   }
 }
 
-void step(Self self, const NodeInput& input, std::vector<NodeMessage>& outbox) {
+void step(NodeSelf self, const NodeInput& input, std::vector<NodeMessage>& outbox) {
   if (const auto* finished = std::get_if<BranchFinished>(&input)) {
     self->state.worker_of.erase(finished->ended.token);
   }
   perform(self, self->state.machine->step(instant_of(self->clock()), input), outbox);
 }
 
-void flush(Self self, std::vector<NodeMessage> outbox) {
+void flush(NodeSelf self, std::vector<NodeMessage> outbox) {
   if (!outbox.empty()) {
     self->state.ports.send(std::move(outbox));
   }
 }
 
-void look_at_time(Self self) {
+void look_at_time(NodeSelf self) {
   std::vector<NodeMessage> outbox;
   step(self, TimePassed{}, outbox);
   flush(self, std::move(outbox));
@@ -74,7 +74,7 @@ void look_at_time(Self self) {
 
 }  // namespace
 
-NodeActor::behavior_type node_actor(Self self, std::shared_ptr<NodeMachine> machine,
+NodeActor::behavior_type node_actor(NodeSelf self, std::shared_ptr<NodeMachine> machine,
                                     std::vector<WorkerId> workers, SpawnWorker spawn_worker,
                                     NodePorts ports) {
   self->state.machine = std::move(machine);

@@ -20,7 +20,7 @@ namespace forerun {
 namespace {
 
 /// What was judged, and what does not hold.
-struct Verdict {
+struct Judgement {
   std::uint64_t nodes = 0;
   std::uint64_t entries = 0;
   CheckCounts counts;
@@ -28,7 +28,7 @@ struct Verdict {
   std::vector<std::string> findings;
 };
 
-int tell(const Verdict& verdict, std::ostream& out, std::ostream& problems) {
+int tell(const Judgement& verdict, std::ostream& out, std::ostream& problems) {
   json::Object report;
   report.set("nodes", verdict.nodes);
   report.set("agree", verdict.findings.empty());
@@ -193,7 +193,7 @@ public:
       : settings_(settings), http_(settings.url), audit_("coordinator", first_key) {}
 
   /// Errors: nothing could be judged.
-  Result<Verdict> run() {
+  Result<Judgement> run() {
     const auto first = page(0, 1);
     if (!first) {
       return tl::unexpected<Error>(first.error());
@@ -409,7 +409,7 @@ private:
   HttpClient http_;
   LedgerAudit audit_;
   std::map<std::uint64_t, CommitEntry> recorded_;
-  Verdict verdict_;
+  Judgement verdict_;
 };
 
 }  // namespace
@@ -433,7 +433,7 @@ Result<int> verify_export(const VerifySettings& settings, std::ostream& out,
   if (!key) {
     return tl::unexpected<Error>(key.error());
   }
-  Verdict verdict;
+  Judgement verdict;
   const auto exported = read_ledger_export(settings.export_folder);
   if (!exported) {
     const bool is_content =

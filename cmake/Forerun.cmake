@@ -1,4 +1,6 @@
-# One target a folder: what a folder DEPENDS on is its place in the diagram of README.md.
+# One target a folder: what a folder DEPENDS on is its place in the diagram of README.md. Presets for whole builds compile a
+# folder's files together (CMAKE_UNITY_BUILD), so names in unnamed namespaces must differ within a folder; `dev` compiles
+# each alone, so that none lacks an include.
 add_library(forerun_options INTERFACE)
 target_compile_options(forerun_options INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wnon-virtual-dtor
                                                  -Woverloaded-virtual -ffp-contract=off)
@@ -19,6 +21,9 @@ function(forerun_test name label)
   add_executable(${name} ${arg_SOURCES})
   target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR})
   target_link_libraries(${name} PRIVATE ${arg_DEPENDS} forerun_options Catch2::Catch2WithMain)
+  # Each test file has helpers of its own, often of the same name; its own code need not be fast.
+  set_target_properties(${name} PROPERTIES UNITY_BUILD OFF)
+  target_compile_options(${name} PRIVATE $<$<CONFIG:RelWithDebInfo>:-O1>)
   add_test(NAME ${name} COMMAND ${name})
   set_tests_properties(${name} PROPERTIES LABELS ${label})
 endfunction()

@@ -9,8 +9,8 @@
 namespace forerun::simulation {
 namespace {
 
-constexpr Duration restart_min = std::chrono::milliseconds(30);
-constexpr Duration restart_max = std::chrono::milliseconds(3000);
+constexpr Duration node_restart_min = std::chrono::milliseconds(30);
+constexpr Duration node_restart_max = std::chrono::milliseconds(3000);
 constexpr Duration latency_max = std::chrono::milliseconds(1200);
 
 Duration median_of(std::string_view task) {
@@ -79,7 +79,7 @@ void NodeHost::crash() {
   replica_.crash();
   marks_.crash();
   network_.node_is_down(identity_.index);
-  env_.time.after(env_.between(restart_min, restart_max), [this] { start(); });
+  env_.time.after(env_.between(node_restart_min, node_restart_max), [this] { start(); });
 }
 
 void NodeHost::receive(const CoordinatorMessage& message) {

@@ -29,27 +29,27 @@ CREATE TABLE entries(seq INTEGER PRIMARY KEY, epoch INTEGER NOT NULL, leaf TEXT 
 CREATE TABLE payloads(seq INTEGER PRIMARY KEY, call TEXT NOT NULL);
 )sql"};
 
-struct Statements {
+struct ReplicaStatements {
   Statement epoch, size, head, entries, add_entry, add_payload, set_epoch, set_head;
 };
 
-struct StatementText {
-  Statement Statements::*statement;
+struct ReplicaStatementText {
+  Statement ReplicaStatements::*statement;
   const char* sql;
 };
 
-constexpr StatementText texts[] = {
-    {&Statements::epoch, "SELECT epoch FROM meta"},
-    {&Statements::size, "SELECT ifnull(max(seq) + 1, 0) FROM entries"},
-    {&Statements::head, "SELECT size, root, epoch, signature, public_key FROM head"},
-    {&Statements::entries,
+constexpr ReplicaStatementText texts[] = {
+    {&ReplicaStatements::epoch, "SELECT epoch FROM meta"},
+    {&ReplicaStatements::size, "SELECT ifnull(max(seq) + 1, 0) FROM entries"},
+    {&ReplicaStatements::head, "SELECT size, root, epoch, signature, public_key FROM head"},
+    {&ReplicaStatements::entries,
      "SELECT e.seq, e.epoch, e.leaf, p.call FROM entries e LEFT JOIN payloads p ON p.seq = e.seq "
      "WHERE e.seq >= ?1 "
      "ORDER BY e.seq"},
-    {&Statements::add_entry, "INSERT INTO entries(seq, epoch, leaf) VALUES (?1, ?2, ?3)"},
-    {&Statements::add_payload, "INSERT INTO payloads(seq, call) VALUES (?1, ?2)"},
-    {&Statements::set_epoch, "UPDATE meta SET epoch = ?1"},
-    {&Statements::set_head,
+    {&ReplicaStatements::add_entry, "INSERT INTO entries(seq, epoch, leaf) VALUES (?1, ?2, ?3)"},
+    {&ReplicaStatements::add_payload, "INSERT INTO payloads(seq, call) VALUES (?1, ?2)"},
+    {&ReplicaStatements::set_epoch, "UPDATE meta SET epoch = ?1"},
+    {&ReplicaStatements::set_head,
      "INSERT OR REPLACE INTO head(one, size, root, epoch, signature, public_key) VALUES (1, ?1, "
      "?2, ?3, ?4, ?5)"},
 };
@@ -57,12 +57,12 @@ constexpr StatementText texts[] = {
 /// A file and what works on it; replaced as one when the replica starts anew.
 struct OpenReplica {
   sqlite::Connection connection;
-  Statements statements;
+  ReplicaStatements statements;
   std::unique_ptr<Checkpointer> checkpointer;  ///< Null when it is read only.
 };
 
 Result<void> prepare_all(OpenReplica& replica) {
-  for (const StatementText& text : texts) {
+  for (const ReplicaStatementText& text : texts) {
     auto prepared = replica.connection.prepare(text.sql);
     if (!prepared) {
       return tl::unexpected(prepared.error());
@@ -93,7 +93,7 @@ Result<OpenReplica> open_replica(const std::filesystem::path& path, const StoreS
   return replica;
 }
 
-StoredEntry entry_of_row(const Row& row) {
+StoredEntry replica_entry_of(const Row& row) {
   StoredEntry entry;
   entry.seq = Seq{row.number(0)};
   entry.epoch = Epoch{row.number(1)};
@@ -156,7 +156,7 @@ Result<ReplicaStore::Recovery> SqliteReplicaStore::recover(
   Recovery recovery;
   auto read = replica_->statements.entries.each_while(
       [&](const Row& row) {
-        const StoredEntry entry = entry_of_row(row);
+        const StoredEntry entry = replica_entry_of(row);
         has_gap = entry.seq.value != next;
         if (!has_gap) {
           ++next;
@@ -222,7 +222,7 @@ Result<void> SqliteReplicaStore::persist(const ReplicaBatch& batch) {
 }
 
 Result<void> SqliteReplicaStore::write(const ReplicaBatch& batch, Epoch seen) {
-  Statements& statements = replica_->statements;
+  ReplicaStatements& statements = replica_->statements;
   std::uint64_t size = 0;
   sqlite::Transaction transaction(replica_->connection);
   transaction.each(statements.size, [&size](const Row& row) { size = row.number(0); });
@@ -253,7 +253,7 @@ Result<std::vector<StoredEntry>> SqliteReplicaStore::read(Seq from, std::size_t 
     return reader.take();
   }
   auto read = replica_->statements.entries.each_while(
-      [&](const Row& row) { return reader.add(entry_of_row(row)); }, from.value);
+      [&](const Row& row) { return reader.add(replica_entry_of(row)); }, from.value);
   return read ? reader.take() : tl::unexpected<Error>(read.error());
 }
 

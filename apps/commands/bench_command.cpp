@@ -7,7 +7,7 @@
 namespace forerun {
 namespace {
 
-struct Settings {
+struct BenchFlags {
   BenchSettings bench;
   std::string output = "table";
 };
@@ -18,7 +18,7 @@ constexpr std::size_t size_max = 1U << 16U;
 }  // namespace
 
 void add_bench(CLI::App& app, Action& chosen) {
-  const auto s = std::make_shared<Settings>();
+  const auto s = std::make_shared<BenchFlags>();
   CLI::App& command =
       add_command(app, "bench", "Measure what a step costs, on a cluster of its own", chosen, [s] {
         s->bench.binary = own_binary();

@@ -7,7 +7,7 @@
 namespace forerun {
 namespace {
 
-struct Settings {
+struct CoordinatorFlags {
   CoordinatorProcessSettings process;
   double bucket_s = 300;
   double session_idle_s = 86'400;
@@ -16,7 +16,7 @@ struct Settings {
 }  // namespace
 
 void add_coordinator(CLI::App& app, Action& chosen) {
-  const auto s = std::make_shared<Settings>();
+  const auto s = std::make_shared<CoordinatorFlags>();
   CLI::App& command = add_command(app, "coordinator", "Run a coordinator", chosen, [s] {
     s->process.admission.bucket_max = Duration(static_cast<std::int64_t>(s->bucket_s * 1e6));
     s->process.session_idle_max = Duration(static_cast<std::int64_t>(s->session_idle_s * 1e6));

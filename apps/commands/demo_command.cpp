@@ -8,7 +8,7 @@
 namespace forerun {
 namespace {
 
-struct Settings {
+struct DemoFlags {
   DemoSettings demo;
   std::string output = "table";
 };
@@ -16,7 +16,7 @@ struct Settings {
 }  // namespace
 
 void add_demo(CLI::App& app, Action& chosen) {
-  const auto s = std::make_shared<Settings>();
+  const auto s = std::make_shared<DemoFlags>();
   CLI::App& command = add_command(
       app, "demo", "Show what running ahead saves, on a cluster of its own", chosen, [s] {
         s->demo.binary = own_binary();

@@ -10,7 +10,7 @@
 namespace forerun {
 namespace {
 
-struct Settings {
+struct ExplainFlags {
   std::string run_id;
   std::optional<std::uint32_t> step;
   std::string url = "http://127.0.0.1:7480";
@@ -47,7 +47,7 @@ Result<json::Value> read(const std::filesystem::path& data, const RunId& run_id)
   return explain(record->row, record->commits, record->discards);
 }
 
-Result<int> tell(const Settings& s) {
+Result<int> tell(const ExplainFlags& s) {
   const auto run_id = RunId::parse(s.run_id);
   if (!run_id) {
     return fail(Errc::invalid, "RUN_ID: " + run_id.error().message);
@@ -77,7 +77,7 @@ Result<int> tell(const Settings& s) {
 }  // namespace
 
 void add_explain(CLI::App& app, Action& chosen) {
-  const auto s = std::make_shared<Settings>();
+  const auto s = std::make_shared<ExplainFlags>();
   CLI::App& command = add_command(app, "explain", "Tell how a session's decisions came about",
                                   chosen, [s] { return report(tell(*s)); });
   command.add_option("run_id", s->run_id, "UUID/COUNTER")->required();

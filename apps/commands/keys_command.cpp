@@ -9,7 +9,7 @@
 namespace forerun {
 namespace {
 
-struct Settings {
+struct KeysFlags {
   std::filesystem::path data = "forerun-data";
   std::string name;
 };
@@ -27,7 +27,7 @@ int list_keys(const std::filesystem::path& data) {
   return exit_ok;
 }
 
-int add_key(const Settings& s) {
+int add_key(const KeysFlags& s) {
   auto keys = KeyFolder::open_or_create(s.data);
   const auto token =
       keys ? keys->add(s.name) : Result<JoinToken>(tl::unexpected<Error>(keys.error()));
@@ -41,7 +41,7 @@ int add_key(const Settings& s) {
   return exit_ok;
 }
 
-int revoke_key(const Settings& s) {
+int revoke_key(const KeysFlags& s) {
   auto keys = KeyFolder::open_or_create(s.data);
   return report(keys ? keys->revoke(s.name) : Result<void>(tl::unexpected<Error>(keys.error())));
 }
@@ -49,7 +49,7 @@ int revoke_key(const Settings& s) {
 }  // namespace
 
 void add_keys(CLI::App& app, Action& chosen) {
-  const auto s = std::make_shared<Settings>();
+  const auto s = std::make_shared<KeysFlags>();
   CLI::App* keys =
       app.add_subcommand("keys", "Make, list and revoke the keys that nodes join with");
   keys->require_subcommand(1);

@@ -8,7 +8,7 @@
 namespace forerun {
 namespace {
 
-struct Settings {
+struct LedgerFlags {
   std::filesystem::path data = "forerun-data";
   std::filesystem::path folder;
   std::string output = "json";
@@ -18,7 +18,7 @@ struct Settings {
 }  // namespace
 
 void add_ledger(CLI::App& app, Action& chosen) {
-  const auto s = std::make_shared<Settings>();
+  const auto s = std::make_shared<LedgerFlags>();
   CLI::App* ledger = app.add_subcommand("ledger", "Export and prove decisions (docs/ledger.md)");
   ledger->require_subcommand(1);
   CLI::App& dump = add_command(*ledger, "export", "Write the ledger for an auditor", chosen, [s] {

@@ -7,7 +7,7 @@
 namespace forerun {
 namespace {
 
-struct Settings {
+struct ReplayFlags {
   ReplayCommandSettings replay;
   std::string speculation = "on";
   std::string plant;
@@ -17,7 +17,7 @@ struct Settings {
 }  // namespace
 
 void add_replay(CLI::App& app, Action& chosen) {
-  const auto s = std::make_shared<Settings>();
+  const auto s = std::make_shared<ReplayFlags>();
   CLI::App& command = add_command(
       app, "replay", "Run exported sessions again and compare every decision", chosen, [s] {
         s->replay.binary = own_binary();

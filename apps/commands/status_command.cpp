@@ -8,7 +8,7 @@
 namespace forerun {
 namespace {
 
-struct Settings {
+struct StatusFlags {
   std::string url = "http://127.0.0.1:7480";
   std::string output = "json";
 };
@@ -30,7 +30,7 @@ int show_status(const std::string& url) {
 }  // namespace
 
 void add_status(CLI::App& app, Action& chosen) {
-  const auto s = std::make_shared<Settings>();
+  const auto s = std::make_shared<StatusFlags>();
   CLI::App& command = add_command(app, "status", "Print a coordinator's status", chosen,
                                   [s] { return show_status(s->url); });
   command.add_option("--url", s->url, "The coordinator's HTTP address")->capture_default_str();

@@ -9,7 +9,7 @@
 namespace forerun {
 namespace {
 
-struct Settings {
+struct VerifyFlags {
   VerifySettings verify;
   std::string output = "json";
 };
@@ -23,7 +23,7 @@ std::uint64_t seed_of_the_day() {
 }  // namespace
 
 void add_verify(CLI::App& app, Action& chosen) {
-  const auto s = std::make_shared<Settings>();
+  const auto s = std::make_shared<VerifyFlags>();
   CLI::App& command = add_command(
       app, "verify", "Recompute every decision of a cluster or of an export", chosen, [s] {
         if (!s->verify.export_folder.empty()) {

@@ -26,7 +26,7 @@ void close_fd(int& fd) noexcept {
 }
 
 /// True once `fd` is readable or at its end; false at the deadline.
-bool wait_readable(int fd, Clock::time_point deadline) {
+bool wait_for_input(int fd, Clock::time_point deadline) {
   for (;;) {
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now()).count();
     pollfd item{fd, POLLIN, 0};
@@ -208,7 +208,7 @@ Result<std::string> ChildProcess::read_line(Deadline deadline) {
     if (output_ < 0) {
       return fail(Errc::not_found, "process: " + name_ + ": its output has ended");
     }
-    if (!wait_readable(output_, deadline)) {
+    if (!wait_for_input(output_, deadline)) {
       return fail(Errc::io, "process: " + name_ + ": no line before the deadline");
     }
     std::array<char, 4096> chunk{};
@@ -231,7 +231,7 @@ void ChildProcess::kill(int signal) {
 }
 
 std::optional<ChildExit> ChildProcess::wait(std::chrono::milliseconds timeout) {
-  if (exit_ || pid_ <= 0 || !wait_readable(process_fd_, Clock::now() + timeout)) {
+  if (exit_ || pid_ <= 0 || !wait_for_input(process_fd_, Clock::now() + timeout)) {
     return exit_;
   }
   ::kill(-pid_,

@@ -56,8 +56,7 @@ TEST_CASE("a folder goes with its object", "[temporary_folder]") {
   CHECK_FALSE(std::filesystem::exists(path));
 }
 
-TEST_CASE("what a killed process left behind goes when the next one starts",
-          "[temporary_folder]") {
+TEST_CASE("what a killed process left behind goes when the next one starts", "[temporary_folder]") {
   const std::string prefix = unique_prefix();
   const auto left = folder_of_a_killed_process(prefix);
   REQUIRE(std::filesystem::exists(left));
