@@ -115,7 +115,7 @@ CoordinatorOutput CoordinatorMachine::start(Instant now) {
   next_token_ = epoch.value << token_bits_per_term;
   store_entry(ledger_.open_term(epoch, "start", settings_.version));
   for (auto& [run_id, session] : sessions_) {
-    touch(session);
+    watch_idleness(session);
     for (OpenStep& step : session.open) {
       if (step.has_intent && !step.work.plan.tasks.front()->idempotent) {
         BranchRun& branch = step.work.branches.front();
@@ -197,8 +197,8 @@ CoordinatorOutput CoordinatorMachine::finish() {
   if (!deadlines_.empty()) {
     sooner(deadlines_.begin()->first);
   }
-  if (!by_touch_.empty()) {
-    sooner(by_touch_.begin()->first + settings_.session_idle_max);
+  if (!by_idleness_.empty()) {
+    sooner(by_idleness_.begin()->first + settings_.session_idle_max);
   }
   if (!speculative_.empty() && budget_.level() > Duration::zero()) {
     sooner(now_ + budget_.level() / static_cast<std::int64_t>(speculative_.size()) + Duration(1));

@@ -237,6 +237,7 @@ private:
   void show(const ClientRequest& request, const ShowExplanation& body);
   void end_session(const ClientRequest& request, const EndSession& body);
   void touch(Session& session);
+  void watch_idleness(Session& session);
   void close(Session& session);
   void close_idle_sessions();
   Session* session_for(const ClientRequest& request, const RunId& run_id, bool must_be_open);
@@ -343,7 +344,7 @@ private:
   std::map<RunId, Session> sessions_;
   std::deque<RunId> ended_;  ///< Ended sessions still in memory, oldest first.
   std::size_t open_sessions_ = 0;
-  std::set<std::pair<Instant, RunId>> by_touch_;  ///< Open sessions, the longest untouched first.
+  std::set<std::pair<Instant, RunId>> by_idleness_;  ///< Open sessions by `idle_since`.
   std::deque<WaitingOpen> openings_;
   std::map<std::string, std::map<std::string, std::pair<Digest, std::optional<RunId>>>>
       opening_keys_;  ///< By tenant.
