@@ -712,17 +712,18 @@ std::string CoordinatorMachine::story_of(const Speculation& speculation, Instant
 }
 
 void CoordinatorMachine::commit(Session& session, OpenStep& step) {
-  CommitEntry entry = commit_entry(session, step);
+  const CommitEntry entry = commit_entry(session, step);
+  const Digest decision_hash = entry.decision_hash();
   std::optional<Output> output;
   if (step.winner) {
     output = step.work.branches[*step.winner].output;
   }
-  StepAnswer answer =
-      step_answer_of(entry, Seq{ledger_.size()}, output ? output->canonical() : std::string());
+  StepAnswer answer = step_answer_of(entry, decision_hash, Seq{ledger_.size()},
+                                     output ? output->canonical() : std::string());
   if (auto record = race_log_record(entry, settings_.race_log_share)) {
     release_.races.push_back(std::move(*record));
   }
-  StoredEntry stored = ledger_.append(std::move(entry));
+  StoredEntry stored = ledger_.append(entry, decision_hash);
   stored.story = story_of(step);
   stored.call = step.work.call.canonical();
   stored.output = answer.output;
