@@ -207,7 +207,7 @@ private:
   CoordinatorOutput finish();
   void account_time();
   void store_entry(StoredEntry entry);
-  void publish_head_if_due();
+  void publish_if_due();
 
   // machine_nodes.cpp: membership
   void handle(ConnectionId connection, const NodeId& node, const Join& message);
@@ -391,3 +391,5 @@ private:
 };
 
 }  // namespace forerun
+  std::optional<Entries> unpublished_;  ///< Durable, for the next publication.
+  std::optional<Instant> published_at_;
