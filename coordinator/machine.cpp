@@ -461,6 +461,7 @@ json::Value CoordinatorMachine::status() const {
   body.set("epoch", ledger_.epoch().value);
   body.set("ledger", std::move(ledger));
   body.set("nodes", std::move(nodes));
+  body.set("absent", absent_nodes());
   body.set("sessions", std::move(sessions));
   body.set("steps", std::move(steps));
   body.set("speculation", std::move(speculation));

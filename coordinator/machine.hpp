@@ -16,6 +16,7 @@
 
 #include "coordinator/admission.hpp"
 #include "coordinator/audit.hpp"
+#include "coordinator/known_nodes.hpp"
 #include "coordinator/ledger_writer.hpp"
 #include "coordinator/membership.hpp"
 #include "coordinator/predictor.hpp"
@@ -42,6 +43,10 @@ struct NodeUnreachable {
 struct Persisted {
   BatchNumber number;
 };
+/// The keys that may join from now on, with the operator's names for them.
+struct NodesAllowed {
+  std::map<NodeId, std::string> names;
+};
 /// What was here when an output asked to look ahead has been done: learn and speculate now.
 struct LookAhead {};
 /// What ReadEntries asked for, without entries that could not be read.
@@ -50,8 +55,9 @@ struct EntriesRead {
   std::vector<StoredEntry> entries;
 };
 
-using CoordinatorInput = std::variant<TimePassed, ClientRequest, ClientLeft, NodeSaid,
-                                      NodeUnreachable, Persisted, LookAhead, EntriesRead>;
+using CoordinatorInput =
+    std::variant<TimePassed, ClientRequest, ClientLeft, NodeSaid, NodeUnreachable, Persisted,
+                 LookAhead, EntriesRead, NodesAllowed>;
 
 struct ToNode {
   ConnectionId connection;
@@ -203,6 +209,7 @@ private:
   void on(const Persisted& persisted);
   void on(const LookAhead&);
   void on(const EntriesRead& read);
+  void on(const NodesAllowed& allowed);
   void begin(Instant now);
   CoordinatorOutput finish();
   void account_time();
@@ -222,6 +229,7 @@ private:
   void lose_node(const NodeId& node, const std::string& why);
   void reserve(const RunIdAllocator::Reservation& reservation);
   void send_to(const WorkerId& worker, CoordinatorMessage message);
+  json::Array absent_nodes() const;
 
   // machine_sessions.cpp: clients, steps, decisions
   void open_session(const ClientRequest& request, const OpenSession& body);
@@ -335,6 +343,7 @@ private:
   std::unique_ptr<Predictor> predictor_;
   LedgerWriter ledger_;
   Membership membership_;
+  KnownNodes known_nodes_;
   RunIdAllocator run_ids_;
   WasteBudget budget_;
   CoordinatorCounters counters_;
@@ -385,11 +394,11 @@ private:
   std::deque<Release> releases_;
   std::uint64_t next_batch_ = 1;
   std::optional<LedgerHead> durable_head_;
+  std::optional<Entries> unpublished_;  ///< Durable, for the next publication.
+  std::optional<Instant> published_at_;
   std::optional<SignedHead> latest_head_;
   std::uint64_t signed_size_ = 0;
   std::optional<Instant> signed_at_;
 };
 
 }  // namespace forerun
-  std::optional<Entries> unpublished_;  ///< Durable, for the next publication.
-  std::optional<Instant> published_at_;

@@ -163,7 +163,9 @@ void CoordinatorMachine::yield_audit_slots() {
 
 void CoordinatorMachine::end_audit(const std::string& why) {
   yield_audit_slots();
-  reply(audit_->request(), JsonReport{audit_->report(why)});
+  json::Value report = audit_->report(why);
+  report.object()->set("absent", absent_nodes());
+  reply(audit_->request(), JsonReport{std::move(report)});
   audit_.reset();
 }
 
