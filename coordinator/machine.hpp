@@ -302,7 +302,7 @@ private:
   void show(const ClientRequest& request, const ShowLedger& body);
   void ask_replica(const NodeSeat& seat);
   void pump_audit();
-  std::optional<WorkerId> place_rerun(const Rerun& rerun) const;
+  std::optional<WorkerId> place_rerun(Rerun& rerun) const;
   void dispatch_rerun(Rerun& rerun, const WorkerId& worker);
   Rerun* rerun_of(BranchToken token);
   bool settle_rerun(BranchToken token, const BranchEnded& ended);
