@@ -49,7 +49,7 @@ struct CoordinatorBusEvents {
   /// and its queue is full), its key was revoked, or it was dropped for want of room. Its id means
   /// nothing any more.
   std::function<void(ConnectionId)> unreachable;
-  BusWork work;  ///< May be empty.
+  BusWork work{};  ///< May be empty.
 };
 
 class CoordinatorBus {
@@ -90,7 +90,7 @@ struct NodeBusEvents {
       connected;  ///< The authenticated connection stands, or stands again. May be empty.
   std::function<void()>
       refused;  ///< The coordinator does not allow our key; tried again every second. May be empty.
-  BusWork work;  ///< May be empty.
+  BusWork work{};  ///< May be empty.
 };
 
 class NodeBus {

@@ -176,10 +176,10 @@ struct Worker {
             throw std::runtime_error("broken");
           }
           if (dispatch.task == "quick") {
-            RunEnded ended;
-            ended.output = "2";
-            run_done(ended);
-            run_done(std::move(ended));  // An executor that calls twice reaches nobody.
+            RunEnded at_once;
+            at_once.output = "2";
+            run_done(at_once);
+            run_done(std::move(at_once));  // An executor that calls twice reaches nobody.
             return nullptr;
           }
           done = std::move(run_done);
