@@ -6,32 +6,9 @@
 
 #include "speculation/explanation.hpp"
 #include "speculation/step_answer.hpp"
+#include "storage/ledger_page.hpp"
 
 namespace forerun {
-
-namespace {
-
-/// As much of what was asked for as one page holds. Where the store cannot be read the page ends:
-/// who asked sees an entry missing, which is what an audit must find.
-LedgerPage page_of(CoordinatorStore& store, const ServeLedger& request) {
-  LedgerPage page{request.from, {}, request.head};
-  std::size_t bytes = 0;
-  while (page.rows.size() < request.count && bytes < ledger_page_bytes_max) {
-    const auto rows = store.read(Seq{request.from.value + page.rows.size()}, 1, true);
-    if (!rows || rows->empty()) {
-      break;
-    }
-    const StoredEntry& row = rows->front();
-    bytes += row.leaf.size() + row.call.size() + row.output.size();
-    if (bytes > ledger_page_bytes_max && !page.rows.empty()) {
-      break;
-    }
-    page.rows.push_back({row.leaf, row.call, row.output});
-  }
-  return page;
-}
-
-}  // namespace
 
 LedgerActor::behavior_type ledger_actor(LedgerActor::stateful_pointer<LedgerState> self,
                                         std::shared_ptr<CoordinatorStore> store,
@@ -76,7 +53,8 @@ LedgerActor::behavior_type ledger_actor(LedgerActor::stateful_pointer<LedgerStat
         self->state.ports.reply({request.request, session_view_of(record->row, record->commits)});
       },
       [self](const ServeLedger& request) {
-        self->state.ports.reply({request.request, page_of(*self->state.store, request)});
+        self->state.ports.reply({request.request, read_ledger_page(*self->state.store, request.from,
+                                                                   request.count, request.head)});
       },
       [self](const ReadEntries& request) {
         EntriesRead answer{request.audit, {}};

@@ -19,6 +19,10 @@ struct CoordinatorInputs {
 struct NodeInputs {
   std::vector<NodeInput> inputs;
 };
+/// Branches that start together on one worker.
+struct StartBranches {
+  std::vector<StartBranch> branches;
+};
 struct PeerMessages {
   std::vector<CoordinatorMessage> messages;
 };
@@ -27,6 +31,8 @@ struct PeerMessages {
 struct Flush {};
 /// Sent by the coordinator actor to itself for LookAhead, behind what already waits.
 struct Ahead {};
+/// Sent by the node actor to itself: what was verified since is given to the replica's store.
+struct StoreReplica {};
 struct PersistMarks {
   std::vector<MarkRow> marks;
 };
@@ -38,10 +44,11 @@ using LedgerActor = caf::typed_actor<caf::reacts_to<CoordinatorBatch>, caf::reac
                                      caf::reacts_to<ReadEntries>, caf::reacts_to<Flush>>;
 using AuditActor = caf::typed_actor<caf::reacts_to<ReplicaAuditOrder>>;
 using PeerProxyActor = caf::typed_actor<caf::reacts_to<PeerMessages>>;
-using NodeActor = caf::typed_actor<caf::reacts_to<NodeInputs>, caf::reacts_to<Wake>>;
+using NodeActor = caf::typed_actor<caf::reacts_to<NodeInputs>, caf::reacts_to<Flush>,
+                                   caf::reacts_to<Wake>, caf::reacts_to<StoreReplica>>;
 using ReplicaActor = caf::typed_actor<caf::reacts_to<ReplicaBatch>, caf::reacts_to<PersistMarks>,
-                                      caf::reacts_to<ReplicaAuditOrder>, caf::reacts_to<Flush>>;
-using WorkerActor = caf::typed_actor<caf::reacts_to<StartBranch>, caf::reacts_to<StopBranch>>;
+                                      caf::reacts_to<ReplicaAuditOrder>>;
+using WorkerActor = caf::typed_actor<caf::reacts_to<StartBranches>, caf::reacts_to<StopBranch>>;
 using BranchActor = caf::typed_actor<caf::reacts_to<StopBranch>, caf::reacts_to<RunEnded>>;
 
 }  // namespace forerun
@@ -52,6 +59,7 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(forerun::NodeInputs)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(forerun::PeerMessages)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(forerun::Flush)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(forerun::Ahead)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(forerun::StoreReplica)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(forerun::PersistMarks)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(forerun::CoordinatorBatch)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(forerun::ReplicaBatch)
@@ -60,6 +68,6 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(forerun::ServeSession)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(forerun::ServeLedger)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(forerun::ReadEntries)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(forerun::ReplicaAuditOrder)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(forerun::StartBranch)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(forerun::StartBranches)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(forerun::StopBranch)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(forerun::RunEnded)

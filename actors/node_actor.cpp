@@ -2,25 +2,74 @@
 
 #include <caf/actor_cast.hpp>
 #include <caf/typed_event_based_actor.hpp>
+#include <chrono>
+#include <iterator>
+#include <map>
+#include <utility>
 
 namespace forerun {
 namespace {
 
 using NodeSelf = NodeActor::stateful_pointer<NodeState>;
 
-void perform(NodeSelf self, NodeOutput output, std::vector<NodeMessage>& outbox) {
+/// Entries that are verified within this time are one transaction: nobody waits for them, and both
+/// a transaction and waking the store's thread cost more than an entry.
+constexpr std::chrono::milliseconds store_within{20};
+constexpr std::size_t unstored_max = 512;  ///< Then they are stored at once.
+
+void store_replica(NodeState& state) {
+  if (state.unstored) {
+    state.ports.persist(std::move(*state.unstored));
+    state.unstored.reset();
+  }
+}
+
+/// A new term is stored at once: it is accepted only once.
+void store_soon(NodeSelf self, ReplicaBatch batch) {
+  NodeState& state = self->state;
+  if (!state.unstored) {
+    state.unstored = std::move(batch);
+  } else {
+    std::move(batch.entries.begin(), batch.entries.end(),
+              std::back_inserter(state.unstored->entries));
+    state.unstored->head = batch.head ? batch.head : state.unstored->head;
+    state.unstored->epoch = batch.epoch ? batch.epoch : state.unstored->epoch;
+  }
+  if (state.unstored->epoch || state.unstored->entries.size() >= unstored_max) {
+    store_replica(state);
+  } else if (!state.is_storing_soon) {
+    state.is_storing_soon = true;
+    self->delayed_send(self, store_within, StoreReplica{});
+  }
+}
+
+void start(NodeState& state, NodeSelf self, std::vector<StartBranch> branches) {
+  std::map<WorkerId, StartBranches> by_worker;
+  for (StartBranch& branch : branches) {
+    const WorkerId worker = branch.dispatch.worker;
+    by_worker[worker].branches.push_back(std::move(branch));
+  }
+  for (auto& [worker, starts] : by_worker) {
+    self->send(state.workers.at(worker), std::move(starts));
+  }
+}
+
+void perform(NodeSelf self, NodeOutput output) {
   NodeState& state = self->state;
   if (output.persist) {
-    state.ports.persist(std::move(*output.persist));
+    store_soon(self, std::move(*output.persist));
   }
   if (!output.marks.empty()) {
     state.ports.persist_marks(std::move(output.marks));
   }
+  if (output.audit || output.fatal) {
+    store_replica(state);
+  }
   if (output.audit) {
     state.ports.audit(std::move(*output.audit));
   }
-  for (NodeMessage& message : output.send) {
-    outbox.push_back(std::move(message));
+  if (!output.send.empty()) {
+    state.ports.send(std::move(output.send));
   }
   if (output.subscribe) {
     state.ports.subscribe(static_cast<std::uint16_t>(*output.subscribe));
@@ -29,15 +78,9 @@ void perform(NodeSelf self, NodeOutput output, std::vector<NodeMessage>& outbox)
     state.ports.use_catalog(*output.catalog);
     state.ports.joined();
   }
-  for (StartBranch& start : output.start) {
-    const WorkerId worker = start.dispatch.worker;
-    state.worker_of[start.dispatch.token] = worker;
-    self->send(state.workers.at(worker), std::move(start));
-  }
+  start(state, self, std::move(output.start));
   for (const StopBranch& stop : output.stop) {
-    if (const auto at = state.worker_of.find(stop.token); at != state.worker_of.end()) {
-      self->send(state.workers.at(at->second), stop);
-    }
+    self->send(state.workers.at(stop.worker), stop);
   }
   for (const std::string& line : output.alerts) {
     state.ports.log(line);
@@ -47,29 +90,12 @@ void perform(NodeSelf self, NodeOutput output, std::vector<NodeMessage>& outbox)
     state.ports.diverged(*output.diverged);
   }
   if (output.fatal) {
-    state.ports.send(std::move(outbox));  // The coordinator must hear why before this process ends.
-    outbox.clear();
     state.ports.fatal(*output.fatal);
   }
 }
 
-void step(NodeSelf self, const NodeInput& input, std::vector<NodeMessage>& outbox) {
-  if (const auto* finished = std::get_if<BranchFinished>(&input)) {
-    self->state.worker_of.erase(finished->ended.token);
-  }
-  perform(self, self->state.machine->step(instant_of(self->clock()), input), outbox);
-}
-
-void flush(NodeSelf self, std::vector<NodeMessage> outbox) {
-  if (!outbox.empty()) {
-    self->state.ports.send(std::move(outbox));
-  }
-}
-
 void look_at_time(NodeSelf self) {
-  std::vector<NodeMessage> outbox;
-  step(self, TimePassed{}, outbox);
-  flush(self, std::move(outbox));
+  perform(self, self->state.machine->step(instant_of(self->clock()), TimePassed{}));
 }
 
 }  // namespace
@@ -86,16 +112,26 @@ NodeActor::behavior_type node_actor(NodeSelf self, std::shared_ptr<NodeMachine> 
   }
   look_at_time(self);
   return {
-      [self](const NodeInputs& message) {
-        std::vector<NodeMessage> outbox;
-        for (const NodeInput& input : message.inputs) {
-          step(self, input, outbox);
+      [self](NodeInputs& message) {
+        std::vector<NodeInput>& waiting = self->state.waiting;
+        if (waiting.empty()) {
+          waiting = std::move(message.inputs);
+          self->send(self, Flush{});  // Behind what already waits: all of it is one step.
+        } else {
+          std::move(message.inputs.begin(), message.inputs.end(), std::back_inserter(waiting));
         }
-        flush(self, std::move(outbox));
+      },
+      [self](const Flush&) {
+        perform(self, self->state.machine->step(instant_of(self->clock()),
+                                                std::exchange(self->state.waiting, {})));
       },
       [self](const Wake&) {
         self->state.timer.arrived();
         look_at_time(self);
+      },
+      [self](const StoreReplica&) {
+        self->state.is_storing_soon = false;
+        store_replica(self->state);
       },
   };
 }

@@ -3,6 +3,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -12,7 +13,7 @@ namespace forerun {
 
 /// Where the node actor's outputs go. Called on the actor's thread; must not block.
 struct NodePorts {
-  std::function<void(ReplicaBatch)> persist;
+  std::function<void(ReplicaBatch)> persist;  ///< In groups that nobody waits for.
   std::function<void(std::vector<MarkRow>)> persist_marks;
   std::function<void(ReplicaAuditOrder)> audit;
   std::function<void(std::vector<NodeMessage>)> send;
@@ -30,7 +31,9 @@ struct NodeState {
   std::shared_ptr<NodeMachine> machine;
   NodePorts ports;
   std::map<WorkerId, WorkerActor> workers;
-  std::map<BranchToken, WorkerId> worker_of;  ///< Of branches that run.
+  std::vector<NodeInput> waiting;        ///< Inputs until the next Flush, in order.
+  std::optional<ReplicaBatch> unstored;  ///< Verified, not given to the store yet.
+  bool is_storing_soon = false;
   WakeTimer timer;
   bool was_joined = false;
 };
@@ -38,7 +41,8 @@ struct NodeState {
 /// Spawns the worker of a UUID, which reports to `node`.
 using SpawnWorker = std::function<WorkerActor(WorkerId, NodeActor node)>;
 
-/// The shell around NodeMachine: mailbox → step → workers and ports.
+/// The shell around NodeMachine: mailbox → step → workers and ports. What waits in the mailbox
+/// together is one step: one frame to the coordinator, one batch for the replica.
 NodeActor::behavior_type node_actor(NodeActor::stateful_pointer<NodeState> self,
                                     std::shared_ptr<NodeMachine> machine,
                                     std::vector<WorkerId> workers, SpawnWorker spawn_worker,

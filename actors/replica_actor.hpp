@@ -24,12 +24,10 @@ struct ReplicaState {
   std::shared_ptr<ReplicaStore> replica;
   std::shared_ptr<IdentityStore> identity;
   ReplicaPorts ports;
-  ReplicaBatch waiting;
-  bool is_flushing = false;
 };
 
-/// Owns a node's stores. Entries are written in groups and nobody waits for them; marks are synced
-/// at once. Spawn it detached: it blocks on the disk.
+/// Owns a node's stores. Nobody waits for entries; marks are synced at once. Spawn it detached: it
+/// blocks on the disk.
 ReplicaActor::behavior_type replica_actor(ReplicaActor::stateful_pointer<ReplicaState> self,
                                           std::shared_ptr<ReplicaStore> replica,
                                           std::shared_ptr<IdentityStore> identity,

@@ -10,8 +10,8 @@
 
 namespace forerun {
 
-/// Starts a dispatched branch on the executor of its task. Returns nothing, after calling `done`
-/// with a cause, when there is none. Thread-safe.
+/// Starts a dispatched branch on the executor of its task. Returns nothing when it has
+/// called `done` already, as it does, with a cause, when there is none. Thread-safe.
 using StartRun =
     std::function<std::unique_ptr<RunningTask>(const Dispatch& dispatch, RunDone done)>;
 
@@ -26,7 +26,9 @@ struct WorkerState {
 };
 
 /// A worker: has a persistent UUID, hosts one branch actor for each running branch and supervises
-/// it. A branch actor that ends without a result is reported as lost.
+/// it. A branch that cannot start, or whose actor ends without a result, is reported as lost; one
+/// that has returned by the time it is started (a quick function) needs no actor, and those of one
+/// message are reported together.
 WorkerActor::behavior_type worker_actor(WorkerActor::stateful_pointer<WorkerState> self,
                                         NodeActor node, StartRun start_run);
 
@@ -41,6 +43,7 @@ struct BranchState {
 
 /// One running branch: owns its isolated run, ends with it.
 BranchActor::behavior_type branch_actor(BranchActor::stateful_pointer<BranchState> self,
-                                        NodeActor node, Dispatch dispatch, StartRun start_run);
+                                        NodeActor node, BranchToken token,
+                                        std::shared_ptr<RunningTask> running);
 
 }  // namespace forerun

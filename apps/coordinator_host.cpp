@@ -109,6 +109,14 @@ std::unique_ptr<Predictor> predictor_of(const CoordinatorHostSettings& settings)
   return std::make_unique<NoPredictor>();
 }
 
+CoordinatorInputs names_of(const std::vector<AllowedPeer>& allowed) {
+  NodesAllowed names;
+  for (const AllowedPeer& peer : allowed) {
+    names.names.emplace(fingerprint(peer.public_key), peer.name);
+  }
+  return {{CoordinatorInput(std::move(names))}};
+}
+
 class Host final : public CoordinatorHost {
 public:
   Host(std::shared_ptr<CoordinatorStore> store, LocalReplies local_replies,
@@ -136,6 +144,7 @@ public:
     if (!allowed) {
       return tl::unexpected<Error>(allowed.error());
     }
+    inlet_->put(names_of(*allowed));
     CoordinatorBusEvents events = bus_events(inlet_, log_);
     events.work = work_of(loop_);
     auto bus =
@@ -167,7 +176,10 @@ public:
 
   std::uint16_t http_port() const override { return gateway_->port(); }
   std::uint16_t join_port() const override { return bus_->port(); }
-  void allow(std::vector<AllowedPeer> allowed) override { bus_->allow(std::move(allowed)); }
+  void allow(std::vector<AllowedPeer> allowed) override {
+    inlet_->put(names_of(allowed));
+    bus_->allow(std::move(allowed));
+  }
   void put(CoordinatorInputs inputs) override { inlet_->put(std::move(inputs)); }
 
 private:

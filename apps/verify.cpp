@@ -90,11 +90,17 @@ struct ReplicaReport {
   std::vector<std::pair<std::uint64_t, Digest>> roots;  ///< By size.
 };
 
-struct RerunReport {
-  std::uint64_t seq = 0;
+struct RunReport {
   std::string by;  ///< "worker UUID on node NAME".
   std::optional<Digest> output_hash;
   std::string cause;
+
+  std::string told() const { return output_hash ? to_hex(*output_hash) : "none (" + cause + ")"; }
+};
+
+struct RerunReport {
+  RunReport second;
+  std::optional<RunReport> third;  ///< Asked where the second answer differs from the recorded one.
 };
 
 struct AuditReport {
@@ -102,6 +108,7 @@ struct AuditReport {
   std::vector<ReplicaReport> replicas;
   std::map<std::uint64_t, RerunReport> reruns;
   std::uint64_t without_verdict = 0;
+  std::vector<std::string> absent;  ///< What does not hold of nodes that belong to the cluster.
 };
 
 /// Reads members of the coordinator's answers; a missing one is the coordinator's fault, kept once.
@@ -154,6 +161,19 @@ Result<json::Value> answer_of(const std::string& url, const Result<HttpAnswer>& 
   return answer->body;
 }
 
+RunReport run_of(const Reader& run) {
+  return {"worker " + run.text("worker") + " on node " + run.text("node"),
+          run.digest("output_hash"), run.text("cause")};
+}
+
+RerunReport rerun_of(const json::Value& value) {
+  RerunReport rerun{run_of(Reader(value)), std::nullopt};
+  if (const json::Value* third = value.find("third"); third != nullptr && !third->is_null()) {
+    rerun.third = run_of(Reader(*third));
+  }
+  return rerun;
+}
+
 ReplicaReport replica_of(const json::Value& value, const std::vector<std::uint64_t>& sizes) {
   const Reader node(value);
   ReplicaReport replica;
@@ -173,6 +193,11 @@ ReplicaReport replica_of(const json::Value& value, const std::vector<std::uint64
     if (digest) {
       replica.roots.emplace_back(sizes[i], *digest);
     }
+  }
+  if (replica.head) {
+    // A root too, and where its own check found a problem, the last one before that.
+    replica.roots.emplace_back(replica.head->size, replica.head->root);
+    std::sort(replica.roots.begin(), replica.roots.end());
   }
   return replica;
 }
@@ -214,17 +239,18 @@ public:
       judge_replicas(*report);
       judge_reruns(*report);
     } else {
+      blame_coordinator(*report);
       for (const ReplicaReport& replica : report->replicas) {
         if (!replica.problem.empty()) {
           find(replica.name + ": " + replica.problem);
         }
       }
     }
+    verdict_.findings.insert(verdict_.findings.end(), report->absent.begin(), report->absent.end());
     verdict_.nodes = report->replicas.size();
     if (verdict_.nodes < settings_.nodes_min) {
       find("cluster: nodes: found " + std::to_string(verdict_.nodes) + ", expected at least " +
-           std::to_string(settings_.nodes_min) +
-           ": a node that was lost, or that stopped because its ledger diverged, is not asked");
+           std::to_string(settings_.nodes_min));
     }
     verdict_.entries = audit_.size();
     verdict_.counts = audit_.counts();
@@ -258,15 +284,19 @@ private:
     if (!head) {
       return fail(Errc::io, settings_.url + ": the audit's report has no head");
     }
-    AuditReport report{*head, {}, {}, reader.number("without_verdict")};
+    AuditReport report{*head, {}, {}, reader.number("without_verdict"), {}};
+    for (const json::Value& node : reader.list("absent")) {
+      const Reader absent(node);
+      report.absent.push_back("node " + absent.text("name") + " (" + absent.text("node") +
+                              "): found no replica to read (" + absent.text("why") +
+                              "), expected one: start the node, with --resync if its ledger "
+                              "diverged, or take its key off with `forerun keys revoke`");
+    }
     for (const json::Value& node : reader.list("nodes")) {
       report.replicas.push_back(replica_of(node, sizes));
     }
     for (const json::Value& step : reader.list("re_executed")) {
-      const Reader rerun(step);
-      report.reruns[rerun.number("seq")] = {
-          rerun.number("seq"), "worker " + rerun.text("worker") + " on node " + rerun.text("node"),
-          rerun.digest("output_hash"), rerun.text("cause")};
+      report.reruns[Reader(step).number("seq")] = rerun_of(step);
     }
     return report;
   }
@@ -322,15 +352,14 @@ private:
 
   void judge_replicas(const AuditReport& report) {
     for (const ReplicaReport& replica : report.replicas) {
-      if (!replica.problem.empty()) {
-        find(replica.name + ": " + replica.problem);
-        continue;
-      }
+      // An entry that was changed may show only later, where a term's first entry names the root.
       if (const auto wrong = first_wrong_root(replica)) {
-        locate(replica.name, wrong->first, wrong->second);
-        continue;
-      }
-      if (const auto held = audit_.check_prefix(replica.name, *replica.head); !held) {
+        const Difference at = locate(replica.name, *wrong);
+        find(replica.name + ": " + at.place + "found " + at.root + ", expected " +
+             to_hex(audit_.root_at(at.size)));
+      } else if (!replica.problem.empty()) {
+        find(replica.name + ": " + replica.problem);
+      } else if (const auto held = audit_.check_prefix(replica.name, *replica.head); !held) {
         find(held.error().message);
       } else if (replica.signed_head) {
         if (const auto is_signed = audit_.check_signed(replica.name, *replica.signed_head);
@@ -341,67 +370,118 @@ private:
     }
   }
 
-  /// The largest size before the first wrong root, and that root's size.
-  std::optional<std::pair<std::uint64_t, std::uint64_t>> first_wrong_root(
-      const ReplicaReport& replica) const {
+  /// What the coordinator's store holds does not follow, or is not what its head signs. A replica
+  /// that holds tells which entry was changed.
+  void blame_coordinator(const AuditReport& report) {
+    for (const ReplicaReport& replica : report.replicas) {
+      const auto wrong = replica.problem.empty() ? first_wrong_root(replica) : std::nullopt;
+      if (wrong) {
+        const Difference at = locate(replica.name, *wrong);
+        verdict_.findings.front() = "coordinator: " + at.place + "found " +
+                                    to_hex(audit_.root_at(at.size)) + ", expected " + at.root +
+                                    ", as " + replica.name + " holds";
+        return;
+      }
+    }
+  }
+
+  /// A root up to `right` is right, that of size `wrong` is not.
+  struct Bounds {
+    std::uint64_t right = 0;
+    std::uint64_t wrong = 0;
+  };
+  /// Of a replica, as far as this ledger was read.
+  std::optional<Bounds> first_wrong_root(const ReplicaReport& replica) const {
     std::uint64_t right = 0;
     for (const auto& [size, root] : replica.roots) {
+      if (size > audit_.size()) {
+        break;
+      }
       if (audit_.root_at(size) != root) {
-        return std::pair(right, size);
+        return Bounds{right, size};
       }
       right = size;
     }
     return std::nullopt;
   }
 
+  struct Difference {
+    std::string place;  ///< "entry N: root up to it: ".
+    std::string root;   ///< The replica's.
+    std::uint64_t size = 0;
+  };
+
   /// Asks again, closer each time, until one entry is between a right root and a wrong one.
-  void locate(const std::string& name, std::uint64_t right, std::uint64_t wrong) {
+  Difference locate(const std::string& name, Bounds bounds) {
     std::string roots;
     for (bool is_asking = true; is_asking;) {
       is_asking = false;
-      const auto report = ask(spread(right, wrong), 0);
+      const auto report = ask(spread(bounds.right, bounds.wrong), 0);
       if (!report) {
         break;
       }
       for (const ReplicaReport& replica : report->replicas) {
         const auto at = replica.name == name ? first_wrong_root(replica) : std::nullopt;
         if (at) {
-          is_asking = wrong - right > 1 && at->second - std::max(at->first, right) > 1;
-          right = std::max(at->first, right);
-          wrong = at->second;
+          const std::uint64_t right = std::max(at->right, bounds.right);
+          const bool is_closer = right > bounds.right || at->wrong < bounds.wrong;
+          is_asking = is_closer && at->wrong - right > 1;
+          bounds = {right, at->wrong};
           for (const auto& [size, root] : replica.roots) {
-            roots = size == wrong ? to_hex(root) : roots;
+            roots = size == bounds.wrong ? to_hex(root) : roots;
           }
         }
       }
     }
-    find(name + ": entry " + std::to_string(wrong - 1) + ": root up to it: found " + roots +
-         ", expected " + to_hex(audit_.root_at(wrong)) +
-         (wrong - right > 1 ? " (or an entry from " + std::to_string(right) + " on)" : ""));
+    const bool is_found = bounds.wrong - bounds.right <= 1;
+    return {"entry " + std::to_string(bounds.wrong - 1) +
+                (is_found ? "" : " (or one from " + std::to_string(bounds.right) + " on)") +
+                ": root up to it: ",
+            roots, bounds.wrong};
   }
 
   void judge_reruns(const AuditReport& report) {
     for (const auto& [seq, rerun] : report.reruns) {
       const auto at = recorded_.find(seq);
-      const std::string place = rerun.by + ": entry " + std::to_string(seq) + ": ";
       if (at == recorded_.end()) {
-        find(place + "found no commit, expected the step that ran again");
+        find(rerun.second.by + ": entry " + std::to_string(seq) +
+             ": found no commit, expected the step that ran again");
         continue;
       }
       ++verdict_.re_executed;
-      const CommitEntry& commit = at->second;
-      if (!commit.output_hash || rerun.output_hash == commit.output_hash) {
-        continue;
+      if (at->second.output_hash && rerun.second.output_hash != at->second.output_hash) {
+        judge_answers(at->second, seq, rerun);
       }
-      const auto& by = commit.winner ? commit.workers[*commit.winner] : std::nullopt;
-      find(place + "output_hash: found " +
-           (rerun.output_hash ? to_hex(*rerun.output_hash) : "none (" + rerun.cause + ")") +
-           ", expected " + to_hex(*commit.output_hash) + ", which worker " +
-           (by ? to_string(*by) : "unknown") + " answered");
     }
     if (report.without_verdict > 0) {
       find("coordinator: " + std::to_string(report.without_verdict) +
            " steps: found no second answer before the deadline, expected one each");
+    }
+  }
+
+  /// Two answers differ; whom a third one agrees with is right.
+  void judge_answers(const CommitEntry& commit, std::uint64_t seq, const RerunReport& rerun) {
+    const auto& worker = commit.winner ? commit.workers[*commit.winner] : std::nullopt;
+    const RunReport recorded{
+        "worker " + (worker ? to_string(*worker) : std::string("unknown")), commit.output_hash, {}};
+    const RunReport& second = rerun.second;
+    const std::string place = ": entry " + std::to_string(seq) + ": output_hash: found ";
+    const auto name = [&](const RunReport& wrong, const RunReport& right) {
+      find(wrong.by + place + wrong.told() + ", expected " + right.told() + ", which " + right.by +
+           " and " + rerun.third->by + " answered");
+    };
+    if (!rerun.third) {
+      find("cluster" + place + second.told() + " by " + second.by + ", expected " +
+           recorded.told() + " as " + recorded.by +
+           " answered: one of the two is wrong, and there was no third node to tell which");
+    } else if (rerun.third->output_hash == recorded.output_hash) {
+      name(second, recorded);
+    } else if (rerun.third->output_hash == second.output_hash) {
+      name(recorded, second);
+    } else {
+      find("cluster" + place + recorded.told() + " by " + recorded.by + ", " + second.told() +
+           " by " + second.by + " and " + rerun.third->told() + " by " + rerun.third->by +
+           ", expected one answer: the task is not deterministic, or two nodes are wrong");
     }
   }
 

@@ -19,13 +19,11 @@ using ContextHandle = std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)>;
 template <class Value>
 Result<Value> value_from_hex(std::string_view what, std::string_view text) {
   Value value;
-  const auto bytes = from_hex(text);
-  if (!bytes || bytes->size() != value.bytes.size()) {
+  if (!bytes_from_hex(text, value.bytes)) {
     return fail(Errc::invalid, std::string(what) + ": " + std::to_string(text.size()) +
                                    " characters, expected " +
                                    std::to_string(2 * value.bytes.size()) + " hex digits");
   }
-  std::copy(bytes->begin(), bytes->end(), value.bytes.begin());
   return value;
 }
 

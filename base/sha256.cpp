@@ -49,16 +49,11 @@ std::string to_hex(const Digest& digest) {
 }
 
 Result<Digest> digest_from_hex(std::string_view text) {
-  const auto bytes = from_hex(text);
-  if (!bytes) {
-    return tl::unexpected<Error>(bytes.error());
-  }
   Digest digest;
-  if (bytes->size() != digest.bytes.size()) {
+  if (!bytes_from_hex(text, digest.bytes)) {
     return fail(Errc::invalid,
-                "digest: " + std::to_string(text.size()) + " hex digits, expected 64");
+                "digest: " + std::to_string(text.size()) + " characters, expected 64 hex digits");
   }
-  std::copy(bytes->begin(), bytes->end(), digest.bytes.begin());
   return digest;
 }
 

@@ -3,6 +3,7 @@
 #include <openssl/rand.h>
 
 #include "base/assert.hpp"
+#include "base/hex.hpp"
 
 namespace forerun {
 namespace {
@@ -62,15 +63,13 @@ Uuid Uuid::random() {
 }
 
 std::string to_string(const Uuid& uuid) {
-  static constexpr char digits[] = "0123456789abcdef";
-  std::string text;
-  text.reserve(text_size);
-  for (const std::uint8_t byte : uuid.bytes) {
-    if (hyphen_at(text.size())) {
-      text.push_back('-');
+  const std::string digits = to_hex(uuid.bytes);
+  std::string text(text_size, '-');
+  std::size_t from = 0;
+  for (std::size_t i = 0; i < text_size; ++i) {
+    if (!hyphen_at(i)) {
+      text[i] = digits[from++];
     }
-    text.push_back(digits[byte >> 4U]);
-    text.push_back(digits[byte & 15U]);
   }
   return text;
 }

@@ -49,7 +49,7 @@ struct CoordinatorBusEvents {
   /// and its queue is full), its key was revoked, or it was dropped for want of room. Its id means
   /// nothing any more.
   std::function<void(ConnectionId)> unreachable;
-  BusWork work = {};  ///< May be empty.
+  BusWork work{};  ///< May be empty.
 };
 
 class CoordinatorBus {
@@ -91,9 +91,9 @@ struct NodeBusEvents {
   /// The coordinator does not allow our key, for messages or to follow what is published; tried
   /// again every second. May be empty, as the two below.
   std::function<void()> refused;
-  std::function<void()> broken = {};       ///< Something answers, and the handshake breaks off.
-  std::function<void()> unreachable = {};  ///< Nothing answers; tried again, at most every second.
-  BusWork work = {};                       ///< May be empty.
+  std::function<void()> broken{};       ///< Something answers, and the handshake breaks off.
+  std::function<void()> unreachable{};  ///< Nothing answers; tried again, at most every second.
+  BusWork work{};                       ///< May be empty.
 };
 
 class NodeBus {

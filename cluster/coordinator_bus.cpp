@@ -107,13 +107,16 @@ private:
     outbox_.read_by(std::this_thread::get_id());
     while (!is_stopping_) {
       wait();
-      wake_.clear();
-      zap_.answer(allowed_);
+      if (zap_watch_.is_ready) {
+        zap_.answer(allowed_);
+      }
       if (is_open_) {
         allowed_.set_probe(std::nullopt);
         take_allowed();
         rebind_publisher();
-        read();
+        if (router_watch_.is_ready) {
+          read();
+        }
         if (events_.work.run) {
           events_.work.run();
         }
@@ -124,14 +127,21 @@ private:
 
   void wait() {
     using std::chrono::milliseconds;
-    std::array<zmq::socket_t*, 2> sockets{&zap_.socket(), &router_};
     // Before the self-test has passed, nothing that a peer sends is read.
-    const std::size_t count = is_open_ ? 2 : 1;
-    const bool is_ready = is_open_ && events_.work.is_ready && events_.work.is_ready();
+    const bool is_open = is_open_;
+    std::array<Watched, 2> watched{zap_watch_, router_watch_};
+    const bool is_ready = is_open && events_.work.is_ready && events_.work.is_ready();
     const milliseconds timeout = has_more_ || is_ready ? milliseconds(0)
                                  : is_publishing_      ? milliseconds(-1)
                                                        : rebind_pause;
-    wait_readable(std::span(sockets).first(count), wake_.descriptor(), timeout);
+    if (wait_readable(std::span(watched).first(is_open ? 2 : 1), wake_.descriptor(), timeout)) {
+      wake_.clear();
+    }
+    zap_watch_ = watched[0];
+    router_watch_ = watched[1];
+    // What is ready is read, and what was read may have taken more news in passing.
+    zap_watch_.is_unsure = zap_watch_.is_ready;
+    router_watch_.is_unsure = router_watch_.is_ready || !is_open;
   }
 
   // ---- the allow-list
@@ -238,10 +248,14 @@ private:
 
   void write() {
     has_more_ = outbox_.take(outgoing_);
+    // Somebody waits for what goes to one peer, nobody for what goes to all.
     for (const Outgoing& out : outgoing_) {
       if (out.peer) {
         write_to(*out.peer, out.frame);
-      } else if (is_publishing_) {
+      }
+    }
+    for (const Outgoing& out : outgoing_) {
+      if (!out.peer && is_publishing_) {
         send_frame(publisher_, out.frame);
       }
     }
@@ -253,6 +267,7 @@ private:
     if (peer == nullptr) {
       return;  // Reported when it was forgotten.
     }
+    router_watch_.is_unsure = true;
     // ROUTER_MANDATORY tells at the routing id: EHOSTUNREACH when the peer is gone, EAGAIN when its
     // queue is full.
     if (send_frame(router_, peer->route, true) != 0 || send_frame(router_, frame) != 0) {
@@ -272,6 +287,8 @@ private:
   ZapHandler zap_;  ///< Bound before any other socket: without it ZeroMQ lets everybody in.
   zmq::socket_t router_;
   zmq::socket_t publisher_;
+  Watched zap_watch_{&zap_.socket()};
+  Watched router_watch_{&router_};
   AllowList allowed_;
   PeerTable peers_;
   zmq::message_t route_;

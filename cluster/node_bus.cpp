@@ -32,6 +32,8 @@ public:
       socket_.set(zmq::sockopt::subscribe, "");
     }
     reports_ = monitor(context_, socket_, name_ + std::to_string(++opened_));
+    watch_ = {&socket_};
+    reports_watch_ = {&reports_};
     socket_.connect(endpoint(settings.host, port));
   }
 
@@ -54,13 +56,15 @@ public:
 
   bool is_open() const { return socket_.handle() != nullptr; }
   zmq::socket_t& socket() { return socket_; }
-  zmq::socket_t& reports() { return reports_; }
+  /// Of its socket; and of what tells how its handshakes went.
+  Watched& watch() { return watch_; }
+  Watched& reports_watch() { return reports_watch_; }
   std::optional<Clock::time_point> retry_at() const { return retry_at_; }
 
   /// The next handshake's outcome; a refusal, or a server that does not speak our protocol, sets
   /// retry_at().
   std::optional<Handshake> next(Clock::time_point now) {
-    if (!is_open()) {
+    if (!is_open() || !reports_watch_.is_ready) {
       return std::nullopt;
     }
     const auto handshake = next_handshake(reports_);
@@ -79,6 +83,8 @@ private:
   std::uint64_t opened_ = 0;
   zmq::socket_t socket_;
   zmq::socket_t reports_;
+  Watched watch_;
+  Watched reports_watch_;
   std::optional<Clock::time_point> retry_at_;
 };
 
@@ -135,7 +141,6 @@ private:
     outbox_.read_by(std::this_thread::get_id());
     while (!is_stopping_) {
       wait();
-      wake_.clear();
       const auto now = Clock::now();
       follow_link(now);
       follow_subscription(now);
@@ -150,15 +155,15 @@ private:
 
   void wait() {
     using std::chrono::milliseconds;
-    std::array<zmq::socket_t*, 4> sockets{};
+    std::array<Watched, 4> watched{};
     std::size_t count = 0;
     milliseconds timeout = has_more_ || (events_.work.is_ready && events_.work.is_ready())
                                ? milliseconds(0)
                                : milliseconds(-1);
     for (Link* link : {&link_, &subscription_}) {
       if (link->is_open()) {
-        sockets[count++] = &link->socket();
-        sockets[count++] = &link->reports();
+        watched[count++] = link->watch();
+        watched[count++] = link->reports_watch();
       }
       if (const auto at = link->retry_at()) {
         const auto left =
@@ -166,7 +171,19 @@ private:
         timeout = timeout < milliseconds(0) ? left : std::min(timeout, left);
       }
     }
-    wait_readable(std::span(sockets).first(count), wake_.descriptor(), timeout);
+    if (wait_readable(std::span(watched).first(count), wake_.descriptor(), timeout)) {
+      wake_.clear();
+    }
+    count = 0;
+    for (Link* link : {&link_, &subscription_}) {
+      if (link->is_open()) {
+        for (Watched* watch : {&link->watch(), &link->reports_watch()}) {
+          *watch = watched[count++];
+          // What is ready is read, and what was read may have taken more news in passing.
+          watch->is_unsure = watch->is_ready;
+        }
+      }
+    }
   }
 
   const std::function<void()>& event_of(Handshake handshake) const {
@@ -214,8 +231,11 @@ private:
   }
 
   void read(Link& link, const std::function<void(std::vector<std::string>)>& tell) {
+    if (!link.is_open() || !link.watch().is_ready) {
+      return;
+    }
     std::vector<std::string> frames;
-    while (link.is_open() && frames.size() < batch_frames_max && receive(link.socket(), message_)) {
+    while (frames.size() < batch_frames_max && receive(link.socket(), message_)) {
       if (message_.more()) {
         skip_parts(link.socket(), message_);
       } else {
@@ -233,6 +253,7 @@ private:
     for (const std::string& frame : outgoing_) {
       if (link_.is_open()) {
         send_frame(link_.socket(), frame);
+        link_.watch().is_unsure = true;
       }
     }
     outgoing_.clear();

@@ -21,7 +21,7 @@ std::string reachable(const std::string& host) {
 Result<bool> answer_of(zmq::socket_t& reports, const std::string& where) {
   const auto deadline = std::chrono::steady_clock::now() + 2 * handshake_max;
   const WakeUp never;
-  const std::array<zmq::socket_t*, 1> sockets{&reports};
+  std::array<Watched, 1> watched{Watched{&reports}};
   for (;;) {
     if (const auto handshake = next_handshake(reports)) {
       if (*handshake == Handshake::succeeded || *handshake == Handshake::refused) {
@@ -34,7 +34,7 @@ Result<bool> answer_of(zmq::socket_t& reports, const std::string& where) {
     if (left <= std::chrono::milliseconds::zero()) {
       return fail(Errc::io, "bus: self-test: " + where + ": no answer to a handshake");
     }
-    wait_readable(sockets, never.descriptor(), left);
+    wait_readable(watched, never.descriptor(), left);
   }
 }
 

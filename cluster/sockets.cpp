@@ -1,5 +1,6 @@
 #include "cluster/sockets.hpp"
 
+#include <poll.h>
 #include <pthread.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -8,6 +9,8 @@
 #include <array>
 #include <cstring>
 #include <zmq.hpp>
+
+#include "base/assert.hpp"
 
 namespace forerun::wiring {
 
@@ -116,16 +119,26 @@ std::optional<Handshake> next_handshake(zmq::socket_t& monitor_socket) {
   }
 }
 
-void wait_readable(std::span<zmq::socket_t* const> sockets, int descriptor,
-                   std::chrono::milliseconds timeout) {
+bool wait_readable(std::span<Watched> sockets, int descriptor, std::chrono::milliseconds timeout) {
+  // zmq_poll would ask every socket twice, with a system call each.
   constexpr std::size_t items_max = 8;
-  std::array<zmq_pollitem_t, items_max> items{};
+  std::array<pollfd, items_max> items{};
   std::size_t count = 0;
-  for (zmq::socket_t* socket : sockets.first(std::min(sockets.size(), items_max - 1))) {
-    items[count++] = {socket->handle(), 0, ZMQ_POLLIN, 0};
+  FORERUN_ASSERT(sockets.size() < items_max);
+  for (Watched& watched : sockets) {
+    watched.is_ready =
+        watched.is_unsure && (watched.socket->get(zmq::sockopt::events) & ZMQ_POLLIN) != 0;
+    timeout = watched.is_ready ? std::chrono::milliseconds(0) : timeout;
+    items[count++] = {watched.socket->get(zmq::sockopt::fd), POLLIN, 0};
   }
-  items[count++] = {nullptr, descriptor, ZMQ_POLLIN, 0};
-  zmq_poll(items.data(), static_cast<int>(count), timeout.count());
+  items[count++] = {descriptor, POLLIN, 0};
+  if (::poll(items.data(), count, static_cast<int>(timeout.count())) <= 0) {
+    return false;
+  }
+  for (std::size_t i = 0; i < sockets.size(); ++i) {
+    sockets[i].is_ready = sockets[i].is_ready || items[i].revents != 0;
+  }
+  return items[count - 1].revents != 0;
 }
 
 WakeUp::WakeUp() : fd_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}

@@ -63,10 +63,18 @@ zmq::socket_t monitor(zmq::context_t& context, zmq::socket_t& socket, const std:
 /// The next report without waiting.
 std::optional<Handshake> next_handshake(zmq::socket_t& monitor_socket);
 
+/// A socket to wait for. Its descriptor tells of news only as long as nobody has taken the news in
+/// passing, which every send and every read may do: after a send, or a read that got something, the
+/// socket must be asked once before anybody sleeps. A receive() that got nothing has asked.
+struct Watched {
+  zmq::socket_t* socket = nullptr;
+  bool is_unsure = true;
+  bool is_ready = false;  ///< Set by wait_readable(): there may be something to read.
+};
+
 /// Waits until one of the sockets, or the descriptor, is readable, or the time has passed
-/// (negative: for ever).
-void wait_readable(std::span<zmq::socket_t* const> sockets, int descriptor,
-                   std::chrono::milliseconds timeout);
+/// (negative: for ever). True when the descriptor is readable.
+bool wait_readable(std::span<Watched> sockets, int descriptor, std::chrono::milliseconds timeout);
 
 /// Wakes the bus's thread out of wait_readable().
 class WakeUp {

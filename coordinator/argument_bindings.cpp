@@ -16,36 +16,9 @@ constexpr std::size_t back_max = 4;
 constexpr std::size_t back_values_max = 3;
 constexpr std::size_t sources_max = 10;
 constexpr std::size_t constant_bytes_max = 1'024;
-constexpr std::size_t look_runs_max = 8;
 constexpr std::size_t looks_max = 24;
 constexpr double tries_max = 64;
 constexpr double prior_weight = 1.5;
-
-/// The kind of a value, and of a string its runs of capitals, small letters, digits and signs.
-Key look_of(const json::Value& value) {
-  const std::string* text = value.string();
-  if (text == nullptr) {
-    const double* number = value.number();
-    return value.array() != nullptr ? 1 : value.object() != nullptr ? 2 : number != nullptr ? 3 : 4;
-  }
-  Key look = 5;
-  char last = 0;
-  std::size_t runs = 0;
-  for (const char c : *text) {
-    const bool is_small = c >= 'a' && c <= 'z';
-    const bool is_capital = c >= 'A' && c <= 'Z';
-    const bool is_digit = c >= '0' && c <= '9';
-    const char sign = is_small ? 'a' : is_capital ? 'A' : is_digit ? '9' : c;
-    if (sign != last) {
-      if (++runs > look_runs_max) {
-        break;
-      }
-      look = mix(look, static_cast<Key>(static_cast<unsigned char>(sign)));
-    }
-    last = sign;
-  }
-  return look;
-}
 
 const std::string recognised_origin = "text, known from before";
 
@@ -219,10 +192,9 @@ void KindRecord::learn(const Binding& rule, bool hit) {
   hits[at] += hit ? 1 : 0;
 }
 
-double Parameter::familiar(const json::Value& value) const {
-  const Key shape = look_of(value);
+double Parameter::familiar(Key look) const {
   for (const Look& each : looks_) {
-    if (each.shape == shape) {
+    if (each.shape == look) {
       return 1;
     }
   }
@@ -272,7 +244,7 @@ std::vector<Candidate> Parameter::candidates(const Surroundings& around, const K
     }
     if (const std::uint32_t at = resolve(around, name_, rule); at != 0) {
       const SeenValue& value = around.memory.value(at);
-      offer(value.hash, share * familiar(*value.json), value.json, &rule.origin);
+      offer(value.hash, share * familiar(value.look), value.json, &rule.origin);
     }
   }
   const auto after = std::find_if(after_.begin(), after_.end(),

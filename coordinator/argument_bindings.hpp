@@ -118,7 +118,7 @@ private:
     Key shape = 0;
     double count = 0;
   };
-  double familiar(const json::Value& value) const;
+  double familiar(Key look) const;
   void learn_look(const json::Value& value);
 
   std::vector<Look> looks_;

@@ -20,6 +20,17 @@ json::Value head_value(const SignedHead& head) {
   return json::parse(head_json(head)).value_or(json::Value());
 }
 
+/// Who answered what.
+json::Object run_value(const Rerun& rerun) {
+  json::Object run;
+  run.set("worker", uuid_or_null(rerun.worker));
+  run.set("node", json::clean_text(rerun.node, cause_bytes_max));
+  run.set("output_hash",
+          rerun.output_hash ? json::Value(to_hex(*rerun.output_hash)) : json::Value());
+  run.set("cause", text_or_null(rerun.cause));
+  return run;
+}
+
 }  // namespace
 
 Audit::Audit(AuditNumber number, RequestId request, StartAudit body, SignedHead head, Instant now)
@@ -57,7 +68,7 @@ bool Audit::wants_more() const {
   const auto waiting = std::count_if(reruns_.begin(), reruns_.end(), [](const Rerun& rerun) {
     return rerun.state == Rerun::State::waiting;
   });
-  return reruns_.size() < body_.sample && static_cast<std::size_t>(waiting) < reruns_waiting_max &&
+  return sampled_ < body_.sample && static_cast<std::size_t>(waiting) < reruns_waiting_max &&
          drawn_ < std::min(head_.head.size, draws_max);
 }
 
@@ -86,7 +97,7 @@ std::vector<Seq> Audit::draw() {
 void Audit::read(const std::vector<StoredEntry>& entries, const Catalog& catalog) {
   is_reading_ = false;
   for (const StoredEntry& entry : entries) {
-    if (reruns_.size() < body_.sample) {
+    if (sampled_ < body_.sample) {
       take(entry, catalog);
     }
   }
@@ -110,7 +121,9 @@ void Audit::take(const StoredEntry& entry, const Catalog& catalog) {
   rerun.call = std::move(*call);
   rerun.task = task;
   rerun.recorded_by = commit->workers[*commit->winner];
+  rerun.recorded_hash = commit->output_hash;
   reruns_.push_back(std::move(rerun));
+  ++sampled_;
 }
 
 Rerun* Audit::running(BranchToken token) {
@@ -127,18 +140,42 @@ void Audit::settle(Rerun& rerun, const BranchEnded& ended) {
     return;
   }
   rerun.state = Rerun::State::ended;
-  rerun.call.reset();
+  const std::optional<Call> call = std::exchange(rerun.call, std::nullopt);
   rerun.says_nothing = !is_own_doing;
   rerun.cause = json::clean_text(ended.cause, cause_bytes_max);
-  if (ended.ending != Ending::returned) {
-    return;
+  if (ended.ending == Ending::returned) {
+    if (const auto output = Output::parse(ended.output)) {
+      rerun.output_hash = output->hash();
+      rerun.cause.clear();
+    } else {
+      rerun.cause = "output: " + output.error().message;
+    }
   }
-  if (const auto output = Output::parse(ended.output)) {
-    rerun.output_hash = output->hash();
-    rerun.cause.clear();
-  } else {
-    rerun.cause = "output: " + output.error().message;
+  if (!rerun.says_nothing && !rerun.is_third && rerun.output_hash != rerun.recorded_hash) {
+    Rerun third;
+    third.seq = rerun.seq;
+    third.call = call;
+    third.task = rerun.task;
+    third.recorded_by = rerun.recorded_by;
+    third.recorded_hash = rerun.recorded_hash;
+    third.not_on = rerun.not_on;
+    third.is_third = true;
+    reruns_.push_back(std::move(third));
   }
+}
+
+void Audit::give_up(Rerun& rerun) {
+  rerun.state = Rerun::State::ended;
+  rerun.call.reset();
+  rerun.says_nothing = true;
+}
+
+const Rerun* Audit::third_of(const Rerun& rerun) const {
+  const auto at = std::find_if(reruns_.begin(), reruns_.end(), [&rerun](const Rerun& other) {
+    return other.is_third && other.seq == rerun.seq;
+  });
+  const bool decides = at != reruns_.end() && at->state == Rerun::State::ended && !at->says_nothing;
+  return decides ? &*at : nullptr;
 }
 
 bool Audit::is_done() const {
@@ -179,19 +216,19 @@ json::Value Audit::report(const std::string& not_answered) const {
   json::Array executed;
   std::uint64_t without_verdict = 0;
   for (const Rerun& rerun : reruns_) {
+    if (rerun.is_third) {
+      continue;
+    }
     if (rerun.state != Rerun::State::ended || rerun.says_nothing) {
       ++without_verdict;
       continue;
     }
-    json::Object step;
+    json::Object step = run_value(rerun);
     step.set("seq", rerun.seq.value);
     step.set("task", rerun.task->name);
     step.set("recorded_by", uuid_or_null(rerun.recorded_by));
-    step.set("worker", uuid_or_null(rerun.worker));
-    step.set("node", json::clean_text(rerun.node, cause_bytes_max));
-    step.set("output_hash",
-             rerun.output_hash ? json::Value(to_hex(*rerun.output_hash)) : json::Value());
-    step.set("cause", text_or_null(rerun.cause));
+    const Rerun* third = third_of(rerun);
+    step.set("third", third == nullptr ? json::Value() : json::Value(run_value(*third)));
     executed.emplace_back(std::move(step));
   }
   json::Array sizes;

@@ -33,6 +33,9 @@ struct Rerun {
   std::optional<Digest> output_hash;  ///< Of what it answered now.
   std::string cause;                  ///< Why there is no answer.
   bool says_nothing = false;  ///< It ended not by its own doing, so nothing follows from it.
+  std::optional<Digest> recorded_hash;  ///< Of the committed output.
+  std::vector<NodeId> not_on;           ///< Nodes that have answered it already.
+  bool is_third = false;                ///< Decides between the recorded answer and another one.
 };
 
 /// One audit's record: which nodes were asked and what they said, which steps were drawn and how
@@ -65,7 +68,10 @@ public:
 
   std::vector<Rerun>& reruns() { return reruns_; }
   Rerun* running(BranchToken token);
-  /// Its run ended on its worker.
+  /// There is no node that could decide: it is given up, and nothing follows from that.
+  static void give_up(Rerun& rerun);
+  /// Its run ended on its worker. An answer that differs from the recorded one asks for a third run
+  /// on a node that gave neither. Invalidates references to reruns.
   void settle(Rerun& rerun, const BranchEnded& ended);
 
   bool is_done() const;
@@ -80,6 +86,7 @@ private:
   };
   bool wants_more() const;
   void take(const StoredEntry& entry, const Catalog& catalog);
+  const Rerun* third_of(const Rerun& rerun) const;
 
   AuditNumber number_;
   RequestId request_;
@@ -93,6 +100,7 @@ private:
   std::uint64_t drawn_ = 0;
   bool is_reading_ = false;
   std::vector<Rerun> reruns_;
+  std::size_t sampled_ = 0;  ///< Of reruns_, without third ones.
 };
 
 }  // namespace forerun

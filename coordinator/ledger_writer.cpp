@@ -27,12 +27,10 @@ StoredEntry LedgerWriter::open_term(Epoch epoch, std::string cause, std::string 
   return add(std::move(body));
 }
 
-StoredEntry LedgerWriter::append(CommitEntry commit) {
-  const RunId run_id = commit.run_id;
-  const StepNumber step = commit.step;
-  StoredEntry entry = add(std::move(commit));
-  entry.run_id = run_id;
-  entry.step = step;
+StoredEntry LedgerWriter::append(const CommitEntry& commit, const Digest& decision_hash) {
+  StoredEntry entry = store(leaf_of(Seq{size()}, epoch_, commit, decision_hash));
+  entry.run_id = commit.run_id;
+  entry.step = commit.step;
   return entry;
 }
 
@@ -49,10 +47,14 @@ StoredEntry LedgerWriter::add(
   entry.seq = Seq{size()};
   entry.epoch = epoch_;
   entry.body = std::move(body);
+  return store(leaf_of(entry));
+}
+
+StoredEntry LedgerWriter::store(std::string leaf) {
   StoredEntry stored;
-  stored.seq = entry.seq;
+  stored.seq = Seq{size()};
   stored.epoch = epoch_;
-  stored.leaf = leaf_of(entry);
+  stored.leaf = std::move(leaf);
   frontier_.append(merkle::leaf_hash(stored.leaf));
   return stored;
 }

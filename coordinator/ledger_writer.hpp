@@ -22,7 +22,7 @@ public:
   void restore(const StoredEntry& entry);
   /// Opens a term: its entry hands over from the key before.
   StoredEntry open_term(Epoch epoch, std::string cause, std::string version);
-  StoredEntry append(CommitEntry commit);
+  StoredEntry append(const CommitEntry& commit, const Digest& decision_hash);
   StoredEntry append(DiscardEntry discard);
 
   std::uint64_t size() const { return frontier_.size(); }
@@ -32,6 +32,7 @@ public:
   const PublicKey& public_key() const { return key_.public_key(); }
 
 private:
+  StoredEntry store(std::string leaf);
   StoredEntry add(std::variant<EpochEntry, CommitEntry, DiscardEntry, UnknownEntry> body);
 
   SigningKey key_;

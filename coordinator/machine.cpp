@@ -115,7 +115,7 @@ CoordinatorOutput CoordinatorMachine::start(Instant now) {
   next_token_ = epoch.value << token_bits_per_term;
   store_entry(ledger_.open_term(epoch, "start", settings_.version));
   for (auto& [run_id, session] : sessions_) {
-    touch(session);
+    watch_idleness(session);
     for (OpenStep& step : session.open) {
       if (step.has_intent && !step.work.plan.tasks.front()->idempotent) {
         BranchRun& branch = step.work.branches.front();
@@ -190,7 +190,7 @@ CoordinatorOutput CoordinatorMachine::finish() {
     batch_ = {};
   }
   FORERUN_ASSERT(release_.replies.empty());
-  publish_head_if_due();
+  publish_if_due();
 
   std::optional<Instant> wake = membership_.next_deadline();
   const auto sooner = [&wake](Instant at) {
@@ -204,11 +204,14 @@ CoordinatorOutput CoordinatorMachine::finish() {
   if (!deadlines_.empty()) {
     sooner(deadlines_.begin()->first);
   }
-  if (!by_touch_.empty()) {
-    sooner(by_touch_.begin()->first + settings_.session_idle_max);
+  if (!by_idleness_.empty()) {
+    sooner(by_idleness_.begin()->first + settings_.session_idle_max);
   }
   if (!speculative_.empty() && budget_.level() > Duration::zero()) {
     sooner(now_ + budget_.level() / static_cast<std::int64_t>(speculative_.size()) + Duration(1));
+  }
+  if (unpublished_) {
+    sooner(*published_at_ + settings_.publish_interval);
   }
   if (durable_head_ && durable_head_->size > signed_size_) {
     sooner(signed_at_.value_or(now_) + settings_.head_interval);
@@ -220,11 +223,17 @@ CoordinatorOutput CoordinatorMachine::finish() {
   return result;
 }
 
-/// A signature costs more than a decision, so heads are signed at intervals and cover all that
-/// became durable since.
-void CoordinatorMachine::publish_head_if_due() {
-  if (!durable_head_ || durable_head_->size == signed_size_ ||
-      (signed_at_ && now_ - *signed_at_ < settings_.head_interval)) {
+/// A publication wakes every node, and a signature costs more than a decision: both come at
+/// intervals and cover all that became durable since.
+void CoordinatorMachine::publish_if_due() {
+  const bool is_head_due = durable_head_ && durable_head_->size != signed_size_ &&
+                           (!signed_at_ || now_ - *signed_at_ >= settings_.head_interval);
+  if (unpublished_ && (is_head_due || unpublished_->records.size() >= fetch_entries_max ||
+                       !published_at_ || now_ - *published_at_ >= settings_.publish_interval)) {
+    out_.publish = std::exchange(unpublished_, std::nullopt);
+    published_at_ = now_;
+  }
+  if (!is_head_due) {
     return;
   }
   if (!out_.publish) {
@@ -341,11 +350,11 @@ void CoordinatorMachine::on(const Persisted& persisted) {
     releases_.pop_front();
     durable_head_ = release.head;
     if (!release.records.empty()) {
-      if (!out_.publish) {
-        out_.publish = Entries{release.first, {}, {}};
+      if (!unpublished_) {
+        unpublished_ = Entries{release.first, {}, {}};
       }
       std::move(release.records.begin(), release.records.end(),
-                std::back_inserter(out_.publish->records));
+                std::back_inserter(unpublished_->records));
     }
     std::move(release.races.begin(), release.races.end(), std::back_inserter(out_.races));
     for (ClientResponse& response : release.replies) {
@@ -459,6 +468,7 @@ json::Value CoordinatorMachine::status() const {
   body.set("epoch", ledger_.epoch().value);
   body.set("ledger", std::move(ledger));
   body.set("nodes", std::move(nodes));
+  body.set("absent", absent_nodes());
   body.set("sessions", std::move(sessions));
   body.set("steps", std::move(steps));
   body.set("speculation", std::move(speculation));

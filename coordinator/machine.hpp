@@ -16,6 +16,7 @@
 
 #include "coordinator/admission.hpp"
 #include "coordinator/audit.hpp"
+#include "coordinator/known_nodes.hpp"
 #include "coordinator/ledger_writer.hpp"
 #include "coordinator/membership.hpp"
 #include "coordinator/predictor.hpp"
@@ -42,6 +43,10 @@ struct NodeUnreachable {
 struct Persisted {
   BatchNumber number;
 };
+/// The keys that may join from now on, with the operator's names for them.
+struct NodesAllowed {
+  std::map<NodeId, std::string> names;
+};
 /// What was here when an output asked to look ahead has been done: learn and speculate now.
 struct LookAhead {};
 /// What ReadEntries asked for, without entries that could not be read.
@@ -50,8 +55,9 @@ struct EntriesRead {
   std::vector<StoredEntry> entries;
 };
 
-using CoordinatorInput = std::variant<TimePassed, ClientRequest, ClientLeft, NodeSaid,
-                                      NodeUnreachable, Persisted, LookAhead, EntriesRead>;
+using CoordinatorInput =
+    std::variant<TimePassed, ClientRequest, ClientLeft, NodeSaid, NodeUnreachable, Persisted,
+                 LookAhead, EntriesRead, NodesAllowed>;
 
 struct ToNode {
   ConnectionId connection;
@@ -203,11 +209,12 @@ private:
   void on(const Persisted& persisted);
   void on(const LookAhead&);
   void on(const EntriesRead& read);
+  void on(const NodesAllowed& allowed);
   void begin(Instant now);
   CoordinatorOutput finish();
   void account_time();
   void store_entry(StoredEntry entry);
-  void publish_head_if_due();
+  void publish_if_due();
 
   // machine_nodes.cpp: membership
   void handle(ConnectionId connection, const NodeId& node, const Join& message);
@@ -222,6 +229,7 @@ private:
   void lose_node(const NodeId& node, const std::string& why);
   void reserve(const RunIdAllocator::Reservation& reservation);
   void send_to(const WorkerId& worker, CoordinatorMessage message);
+  json::Array absent_nodes() const;
 
   // machine_sessions.cpp: clients, steps, decisions
   void open_session(const ClientRequest& request, const OpenSession& body);
@@ -237,6 +245,7 @@ private:
   void show(const ClientRequest& request, const ShowExplanation& body);
   void end_session(const ClientRequest& request, const EndSession& body);
   void touch(Session& session);
+  void watch_idleness(Session& session);
   void close(Session& session);
   void close_idle_sessions();
   Session* session_for(const ClientRequest& request, const RunId& run_id, bool must_be_open);
@@ -293,7 +302,7 @@ private:
   void show(const ClientRequest& request, const ShowLedger& body);
   void ask_replica(const NodeSeat& seat);
   void pump_audit();
-  std::optional<WorkerId> place_rerun(const Rerun& rerun) const;
+  std::optional<WorkerId> place_rerun(Rerun& rerun) const;
   void dispatch_rerun(Rerun& rerun, const WorkerId& worker);
   Rerun* rerun_of(BranchToken token);
   bool settle_rerun(BranchToken token, const BranchEnded& ended);
@@ -334,6 +343,7 @@ private:
   std::unique_ptr<Predictor> predictor_;
   LedgerWriter ledger_;
   Membership membership_;
+  KnownNodes known_nodes_;
   RunIdAllocator run_ids_;
   WasteBudget budget_;
   CoordinatorCounters counters_;
@@ -343,7 +353,7 @@ private:
   std::map<RunId, Session> sessions_;
   std::deque<RunId> ended_;  ///< Ended sessions still in memory, oldest first.
   std::size_t open_sessions_ = 0;
-  std::set<std::pair<Instant, RunId>> by_touch_;  ///< Open sessions, the longest untouched first.
+  std::set<std::pair<Instant, RunId>> by_idleness_;  ///< Open sessions by `idle_since`.
   std::deque<WaitingOpen> openings_;
   std::map<std::string, std::map<std::string, std::pair<Digest, std::optional<RunId>>>>
       opening_keys_;  ///< By tenant.
@@ -384,6 +394,8 @@ private:
   std::deque<Release> releases_;
   std::uint64_t next_batch_ = 1;
   std::optional<LedgerHead> durable_head_;
+  std::optional<Entries> unpublished_;  ///< Durable, for the next publication.
+  std::optional<Instant> published_at_;
   std::optional<SignedHead> latest_head_;
   std::uint64_t signed_size_ = 0;
   std::uint64_t kept_head_size_ = 0;  ///< Of the latest signed head that was given to the store.

@@ -80,20 +80,42 @@ void CoordinatorMachine::pump_audit() {
   }
 }
 
-/// Another node than the one that ran it, while there is another one.
-std::optional<WorkerId> CoordinatorMachine::place_rerun(const Rerun& rerun) const {
-  const WorkerSeat* recorded = rerun.recorded_by ? membership_.worker(*rerun.recorded_by) : nullptr;
-  if (recorded == nullptr || membership_.nodes().size() < 2) {
-    return membership_.place(ledger_.size());
+/// Another node than the one that ran it, while there is another one; the third run only there.
+std::optional<WorkerId> CoordinatorMachine::place_rerun(Rerun& rerun) const {
+  const auto has_other = [&](std::span<const NodeId> than) {
+    return std::any_of(membership_.nodes().begin(), membership_.nodes().end(),
+                       [&](const auto& node) {
+                         return std::find(than.begin(), than.end(), node.first) == than.end();
+                       });
+  };
+  if (rerun.is_third && !has_other(rerun.not_on)) {
+    Audit::give_up(rerun);
+    return std::nullopt;
   }
-  return membership_.place(ledger_.size(), &recorded->node);
+  if (!rerun.is_third) {
+    rerun.not_on.clear();
+    const WorkerSeat* recorded =
+        rerun.recorded_by ? membership_.worker(*rerun.recorded_by) : nullptr;
+    if (recorded != nullptr) {
+      rerun.not_on.push_back(recorded->node);
+    }
+    if (!has_other(rerun.not_on)) {
+      rerun.not_on.clear();
+    }
+  }
+  return membership_.place(ledger_.size(), rerun.not_on);
 }
 
 void CoordinatorMachine::dispatch_rerun(Rerun& rerun, const WorkerId& worker) {
   rerun.state = Rerun::State::running;
   rerun.token = take_slot(*rerun.task, worker);
   rerun.worker = worker;
-  rerun.node = membership_.find(membership_.worker(worker)->node)->name;
+  const NodeId node = membership_.worker(worker)->node;
+  rerun.node = membership_.find(node)->name;
+  // Should its answer differ, the third one comes from elsewhere.
+  if (!rerun.is_third) {
+    rerun.not_on.push_back(node);
+  }
   rerun.started = now_;
   ++rerun.attempts;
 
@@ -163,7 +185,9 @@ void CoordinatorMachine::yield_audit_slots() {
 
 void CoordinatorMachine::end_audit(const std::string& why) {
   yield_audit_slots();
-  reply(audit_->request(), JsonReport{audit_->report(why)});
+  json::Value report = audit_->report(why);
+  report.object()->set("absent", absent_nodes());
+  reply(audit_->request(), JsonReport{std::move(report)});
   audit_.reset();
 }
 

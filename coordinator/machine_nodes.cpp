@@ -25,6 +25,7 @@ void CoordinatorMachine::handle(ConnectionId connection, const NodeId& node, con
     case Membership::Admission::welcome:
       if (verdict.replaced) {
         lose_node(*verdict.replaced, "replaced by its next start");
+        known_nodes_.replaced(*verdict.replaced);
       }
       seat_node(connection, node, message, false);
       return;
@@ -36,6 +37,7 @@ void CoordinatorMachine::seat_node(ConnectionId connection, const NodeId& node, 
   const NodeSeat* const seated = membership_.find(node);
   const bool is_repeated = is_reconnect && seated != nullptr && seated->connection == connection;
   membership_.seat(now_, connection, node, message);
+  known_nodes_.joined(node);
   if (!is_repeated) {
     out_.log.push_back(std::string(is_reconnect ? "rejoined " : "joined ") + message.name + " (" +
                        node.name + ") with " + std::to_string(message.workers.size()) +
@@ -77,6 +79,7 @@ void CoordinatorMachine::lose_node(const NodeId& node, const std::string& why) {
     return;
   }
   out_.log.push_back("lost " + seat->name + " (" + node.name + "): " + why);
+  known_nodes_.lost(node, seat->name, why);
   if (audit_) {
     audit_->lost(node, why);
   }
@@ -172,7 +175,24 @@ void CoordinatorMachine::handle(NodeSeat& seat, const Diverged& message) {
   out_.log.push_back("DIVERGED " + seat.name + " (" + seat.id.name + "): " + message.why +
                      "; its head: size " + std::to_string(message.own.size) + " root " +
                      to_hex(message.own.root));
-  lose_node(NodeId(seat.id), "its ledger diverged");
+  lose_node(NodeId(seat.id), "its ledger diverged: " + message.why);
+}
+
+void CoordinatorMachine::on(const NodesAllowed& allowed) {
+  known_nodes_.allow(allowed.names);
+}
+
+/// Of status and audits.
+json::Array CoordinatorMachine::absent_nodes() const {
+  json::Array list;
+  for (const AbsentNode& absent : known_nodes_.absent(run_ids_.unseen())) {
+    json::Object node;
+    node.set("node", absent.id.name);
+    node.set("name", json::clean_text(absent.name, cause_bytes_max));
+    node.set("why", json::clean_text(absent.why, cause_bytes_max));
+    list.emplace_back(std::move(node));
+  }
+  return list;
 }
 
 }  // namespace forerun

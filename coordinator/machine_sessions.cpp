@@ -152,7 +152,7 @@ void CoordinatorMachine::open_at(const ClientRequest& request, const OpenSession
   session.context = body.context;
   session.mode = body.mode;
   session.world = body.world;
-  touch(session);
+  watch_idleness(session);
   ++open_sessions_;
   ++counters_.sessions_opened;
   batch_.sessions.push_back(row_of(session));
@@ -276,7 +276,7 @@ void CoordinatorMachine::close(Session& session) {
     discard(session, session.speculations.begin()->first, DiscardCause::session_ended);
   }
   session.is_ended = true;
-  by_touch_.erase({session.touched, session.run_id});
+  by_idleness_.erase({session.idle_since, session.run_id});
   --open_sessions_;
   learn_later({session.run_id, session.tenant, Lesson::End{}});
   batch_.sessions.push_back(row_of(session));
@@ -284,29 +284,37 @@ void CoordinatorMachine::close(Session& session) {
 }
 
 void CoordinatorMachine::touch(Session& session) {
-  if (!session.is_ended) {
-    by_touch_.erase({session.touched, session.run_id});
-    session.touched = now_;
-    by_touch_.emplace(now_, session.run_id);
-  }
+  session.touched = now_;
+}
+
+/// Its place is looked at when it may have been idle too long, and moved on if it was not.
+void CoordinatorMachine::watch_idleness(Session& session) {
+  touch(session);
+  session.idle_since = now_;
+  by_idleness_.emplace(now_, session.run_id);
 }
 
 /// Clients vanish without a word; their sessions must not fill the coordinator for ever.
 void CoordinatorMachine::close_idle_sessions() {
-  while (!by_touch_.empty() && now_ - by_touch_.begin()->first >= settings_.session_idle_max) {
-    Session& session = sessions_.at(by_touch_.begin()->second);
-    if (session.open.empty()) {
-      out_.log.push_back("session " + to_string(session.run_id) +
-                         ": ended, no client asked for it for " +
-                         std::to_string(std::chrono::duration_cast<std::chrono::seconds>(
-                                            settings_.session_idle_max)
-                                            .count()) +
-                         " s");
-      ++counters_.sessions_expired;
-      close(session);
-    } else {
+  while (!by_idleness_.empty() &&
+         now_ - by_idleness_.begin()->first >= settings_.session_idle_max) {
+    Session& session = sessions_.at(by_idleness_.begin()->second);
+    by_idleness_.erase(by_idleness_.begin());
+    if (!session.open.empty()) {
       touch(session);  // A step of it is still being answered.
     }
+    session.idle_since = session.touched;
+    by_idleness_.emplace(session.idle_since, session.run_id);
+    if (now_ - session.idle_since < settings_.session_idle_max) {
+      continue;
+    }
+    out_.log.push_back(
+        "session " + to_string(session.run_id) + ": ended, no client asked for it for " +
+        std::to_string(
+            std::chrono::duration_cast<std::chrono::seconds>(settings_.session_idle_max).count()) +
+        " s");
+    ++counters_.sessions_expired;
+    close(session);
   }
 }
 
@@ -326,7 +334,8 @@ void CoordinatorMachine::confirm(const ClientRequest& request, const ConfirmCall
   if (session == nullptr) {
     return;
   }
-  const Digest hash = request_hash(body);
+  // What only a key stands for.
+  const Digest hash = body.idempotency_key.empty() ? Digest{} : request_hash(body);
   if (const auto known = session->keys.find(body.idempotency_key);
       !body.idempotency_key.empty() && known != session->keys.end()) {
     const KeyRecord& record = known->second;
@@ -357,6 +366,9 @@ void CoordinatorMachine::confirm(const ClientRequest& request, const ConfirmCall
     return;
   }
   for (const Call& call : body.calls) {
+    if (settings_.catalog.task(call.task()) != nullptr) {
+      continue;
+    }
     if (const auto plan = settings_.catalog.plan(call.task()); !plan) {
       refuse(request.id, Refusal::not_found, plan.error().message);
       return;
@@ -435,8 +447,9 @@ void CoordinatorMachine::answer_if_durable(Session& session, ConfirmRequest& pen
   answers.is_list = pending.is_list;
   answers.steps.assign(session.steps.begin() + pending.first,
                        session.steps.begin() + pending.first + pending.count);
-  for (const RequestId request : pending.waiting) {
-    reply(request, answers);
+  for (std::size_t i = 0; i < pending.waiting.size(); ++i) {
+    const bool is_last = i + 1 == pending.waiting.size();
+    reply(pending.waiting[i], is_last ? std::move(answers) : answers);
   }
   pending.waiting.clear();
 }
@@ -703,17 +716,18 @@ std::string CoordinatorMachine::story_of(const Speculation& speculation, Instant
 }
 
 void CoordinatorMachine::commit(Session& session, OpenStep& step) {
-  CommitEntry entry = commit_entry(session, step);
+  const CommitEntry entry = commit_entry(session, step);
+  const Digest decision_hash = entry.decision_hash();
   std::optional<Output> output;
   if (step.winner) {
     output = step.work.branches[*step.winner].output;
   }
-  StepAnswer answer =
-      step_answer_of(entry, Seq{ledger_.size()}, output ? output->canonical() : std::string());
+  StepAnswer answer = step_answer_of(entry, decision_hash, Seq{ledger_.size()},
+                                     output ? output->canonical() : std::string());
   if (auto record = race_log_record(entry, settings_.race_log_share)) {
     release_.races.push_back(std::move(*record));
   }
-  StoredEntry stored = ledger_.append(std::move(entry));
+  StoredEntry stored = ledger_.append(entry, decision_hash);
   stored.story = story_of(step);
   stored.call = step.work.call.canonical();
   stored.output = answer.output;

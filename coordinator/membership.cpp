@@ -188,10 +188,11 @@ std::vector<WorkerId> Membership::live_workers() const {
   return result;
 }
 
-std::optional<WorkerId> Membership::place(std::uint64_t ledger_size, const NodeId* but) const {
+std::optional<WorkerId> Membership::place(std::uint64_t ledger_size,
+                                          std::span<const NodeId> but) const {
   const WorkerSeat* best = nullptr;
   for (const auto& [id, seat] : workers_) {
-    if (seat.busy >= seat.slots || (but != nullptr && seat.node == *but)) {
+    if (seat.busy >= seat.slots || std::find(but.begin(), but.end(), seat.node) != but.end()) {
       continue;
     }
     const LedgerHead& head = nodes_.at(seat.node).head;

@@ -4,6 +4,7 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -84,8 +85,8 @@ public:
   /// Live workers in UUID order.
   std::vector<WorkerId> live_workers() const;
   /// The live worker with the largest free share, ties by UUID; none when all are full or lag
-  /// behind `ledger_size`. Not one of the node `but`, if given.
-  std::optional<WorkerId> place(std::uint64_t ledger_size, const NodeId* but = nullptr) const;
+  /// behind `ledger_size`. Not one of the nodes `but`.
+  std::optional<WorkerId> place(std::uint64_t ledger_size, std::span<const NodeId> but = {}) const;
   std::uint64_t free_slots() const { return slots_total_ - slots_busy_; }
   std::uint64_t total_slots() const { return slots_total_; }
   void occupy(const WorkerId& id, BranchToken token);

@@ -6,6 +6,8 @@ namespace forerun::prediction {
 
 namespace {
 
+constexpr std::size_t look_runs_max = 8;
+
 constexpr Key tag_null = 0x11;
 constexpr Key tag_false = 0x12;
 constexpr Key tag_true = 0x13;
@@ -38,6 +40,31 @@ Key hash_string(std::string_view text) {
 
 Key hash_number(double number) {
   return mix(tag_number, number == 0 ? 0 : std::bit_cast<std::uint64_t>(number));
+}
+
+Key look_of(const json::Value& value) {
+  const std::string* text = value.string();
+  if (text == nullptr) {
+    const double* number = value.number();
+    return value.array() != nullptr ? 1 : value.object() != nullptr ? 2 : number != nullptr ? 3 : 4;
+  }
+  Key look = 5;
+  char last = 0;
+  std::size_t runs = 0;
+  for (const char c : *text) {
+    const bool is_small = c >= 'a' && c <= 'z';
+    const bool is_capital = c >= 'A' && c <= 'Z';
+    const bool is_digit = c >= '0' && c <= '9';
+    const char sign = is_small ? 'a' : is_capital ? 'A' : is_digit ? '9' : c;
+    if (sign != last) {
+      if (++runs > look_runs_max) {
+        break;
+      }
+      look = mix(look, static_cast<Key>(static_cast<unsigned char>(sign)));
+    }
+    last = sign;
+  }
+  return look;
 }
 
 Key hash_array_start() {

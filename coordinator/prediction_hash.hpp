@@ -34,6 +34,8 @@ Key hash_text(std::string_view text);
 Key hash_value(const json::Value& value);
 Key hash_string(std::string_view text);
 Key hash_number(double number);
+/// The kind of a value, and of a string its runs of capitals, small letters, digits and signs.
+Key look_of(const json::Value& value);
 /// The hashes of containers, from those of their parts in order.
 Key hash_array_start();
 Key hash_object_start();

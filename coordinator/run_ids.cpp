@@ -43,6 +43,16 @@ void RunIdAllocator::stored_at_home(WorkerId worker, std::uint64_t mark) {
   space.home = std::max(space.home, std::min(mark, space.requested));
 }
 
+std::vector<WorkerId> RunIdAllocator::unseen() const {
+  std::vector<WorkerId> workers;
+  for (const auto& [worker, space] : spaces_) {
+    if (!space.is_joined) {
+      workers.push_back(worker);
+    }
+  }
+  return workers;
+}
+
 std::optional<RunId> RunIdAllocator::take(WorkerId worker) {
   const auto at = spaces_.find(worker);
   if (at == spaces_.end() || std::min(at->second.here, at->second.home) < at->second.next) {

@@ -28,6 +28,8 @@ public:
   std::optional<Reservation> joined(WorkerId worker, std::uint64_t mark);
   void stored_here(WorkerId worker, std::uint64_t mark);
   void stored_at_home(WorkerId worker, std::uint64_t mark);
+  /// Workers whose marks a store knew and that have not joined.
+  std::vector<WorkerId> unseen() const;
   /// The next run ID of this namespace, or nothing until a block is durable.
   std::optional<RunId> take(WorkerId worker);
   /// The block to reserve next when less than half of one is left and none is on its way.

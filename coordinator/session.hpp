@@ -145,6 +145,7 @@ struct Session {
   std::uint64_t state_version = 0;
   bool is_ended = false;
   Instant touched{};              ///< When a client last asked for it.
+  Instant idle_since{};           ///< As far as the machine has looked: at or before `touched`.
   std::vector<StepAnswer> steps;  ///< Committed.
   std::uint32_t durable_steps = 0;
   ChainValue committed_chain;

@@ -247,6 +247,7 @@ void SessionMemory::remember(Key hash, Key place, Key name, const json::Value* j
     set(mix(place, 2), self);
   }
   value.same_value = latest_equal(hash);
+  value.look = value.same_value != 0 ? values_[value.same_value].look : look_of(*json);
   values_.push_back(value);
   set(mix(place, 1), self);
   set(mix(hash, 4), self);

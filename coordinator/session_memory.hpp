@@ -30,6 +30,7 @@ struct SeenValue {
   Key place = 0;  ///< Task, side and path; list positions and names with digits are one place.
   Key name = 0;   ///< The last name on its path.
   const json::Value* json = nullptr;  ///< Owned by the step or the text that brought it.
+  Key look = 0;                       ///< look_of() it, which every rule asks for.
   std::uint32_t document =
       0;  ///< Of an input or output, its step's number from 1; of a text another number.
   Side side = Side::input;

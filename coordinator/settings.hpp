@@ -29,6 +29,8 @@ struct CoordinatorSettings {
       false;  ///< A planted bug: tests and `demo --plant` show that it is caught.
   std::uint64_t run_id_block = 1024;
   Duration head_interval = std::chrono::milliseconds(25);  ///< Between two signed heads.
+  /// Between two publications: what became durable meanwhile goes out as one. Nobody waits for it.
+  Duration publish_interval = std::chrono::milliseconds(1);
   Duration result_grace =
       std::chrono::seconds(2);  ///< Beyond a branch's deadline its node is not believed any more.
   std::uint32_t attempts_max = 3;  ///< Of one branch, when workers are lost under it.

@@ -220,6 +220,12 @@ struct LocalCluster::Impl {
     return {};
   }
 
+  bool has_node() {
+    return std::any_of(processes.begin() + 1, processes.end(), [](Process& process) {
+      return !process.child.wait(std::chrono::milliseconds(0));
+    });
+  }
+
   /// Nodes first, so that the coordinator does not log their loss as a fault of theirs to be
   /// healed.
   void stop() {
@@ -270,6 +276,10 @@ std::filesystem::path LocalCluster::coordinator_data() const {
 
 std::string LocalCluster::ended_process() {
   return impl_->ended_process();
+}
+
+bool LocalCluster::has_node() {
+  return impl_->has_node();
 }
 
 void LocalCluster::stop() {

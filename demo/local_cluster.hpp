@@ -48,6 +48,8 @@ public:
   std::filesystem::path coordinator_data() const;
   /// Empty while every process runs, else which one ended and its last log lines.
   std::string ended_process();
+  /// False once every node's process has ended.
+  bool has_node();
   /// Ends all processes, nodes first. Idempotent.
   void stop();
 

@@ -14,16 +14,30 @@ NodeMachine::NodeMachine(NodeSettings settings, LedgerChecker replica, Epoch epo
       epoch_(epoch_accepted),
       verified_head_(std::move(verified)) {}
 
-NodeOutput NodeMachine::step(Instant now, const NodeInput& input) {
+NodeOutput NodeMachine::step(Instant now, NodeInput input) {
   NodeOutput out;
-  if (stopped_) {
-    return out;
-  }
-  std::visit([&](const auto& body) { on(now, body, out); }, input);
+  take(now, input, out);
   if (!stopped_) {
     out.wake_at = next_wake();
   }
   return out;
+}
+
+NodeOutput NodeMachine::step(Instant now, std::vector<NodeInput> inputs) {
+  NodeOutput out;
+  for (NodeInput& input : inputs) {
+    take(now, input, out);
+  }
+  if (!stopped_) {
+    out.wake_at = next_wake();
+  }
+  return out;
+}
+
+void NodeMachine::take(Instant now, NodeInput& input, NodeOutput& out) {
+  if (!stopped_) {
+    std::visit([&](auto& body) { on(now, body, out); }, input);
+  }
 }
 
 std::optional<Instant> NodeMachine::next_wake() const {
@@ -82,8 +96,8 @@ void NodeMachine::send_heartbeat(Instant now, NodeOutput& out) {
   heartbeat_sent_ = now;
 }
 
-void NodeMachine::on(Instant now, const CoordinatorMessage& message, NodeOutput& out) {
-  std::visit([&](const auto& body) { handle(now, body, out); }, message);
+void NodeMachine::on(Instant now, CoordinatorMessage& message, NodeOutput& out) {
+  std::visit([&](auto& body) { handle(now, body, out); }, message);
 }
 
 // ---- membership
@@ -168,7 +182,7 @@ void NodeMachine::on(Instant, const MarkPersisted& persisted, NodeOutput& out) {
 // ---- branches
 // ------------------------------------------------------------------------------------------------------
 
-void NodeMachine::handle(Instant now, const Dispatch& message, NodeOutput& out) {
+void NodeMachine::handle(Instant now, Dispatch& message, NodeOutput& out) {
   if (!joined_ || message.epoch != epoch_ || branches_.contains(message.token)) {
     return;
   }
@@ -191,11 +205,11 @@ void NodeMachine::handle(Instant now, const Dispatch& message, NodeOutput& out) 
     out.send.emplace_back(std::move(ended));
     return;
   }
-  Branch branch;
-  branch.dispatch = message;
-  branch.state = Branch::State::waiting;
-  Branch& placed = branches_.emplace(message.token, std::move(branch)).first->second;
-  by_run_[message.owner.run_id].insert(message.token);
+  by_run_[message.owner.run_id].push_back(message.token);
+  Branch& placed = branches_[message.token];
+  placed.dispatch = std::move(message);
+  placed.state = Branch::State::waiting;
+  ++waiting_;
   if (!is_full) {
     launch(now, placed, out);
   }
@@ -205,14 +219,34 @@ void NodeMachine::launch(Instant now, Branch& branch, NodeOutput& out) {
   ++busy_[branch.dispatch.worker];
   branch.state = Branch::State::running;
   branch.deadline = now + branch.dispatch.timeout;
-  out.start.push_back({branch.dispatch});
+  --waiting_;
+  Dispatch kept;
+  kept.epoch = branch.dispatch.epoch;
+  kept.token = branch.dispatch.token;
+  kept.worker = branch.dispatch.worker;
+  kept.owner = branch.dispatch.owner;
+  kept.speculative = branch.dispatch.speculative;
+  kept.timeout = branch.dispatch.timeout;
+  out.start.push_back({std::exchange(branch.dispatch, std::move(kept))});
+}
+
+void NodeMachine::launch_waiting(Instant now, const WorkerId& worker, NodeOutput& out) {
+  if (waiting_ == 0) {
+    return;
+  }
+  for (auto& [token, branch] : branches_) {
+    if (branch.state == Branch::State::waiting && branch.dispatch.worker == worker) {
+      launch(now, branch, out);
+      return;
+    }
+  }
 }
 
 void NodeMachine::stop(Instant now, Branch& branch, Ending why, NodeOutput& out) {
   branch.state = Branch::State::stopping;
   branch.cancelled_at = now;
   branch.forced = why;
-  out.stop.push_back({branch.dispatch.token});
+  out.stop.push_back({branch.dispatch.token, branch.dispatch.worker});
 }
 
 void NodeMachine::handle(Instant now, const ConfirmBranch& message, NodeOutput&) {
@@ -240,7 +274,7 @@ void NodeMachine::handle(Instant, const ResendResult& message, NodeOutput& out) 
   }
 }
 
-void NodeMachine::on(Instant now, const BranchFinished& finished, NodeOutput& out) {
+void NodeMachine::on(Instant now, BranchFinished& finished, NodeOutput& out) {
   const auto at = branches_.find(finished.ended.token);
   if (at == branches_.end() ||
       (at->second.state != Branch::State::running && at->second.state != Branch::State::stopping)) {
@@ -249,7 +283,7 @@ void NodeMachine::on(Instant now, const BranchFinished& finished, NodeOutput& ou
   Branch& branch = at->second;
   const WorkerId worker = branch.dispatch.worker;
   --busy_[worker];
-  BranchEnded ended = finished.ended;
+  BranchEnded ended = std::move(finished.ended);
   ended.epoch = branch.dispatch.epoch;
   if (branch.forced) {
     ended.ending = *branch.forced;
@@ -260,7 +294,9 @@ void NodeMachine::on(Instant now, const BranchFinished& finished, NodeOutput& ou
             ? "timed out after " + std::to_string(branch.dispatch.timeout.count() / 1000) + " ms"
             : "stopped";
   }
-  ended.cause = json::clean_text(ended.cause, cause_bytes_max);
+  if (!ended.cause.empty()) {
+    ended.cause = json::clean_text(ended.cause, cause_bytes_max);
+  }
   out.send.emplace_back(ended);
   if (ended.ending == Ending::cancelled) {
     forget(at, out);
@@ -269,12 +305,7 @@ void NodeMachine::on(Instant now, const BranchFinished& finished, NodeOutput& ou
     branch.deadline.reset();
     branch.result = std::move(ended);
   }
-  for (auto& [token, waiting] : branches_) {
-    if (waiting.state == Branch::State::waiting && waiting.dispatch.worker == worker) {
-      launch(now, waiting, out);
-      break;
-    }
-  }
+  launch_waiting(now, worker, out);
 }
 
 /// Stops what runs and forgets what is finished: nothing of the branch is left.
@@ -305,8 +336,9 @@ void NodeMachine::destroy(Instant now, std::map<BranchToken, Branch>::iterator a
 }
 
 void NodeMachine::forget(std::map<BranchToken, Branch>::iterator at, NodeOutput& out) {
+  waiting_ -= at->second.state == Branch::State::waiting ? 1 : 0;
   const auto run = by_run_.find(at->second.dispatch.owner.run_id);
-  run->second.erase(at->first);
+  std::erase(run->second, at->first);
   if (run->second.empty()) {
     by_run_.erase(run);
   }
@@ -333,7 +365,7 @@ void NodeMachine::fetch(Instant now, NodeOutput& out) {
   fetch_sent_ = now;
 }
 
-void NodeMachine::handle(Instant now, const Entries& message, NodeOutput& out) {
+void NodeMachine::handle(Instant now, Entries& message, NodeOutput& out) {
   if (joined_) {
     follow(now, message, out);
     if (!stopped_) {
@@ -366,13 +398,13 @@ void NodeMachine::audit_if_reached(NodeOutput& out) {
   }
 }
 
-void NodeMachine::on(Instant, const ReplicaAudited& audited, NodeOutput& out) {
+void NodeMachine::on(Instant, ReplicaAudited& audited, NodeOutput& out) {
   if (joined_ && audited.epoch == epoch_) {
-    out.send.emplace_back(audited);
+    out.send.emplace_back(std::move(audited));
   }
 }
 
-void NodeMachine::follow(Instant now, const Entries& entries, NodeOutput& out) {
+void NodeMachine::follow(Instant now, Entries& entries, NodeOutput& out) {
   if (entries.head) {
     heard_head_ = entries.head;
   }
@@ -380,29 +412,27 @@ void NodeMachine::follow(Instant now, const Entries& entries, NodeOutput& out) {
   fetch_target_ = std::max(fetch_target_, end);
   if (entries.first.value <= checker_.size() && end > checker_.size()) {
     fetch_sent_.reset();  // Progress: what is still missing is asked for below.
-    ReplicaBatch batch;
+    ReplicaBatch& batch = out.persist ? *out.persist : out.persist.emplace();
     for (std::uint64_t seq = checker_.size(); seq < end; ++seq) {
-      const EntryRecord& record = entries.records[seq - entries.first.value];
+      EntryRecord& record = entries.records[seq - entries.first.value];
       const auto entry = checker_.take(record.leaf, record.call);
       if (!entry) {
-        if (!batch.entries.empty()) {
-          out.persist = std::move(batch);
+        if (batch.entries.empty() && !batch.head) {
+          out.persist.reset();
         }
         diverge(entry.error().message, record.leaf, out);
         return;
       }
-      StoredEntry stored;
+      StoredEntry& stored = batch.entries.emplace_back();
       stored.seq = Seq{seq};
       stored.epoch = entry->epoch;
-      stored.leaf = record.leaf;
-      stored.call = record.call;
-      batch.entries.push_back(std::move(stored));
+      stored.leaf = std::move(record.leaf);
+      stored.call = std::move(record.call);
       if (std::holds_alternative<EpochEntry>(entry->body)) {
         batch.epoch = entry->epoch;
       }
       settle_by_entry(now, *entry, out);
     }
-    out.persist = std::move(batch);
   }
   if (entries.head && (!pending_head_ || entries.head->head.size >= pending_head_->head.size)) {
     pending_head_ = entries.head;
@@ -442,7 +472,8 @@ void NodeMachine::settle_by_entry(Instant now, const Entry& entry, NodeOutput& o
     if (run == by_run_.end()) {
       return;
     }
-    const std::vector<BranchToken> tokens(run->second.begin(), run->second.end());
+    std::vector<BranchToken> tokens = run->second;
+    std::sort(tokens.begin(), tokens.end());
     for (const BranchToken token : tokens) {
       const auto at = branches_.find(token);
       if (at->second.dispatch.epoch == entry.epoch && is_ended(at->second.dispatch.owner)) {

@@ -3,8 +3,8 @@
 #include <cstdint>
 #include <map>
 #include <optional>
-#include <set>
 #include <string>
+#include <unordered_map>
 #include <variant>
 #include <vector>
 
@@ -14,6 +14,7 @@
 #include "speculation/durable.hpp"
 #include "speculation/ledger_checker.hpp"
 #include "speculation/protocol.hpp"
+#include "speculation/run_id_hash.hpp"
 
 namespace forerun {
 
@@ -34,6 +35,7 @@ struct StartBranch {
 /// A branch that must stop; its worker answers with BranchFinished.
 struct StopBranch {
   BranchToken token;
+  WorkerId worker;
 };
 /// A branch ended on its worker (by itself or stopped).
 struct BranchFinished {
@@ -76,14 +78,17 @@ public:
   /// `verified` is the latest signed head that the replica was kept with.
   NodeMachine(NodeSettings settings, LedgerChecker replica, Epoch epoch_accepted,
               std::optional<SignedHead> verified = {});
-  NodeOutput step(Instant now, const NodeInput& input);
+  NodeOutput step(Instant now, NodeInput input);
+  /// Inputs that arrived together, in order: one output, and so at most one batch to persist and
+  /// one list to send.
+  NodeOutput step(Instant now, std::vector<NodeInput> inputs);
 
   LedgerHead head() const { return checker_.head(); }
   bool is_joined() const { return joined_; }
 
 private:
   struct Branch {
-    Dispatch dispatch;
+    Dispatch dispatch;  ///< Without its texts once it is launched: they go with the run.
     enum class State : std::uint8_t {
       waiting,  ///< For a slot that is being freed.
       running,
@@ -96,26 +101,28 @@ private:
     std::optional<Ending> forced;       ///< Why we stopped it ourselves.
   };
   void on(Instant now, const TimePassed&, NodeOutput& out);
-  void on(Instant now, const CoordinatorMessage& message, NodeOutput& out);
-  void on(Instant now, const BranchFinished& finished, NodeOutput& out);
+  void on(Instant now, CoordinatorMessage& message, NodeOutput& out);
+  void on(Instant now, BranchFinished& finished, NodeOutput& out);
   void on(Instant now, const MarkPersisted& persisted, NodeOutput& out);
-  void on(Instant now, const ReplicaAudited& audited, NodeOutput& out);
+  void on(Instant now, ReplicaAudited& audited, NodeOutput& out);
+  void take(Instant now, NodeInput& input, NodeOutput& out);
   void handle(Instant now, const Welcome& message, NodeOutput& out);
   void handle(Instant now, const JoinRefused& message, NodeOutput& out);
   void handle(Instant now, const JoinAgain& message, NodeOutput& out);
-  void handle(Instant now, const Dispatch& message, NodeOutput& out);
+  void handle(Instant now, Dispatch& message, NodeOutput& out);
   void handle(Instant now, const ConfirmBranch& message, NodeOutput& out);
   void handle(Instant now, const CancelBranch& message, NodeOutput& out);
   void handle(Instant now, const ResendResult& message, NodeOutput& out);
   void handle(Instant now, const ReserveRunIds& message, NodeOutput& out);
-  void handle(Instant now, const Entries& message, NodeOutput& out);
+  void handle(Instant now, Entries& message, NodeOutput& out);
   void handle(Instant now, const AuditReplica& message, NodeOutput& out);
   void audit_if_reached(NodeOutput& out);
-  void follow(Instant now, const Entries& entries, NodeOutput& out);
+  void follow(Instant now, Entries& entries, NodeOutput& out);
   void settle_by_entry(Instant now, const Entry& entry, NodeOutput& out);
   void drop_other_epochs(Instant now, NodeOutput& out);
   void fetch(Instant now, NodeOutput& out);
   void launch(Instant now, Branch& branch, NodeOutput& out);
+  void launch_waiting(Instant now, const WorkerId& worker, NodeOutput& out);
   void stop(Instant now, Branch& branch, Ending why, NodeOutput& out);
   void forget(std::map<BranchToken, Branch>::iterator at, NodeOutput& out);
   void check_head(const SignedHead& head, NodeOutput& out);
@@ -131,7 +138,8 @@ private:
   bool joined_ = false;
   bool stopped_ = false;                    ///< Diverged or refused.
   std::map<BranchToken, Branch> branches_;  ///< Of the current epoch.
-  std::map<RunId, std::set<BranchToken>> by_run_;
+  std::size_t waiting_ = 0;                 ///< Branches without a slot yet.
+  std::unordered_map<RunId, std::vector<BranchToken>, RunIdHash> by_run_;  ///< Looked up only.
   std::map<WorkerId, std::uint32_t> busy_;
   std::optional<Instant> join_sent_;
   std::optional<Instant> heartbeat_sent_;

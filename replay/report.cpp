@@ -159,6 +159,7 @@ json::Value to_json(const ReplayReport& report) {
   object.set("as_recorded", std::uint64_t{compared.as_recorded});
   object.set("not_replayed", std::uint64_t{compared.not_replayed_count()});
   object.set("differences", std::uint64_t{compared.differences.size()});
+  object.set("head_holds", report.head_problem.empty());
   object.set("sessions", std::uint64_t{report.sessions});
   object.set("nodes", std::uint64_t{report.nodes});
   object.set("nodes_live", std::uint64_t{report.nodes_live});
@@ -252,7 +253,7 @@ std::vector<std::string> findings(const ReplayComparison& compared) {
 
 int exit_code(const ReplayReport& report, bool has_errors) {
   const ReplayComparison& compared = report.compared;
-  if (!compared.differences.empty()) {
+  if (!compared.differences.empty() || !report.head_problem.empty()) {
     return 5;
   }
   const bool nothing = compared.executed + compared.as_recorded == 0 && compared.decision_count > 0;

@@ -18,8 +18,9 @@ struct ReplayReport {
   std::size_t workers = 1;     ///< Of each node.
   std::size_t slots = 0;       ///< Of each worker.
   bool is_speculating = true;
-  double seconds = 0;      ///< From the first opening to the last answer.
-  bool has_story = false;  ///< Of the one session that was replayed.
+  double seconds = 0;        ///< From the first opening to the last answer.
+  bool has_story = false;    ///< Of the one session that was replayed.
+  std::string head_problem;  ///< What does not hold of the export's head.json.
   ReplayComparison compared;
 };
 

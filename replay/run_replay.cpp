@@ -1,11 +1,13 @@
 #include "replay/run_replay.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <csignal>
 #include <fstream>
 #include <ostream>
 #include <set>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -15,18 +17,23 @@
 #include "demo/session_client.hpp"
 #include "demo/stop_on_signal.hpp"
 #include "files/catalog_file.hpp"
+#include "files/ledger_export.hpp"
 #include "node/executors/demo_functions.hpp"
 #include "node/executors/replay_executor.hpp"
 #include "replay/drive.hpp"
 #include "replay/report.hpp"
+#include "speculation/merkle.hpp"
 
 namespace forerun {
 namespace {
+
+constexpr std::chrono::milliseconds nodes_looked_at_every{50};
 
 /// What is replayed, and by which catalog.
 struct Subject {
   RecordedSessions recorded;
   Catalog catalog;
+  std::string head_problem;  ///< Empty when head.json holds.
 };
 
 Result<void> check(const ReplayCommandSettings& settings) {
@@ -80,12 +87,49 @@ Result<void> keep_only(const std::string& run_id, RecordedSessions& recorded) {
   return {};
 }
 
+/// The head must be that of these entries, signed by the term's key: else decisions at the end
+/// could have been left out. What does not hold of a decision itself is told beside its replay.
+Result<void> check_head(const LedgerExport& ledger) {
+  merkle::Frontier tree;
+  std::optional<PublicKey> key;
+  for (const std::string& leaf : ledger.leaves) {
+    tree.append(merkle::leaf_hash(leaf));
+    if (const auto entry = entry_of(leaf)) {
+      const auto* term = std::get_if<EpochEntry>(&entry->body);
+      key = term == nullptr ? key : term->public_key;
+    }
+  }
+  const SignedHead& head = ledger.head;
+  const auto wrong = [](std::string_view field, const std::string& found,
+                        const std::string& expected) {
+    return fail(Errc::verification,
+                "head.json: " + std::string(field) + ": found " + found + ", expected " + expected);
+  };
+  if (head.head.size != tree.size()) {
+    return wrong("size", std::to_string(head.head.size),
+                 std::to_string(tree.size()) + ", the entries of ledger.jsonl");
+  }
+  if (head.head.root != tree.root()) {
+    return wrong("root", to_hex(head.head.root), to_hex(tree.root()));
+  }
+  if (key && head.public_key != *key) {
+    return wrong("public_key", to_hex(head.public_key), to_hex(*key));
+  }
+  if (!verify_head(head)) {
+    return wrong("signature", to_hex(head.signature), "one by key " + to_hex(head.public_key));
+  }
+  return {};
+}
+
 Result<Subject> read_subject(const ReplayCommandSettings& settings) {
   const auto ledger = read_ledger_export(settings.export_folder);
   if (!ledger) {
     return tl::unexpected(ledger.error());
   }
   Subject subject;
+  if (const auto held = check_head(*ledger); !held) {
+    subject.head_problem = held.error().message;
+  }
   auto recorded = recorded_sessions(*ledger);
   if (!recorded) {
     return tl::unexpected(recorded.error());
@@ -163,11 +207,26 @@ public:
     ReplayDriveSettings drive;
     drive.concurrency = settings_.concurrency;
     drive.is_speculating = settings_.is_speculating;
-    drive.is_stopped = StopOnSignal::is_requested;
+    std::atomic<bool> has_nodes = true;
+    drive.is_stopped = [&has_nodes] { return StopOnSignal::is_requested() || !has_nodes; };
     HttpLimits limits;
-    limits.is_stopped = StopOnSignal::is_requested;
-    driven_ = drive_replay(subject_.recorded, drive,
-                           [&] { return make_http_session_client(cluster->url(), limits); });
+    limits.is_stopped = drive.is_stopped;
+    {
+      // Without a node nothing is answered any more, and nobody should wait for it.
+      const std::jthread watcher([&](const std::stop_token& stop) {
+        while (!stop.stop_requested() && has_nodes) {
+          std::this_thread::sleep_for(nodes_looked_at_every);
+          has_nodes = cluster->has_node();
+        }
+      });
+      driven_ = drive_replay(subject_.recorded, drive,
+                             [&] { return make_http_session_client(cluster->url(), limits); });
+    }
+    if (!has_nodes) {
+      progress_ << "error: every node has ended, expected one that runs branches: no further step "
+                   "can be answered"
+                << std::endl;
+    }
     const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - began;
     if (StopOnSignal::is_requested()) {
       return fail(Errc::refused, "replay: stopped");
@@ -319,6 +378,7 @@ private:
     report.slots = settings_.slots;
     report.is_speculating = settings_.is_speculating;
     report.has_story = !settings_.session.empty();
+    report.head_problem = subject_.head_problem;
     report.compared =
         compare_replay(subject_.recorded, replayed_, *ran, driven_.answers, driven_.errors);
     return report;
@@ -379,6 +439,9 @@ int run_replay(const ReplayCommandSettings& settings, std::ostream& out, std::os
     out << json::canonical(to_json(*report)) << std::endl;
   } else {
     out << to_table(*report) << std::flush;
+  }
+  if (!report->head_problem.empty()) {
+    progress << "difference: " << report->head_problem << std::endl;
   }
   for (const std::string& line : findings(report->compared)) {
     progress << line << std::endl;

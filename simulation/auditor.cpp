@@ -98,6 +98,13 @@ void Auditor::published(const Entries& entries) {
   }
 }
 
+void Auditor::shown(Seq seq, const LedgerPage::Row& row) {
+  expect_durable("a page of the ledger", seq.value, row.leaf);
+  if (seq.value < outputs_.size() && outputs_[seq.value] != row.output) {
+    timeline_.violate("a page of the ledger shows another output of entry " + to_string(seq));
+  }
+}
+
 void Auditor::replicated(const std::string& node, const StoredEntry& entry) {
   expect_durable(node, entry.seq.value, entry.leaf);
 }

@@ -32,6 +32,10 @@ public:
   /// A worker starts a branch; it has so many running then.
   void started(const Dispatch& dispatch, std::size_t running, std::size_t slots);
   void answered(const StepAnswer& answer);
+  /// A page of the ledger shows this.
+  void shown(Seq seq, const LedgerPage::Row& row);
+  /// Of a commit's output. @pre seq < size()
+  Digest output_hash(Seq seq) const { return sha256(outputs_.at(seq.value)); }
   /// `key` names the opening over all its retries.
   void opened(const std::string& key, const RunId& run_id);
   void ended(const RunId& run_id);

@@ -8,6 +8,7 @@
 #include "speculation/explanation.hpp"
 #include "speculation/step_answer.hpp"
 #include "storage/checked_recovery.hpp"
+#include "storage/ledger_page.hpp"
 
 namespace forerun::simulation {
 namespace {
@@ -160,6 +161,12 @@ void CoordinatorHost::perform(CoordinatorOutput output) {
   }
   for (const ServeSession& request : output.serve_session) {
     later(env_.around(env_.weather.sync_median), [this, request] { serve_session(request); });
+  }
+  for (const ServeLedger& request : output.serve_ledger) {
+    later(env_.around(env_.weather.sync_median), [this, request] {
+      reply_(
+          {request.request, read_ledger_page(store_, request.from, request.count, request.head)});
+    });
   }
   for (const ReadEntries& request : output.read_entries) {
     later(env_.around(env_.weather.sync_median), [this, request] {

@@ -100,6 +100,7 @@ void add(SimulationReport& sum, const SimulationReport& report) {
   sum.entries += report.entries;
   sum.coordinator_crashes += report.coordinator_crashes;
   sum.node_crashes += report.node_crashes;
+  sum.audits += report.audits;
 }
 
 int run(const Arguments& arguments) {
@@ -122,10 +123,10 @@ int run(const Arguments& arguments) {
   if (!arguments.prints_hash) {
     std::printf(
         "%llu seeds: %llu steps, %llu hits, %llu discards, %llu entries, %llu coordinator crashes, "
-        "%llu node crashes, %llu events\n",
+        "%llu node crashes, %llu audits, %llu events\n",
         shown(arguments.count), shown(sum.steps), shown(sum.hits), shown(sum.discards),
         shown(sum.entries), shown(sum.coordinator_crashes), shown(sum.node_crashes),
-        shown(sum.events));
+        shown(sum.audits), shown(sum.events));
   }
   if (arguments.wants_violation) {
     std::fprintf(stderr, "no seed found the planted bug %s\n", arguments.plant_name.c_str());

@@ -12,6 +12,7 @@
 #include "simulation/environment.hpp"
 #include "simulation/network.hpp"
 #include "simulation/node_host.hpp"
+#include "simulation/operator.hpp"
 
 namespace forerun::simulation {
 namespace {
@@ -84,7 +85,8 @@ public:
              settings.plant},
         node_count_(1 + prng_.below(4)),
         network_(env_, node_count_),
-        coordinator_(env_, network_, key_) {
+        coordinator_(env_, network_, key_),
+        operator_(env_, coordinator_) {
     make_nodes();
     make_clients();
     connect();
@@ -112,6 +114,7 @@ private:
   std::size_t node_count_;
   Network network_;
   CoordinatorHost coordinator_;
+  Operator operator_;
   std::deque<NodeHost> nodes_;
   std::deque<Client> clients_;
   std::optional<Instant> done_at_;
@@ -155,8 +158,10 @@ void Cluster::connect() {
   coordinator_.serve(
       [this](const ClientResponse& response) {
         time_.note("response " + to_string(response.id));
-        std::any_of(clients_.begin(), clients_.end(),
-                    [&](Client& client) { return client.receive(response); });
+        if (!operator_.receive(response)) {
+          std::any_of(clients_.begin(), clients_.end(),
+                      [&](Client& client) { return client.receive(response); });
+        }
       },
       [this] {
         for (Client& client : clients_) {
@@ -218,6 +223,7 @@ void Cluster::look_on() {
     }
     if (is_done() && !done_at_) {
       done_at_ = time_.now();
+      operator_.stop();  // Its last audit ends before all must be at rest.
     }
   }
   if (time_.now() - Instant{} > time_max || time_.events() > events_max) {
@@ -271,6 +277,7 @@ SimulationReport Cluster::run() {
     time_.after(env_.between(Duration(0), std::chrono::milliseconds(300)),
                 [&client] { client.start(); });
   }
+  operator_.start();
   plan_fault();
   time_.after(look_every, [this] { look_on(); });
   while (!is_over_ && time_.run_next()) {
@@ -286,6 +293,7 @@ SimulationReport Cluster::run() {
   for (const NodeHost& node : nodes_) {
     report.node_crashes += node.crashes();
   }
+  report.audits = operator_.audits();
   report.steps = auditor_.steps();
   return report;
 }

@@ -39,6 +39,7 @@ struct SimulationReport {
   std::uint64_t entries = 0;
   std::uint64_t coordinator_crashes = 0;
   std::uint64_t node_crashes = 0;
+  std::uint64_t audits = 0;  ///< Answered.
 };
 
 /// Runs one cluster, its clients and its faults to the end, or to the first rule that is broken.

@@ -131,7 +131,8 @@ std::string leaf_of_epoch(const Entry& entry, const EpochEntry& body) {
   return std::move(out).finish();
 }
 
-std::string leaf_of_commit(const Entry& entry, const CommitEntry& body) {
+std::string leaf_of_commit(Seq seq, Epoch epoch, const CommitEntry& body,
+                           const Digest& decision_hash) {
   FORERUN_ASSERT(body.hit.has_value() == (body.origin != Origin::miss));
   ObjectWriter out;
   if (body.select == SelectRule::first) {
@@ -145,13 +146,13 @@ std::string leaf_of_commit(const Entry& entry, const CommitEntry& body) {
   if (body.hit) {
     out.number("confidence", body.hit->confidence);
   }
-  out.bytes("decision_hash", body.decision_hash().bytes);
+  out.bytes("decision_hash", decision_hash.bytes);
   if (body.hit) {
     out.count("depth", body.hit->depth);
   }
   out.text("deterministic_tie_breaker_seed", seed_text(body.chain));
   out.bytes("effects_hash", body.effects_hash);
-  out.count("epoch", entry.epoch.value);
+  out.count("epoch", epoch.value);
   out.bytes("input_hash", body.input_hash.bytes);
   out.text("kind", "commit");
   out.text("origin", to_string(body.origin));
@@ -162,7 +163,7 @@ std::string leaf_of_commit(const Entry& entry, const CommitEntry& body) {
   }
   out.bytes("seed_chain", body.chain.bytes);
   out.text("select", to_string(body.select));
-  out.count("seq", entry.seq.value);
+  out.count("seq", seq.value);
   if (body.hit) {
     out.count("speculation", body.hit->speculation.value);
   }
@@ -250,11 +251,15 @@ std::string leaf_of(const Entry& entry) {
     return leaf_of_epoch(entry, *epoch);
   }
   if (const auto* commit = std::get_if<CommitEntry>(&entry.body)) {
-    return leaf_of_commit(entry, *commit);
+    return leaf_of_commit(entry.seq, entry.epoch, *commit, commit->decision_hash());
   }
   const auto* discard = std::get_if<DiscardEntry>(&entry.body);
   FORERUN_ASSERT(discard != nullptr);
   return leaf_of_discard(entry, *discard);
+}
+
+std::string leaf_of(Seq seq, Epoch epoch, const CommitEntry& body, const Digest& decision_hash) {
+  return leaf_of_commit(seq, epoch, body, decision_hash);
 }
 
 std::string handover_message(Epoch epoch, const PublicKey& public_key, const Digest& root,

@@ -111,6 +111,8 @@ struct Entry {
 
 /// The entry's leaf: its canonical JSON. @pre body is not UnknownEntry.
 std::string leaf_of(const Entry& entry);
+/// As leaf_of(), of a commit whose decision_hash() is at hand.
+std::string leaf_of(Seq seq, Epoch epoch, const CommitEntry& body, const Digest& decision_hash);
 
 /// Reads a leaf. Unknown fields are skipped. Errors, as "field: found …, expected …": invalid for a
 /// leaf that is not canonical JSON, a missing or malformed field, or branch lists that do not fit

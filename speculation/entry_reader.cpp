@@ -5,6 +5,7 @@
 
 #include "base/json.hpp"
 #include "speculation/entry.hpp"
+#include "speculation/entry_scan.hpp"
 
 namespace forerun {
 namespace {
@@ -306,6 +307,9 @@ DiscardEntry read_discard(MemberReader& in) {
 }  // namespace
 
 Result<Entry> entry_of(std::string_view leaf) {
+  if (auto quick = scan_commit(leaf)) {
+    return std::move(*quick);
+  }
   const auto value = json::parse(leaf);
   if (!value) {
     return fail(Errc::invalid, value.error().message);

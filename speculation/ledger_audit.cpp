@@ -11,18 +11,21 @@ LedgerAudit::LedgerAudit(std::string place, std::optional<PublicKey> first_key)
 
 Result<Entry> LedgerAudit::take(std::string_view leaf, std::string_view call,
                                 std::string_view output) {
+  const std::uint64_t recomputed = checker_.counts().recomputed;
   auto entry = checker_.take(leaf, call);
   if (!entry) {
     return fail(Errc::verification, place_ + ": " + entry.error().message);
   }
   if (const auto* commit = std::get_if<CommitEntry>(&entry->body)) {
-    const Digest hash = sha256(output);
-    if (!output.empty() && commit->output_hash != hash) {
+    if (const Digest hash = sha256(output); !output.empty() && commit->output_hash != hash) {
       return fail(Errc::verification,
                   place_ + ": entry " + to_string(entry->seq) + ": output_hash: found " +
                       (commit->output_hash ? to_hex(*commit->output_hash) : "null") +
                       ", expected " + to_hex(hash) + ", which is that of its output");
     }
+    const bool is_erased = commit->output_hash && output.empty();
+    ++(checker_.counts().recomputed > recomputed && !is_erased ? counts_.recomputed
+                                                               : counts_.not_recomputed);
   } else if (const auto* term = std::get_if<EpochEntry>(&entry->body)) {
     terms_[entry->epoch] = {leaves_.size(), term->public_key};
   }

@@ -25,8 +25,8 @@ public:
 
   /// Wants the root of this size later: cheaper when told before the entries are taken.
   void watch(std::uint64_t size) { watched_.try_emplace(size); }
-  /// Takes the next leaf, with C(call) and the output's canonical text (empty: not at hand). After
-  /// an error nothing more can be taken.
+  /// Takes the next leaf, with C(call) and the output's canonical text (empty: not at hand, as when
+  /// it was erased). After an error nothing more can be taken.
   Result<Entry> take(std::string_view leaf, std::string_view call, std::string_view output);
 
   /// `head` is that of exactly what was taken.
@@ -38,7 +38,8 @@ public:
   Result<void> check_prefix(std::string_view claimant, const LedgerHead& head) const;
 
   std::uint64_t size() const { return leaves_.size(); }
-  const CheckCounts& counts() const { return checker_.counts(); }
+  /// As LedgerChecker counts; a step also counts as not recomputed when its output is not at hand.
+  const CheckCounts& counts() const { return counts_; }
   /// @pre size <= this->size()
   Digest root_at(std::uint64_t size) const;
 
@@ -53,6 +54,7 @@ private:
 
   std::string place_;
   LedgerChecker checker_;
+  CheckCounts counts_;
   std::vector<Digest> leaves_;
   std::map<Epoch, Term> terms_;
   std::map<std::uint64_t, std::optional<Digest>> watched_;

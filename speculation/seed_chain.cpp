@@ -1,5 +1,7 @@
 #include "speculation/seed_chain.hpp"
 
+#include "base/hex.hpp"
+
 namespace forerun {
 
 Digest call_hash(std::string_view canonical_call) {
@@ -32,7 +34,7 @@ std::uint64_t seed_of(const ChainValue& chain) {
 }
 
 std::string seed_text(const ChainValue& chain) {
-  return to_hex(chain).substr(0, 16);
+  return to_hex(std::span(chain.bytes).first<8>());
 }
 
 }  // namespace forerun

@@ -5,7 +5,8 @@
 
 namespace forerun {
 
-StepAnswer step_answer_of(const CommitEntry& commit, Seq seq, std::string output) {
+StepAnswer step_answer_of(const CommitEntry& commit, const Digest& decision_hash, Seq seq,
+                          std::string output) {
   StepAnswer answer;
   answer.run_id = commit.run_id;
   answer.step = commit.step.value;
@@ -23,7 +24,7 @@ StepAnswer step_answer_of(const CommitEntry& commit, Seq seq, std::string output
     answer.confidence = commit.hit->confidence;
   }
   answer.seed = seed_text(commit.chain);
-  answer.decision_hash = commit.decision_hash();
+  answer.decision_hash = decision_hash;
   answer.seq = seq;
   return answer;
 }
@@ -37,7 +38,7 @@ Result<StepAnswer> step_answer_of(const StoredEntry& stored) {
   if (commit == nullptr) {
     return fail(Errc::invalid, "entry " + to_string(stored.seq) + ": not a commit");
   }
-  return step_answer_of(*commit, stored.seq, stored.output);
+  return step_answer_of(*commit, commit->decision_hash(), stored.seq, stored.output);
 }
 
 SessionView session_view_of(const SessionRow& row, std::span<const StoredEntry> commits) {

@@ -11,8 +11,9 @@ namespace forerun {
 /// What the client of a committed step got, rebuilt from its entry. Errors: invalid when it is no
 /// commit.
 Result<StepAnswer> step_answer_of(const StoredEntry& stored);
-/// The same from the entry and the winning output's canonical text.
-StepAnswer step_answer_of(const CommitEntry& commit, Seq seq, std::string output);
+/// The same from the entry, its decision_hash() and the winning output's canonical text.
+StepAnswer step_answer_of(const CommitEntry& commit, const Digest& decision_hash, Seq seq,
+                          std::string output);
 
 /// A stored session as its client sees it, from its commits in step order.
 SessionView session_view_of(const SessionRow& row, std::span<const StoredEntry> commits);

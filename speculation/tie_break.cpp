@@ -36,7 +36,7 @@ std::vector<std::size_t> rank(SelectRule rule, const ChainValue& chain,
                               std::span<const std::string> names) {
   std::vector<std::size_t> order(names.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
-  if (rule == SelectRule::ranked) {
+  if (rule == SelectRule::ranked && names.size() > 1) {
     std::vector<Digest> keys;
     keys.reserve(names.size());
     for (const std::string& name : names) {

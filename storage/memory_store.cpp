@@ -35,8 +35,24 @@ Result<void> check_mark(const MarkRow& row) {
   return {};
 }
 
-Result<std::vector<StoredEntry>> read_entries(const std::vector<StoredEntry>& entries, Seq from,
-                                              std::size_t count, bool whole) {
+using Steps = std::vector<std::pair<StepNumber, std::size_t>>;
+
+const std::size_t* place_of(const Steps& steps, StepNumber step) {
+  if (steps.empty() || steps.back().first < step) {
+    return nullptr;
+  }
+  const auto at = std::lower_bound(steps.begin(), steps.end(), std::pair(step, std::size_t{0}));
+  return at != steps.end() && at->first == step ? &at->second : nullptr;
+}
+
+tl::unexpected<Error> committed_already(const RunId& run_id, StepNumber step) {
+  return fail(Errc::refused, "ledger: session " + to_string(run_id) + ": step " + to_string(step) +
+                                 " is committed already, expected the next one");
+}
+
+template <class Entries>
+Result<std::vector<StoredEntry>> read_entries(const Entries& entries, Seq from, std::size_t count,
+                                              bool whole) {
   EntryReader reader(from, count);
   for (std::uint64_t seq = from.value; reader.count() > 0 && seq < entries.size(); ++seq) {
     const StoredEntry& entry = entries[seq];
@@ -90,7 +106,7 @@ Result<CoordinatorRecovery> MemoryCoordinatorStore::recover(
 Result<void> MemoryCoordinatorStore::check(std::span<const CoordinatorBatch> batches) const {
   Epoch epoch = epoch_;
   std::uint64_t size = entries_.size();
-  std::set<std::pair<RunId, StepNumber>> steps;
+  std::vector<std::pair<RunId, StepNumber>> steps;
   for (const CoordinatorBatch& batch : batches) {
     Result<void> good = store_rules::check_epoch(batch.epoch, epoch);
     if (good) {
@@ -106,16 +122,18 @@ Result<void> MemoryCoordinatorStore::check(std::span<const CoordinatorBatch> bat
       if (!entry.step) {
         continue;
       }
+      steps.emplace_back(*entry.run_id, *entry.step);
       const auto session = steps_.find(*entry.run_id);
-      if ((session != steps_.end() && session->second.contains(*entry.step)) ||
-          !steps.emplace(*entry.run_id, *entry.step).second) {
-        return fail(Errc::refused, "ledger: entry " + to_string(entry.seq) + ": step " +
-                                       to_string(*entry.step) +
-                                       " of its session is committed already");
+      if (session != steps_.end() && place_of(session->second, *entry.step) != nullptr) {
+        return committed_already(*entry.run_id, *entry.step);
       }
     }
     epoch = batch.epoch;
     size += batch.entries.size();
+  }
+  std::sort(steps.begin(), steps.end());
+  if (const auto twice = std::adjacent_find(steps.begin(), steps.end()); twice != steps.end()) {
+    return committed_already(twice->first, twice->second);
   }
   return {};
 }
@@ -152,7 +170,12 @@ void MemoryCoordinatorStore::apply(const CoordinatorBatch& batch) {
   }
   for (const StoredEntry& entry : batch.entries) {
     if (entry.step) {
-      steps_[*entry.run_id].emplace(*entry.step, entries_.size());
+      auto& steps = steps_[*entry.run_id];
+      const std::pair place(*entry.step, entries_.size());
+      steps.insert(steps.empty() || steps.back() < place
+                       ? steps.end()
+                       : std::lower_bound(steps.begin(), steps.end(), place),
+                   place);
     }
     entries_.push_back(entry);
   }

@@ -1,11 +1,13 @@
 #pragma once
 
+#include <deque>
 #include <map>
-#include <set>
 #include <string>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
+#include "speculation/run_id_hash.hpp"
 #include "storage/store.hpp"
 
 /// Stores in memory that behave as those on a disk do, for the simulator. An object stands for the
@@ -44,10 +46,11 @@ private:
 
   Epoch epoch_;         ///< The highest that was written.
   Epoch writer_epoch_;  ///< Of the process that uses it now.
-  std::vector<StoredEntry> entries_;
+  std::deque<StoredEntry> entries_;
   std::optional<LedgerHead> head_;
   std::optional<SignedHead> signed_head_;
-  std::map<RunId, std::map<StepNumber, std::size_t>> steps_;  ///< Places in entries_.
+  /// Places in entries_, by session; in step order, as sessions commit.
+  std::unordered_map<RunId, std::vector<std::pair<StepNumber, std::size_t>>, RunIdHash> steps_;
   std::map<RunId, SessionRow> sessions_;
   std::map<std::pair<std::string, std::string>, KeyRow> keys_;
   std::map<std::pair<RunId, StepNumber>, IntentRow> intents_;

@@ -116,21 +116,24 @@ public:
     }
     // The raw round trip is measured between the others, so that all see the same machine.
     Result<void> done = measure_raw(*peer);
-    const auto then = [&](Result<void> (Bench::*what)()) {
-      if (done) {
+    const auto then = [&](bool is_wanted, Result<void> (Bench::*what)()) {
+      if (done && is_wanted) {
         done = (this->*what)();
       }
     };
-    then(&Bench::measure_one_node);
+    then(wants("step") || wants("http") || wants("memory"), &Bench::measure_one_node);
+    then(wants("hit") || wants("predicting"), &Bench::measure_learning_node);
     done = done ? measure_raw(*peer) : done;
-    then(&Bench::measure_durable);
-    then(&Bench::measure_three_nodes);
+    then(wants("durable"), &Bench::measure_durable);
+    then(wants("three_nodes"), &Bench::measure_three_nodes);
     done = done ? measure_raw(*peer) : done;
     if (!done) {
       return tl::unexpected<Error>(done.error());
     }
-    measure_hash();
-    measure_tasks();
+    if (wants("memory")) {
+      measure_hash();
+      measure_tasks();
+    }
     result_.raw.p50_us = median(raw_p50_);
     result_.raw.p99_us = median(raw_p99_);
     result_.raw.per_s = median(raw_per_s_);
@@ -214,6 +217,10 @@ private:
     return load;
   }
 
+  bool wants(std::string_view part) const {
+    return settings_.only.empty() || settings_.only == part;
+  }
+
   void say(const std::string& what) { progress_ << "bench: " << what << '\n' << std::flush; }
 
   Result<void> measure_raw(const RawPeer& peer) {
@@ -271,28 +278,40 @@ private:
     if (!cluster) {
       return tl::unexpected<Error>(cluster.error());
     }
-    LoadResult many;
-    if (auto done = measure_rate(**cluster, result_.step, &many); !done) {
-      return done;
+    if (wants("step")) {
+      LoadResult many;
+      if (auto done = measure_rate(**cluster, result_.step, &many); !done) {
+        return done;
+      }
+      result_.shares = shares_of(many);
     }
-    result_.shares = shares_of(many);
-    say("steps over HTTP");
-    if (auto done = measure_http(**cluster); !done) {
-      return done;
+    if (wants("http")) {
+      say("steps over HTTP");
+      if (auto done = measure_http(**cluster); !done) {
+        return done;
+      }
     }
-    say("memory");
-    if (auto done = measure_sessions(**cluster); !done) {
-      return done;
+    if (wants("memory")) {
+      say("memory");
+      return measure_sessions(**cluster);
     }
-    cluster->reset();
-    // Of its own, since what was learned and kept before would count.
-    cluster = start_cluster("predicting", 1, false, true);
+    return {};
+  }
+
+  /// On a cluster of its own, since what was learned and kept before would count.
+  Result<void> measure_learning_node() {
+    auto cluster = start_cluster("predicting", 1, false, true);
     if (!cluster) {
       return tl::unexpected<Error>(cluster.error());
     }
-    say("hits");
-    if (auto done = measure_hits(**cluster); !done) {
-      return done;
+    if (wants("hit")) {
+      say("hits");
+      if (auto done = measure_hits(**cluster); !done) {
+        return done;
+      }
+    }
+    if (!wants("predicting")) {
+      return {};
     }
     say("steps with learning and prediction");
     LoadSettings load = load_of(settings_.in_flight);

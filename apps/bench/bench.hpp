@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <filesystem>
 #include <iosfwd>
@@ -12,12 +13,17 @@
 
 namespace forerun {
 
+/// What can be measured alone, beside the raw round trip.
+inline constexpr std::array<const char*, 7> bench_parts = {
+    "step", "durable", "three_nodes", "predicting", "hit", "http", "memory"};
+
 /// The flags of `forerun bench`.
 struct BenchSettings {
   std::filesystem::path binary;  ///< The `forerun` program, for nodes and the raw peer.
   double seconds = 2;            ///< For each thing that is measured.
   std::size_t in_flight = 64;
   std::size_t size = 400;  ///< Bytes of the frame that brings one step to a node.
+  std::string only;        ///< Measure this part alone: one of bench_parts; empty for all.
   bool check = false;      ///< Only show that the benchmark cannot flatter itself.
   bool is_json = false;
 };

@@ -1,5 +1,7 @@
 #include <iostream>
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "apps/bench/bench.hpp"
 #include "apps/commands/commands.hpp"
@@ -34,6 +36,11 @@ void add_bench(CLI::App& app, Action& chosen) {
   command.add_option("--size", s->bench.size, "Bytes of the frame that brings a step to a node")
       ->check(CLI::Range(std::size_t{1}, size_max))
       ->capture_default_str();
+  command
+      .add_option("--only", s->bench.only,
+                  "One part alone, as for a profiler: step, durable, three_nodes, predicting, hit, "
+                  "http or memory")
+      ->check(CLI::IsMember(std::vector<std::string>(bench_parts.begin(), bench_parts.end())));
   command.add_flag("--check", s->bench.check, "Only show that it cannot flatter itself");
   command.add_option("--output", s->output, "table or json")
       ->check(CLI::IsMember({"table", "json"}));

@@ -52,6 +52,7 @@ public:
 class Executor {
 public:
   virtual ~Executor() = default;
+  /// Null when `done` has been called already.
   virtual std::unique_ptr<RunningTask> start(Run run, RunDone done) = 0;
 };
 

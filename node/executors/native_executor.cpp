@@ -208,14 +208,15 @@ public:
   ~NativeExecutor() override { pool_->close(); }
 
   std::unique_ptr<RunningTask> start(Run run, RunDone done) override {
+    if (quick_.contains(run.task.function.empty() ? run.task.name : run.task.function)) {
+      NativeRun here{std::move(run), std::move(done), RunClock::now(),
+                     std::stop_source(std::nostopstate)};
+      pool_->run_here(here);
+      return nullptr;
+    }
     const auto entry = std::make_shared<NativeRun>(
         NativeRun{std::move(run), std::move(done), RunClock::now(), std::stop_source()});
-    const Task& task = entry->run.task;
-    if (quick_.contains(task.function.empty() ? task.name : task.function)) {
-      pool_->run_here(*entry);
-    } else {
-      pool_->start(entry);
-    }
+    pool_->start(entry);
     return std::make_unique<NativeTask>(pool_, entry);
   }
 

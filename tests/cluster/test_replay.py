@@ -188,6 +188,28 @@ class ReplayTest(unittest.TestCase):
         self.check_equal(json.loads(out))
         self.assertEqual(json.loads(out)["nodes_live"], 2)
 
+    def test_a_cluster_without_nodes_fails_soon(self):
+        tasks = self.folder / "tasks"
+        tasks.mkdir()
+        os.mkfifo(tasks / "gate")
+        started = tasks / "started"
+        process = self.start("--nodes", 2, "--slots", 8, tasks=tasks)
+        until("the gate's task runs", started.exists)
+        for pid in [pid for pid, command in processes_below(process.pid) if "node" in command]:
+            os.kill(pid, signal.SIGKILL)
+        _, said = process.communicate(timeout=20)  # A request may take a minute.
+        self.assertEqual(process.returncode, 1, said)
+        self.assertIn("every node has ended", said)
+
+    def test_a_head_of_other_entries_is_found(self):
+        copy = self.copy()
+        head = json.loads((copy / "head.json").read_text())
+        head["size"] += 1
+        (copy / "head.json").write_text(json.dumps(head, sort_keys=True, separators=(",", ":")) + "\n")
+        result = self.replay(code=5, export=copy)
+        self.assertEqual((result["differences"], result["head_holds"]), (0, False))
+        self.assertIn("head.json: size: found ", self.log)
+
     def test_a_task_that_answers_differently_is_found(self):
         result = self.replay("--plant", "wrong-output", code=5)
         self.assertGreater(result["differences"], 0)

@@ -11,15 +11,17 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 from harness import TASKS, Cluster, until
 
 
-class VerifyTest(unittest.TestCase):
+class Verifier(unittest.TestCase):
+    nodes = 2
+
     def setUp(self):
-        self.cluster = Cluster(2)
+        self.cluster = Cluster(self.nodes)
         self.addCleanup(self.cluster.close)
         run_id = self.cluster.open()
         for n in range(6):
             self.cluster.step(run_id, "double", n=n)
         self.cluster.step(run_id, "vote")
-        until("all ledgers agree", lambda: self.cluster.heads_agree(2))
+        until("all ledgers agree", lambda: self.cluster.heads_agree(self.nodes))
 
     def verify(self, *more):
         done = self.cluster.command("verify", "--url", f"http://{self.cluster.http}", *more)
@@ -38,6 +40,8 @@ class VerifyTest(unittest.TestCase):
         for words in ("found ", "expected ", *said):
             self.assertIn(words, problems)
 
+
+class VerifyTest(Verifier):
     def test_an_honest_cluster_agrees_and_runs_a_sample_again(self):
         key = self.cluster.request("GET", "/v1/status")[1]["ledger"]["public_key"]
         code, report, problems = self.verify("--key", key, "--sample", 5)
@@ -67,7 +71,7 @@ class VerifyTest(unittest.TestCase):
     def test_a_foreign_key_is_found(self):
         self.refuse("coordinator: entry 0: public_key: ", more=("--key", "ab" * 32))
 
-    def test_a_lying_worker_is_named_by_an_honest_one(self):
+    def test_of_two_workers_that_differ_none_is_named(self):
         lies = self.cluster.folder / "lies"
         lies.mkdir()
         (lies / "tasks.py").write_text(TASKS.replace('2 * call["n"]', '3 * call["n"]'))
@@ -81,8 +85,9 @@ class VerifyTest(unittest.TestCase):
         until("all ledgers agree", lambda: self.cluster.heads_agree(2))
         code, report, problems = self.verify("--sample", 100)
         self.assertEqual((code, report["agree"]), (5, False))
-        self.assertRegex(problems, r"worker [0-9a-f-]{36} on node node-1: entry \d+: output_hash: found [0-9a-f]{64}, "
-                                   rf"expected [0-9a-f]{{64}}, which worker {liar} answered")
+        # Of two, nobody can tell who lies, and nobody is named first.
+        self.assertRegex(problems, r"cluster: entry \d+: output_hash: found [0-9a-f]{64} by worker [0-9a-f-]{36} on node "
+                                   rf"node-1, expected [0-9a-f]{{64}} as worker {liar} answered: one of the two is wrong")
 
     def in_ledger(self, statement):
         connection = sqlite3.connect(self.cluster.data / "ledger.db")
@@ -92,7 +97,20 @@ class VerifyTest(unittest.TestCase):
 
     def test_a_flipped_byte_in_the_coordinators_own_store_is_found(self):
         self.in_ledger("UPDATE entries SET leaf = replace(leaf, '\"wasted_ms\":0', '\"wasted_ms\":1') WHERE seq = 3")
-        self.refuse("coordinator: ")
+        self.refuse("coordinator: entry 3: root up to it: ", "as node node-")
+
+    def test_in_a_later_term_the_changed_entry_is_named_and_not_where_it_shows(self):
+        self.cluster.kill("coordinator")
+        self.cluster.start_coordinator()
+        until("nodes are back", lambda: self.cluster.heads_agree(2))
+        self.cluster.step(self.cluster.open(), "double", n=9)
+        until("all ledgers agree", lambda: self.cluster.heads_agree(2))
+        change = "UPDATE entries SET leaf = replace(leaf, '\"wasted_ms\":{}', '\"wasted_ms\":{}') WHERE seq = 3"
+        self.in_replica(change.format(0, 1))
+        self.refuse("node node-2 (", "entry 3: root up to it: ")
+        self.in_replica(change.format(1, 0))
+        self.in_ledger(change.format(0, 1))
+        self.refuse("coordinator: entry 3: root up to it: ")
 
     def test_an_input_that_was_changed_in_the_coordinators_store_is_found(self):
         self.in_ledger("UPDATE payloads SET call = replace(call, '\"n\":2', '\"n\":7') WHERE seq = 3")
@@ -101,7 +119,8 @@ class VerifyTest(unittest.TestCase):
     def test_a_cluster_that_misses_a_node_or_all_of_them_does_not_agree(self):
         self.cluster.kill("node-2")
         until("node-2 is lost", lambda: len(self.cluster.status()["nodes"]) == 1)
-        self.assertEqual(self.verify("--sample", 0)[0], 0)
+        self.assertEqual([node["name"] for node in self.cluster.status()["absent"]], ["node-2"])
+        self.refuse("node node-2 (", "found no replica to read", more=("--sample", 0))
         self.refuse("cluster: nodes: found 1, expected at least 2", more=("--sample", 0, "--nodes", 2))
         self.cluster.kill("node-1")
         until("node-1 is lost", lambda: not self.cluster.status()["nodes"])
@@ -116,6 +135,29 @@ class VerifyTest(unittest.TestCase):
         code, report, problems = self.verify("--sample", 0)
         self.assertEqual((code, report["agree"]), (5, False))
         self.assertRegex(problems, r"node node-2 \(.*was lost: silent")
+
+
+class VerifyThreeTest(Verifier):
+    nodes = 3
+
+    def test_a_lying_worker_is_named_by_two_honest_ones(self):
+        lies = self.cluster.folder / "lies"
+        lies.mkdir()
+        (lies / "tasks.py").write_text(TASKS.replace('2 * call["n"]', '3 * call["n"]'))
+        self.cluster.tasks_of["node-2"] = lies
+        self.cluster.kill("node-2")
+        liar = self.cluster.start_node("node-2")["workers"][0]
+        for name in ("node-1", "node-3"):
+            self.cluster.kill(name)
+        until("two are lost", lambda: len(self.cluster.status()["nodes"]) == 1)
+        self.assertEqual(self.cluster.step(self.cluster.open(), "double", n=5)["output"], {"twice": 15})
+        for name in ("node-1", "node-3"):
+            self.cluster.start_node(name)
+        until("all ledgers agree", lambda: self.cluster.heads_agree(3))
+        code, report, problems = self.verify("--sample", 100)
+        self.assertEqual((code, report["agree"]), (5, False))
+        self.assertRegex(problems, rf"worker {liar}: entry \d+: output_hash: found [0-9a-f]{{64}}, expected [0-9a-f]{{64}}, "
+                                   r"which worker [0-9a-f-]{36} on node node-[13] and worker [0-9a-f-]{36} on node node-[13] answered")
 
 
 if __name__ == "__main__":

@@ -56,7 +56,8 @@ CoordinatorSettings ScriptedCluster::settings_of(Catalog catalog) {
   CoordinatorSettings settings;
   settings.version = "test";
   settings.catalog = std::move(catalog);
-  settings.admission.waste_ratio_max = 1.0;  // The budget has tests of its own.
+  settings.admission.waste_ratio_max = 1.0;  // The budget has tests of its own,
+  settings.publish_interval = Duration{};    // and so has gathering.
   return settings;
 }
 

@@ -162,11 +162,12 @@ struct Worker {
   explicit Worker(Stage& stage) {
     node = stage.system().spawn([this]() -> NodeActor::behavior_type {
       return {[this](const NodeInputs& message) {
+                ++messages;
                 for (const NodeInput& input : message.inputs) {
                   ended.push_back(std::get<BranchFinished>(input).ended);
                 }
               },
-              [](const Wake&) {}};
+              [](const Flush&) {}, [](const Wake&) {}, [](const StoreReplica&) {}};
     });
     worker_ref = stage.system().spawn(
         worker_actor, node,
@@ -174,21 +175,29 @@ struct Worker {
           if (dispatch.task == "throws") {
             throw std::runtime_error("broken");
           }
+          if (dispatch.task == "quick") {
+            RunEnded at_once;
+            at_once.output = "2";
+            run_done(at_once);
+            run_done(std::move(at_once));  // An executor that calls twice reaches nobody.
+            return nullptr;
+          }
           done = std::move(run_done);
           return std::make_unique<HeldRun>(story);
         });
   }
-  StartBranch start(std::uint64_t token, const std::string& task) const {
-    StartBranch result;
-    result.dispatch.token = BranchToken{token};
-    result.dispatch.task = task;
-    return result;
+  StartBranches start(std::uint64_t token, const std::string& task) const {
+    StartBranch branch;
+    branch.dispatch.token = BranchToken{token};
+    branch.dispatch.task = task;
+    return {{std::move(branch)}};
   }
   NodeActor node;
   WorkerActor worker_ref;
   RunDone done;
   std::shared_ptr<std::vector<std::string>> story = std::make_shared<std::vector<std::string>>();
   std::vector<BranchEnded> ended;
+  std::size_t messages = 0;
 };
 
 }  // namespace
@@ -320,8 +329,8 @@ TEST_CASE("a stopped branch is told to stop and reports when it has", "[actors]"
   Worker worker_stage(stage);
   caf::anon_send(worker_stage.worker_ref, worker_stage.start(1, "task"));
   stage.run();
-  caf::anon_send(worker_stage.worker_ref, StopBranch{BranchToken{1}});
-  caf::anon_send(worker_stage.worker_ref, StopBranch{BranchToken{2}});  // Unknown: ignored.
+  caf::anon_send(worker_stage.worker_ref, StopBranch{BranchToken{1}, worker});
+  caf::anon_send(worker_stage.worker_ref, StopBranch{BranchToken{2}, worker});  // Unknown: ignored.
   stage.run();
   CHECK(*worker_stage.story == std::vector<std::string>{"stopped"});
   CHECK(worker_stage.ended.empty());
@@ -346,4 +355,69 @@ TEST_CASE("a branch whose actor breaks is lost, and its worker lives on", "[acto
   stage.run();
   REQUIRE(worker_stage.ended.size() == 2);
   CHECK(worker_stage.ended[1].ending == Ending::returned);
+}
+
+TEST_CASE("branches that return while they are started are told together, each once", "[actors]") {
+  Stage stage;
+  Worker worker_stage(stage);
+  StartBranches starts;
+  for (std::uint64_t token = 1; token <= 3; ++token) {
+    starts.branches.push_back(
+        worker_stage.start(token, token == 2 ? "task" : "quick").branches.front());
+  }
+  caf::anon_send(worker_stage.worker_ref, std::move(starts));
+  stage.run();
+  REQUIRE(worker_stage.ended.size() == 2);
+  CHECK(worker_stage.messages == 1);
+  CHECK(worker_stage.ended[0].token == BranchToken{1});
+  CHECK(worker_stage.ended[1].token == BranchToken{3});
+  CHECK(worker_stage.ended[1].output == "2");
+  worker_stage.done(RunEnded{});  // The one that runs on has its own actor.
+  stage.run();
+  REQUIRE(worker_stage.ended.size() == 3);
+  CHECK(worker_stage.ended[2].token == BranchToken{2});
+}
+
+TEST_CASE("a node's inputs that wait together leave as one frame", "[actors]") {
+  Stage stage;
+  const auto key = SigningKey::from_seed({1});
+  NodeSettings settings;
+  settings.workers = {{worker, 4, 0}};
+  std::vector<std::vector<NodeMessage>> frames;
+  NodePorts ports;
+  ports.send = [&](std::vector<NodeMessage> messages) { frames.push_back(std::move(messages)); };
+  ports.persist = [](ReplicaBatch) {};
+  ports.subscribe = [](std::uint16_t) {};
+  ports.use_catalog = [](const std::string&) {};
+  ports.joined = [] {};
+  const auto quick = [](const Dispatch&, RunDone done) -> std::unique_ptr<RunningTask> {
+    done(RunEnded{});
+    return nullptr;
+  };
+  const NodeActor node = stage.system().spawn(
+      node_actor, std::make_shared<NodeMachine>(settings, LedgerChecker(key.public_key()), Epoch{}),
+      std::vector<WorkerId>{worker}, SpawnWorker([&](WorkerId, NodeActor self) {
+        return stage.system().spawn(worker_actor, std::move(self), StartRun(quick));
+      }),
+      std::move(ports));
+  stage.run();
+  Welcome welcome;
+  welcome.epoch = Epoch{1};
+  welcome.catalog = "{}";
+  caf::anon_send(node, NodeInputs{{NodeInput(CoordinatorMessage(welcome))}});
+  stage.run();
+  frames.clear();
+  for (std::uint64_t token = 1; token <= 3; ++token) {  // As frames of one turn of the bus.
+    Dispatch dispatch;
+    dispatch.epoch = Epoch{1};
+    dispatch.token = BranchToken{token};
+    dispatch.worker = worker;
+    dispatch.timeout = 1s;
+    caf::anon_send(node, NodeInputs{{NodeInput(CoordinatorMessage(dispatch))}});
+  }
+  stage.run();
+  REQUIRE(frames.size() == 1);
+  CHECK(frames.front().size() == 3);
+  caf::anon_send_exit(node, caf::exit_reason::user_shutdown);
+  stage.run();
 }

@@ -10,11 +10,12 @@ namespace {
 
 constexpr RequestId audit_request{7000};
 
-/// A cluster of two nodes with one step of task `a` committed, answered with 1.
+/// A cluster of some nodes with one step of task `a` committed, answered with 1.
 struct Audited {
-  Audited() {
-    cluster.join(1);
-    cluster.join(2);
+  explicit Audited(int nodes = 2) {
+    for (int node = 1; node <= nodes; ++node) {
+      cluster.join(node);
+    }
     const RunId run = cluster.open(SpeculationMode::off);
     cluster.confirm(run, {call("a")});
     const Dispatch dispatch = cluster.take_dispatch("a");
@@ -153,4 +154,66 @@ TEST_CASE("confirmed work takes a slot back from an audit", "[audit]") {
   audited.cluster.confirm(run, calls);
   CHECK(audited.cluster.cancels() == cancelled + 1);
   CHECK_FALSE(audited.cluster.has_dispatch("a"));
+}
+
+TEST_CASE("where two answers differ a third node answers, and the report tells all", "[audit]") {
+  Audited audited(3);
+  audited.start();
+  audited.read_step();
+  const Dispatch second = audited.cluster.take_dispatch("a");
+  audited.cluster.finish(second, "2");
+  const Dispatch third = audited.cluster.take_dispatch("a");
+  CHECK(third.worker != audited.recorded_by);
+  CHECK(third.worker != second.worker);
+  audited.cluster.finish(third, "1");
+  for (int node = 1; node <= 3; ++node) {
+    audited.answer(node);
+  }
+  const json::Value report = audited.report();
+  REQUIRE(audited.re_executed(report).size() == 1);
+  const json::Value& step = audited.re_executed(report)[0];
+  CHECK(*step.find("output_hash") == json::Value(to_hex(sha256("2"))));
+  CHECK(*step.find("worker") == json::Value(to_string(second.worker)));
+  CHECK(*step.find("third")->find("output_hash") == json::Value(to_hex(sha256("1"))));
+  CHECK(*step.find("third")->find("worker") == json::Value(to_string(third.worker)));
+  CHECK(*report.find("without_verdict") == json::Value(0));
+}
+
+TEST_CASE("without a third node nobody is asked, and without a difference neither", "[audit]") {
+  const int nodes = GENERATE(2, 3);
+  Audited audited(nodes);
+  audited.start();
+  audited.read_step();
+  audited.cluster.finish(audited.cluster.take_dispatch("a"), nodes == 2 ? "2" : "1");
+  CHECK_FALSE(audited.cluster.has_dispatch("a"));
+  for (int node = 1; node <= nodes; ++node) {
+    audited.answer(node);
+  }
+  const json::Value report = audited.report();
+  REQUIRE(audited.re_executed(report).size() == 1);
+  CHECK(audited.re_executed(report)[0].find("third")->is_null());
+}
+
+TEST_CASE("nodes that were lost are told in status and audits until they are back or shut out",
+          "[audit]") {
+  Audited audited;
+  std::uint64_t requests = 7100;
+  const auto absent = [&] {
+    const RequestId request{++requests};
+    audited.cluster.input(ClientRequest{request, "default", ShowStatus{}});
+    const ResponseBody* body = audited.cluster.answer(request);
+    return *std::get<JsonReport>(*body).body.find("absent")->array();
+  };
+  CHECK(absent().empty());
+  Diverged diverged;
+  diverged.why = "entry 3: root";
+  audited.cluster.input(NodeSaid{ConnectionId{2}, {"n2"}, diverged});
+  REQUIRE(absent().size() == 1);
+  CHECK(*absent()[0].find("node") == json::Value("n2"));
+  CHECK(*absent()[0].find("why") == json::Value("its ledger diverged: entry 3: root"));
+  audited.start(audit_request, 0);
+  audited.answer(1);
+  CHECK(audited.report().find("absent")->array()->size() == 1);
+  audited.cluster.input(NodesAllowed{{{NodeId{"n1"}, "one"}}});
+  CHECK(absent().empty());
 }

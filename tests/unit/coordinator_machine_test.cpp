@@ -591,3 +591,26 @@ TEST_CASE("races are logged once durable: a sampled share of sessions, and every
   cluster.persist();
   CHECK(cluster.races.size() == 1);
 }
+
+TEST_CASE("what becomes durable within a millisecond is published as one, and nothing is left",
+          "[coordinator_machine]") {
+  CoordinatorSettings settings = ScriptedCluster::settings_of(ScriptedCluster::default_catalog());
+  settings.publish_interval = 1ms;
+  settings.head_interval = 1h;
+  ScriptedCluster cluster(std::move(settings));
+  cluster.join(1);
+  const RunId run = cluster.open(SpeculationMode::off);
+  cluster.pass(1ms);
+  cluster.published.clear();
+  for (const char* input : {R"({"n":1})", R"({"n":2})"}) {
+    cluster.confirm(run, {call("a", input)});
+    cluster.finish(cluster.take_dispatch("a"), "1", Duration{});
+    cluster.persist();
+  }
+  CHECK(cluster.published.size() == 1);  // The first at once.
+  cluster.pass(1ms);
+  REQUIRE(cluster.published.size() == 2);
+  CHECK(cluster.published[1].first.value ==
+        cluster.published[0].first.value + cluster.published[0].records.size());
+  CHECK(cluster.published[1].records.size() == 1);
+}

@@ -4,6 +4,7 @@
 
 #include "base/json.hpp"
 #include "speculation/call.hpp"
+#include "speculation/entry_scan.hpp"
 
 using namespace forerun;
 using namespace std::chrono_literals;
@@ -168,4 +169,45 @@ TEST_CASE("a signed head reads back and holds for its size, root and epoch alone
   other.head.size = 13;
   REQUIRE_FALSE(verify_head(other));
   REQUIRE(head_from_json("{}").error().message == "head: epoch: missing");
+}
+
+TEST_CASE("the quick way reads a commit as it was written, and nothing else", "[entry]") {
+  CommitEntry hit = commit();
+  hit.origin = Origin::hit;
+  hit.hit = HitRecord{SpeculationNumber{3}, 0.925, 2, 40'001us};
+  hit.select = SelectRule::first;
+  hit.arrival_order = {0};
+  const std::string leaf = leaf_of({Seq{3}, Epoch{2}, hit});
+  const auto read = scan_commit(leaf);
+  REQUIRE(read);
+  CHECK(std::get<CommitEntry>(read->body).hit->saved == 40'001us);
+  CHECK(leaf_of(*read) == leaf);
+  CHECK(scan_commit(leaf_of({Seq{2}, Epoch{2}, commit()})));
+  CHECK_FALSE(scan_commit(leaf_of({Seq{2}, Epoch{2}, DiscardEntry{}})));
+  CommitEntry escaped = commit();
+  escaped.task = "a\"b";
+  CHECK_FALSE(scan_commit(leaf_of({Seq{2}, Epoch{2}, escaped})));  // Left to the thorough way.
+  CHECK(entry_of(leaf_of({Seq{2}, Epoch{2}, escaped})));
+  CommitEntry twins = commit();
+  twins.branch_names = {"fast", "fast"};
+  CHECK_FALSE(scan_commit(leaf_of({Seq{2}, Epoch{2}, twins})));
+  CommitEntry stray = commit();
+  stray.winner = 2;
+  CHECK_FALSE(scan_commit(leaf_of({Seq{2}, Epoch{2}, stray})));
+  CommitEntry longer = commit();
+  longer.workers.pop_back();
+  CHECK_FALSE(scan_commit(leaf_of({Seq{2}, Epoch{2}, longer})));
+  CHECK_FALSE(scan_commit(leaf + " "));
+  // Bytes that are not what they should be are never read as something else.
+  for (std::size_t at = 0; at < leaf.size(); ++at) {
+    for (const char c : {'0', 'x', '"', ',', '-'}) {
+      std::string changed = leaf;
+      changed[at] = c;
+      if (const auto taken = scan_commit(changed)) {
+        REQUIRE(leaf_of(*taken) == changed);
+        REQUIRE(json::canonical(json::parse(changed).value()) == changed);
+      }
+    }
+    REQUIRE_FALSE(scan_commit(std::string_view(leaf).substr(0, at)));
+  }
 }

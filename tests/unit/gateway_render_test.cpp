@@ -126,3 +126,16 @@ TEST_CASE("a date is written as HTTP wants it", "[gateway]") {
   using namespace std::chrono;
   CHECK(http_date(sys_seconds(seconds(784111777))) == "Sun, 06 Nov 1994 08:49:37 GMT");
 }
+
+TEST_CASE("a page of the ledger gives leaves, calls and outputs as texts, and the head",
+          "[gateway]") {
+  const SignedHead head =
+      sign_head(SigningKey::from_seed({1}), LedgerHead{9, sha256("root"), Epoch{2}});
+  const HttpAnswer answer =
+      render(LedgerPage{Seq{7}, {{R"({"seq":7})", R"({"input":{}})", ""}}, head});
+  CHECK(answer.status == 200);
+  CHECK(
+      answer.body ==
+      R"({"entries":[{"leaf":"{\"seq\":7}","call":"{\"input\":{}}","output":""}],"first":7,"head":)" +
+          head_json(head) + "}");
+}

@@ -339,3 +339,43 @@ TEST_CASE("a call whose canonical text outgrows a document is refused", "[gatewa
   }
   refusal(Endpoint::confirm_calls, R"({"task": "t", "input": {"n": [)" + numbers + "]}}", 413);
 }
+
+TEST_CASE("a page of the ledger is asked for by its first entry and its length", "[gateway]") {
+  const auto whole = get("/v1/ledger").route();
+  REQUIRE(whole);
+  CHECK(whole->endpoint == Endpoint::show_ledger);
+  CHECK(whole->ledger.from == Seq{0});
+  CHECK(whole->ledger.count == ledger_page_entries_max);
+  const auto part = get("/v1/ledger?from=7&count=2").route();
+  REQUIRE(part);
+  const auto request = request_of(*part, "", 1U << 20U);
+  REQUIRE(request);
+  CHECK(std::get<ShowLedger>(*request).from == Seq{7});
+  CHECK(std::get<ShowLedger>(*request).count == 2);
+  for (const char* wrong : {"?count=0", "?count=513", "?from=-1", "?from=x", "?to=3", "?from"}) {
+    CHECK(problem_of(get(std::string("/v1/ledger") + wrong).route()).status == 400);
+  }
+  CHECK(problem_of(post("/v1/ledger").route()).status == 405);
+}
+
+TEST_CASE("an audit's body is optional and its members are bounded", "[gateway]") {
+  REQUIRE(post("/v1/audits").route());
+  CHECK(post("/v1/audits").route()->endpoint == Endpoint::start_audit);
+  CHECK(problem_of(get("/v1/audits").route()).status == 405);
+  const auto empty = read(Endpoint::start_audit, "");
+  REQUIRE(empty);
+  CHECK(std::get<StartAudit>(*empty).sample == 0);
+  const auto full =
+      read(Endpoint::start_audit, R"({"sample":5,"seed":9,"sizes":[1,4],"deadline_ms":1500})");
+  REQUIRE(full);
+  const auto& audit = std::get<StartAudit>(*full);
+  CHECK(audit.sample == 5);
+  CHECK(audit.seed == std::uint64_t{9});
+  CHECK(audit.sizes == std::vector<std::uint64_t>{1, 4});
+  CHECK(audit.deadline == std::chrono::milliseconds(1500));
+  refusal(Endpoint::start_audit, R"({"sample":10001})");
+  refusal(Endpoint::start_audit, R"({"sample":-1})");
+  refusal(Endpoint::start_audit, R"({"sizes":[1.5]})");
+  refusal(Endpoint::start_audit, R"({"deadline_ms":240001})");
+  refusal(Endpoint::start_audit, R"({"samples":1})");
+}

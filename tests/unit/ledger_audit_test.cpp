@@ -97,3 +97,14 @@ TEST_CASE("a replica's head is a prefix or is named with both roots", "[ledger_a
   CHECK(message_of(audit.check_prefix("node-2", {6, other, {}})) ==
         "node-2: head of size 6: size: found 6, expected at most 5, the entries of coordinator");
 }
+
+TEST_CASE("a step whose output or call was erased counts as not recomputed", "[ledger_audit]") {
+  const Written ledger = two_terms();
+  LedgerAudit audit("export");
+  for (std::size_t i = 0; i < ledger.rows.size(); ++i) {
+    const Written::Row& row = ledger.rows[i];
+    REQUIRE(audit.take(row.leaf, i == 1 ? "" : row.call, i == 2 ? "" : row.output).has_value());
+  }
+  CHECK(audit.counts().recomputed == 1);
+  CHECK(audit.counts().not_recomputed == 2);
+}
