@@ -11,8 +11,6 @@ namespace forerun {
 namespace {
 
 constexpr double integer_max = 9007199254740991.0;
-/// About 285 years; keeps microseconds exact in 63 bits.
-constexpr double milliseconds_max = 9e12;
 
 /// Reads the members of one object. The first failure is kept and everything after it reads as a
 /// default value, so that a caller looks once, at the end.
@@ -97,7 +95,7 @@ public:
   }
   Duration milliseconds_of_value(std::string_view name, const json::Value& value) {
     const double* number = value.number();
-    if (number == nullptr || *number < 0 || *number > milliseconds_max) {
+    if (number == nullptr || *number < 0 || *number > entry_milliseconds_max) {
       wrong(name, "milliseconds", value);
       return {};
     }

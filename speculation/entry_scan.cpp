@@ -11,8 +11,7 @@
 namespace forerun {
 namespace {
 
-constexpr std::uint64_t integer_max = (std::uint64_t{1} << 53U) - 1;
-constexpr double milliseconds_max = 9e12;  ///< As entry_of() takes them.
+constexpr std::uint64_t whole_number_max = (std::uint64_t{1} << 53U) - 1;
 
 /// Reads a text of known shape from left to right. The first thing that is not as expected ends it,
 /// and everything after it reads as nothing.
@@ -46,7 +45,7 @@ public:
     rest_.remove_prefix(end + 1);
     return text;
   }
-  std::uint64_t count(std::uint64_t max = integer_max) {
+  std::uint64_t count(std::uint64_t max = whole_number_max) {
     std::uint64_t value = 0;
     number(value);
     is_good_ = is_good_ && value <= max;
@@ -65,7 +64,7 @@ public:
   }
   Duration milliseconds() {
     const double value = real();
-    is_good_ = is_good_ && value >= 0 && value <= milliseconds_max;
+    is_good_ = is_good_ && value >= 0 && value <= entry_milliseconds_max;
     return is_good_ ? Duration(std::llround(value * 1000.0)) : Duration{};
   }
   Digest digest() {
@@ -150,7 +149,7 @@ bool fit_together(const CommitEntry& body) {
 
 /// Reads the members in their order; what follows from other members is passed over.
 Entry scan(Scanner& in) {
-  constexpr std::uint64_t number32_max = 0xFFFFFFFFU;
+  constexpr std::uint64_t short_number_max = 0xFFFFFFFFU;
   Entry entry;
   CommitEntry& body = entry.body.emplace<CommitEntry>();
   const bool has_arrival = in.take("{\"arrival_order\":");
@@ -181,7 +180,7 @@ Entry scan(Scanner& in) {
   in.plain_text();
   if (is_hit) {
     in.expect(",\"depth\":");
-    hit.depth = static_cast<std::uint32_t>(in.count(number32_max));
+    hit.depth = static_cast<std::uint32_t>(in.count(short_number_max));
   }
   in.expect(",\"deterministic_tie_breaker_seed\":");
   in.plain_text();
@@ -210,11 +209,11 @@ Entry scan(Scanner& in) {
   entry.seq.value = in.count();
   if (is_hit) {
     in.expect(",\"speculation\":");
-    hit.speculation.value = static_cast<std::uint32_t>(in.count(number32_max));
+    hit.speculation.value = static_cast<std::uint32_t>(in.count(short_number_max));
     body.hit = hit;
   }
   in.expect(",\"step\":");
-  body.step.value = static_cast<std::uint32_t>(in.count(number32_max));
+  body.step.value = static_cast<std::uint32_t>(in.count(short_number_max));
   in.expect(",\"task\":");
   body.task = in.plain_text();
   in.expect(",\"wasted_ms\":");

@@ -7,6 +7,9 @@
 
 namespace forerun {
 
+/// Longest time in an entry, about 285 years; keeps microseconds exact in 63 bits.
+inline constexpr double entry_milliseconds_max = 9e12;
+
 /// The quick way of entry_of() for what a ledger mostly holds: reads a commit's members where this
 /// version writes them, writes the leaf of what it read, and compares the bytes, which proves the
 /// canonical form, the decision hash and the seed at once. Nothing when anything is in the least
