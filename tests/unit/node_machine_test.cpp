@@ -227,6 +227,36 @@ TEST_CASE("a node that diverges at a hand-over keeps its own signed head and the
   CHECK(json::canonical(*proof->find("coordinator")) == head_json(*node.out.diverged->theirs));
 }
 
+TEST_CASE("what arrived together with an entry that does not hold is kept, and nothing after it",
+          "[node_machine]") {
+  Ledger ledger;
+  Node node;
+  node.welcome(ledger);
+  node.give(CoordinatorMessage(ledger.from(0)));
+  ledger.commit("a");
+  const Entries good = ledger.from(1);
+  const SignedHead own = ledger.head();
+  ledger.commit("b");
+  Entries bad = ledger.from(2);
+  std::string& leaf = bad.records[0].leaf;
+  leaf.replace(leaf.find("\"task\":\"b\""), 10, "\"task\":\"x\"");
+  std::vector<NodeInput> inputs;
+  inputs.emplace_back(CoordinatorMessage(good));
+  inputs.emplace_back(CoordinatorMessage(bad));
+  inputs.emplace_back(CoordinatorMessage(node.dispatch(1)));
+  node.out = node.machine.step(node.now, std::move(inputs));
+  REQUIRE(node.out.persist.has_value());
+  CHECK(node.out.persist->entries.size() == 1);
+  CHECK(node.out.persist->head == own);
+  REQUIRE(node.out.diverged.has_value());
+  CHECK(node.out.diverged->own == own.head);
+  CHECK(node.out.diverged->own_signed == own);
+  CHECK(node.out.diverged->theirs == bad.head);
+  CHECK(node.out.diverged->entry == leaf);
+  CHECK(node.out.fatal.has_value());
+  CHECK(node.out.start.empty());
+}
+
 TEST_CASE("a coordinator that was away is joined once, however many heartbeats waited for it",
           "[node_machine]") {
   Ledger ledger;
