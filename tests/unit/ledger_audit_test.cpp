@@ -99,10 +99,10 @@ TEST_CASE("a replica's head is a prefix or is named with both roots", "[ledger_a
 }
 
 TEST_CASE("a step whose output or call was erased counts as not recomputed", "[ledger_audit]") {
-  const Written ledger = two_terms();
+  const WrittenLedger ledger = two_terms();
   LedgerAudit audit("export");
   for (std::size_t i = 0; i < ledger.rows.size(); ++i) {
-    const Written::Row& row = ledger.rows[i];
+    const WrittenLedger::Row& row = ledger.rows[i];
     REQUIRE(audit.take(row.leaf, i == 1 ? "" : row.call, i == 2 ? "" : row.output).has_value());
   }
   CHECK(audit.counts().recomputed == 1);
