@@ -20,6 +20,9 @@ class Link {
 public:
   Link(zmq::context_t& context, zmq::socket_type type, std::string name)
       : context_(context), type_(type), name_(std::move(name)) {}
+  Link(const Link&) = delete;
+  Link& operator=(const Link&) = delete;
+  ~Link() { close(); }
 
   /// Throws zmq::error_t.
   void open(const NodeBusSettings& settings, const CurveKeyPair& own, const CurveKey& server,
@@ -50,8 +53,7 @@ public:
 
   void close() {
     retry_at_.reset();
-    reports_.close();
-    socket_.close();
+    close_monitored(socket_, reports_);
   }
 
   bool is_open() const { return socket_.handle() != nullptr; }

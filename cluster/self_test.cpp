@@ -50,7 +50,9 @@ Result<bool> lets_in(const std::string& host, std::uint16_t port, const CurveKey
     use_curve(socket, own, server);
     zmq::socket_t reports = monitor(context, socket, "self-test");
     socket.connect(where);
-    return answer_of(reports, where);
+    auto answer = answer_of(reports, where);
+    close_monitored(socket, reports);
+    return answer;
   } catch (const zmq::error_t& error) {
     return fail(Errc::io, "bus: self-test: " + where + ": " + error.what());
   }

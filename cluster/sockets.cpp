@@ -97,6 +97,14 @@ zmq::socket_t monitor(zmq::context_t& context, zmq::socket_t& socket, const std:
   return reports;
 }
 
+void close_monitored(zmq::socket_t& socket, zmq::socket_t& reports) {
+  if (socket.handle() != nullptr) {
+    zmq_socket_monitor(socket.handle(), nullptr, 0);
+  }
+  reports.close();
+  socket.close();
+}
+
 std::optional<Handshake> next_handshake(zmq::socket_t& monitor_socket) {
   zmq::message_t message;
   if (!receive(monitor_socket, message)) {

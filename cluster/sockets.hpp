@@ -58,8 +58,12 @@ std::string_view bytes_of(const zmq::message_t& message);
 
 /// How a connection attempt went, as ZeroMQ's monitor tells it.
 enum class Handshake { succeeded, refused, broken, unreachable };
-/// Makes the socket report its handshakes on a new socket of the same context.
+/// Makes the socket report its handshakes on a new socket of the same context. End with
+/// close_monitored(): a report that nobody takes any more holds up the context's I/O thread for
+/// ever, and with it every other socket.
 zmq::socket_t monitor(zmq::context_t& context, zmq::socket_t& socket, const std::string& name);
+/// Ends the reports, then closes both. Either may be closed already.
+void close_monitored(zmq::socket_t& socket, zmq::socket_t& reports);
 /// The next report without waiting.
 std::optional<Handshake> next_handshake(zmq::socket_t& monitor_socket);
 

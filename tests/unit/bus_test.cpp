@@ -270,6 +270,18 @@ TEST_CASE("a node whose key is revoked is told so on the link that it follows", 
   REQUIRE(node.is_refused(2));
 }
 
+TEST_CASE("a subscription that moves while nobody answers does not hold up the link", "[bus]") {
+  const auto key = CurveKeyPair::generate();
+  Coordinator coordinator({peer("a", key)});
+  Node node(coordinator, key);
+  for (std::uint16_t round = 1; round <= 500; ++round) {
+    node.bus->subscribe(static_cast<std::uint16_t>(1 + round % 2));  // Ports where nobody answers.
+    const std::string frame = std::to_string(round);
+    node.bus->send(frame);
+    REQUIRE(coordinator.hears(frame));  // So the one before is closed, while it reports.
+  }
+}
+
 TEST_CASE("a node talks to no coordinator but the one whose key it has", "[bus]") {
   const auto key = CurveKeyPair::generate();
   Coordinator coordinator({peer("a", key)});
