@@ -73,6 +73,7 @@ int run(int argc, char** argv) {
   add_replay(app, chosen);
   add_status(app, chosen);
   add_selftest(app, chosen);
+  add_simulate(app, chosen);
   add_verify(app, chosen);
   try {
     app.parse(argc, argv);

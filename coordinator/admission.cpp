@@ -1,6 +1,7 @@
 #include "coordinator/admission.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 
 #include "base/assert.hpp"
@@ -77,6 +78,24 @@ const char* to_string(Verdict verdict) {
   FORERUN_ASSERT(false);
 }
 
+const char* to_string(AdmissionPolicy policy) {
+  return policy == AdmissionPolicy::value ? "value" : "bands";
+}
+
+double price_of_waste(const AdmissionSettings& settings, const WasteBudget& budget,
+                      Duration expected, Duration reserved) {
+  const auto one = static_cast<double>(std::max<std::int64_t>(expected.count(), 1));
+  const double covered = static_cast<double>((budget.level() - reserved).count()) / one;
+  const double share = std::clamp(covered / settings.ample, 0.0, 1.0);
+  return settings.price_max * std::pow(settings.price_min / settings.price_max, share);
+}
+
+double confidence_min(const AdmissionSettings& settings, const WasteBudget& budget,
+                      Duration expected, Duration reserved) {
+  const double price = price_of_waste(settings, budget, expected, reserved);
+  return price / (1 + price);
+}
+
 Verdict admit(const AdmissionSettings& settings, const WasteBudget& budget,
               const Candidate& candidate) {
   if (candidate.depth > settings.depth_max) {
@@ -91,7 +110,16 @@ Verdict admit(const AdmissionSettings& settings, const WasteBudget& budget,
   if (!budget.is_open() || budget.level() < candidate.expected + candidate.reserved) {
     return Verdict::budget_empty;
   }
-  // Written so that a confidence that is no number waits.
+  if (settings.policy == AdmissionPolicy::value) {
+    const double price = price_of_waste(settings, budget, candidate.expected, candidate.reserved);
+    const auto gain = static_cast<double>((candidate.hidden - settings.hit_cost).count());
+    const auto loss = static_cast<double>((candidate.at_stake + settings.kill_cost).count());
+    // Written so that a confidence that is no number waits.
+    if (!(candidate.confidence * gain > price * (1 - candidate.confidence) * loss)) {
+      return Verdict::too_unlikely;
+    }
+    return candidate.has_idle_slot ? Verdict::start : Verdict::no_idle_slot;
+  }
   if (!(candidate.confidence > settings.idle_above)) {
     return Verdict::too_unlikely;
   }

@@ -6,14 +6,30 @@
 
 namespace forerun {
 
+enum class AdmissionPolicy : std::uint8_t {
+  value,  ///< Expected time hidden against expected waste at the current price.
+  bands,  ///< By confidence alone.
+};
+const char* to_string(AdmissionPolicy policy);
+
 struct AdmissionSettings {
+  AdmissionPolicy policy = AdmissionPolicy::value;
+  /// `value`: a second of expected waste costs so many seconds of expected time hidden; the least
+  /// when the budget is ample, the most when it is almost spent.
+  double price_min = 0.3;
+  double price_max = 6;
+  double ample = 12;     ///< The budget is ample when it covers so many calls like the candidate.
+  Duration hit_cost{};   ///< What answering from a speculation costs, as measured.
+  Duration kill_cost{};  ///< Slot time that a cancelled branch still holds.
   double start_above = 0.90;      ///< `bands`: start.
   double idle_above = 0.70;       ///< `bands`: start only on idle capacity; below: wait.
   double waste_ratio_max = 0.15;  ///< Of committed slot time.
+  double aim = 0.98;  ///< Share of that limit that fills the budget: what was saved up before may
+                      ///< be spent on top of it.
   Duration bucket_max = std::chrono::minutes(5);
   std::uint32_t per_session_max = 8;    ///< Speculations running in one session.
   std::uint32_t in_cluster_max = 4096;  ///< Running in the cluster.
-  std::uint32_t depth_max = 3;
+  std::uint32_t depth_max = 8;
   std::uint32_t kept_per_session_max = 32;  ///< Finished and waiting to be asked for.
 };
 
@@ -56,6 +72,8 @@ struct Candidate {
   std::uint32_t running_in_cluster = 0;
   Duration expected{};  ///< Slot time that its branches will take; zero when unknown.
   Duration reserved{};  ///< Slot time that running speculations will still take.
+  Duration hidden{};    ///< `value`: time that the session will not wait, if it is asked for.
+  Duration at_stake{};  ///< `value`: slot time spent until it is disproved, if it is not.
 };
 
 enum class Verdict : std::uint8_t {
@@ -69,10 +87,21 @@ enum class Verdict : std::uint8_t {
 };
 const char* to_string(Verdict verdict);
 
-/// `bands`: may this candidate start now? Above start_above on any free slot, above idle_above on
-/// an idle one, else it waits. A speculation never starts without a free slot, nor unless the
-/// budget covers it to its end beside all that runs: one that is killed half-way is nothing but
-/// waste. The verdict names the first rule that forbids it, the limits before the bands.
+/// The price of waste now, from what the budget still covers: between price_max and price_min,
+/// falling by equal ratios.
+double price_of_waste(const AdmissionSettings& settings, const WasteBudget& budget,
+                      Duration expected, Duration reserved);
+
+/// `value`: no candidate below this confidence can be worth starting now.
+double confidence_min(const AdmissionSettings& settings, const WasteBudget& budget,
+                      Duration expected, Duration reserved);
+
+/// May this candidate start now? `value`: when the time it will hide, if it is asked for, outweighs
+/// what it will waste, if it is not, at the current price (both discounted by its confidence); on
+/// an idle slot. `bands`: above start_above on any free slot, above idle_above on an idle one, else
+/// it waits. A speculation never starts without a free slot, nor unless the budget covers it to its
+/// end beside all that runs: one that is killed half-way is nothing but waste. The verdict names
+/// the first rule that forbids it, the limits before the bands.
 Verdict admit(const AdmissionSettings& settings, const WasteBudget& budget,
               const Candidate& candidate);
 

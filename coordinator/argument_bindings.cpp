@@ -1,6 +1,7 @@
 #include "coordinator/argument_bindings.hpp"
 
 #include <algorithm>
+#include <cmath>
 
 namespace forerun::prediction {
 
@@ -77,17 +78,17 @@ std::uint32_t resolve(const Surroundings& around, Key name, const Binding& rule)
 
 /// What the rule gives will be something else once the open output is there.
 bool is_open(const Surroundings& around, const Binding& rule) {
-  if (around.open_task == 0) {
-    return false;
+  for (const Key open : around.open_tasks) {
+    const bool is_its = rule.from == From::back ? rule.n <= around.open_tasks.size()
+                        : rule.from == From::named
+                            ? around.output_names != nullptr &&
+                                  around.output_names->find(mix(open, rule.place)) != nullptr
+                            : rule.task_side == task_side(open, Side::output);
+    if (is_its) {
+      return true;
+    }
   }
-  if (rule.from == From::back) {
-    return rule.n == 1;
-  }
-  if (rule.from == From::named) {
-    return around.output_names != nullptr &&
-           around.output_names->find(mix(around.open_task, rule.place)) != nullptr;
-  }
-  return rule.task_side == task_side(around.open_task, Side::output);
+  return false;
 }
 
 std::string origin_of(const SessionMemory& memory, const SeenValue& value, From from) {
@@ -218,23 +219,91 @@ void Parameter::learn_look(const json::Value& value) {
   looks_.push_back({shape, 1});
 }
 
+ValueRanker first_value_ranker() {
+  const Features<value_features> weights = {0.75, 0.15, -0.8, 0.6, 0.4, 0, -0.35, -0.15, 0.2,
+                                            0.5,  0.2,  0.6,  0,   0.3, 0, 0,     0.2};
+  return ValueRanker(weights);
+}
+
+namespace {
+
+/// A candidate while its claims are gathered.
+struct Claims {
+  Candidate candidate;
+  double best = 0;    ///< The largest share that a rule, a constant or the text gives it.
+  double others = 0;  ///< Odds of all other claims.
+  double count = 0;
+  double constant = 0;
+  Key look = 0;  ///< 0: of a value that the parameter had before.
+  bool is_recognised = false;
+};
+
+double as_logarithm(double value) {
+  return std::log(std::max(value, 1e-4));
+}
+
+Features<value_features> describe(const Surroundings& around, Key name, const Claims& claims,
+                                  Key last_same, Key last_use, double familiar) {
+  const SessionMemory& memory = around.memory;
+  const Key hash = claims.candidate.hash;
+  const std::uint32_t seen = claims.candidate.seen;
+  const std::uint32_t in_text = memory.in_text(hash);
+  const bool is_in_last_output = seen != 0 && memory.value(seen).side == Side::output &&
+                                 memory.value(seen).document == memory.steps().size();
+  return {
+      as_logarithm(odds(claims.best)),
+      std::log1p(claims.others),
+      claims.candidate.origin == nullptr ? 1.0 : 0.0,
+      claims.is_recognised ? 1.0 : 0.0,
+      in_text != 0 && memory.is_fresh(in_text) ? 1.0 : 0.0,
+      in_text != 0 ? 1.0 : 0.0,
+      memory.was_used(SessionMemory::used_key(around.task, name, hash)) ? 1.0 : 0.0,
+      last_use == hash ? 1.0 : 0.0,
+      last_same == hash ? 1.0 : 0.0,
+      is_in_last_output ? 1.0 : 0.0,
+      is_in_last_output && memory.value(seen).head == seen ? 1.0 : 0.0,
+      std::log(claims.count),
+      as_logarithm(familiar) * 0.25,
+      claims.constant > 0 ? std::log(claims.constant) * 0.25 : -1.5,
+      seen != 0 && memory.value(seen).side != Side::text
+          ? std::log(1.0 + static_cast<double>(memory.steps().size() - memory.value(seen).document))
+          : 0.0,
+      seen != 0 && memory.value(seen).side == Side::text ? 1.0 : 0.0,
+      seen != 0 && in_text == 0 && memory.has_text() && memory.is_mentioned(memory.value(seen))
+          ? 1.0
+          : 0.0};
+}
+
+}  // namespace
+
 std::vector<Candidate> Parameter::candidates(const Surroundings& around, const KindRecord& kinds,
-                                             std::size_t limit) const {
-  std::vector<Candidate> found;
+                                             const ValueRanker& ranker) const {
+  std::vector<Claims> found;
   found.reserve(rules_.size() + constants_.size());
   double blocked = 0;
   const auto offer = [&](Key hash, double share, const json::Value* value,
-                         const std::string* origin) {
-    for (Candidate& each : found) {
-      if (each.hash == hash) {
-        if (share > each.share) {
-          each.share = share;
-          each.origin = origin;
-        }
-        return;
-      }
+                         const std::string* origin, std::uint32_t seen) -> Claims& {
+    auto at = std::find_if(found.begin(), found.end(),
+                           [&](const Claims& each) { return each.candidate.hash == hash; });
+    if (at == found.end()) {
+      at = found.insert(found.end(), Claims{});
+      at->candidate = {hash, 0, seen, {}, value, origin};
+      at->best = share;
+      at->count = 1;
+      return *at;
     }
-    found.push_back({hash, share, value, origin});
+    at->count += 1;
+    if (at->candidate.seen == 0) {
+      at->candidate.seen = seen;
+    }
+    if (share > at->best) {
+      at->others += odds(at->best);
+      at->best = share;
+      at->candidate.origin = origin;
+    } else {
+      at->others += odds(share);
+    }
+    return *at;
   };
   for (const Binding& rule : rules_) {
     const double share = rule.record.share(around.previous, kinds.prior(rule));
@@ -244,7 +313,8 @@ std::vector<Candidate> Parameter::candidates(const Surroundings& around, const K
     }
     if (const std::uint32_t at = resolve(around, name_, rule); at != 0) {
       const SeenValue& value = around.memory.value(at);
-      offer(value.hash, share * familiar(value.look), value.json, &rule.origin);
+      offer(value.hash, share * familiar(value.look), value.json, &rule.origin, at).look =
+          value.look;
     }
   }
   const auto after = std::find_if(after_.begin(), after_.end(),
@@ -258,30 +328,42 @@ std::vector<Candidate> Parameter::candidates(const Surroundings& around, const K
       }
       share = (count + after->seen * share) / (after->total + after->seen);
     }
-    offer(constant.hash, share, &constant.value, nullptr);
+    Claims& claims = offer(constant.hash, share, &constant.value, nullptr, 0);
+    claims.constant = share;
+    if (claims.candidate.seen == 0) {
+      claims.candidate.seen = around.memory.latest_equal(constant.hash);
+    }
   }
   const std::vector<std::size_t> known = recognised(around);
   for (std::size_t i = 0; i < known.size(); ++i) {
     const Constant& constant = constants_[known[i]];
     offer(constant.hash, recognised_[i].share(around.previous, recognised_prior[i]),
-          &constant.value, &recognised_origin);
+          &constant.value, &recognised_origin, around.memory.in_text(constant.hash))
+        .is_recognised = true;
   }
-  // Rival claims: each weighs as its odds, against the others and against none of them.
-  double sum = 1 + odds(blocked);
-  for (Candidate& each : found) {
-    each.share = odds(each.share);
-    sum += each.share;
+  // Rival claims weigh as their scores, against the others and against none of them.
+  const std::vector<SeenStep>& steps = around.memory.steps();
+  const json::Value* const same = steps.empty() ? nullptr : steps.back().call.input().find(text_);
+  const Key last_same = same == nullptr ? 0 : hash_value(*same);
+  const std::uint32_t used = around.memory.latest_at(place_of_parameter(around.task, text_));
+  const Key last_use = used == 0 ? 0 : around.memory.value(used).hash;
+  std::vector<double> scores;
+  for (Claims& claims : found) {
+    claims.candidate.features = describe(around, name_, claims, last_same, last_use,
+                                         claims.look == 0 ? 1.0 : familiar(claims.look));
+    scores.push_back(ranker.score(claims.candidate.features));
   }
-  for (Candidate& each : found) {
-    each.share /= sum;
+  ValueRanker::normalise(scores, std::log1p(odds(blocked)));
+  std::vector<Candidate> candidates;
+  candidates.reserve(found.size());
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    found[i].candidate.share = scores[i];
+    candidates.push_back(found[i].candidate);
   }
-  std::sort(found.begin(), found.end(), [](const Candidate& a, const Candidate& b) {
+  std::sort(candidates.begin(), candidates.end(), [](const Candidate& a, const Candidate& b) {
     return a.share != b.share ? a.share > b.share : a.hash < b.hash;
   });
-  if (found.size() > limit) {
-    found.resize(limit);
-  }
-  return found;
+  return candidates;
 }
 
 std::vector<std::size_t> Parameter::recognised(const Surroundings& around) const {
@@ -420,9 +502,11 @@ void Parameter::learn_rules(const Surroundings& around, Key name, Key hash) {
   }
 }
 
-void Parameter::learn(const Surroundings& around, KindRecord& kinds, Key name,
+void Parameter::learn(const Surroundings& around, KindRecord& kinds, std::string_view text,
                       const json::Value& value) {
+  const Key name = hash_text(text);
   name_ = name;
+  text_ = text;
   const Key hash = hash_value(value);
   for (Binding& rule : rules_) {
     const std::uint32_t at = resolve(around, name, rule);

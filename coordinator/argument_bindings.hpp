@@ -1,9 +1,11 @@
 #pragma once
 
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
+#include "coordinator/ranker.hpp"
 #include "coordinator/session_memory.hpp"
 
 namespace forerun::prediction {
@@ -70,20 +72,28 @@ struct KindRecord {
   void learn(const Binding& rule, bool hit);
 };
 
+/// What tells how well a value suits a parameter: see value_features().
+inline constexpr std::size_t value_features = 17;
+using ValueRanker = Ranker<value_features>;
+/// At first a value weighs as the odds of the best rule that gives it.
+ValueRanker first_value_ranker();
+
 /// One value that a parameter may get.
 struct Candidate {
   Key hash = 0;
   double share = 0;
+  std::uint32_t seen = 0;  ///< In the session's memory; 0: a constant that it has not seen.
+  Features<value_features> features{};
   const json::Value* value = nullptr;   ///< Lives as long as memory and parameter are unchanged.
   const std::string* origin = nullptr;  ///< None for a constant.
 };
 
 struct Surroundings {
   const SessionMemory& memory;
-  Key task = 0;       ///< Of the call whose parameters are bound.
-  Key previous = 0;   ///< Of the call before.
-  Key open_task = 0;  ///< Its output is still open: nothing may be taken from where it will bring
-                      ///< values. 0: none.
+  Key task = 0;                       ///< Of the call whose parameters are bound.
+  Key previous = 0;                   ///< Of the call before.
+  std::span<const Key> open_tasks{};  ///< Their outputs are still open: nothing may be taken from
+                                      ///< where they will bring values.
   const BoundedTable<bool>* output_names =
       nullptr;  ///< mix(task, name): names that a task's outputs have had.
 };
@@ -93,10 +103,11 @@ inline constexpr std::size_t recognised_max = 3;
 /// What one parameter of one task was bound to, and how well each rule did.
 class Parameter {
 public:
-  /// The best values, best first, at most `limit`. Their shares sum to at most 1.
+  /// All values that it may get, best first. Their shares sum to at most 1.
   std::vector<Candidate> candidates(const Surroundings& around, const KindRecord& kinds,
-                                    std::size_t limit) const;
-  void learn(const Surroundings& around, KindRecord& kinds, Key name, const json::Value& value);
+                                    const ValueRanker& ranker) const;
+  void learn(const Surroundings& around, KindRecord& kinds, std::string_view name,
+             const json::Value& value);
 
 private:
   /// Constants that the session's text holds and this parameter has not had in the session, the
@@ -107,6 +118,7 @@ private:
   void add_rule(const Surroundings& around, Key name, Key hash, Binding rule, std::uint32_t source);
 
   Key name_ = 0;
+  std::string text_;  ///< The name itself.
   double total_ = 0;
   double constants_seen_ = 0;  ///< Different ones, less those forgotten.
   struct After {

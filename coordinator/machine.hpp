@@ -324,7 +324,12 @@ private:
   void discard(Session& session, SpeculationNumber number, DiscardCause cause);
   void drop_conflicting(const TagSet& writes);
   bool is_dirty(const TagSet& reads) const;
-  Duration typical(const Task& task) const;
+  Duration usual(const std::string& task) const;
+  Duration typical(const Task& task) const { return usual(task.name) * 5 / 4; }
+  Duration usual_gap(const std::string& after) const;
+  void learn_gap(const Session& session);
+  Duration until_asked(const Session& session) const;
+  double least_confidence() const;
   Duration still_to_run() const;
   void learn_latency(const Task& task, Duration latency);
   void mark_dirty(const TagSet& writes);
@@ -379,7 +384,9 @@ private:
       readers_;                                       ///< Speculations by the space they read.
   std::map<std::string, std::vector<TagSet>> dirty_;  ///< By space.
   std::map<std::string, Duration, std::less<>>
-      latencies_;  ///< Of confirmed branches, smoothed, by task.
+      latencies_;  ///< Of confirmed branches, smoothed, by task; of all under an empty name.
+  std::map<std::string, Duration, std::less<>>
+      gaps_;  ///< From an answer to the next call, smoothed, by task; of all under an empty name.
   std::deque<Lesson> lessons_;
   std::deque<RunId> ahead_;  ///< Sessions to look ahead in.
   std::uint64_t next_token_ = 0;

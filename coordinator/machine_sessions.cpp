@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 
 #include "base/assert.hpp"
 #include "coordinator/machine.hpp"
@@ -152,6 +153,7 @@ void CoordinatorMachine::open_at(const ClientRequest& request, const OpenSession
   session.context = body.context;
   session.mode = body.mode;
   session.world = body.world;
+  session.answered = now_;
   watch_idleness(session);
   ++open_sessions_;
   ++counters_.sessions_opened;
@@ -463,6 +465,9 @@ OpenStep& CoordinatorMachine::add_step(Session& session, const Call& call) {
           ? chain_start(call.canonical(), to_string(session.run_id))
           : chain_next(session.open.empty() ? session.committed_chain : session.open.back().chain,
                        call.canonical());
+  if (session.open.empty()) {
+    learn_gap(session);
+  }
   OpenStep added{number, chain, Work{call, std::move(*plan)}};
   session.open.push_back(std::move(added));
   OpenStep& step = session.open.back();
@@ -595,7 +600,8 @@ void CoordinatorMachine::decide(OpenStep& step) {
     }
     cancel_branch(work, i);
   }
-  budget_.committed(useful);
+  budget_.committed(
+      Duration(std::llround(static_cast<double>(useful.count()) * settings_.admission.aim)));
   counters_.useful += useful;
   counters_.race_losers += step.losers;
   ++counters_.useful_calls;
@@ -740,6 +746,7 @@ void CoordinatorMachine::commit(Session& session, OpenStep& step) {
   counters_.failed += answer.failed ? 1 : 0;
   session.steps.push_back(std::move(answer));
   session.committed_chain = step.chain;
+  session.answered = now_;
   if (step.has_intent) {
     mark_clean(step.writes);
   }

@@ -7,7 +7,7 @@ namespace forerun {
 namespace {
 
 /// An overtaken speculation that runs goes on only while it is at least this probable.
-constexpr double keep_running_above = 0.5;
+constexpr double keep_running_above = 0.25;
 
 /// Lessons beyond this are taught at once.
 constexpr std::size_t lessons_max = 256;
@@ -21,6 +21,7 @@ struct CoordinatorMachine::ImaginedNode {
   std::uint32_t depth = 0;
   std::optional<StepNumber> parent_step;
   std::optional<SpeculationNumber> parent;
+  Duration until_asked{};  ///< From now until the call after it comes.
 };
 
 void CoordinatorMachine::learn_later(Lesson lesson) {
@@ -61,9 +62,6 @@ void CoordinatorMachine::speculate(Session& session) {
   session.expected.clear();
   ImaginedNode root;
   for (const OpenStep& step : session.open) {
-    if (!root.path.empty() && !root.path.back().output) {
-      return;  // Several steps run side by side: what follows needs them all.
-    }
     ImaginedStep imagined{step.work.call, {}};
     if (step.winner) {
       imagined.output = step.work.branches[*step.winner].output;
@@ -73,6 +71,8 @@ void CoordinatorMachine::speculate(Session& session) {
   if (session.confirmed() > 0) {
     root.parent_step = StepNumber{session.confirmed() - 1};
   }
+  root.until_asked = until_asked(session);
+  const double least = least_confidence();
   std::vector<ImaginedNode> nodes;
   nodes.push_back(std::move(root));
   for (std::uint32_t asked = 0; !nodes.empty() && asked < settings_.predictions_per_event_max;
@@ -85,8 +85,7 @@ void CoordinatorMachine::speculate(Session& session) {
     Question question;
     question.beyond = node.path;
     question.limit = settings_.predictions_wanted;
-    question.probability_min =
-        std::min(keep_running_above, settings_.admission.idle_above) / node.confidence;
+    question.probability_min = std::min(keep_running_above, least) / node.confidence;
     question.wants = [this](const std::string& task) { return may_speculate(task); };
     const std::vector<Prediction> predictions = predictor_->predict(session.run_id, question);
     if (node.depth == 0 && predictions.empty()) {
@@ -104,7 +103,7 @@ void CoordinatorMachine::speculate(Session& session) {
         }
         continue;
       }
-      if (joint < settings_.admission.idle_above) {
+      if (joint < least) {
         ++counters_.not_started[to_string(Verdict::too_unlikely)];
         if (node.depth == 0) {
           session.expected[prediction.call.hash()] = {joint, to_string(Verdict::too_unlikely)};
@@ -128,15 +127,16 @@ void CoordinatorMachine::speculate(Session& session) {
       if (prediction.premise && !child.path.empty()) {
         child.path.back().output = prediction.premise;
       }
-      if (!child.path.empty() && !child.path.back().output) {
-        continue;  // Two open outputs in a row cannot be looked beyond.
-      }
       const Work& work = session.speculations.at(number).work;
       child.path.push_back(
           {work.call, work.branches.size() == 1 ? work.branches.front().output : std::nullopt});
       child.confidence = joint;
       child.depth = node.depth + 1;
       child.parent = number;
+      const Duration ran = now_ - work.began;
+      const Duration left =
+          child.path.back().output ? Duration::zero() : usual(work.call.task()) - ran;
+      child.until_asked = std::max(node.until_asked, left) + usual_gap(work.call.task());
       nodes.push_back(std::move(child));
     }
   }
@@ -210,6 +210,9 @@ std::optional<std::string> CoordinatorMachine::start_speculation(Session& sessio
     candidate.expected += typical(*task);
   }
   candidate.reserved = still_to_run();
+  const Duration usually = candidate.expected * 4 / 5;
+  candidate.hidden = std::min(usually, node.until_asked);
+  candidate.at_stake = candidate.hidden;
   for (const auto& [number, other] : session.speculations) {
     candidate.running_in_session += other.is_finished() ? 0 : 1;
   }
@@ -315,19 +318,83 @@ void CoordinatorMachine::drop_conflicting(const TagSet& writes) {
   }
 }
 
+namespace {
+
 /// Smoothed as TCP smooths round-trip times (RFC 6298 §2: an eighth of each new sample).
-void CoordinatorMachine::learn_latency(const Task& task, Duration latency) {
-  const auto [at, is_new] = latencies_.try_emplace(task.name, latency);
+void smooth(std::map<std::string, Duration, std::less<>>& known, const std::string& name,
+            Duration sample) {
+  const auto [at, is_new] = known.try_emplace(name, sample);
   if (!is_new) {
-    at->second += (latency - at->second) / 8;
+    at->second += (sample - at->second) / 8;
   }
 }
 
-/// What a branch of this task is likely to take at most: a quarter above the mean. Zero while
-/// nothing is known.
-Duration CoordinatorMachine::typical(const Task& task) const {
-  const auto known = latencies_.find(task.name);
-  return known == latencies_.end() ? Duration::zero() : known->second * 5 / 4;
+/// Of this name, else of all; zero while nothing is known.
+Duration known_or_all(const std::map<std::string, Duration, std::less<>>& known,
+                      const std::string& name) {
+  auto found = known.find(name);
+  if (found == known.end()) {
+    found = known.find(std::string());
+  }
+  return found == known.end() ? Duration::zero() : found->second;
+}
+
+}  // namespace
+
+void CoordinatorMachine::learn_latency(const Task& task, Duration latency) {
+  smooth(latencies_, task.name, latency);
+  smooth(latencies_, {}, latency);
+}
+
+/// What a branch of this task usually takes; like any other while nothing is known of it. The
+/// bands, which weigh no times, take it for nothing.
+Duration CoordinatorMachine::usual(const std::string& task) const {
+  if (settings_.admission.policy == AdmissionPolicy::bands && !latencies_.contains(task)) {
+    return Duration::zero();
+  }
+  return known_or_all(latencies_, task);
+}
+
+Duration CoordinatorMachine::usual_gap(const std::string& after) const {
+  return known_or_all(gaps_, after);
+}
+
+/// A session without an open step confirms one now.
+void CoordinatorMachine::learn_gap(const Session& session) {
+  if (session.answered == Instant{}) {
+    return;  // Answered in another term.
+  }
+  const Duration gap = now_ - session.answered;
+  smooth(gaps_, session.steps.empty() ? "start of a session" : session.steps.back().task, gap);
+  smooth(gaps_, {}, gap);
+}
+
+/// How long until the session's next call comes, as far as is known.
+Duration CoordinatorMachine::until_asked(const Session& session) const {
+  if (session.open.empty()) {
+    const Duration gap =
+        usual_gap(session.steps.empty() ? "start of a session" : session.steps.back().task);
+    const Duration passed = now_ - session.answered;
+    // The longer it has lasted, the longer it will last still: never less than a quarter.
+    return std::max(gap - passed, gap / 4);
+  }
+  Duration running{};
+  for (const OpenStep& step : session.open) {
+    if (step.phase != OpenStep::Phase::decided) {
+      const Duration ran = step.work.began == Instant{} ? Duration::zero() : now_ - step.work.began;
+      const Duration usually = usual(step.work.call.task());
+      running = std::max(running, std::max(usually - ran, usually / 8));
+    }
+  }
+  return running + usual_gap(session.open.back().work.call.task());
+}
+
+/// Of a call that may be worth starting now.
+double CoordinatorMachine::least_confidence() const {
+  const AdmissionSettings& admission = settings_.admission;
+  return admission.policy == AdmissionPolicy::bands
+             ? admission.idle_above
+             : confidence_min(admission, budget_, usual({}) * 5 / 4, still_to_run());
 }
 
 Duration CoordinatorMachine::still_to_run() const {

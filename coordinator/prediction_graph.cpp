@@ -1,13 +1,21 @@
 #include "coordinator/prediction_graph.hpp"
 
 #include <algorithm>
+#include <array>
+#include <cmath>
 #include <cstdio>
+#include <deque>
 #include <list>
 #include <map>
+#include <unordered_map>
 
 #include "base/assert.hpp"
 #include "coordinator/argument_bindings.hpp"
+#include "coordinator/conversation.hpp"
 #include "coordinator/learned_contexts.hpp"
+#include "coordinator/past_sessions.hpp"
+#include "coordinator/ranker.hpp"
+#include "coordinator/task_names.hpp"
 
 namespace forerun {
 
@@ -18,22 +26,25 @@ using namespace prediction;
 constexpr Key start_task = 0x41;     ///< Stands before a session's first step.
 constexpr Key end_symbol = 0x42;     ///< The session ends.
 constexpr Key failed_symbol = 0x43;  ///< The step has no output.
+constexpr Key model_symbol = 0x45;   ///< The model is asked with all that was said.
+constexpr Key other_symbol = 0x46;   ///< The model is asked when more has been said.
 constexpr Key large_symbol = 0x44;   ///< An output too large to be predicted.
 
+constexpr std::size_t past_sessions_each_min = 8;
 constexpr std::size_t parameters_per_call_max = 32;
-constexpr std::size_t forms_tried_max = 8;
-constexpr std::size_t values_per_parameter_max = 4;
-constexpr std::size_t calls_per_form_max = 6;
+constexpr std::size_t forms_tried_max = 7;
+constexpr std::size_t values_per_parameter_max = 6;
+constexpr std::size_t calls_per_form_max = 8;
 constexpr std::size_t premises_max = 3;
-constexpr std::size_t telling_words_max = 3;
-/// How much a word's different followers, and that it is rare, count against it.
-constexpr double word_doubt = 0.6;
-constexpr double word_rarity = 0.2;
 constexpr std::size_t text_bytes_max = 64U << 10U;
-constexpr double form_probability_min = 0.005;
+constexpr double form_probability_min = 0.003;
 constexpr double premise_probability_min = 0.02;
 /// Nothing learned is certain.
 constexpr double probability_max = 0.995;
+
+/// How fast the weights of words move (AdaGrad).
+constexpr double word_rate = 0.3;
+constexpr double word_damping = 0.1;
 
 constexpr std::size_t reliability_bins = 10;
 constexpr std::size_t reliability_guesses = 3;
@@ -79,24 +90,13 @@ struct Form {
   std::string task;
   Key task_key = 0;
   std::vector<std::string> names;
+  std::vector<Key> name_keys;
   std::vector<Key> parameters;
-  double tries = 0;     ///< Calls of this form.
+  double seen = 0;      ///< Calls of this form, ever.
+  double tries = 0;     ///< Calls of this form, the recent ones.
   double expected = 0;  ///< Sum of what its best arguments were given as their probability.
   double hits = 0;      ///< How often they were exactly right.
   double repeats = 0;   ///< Calls that the session had made before.
-};
-
-/// Where the words of the text and the contexts guessed differently and one was right: which.
-struct WordsRecord {
-  double words = 0.5, contexts = 1;
-  double share() const { return words / (words + contexts); }
-  void learn(bool words_right) {
-    (words_right ? words : contexts) += 1;
-    if (words + contexts > 128) {
-      words *= 0.5;
-      contexts *= 0.5;
-    }
-  }
 };
 
 /// How far stated probabilities of what comes next came true, by what was stated.
@@ -113,13 +113,41 @@ struct Reliability {
   }
 };
 
+/// What tells how likely a whole call is: see describe().
+constexpr std::size_t call_features = 40;
+using CallRanker = Ranker<call_features>;
+
+/// At first a call is as likely as its form by the contexts times its arguments by their rules.
+CallRanker first_call_ranker() {
+  Features<call_features> weights = {0.65, 1.25, 0.75, 0.9, 0.15, -0.3, 0.05, 0.4,  -0.4, -0.15,
+                                     -0.1, 0.2,  0.15, 0,   0.1,  0.1,  -0.1, -0.5, 0.15, 0,
+                                     -0.1, -0.3, 0.1,  0.4, 0.8,  0.7,  -0.4, 0.35, 0.2,  0.2,
+                                     0.2,  0.2,  0.2,  0.2, 0,    0,    0,    0.4,  0,    0.65};
+  return CallRanker(weights);
+}
+
+struct WordWeight {
+  double weight = 0;
+  double squares = 0;
+};
+
 struct Tenant {
   Key key = 0;
   std::uint64_t used = 0;
   KindRecord kinds;
-  WordsRecord words[40];
+  ValueRanker values = first_value_ranker();
+  CallRanker calls = first_call_ranker();
+  PastSessions past;
+  PastSessions past_turns;  ///< From one text to the next.
+  TaskNames names;
   Reliability forms[reliability_bins];
 
+  Reliability reliable[reliability_bins];  ///< Of whole calls.
+
+  double believed(double probability) const {
+    return std::min(probability * reliable[reliability_bin(probability)].correction(),
+                    probability + (1 - probability) / 2);
+  }
   double corrected(double probability) const {
     // Upwards at most half of what is missing: a few lucky sessions make nobody certain.
     return std::min(probability * forms[reliability_bin(probability)].correction(),
@@ -132,6 +160,15 @@ struct Session {
   Key tenant = 0;
   std::string tenant_name;
   SessionMemory memory;
+  std::vector<Key> forms{};                     ///< Of its steps.
+  std::vector<PastSessions::Neighbour> near{};  ///< Past sessions with texts like its own.
+  std::vector<PastSessions::Neighbour> turn_near{};
+  std::vector<Key> turn_words{};
+  std::size_t turn_from = 0;    ///< Its first step.
+  std::vector<Likely> named{};  ///< Forms whose tasks the text names.
+  Conversation said{};
+  std::string said_after_output{};
+  bool is_thinking = false;  ///< The model was asked since the last step.
 };
 
 /// One way to fill a form.
@@ -139,6 +176,41 @@ struct Filling {
   std::vector<const Candidate*> values;
   double share = 1;
   Key input_hash = 0;
+};
+
+/// A call that may come next, before it is built.
+struct Option {
+  const Form* form = nullptr;
+  Key form_key = 0;
+  double form_probability = 0;
+  Filling filling;
+  Features<call_features> features{};
+  double probability = 0;
+};
+
+double share_in(const std::vector<Likely>& votes, Key symbol) {
+  for (const Likely& each : votes) {
+    if (each.symbol == symbol) {
+      return each.probability;
+    }
+  }
+  return 0;
+}
+
+/// What single contexts say of a form, beyond their blend.
+using Evidence = std::array<double, 6>;
+
+/// What past sessions and past turns like this one say comes next.
+struct Precedents {
+  std::vector<Likely> sessions, turns;
+};
+
+/// All calls that may come next and what describes that none of them does.
+struct Options {
+  std::deque<std::vector<std::vector<Candidate>>> values;  ///< What the fillings point into.
+  std::vector<Option> calls;
+  Features<call_features> none{};
+  double none_probability = 1;
 };
 
 /// A prediction before its call is built.
@@ -213,27 +285,22 @@ public:
         parameters_(settings.parameters_max),
         outputs_(settings.outputs_max),
         fields_(settings.fields_max),
-        output_names_(settings.fields_max) {}
+        output_names_(settings.fields_max),
+        word_weights_(settings.word_weights_max) {
+    model_form_.task = settings_.model_task;
+    model_form_.names = {conversation_parameter};
+  }
 
   void text(const RunId& id, std::string_view tenant, std::string_view text);
   void observe(const RunId& id, std::string_view tenant, const Call& call,
                const std::optional<Output>& output);
   void end(const RunId& id);
+  void set_learning(bool learns) { learns_ = learns; }
   std::vector<Prediction> predict(const RunId& id, const Question& question);
   PredictionSizes sizes() const;
 
 private:
   using Sessions = std::list<Session>;
-  struct WordsSay {
-    std::vector<Likely> forms;
-    std::size_t bucket = 0;  ///< By how much they tell, and whether they are fresh.
-  };
-  struct Guess {
-    std::vector<Likely> forms;  ///< The best first.
-    std::vector<Likely> contexts_say;
-    WordsSay words;
-  };
-
   Session& open(const RunId& id, std::string_view tenant);
   void forget_sessions();
   Tenant& tenant_of(const std::string& name);
@@ -245,36 +312,62 @@ private:
 
   std::vector<Key> next_contexts(const Session& session, bool is_open) const;
   std::vector<Key> output_contexts(const Session& session) const;
-  Guess guess(const Session& session, const Tenant& tenant, bool is_open) const;
-  std::vector<Key> word_contexts(const Session& session) const;
-  WordsSay words_say(const Session& session, const std::vector<Likely>& forms,
-                     std::vector<Key> contexts) const;
+  std::vector<Likely> guess(const Session& session, bool is_open) const;
   void learn_guess(const Session& session, Tenant& tenant, Key symbol) const;
   void learn_next(const Session& session, Key symbol);
   void learn_call(Session& session, Tenant& tenant, const Call& call, Key task);
   void learn_output(const Session& session, const std::optional<Output>& output);
 
   Surroundings around(const Session& session, Key task, bool is_open) const;
-  std::vector<Filling> fillings(const Session& session, const Form& form,
+  std::vector<Filling> fillings(const Form& form,
                                 const std::vector<std::vector<Candidate>>& values) const;
   std::vector<std::vector<Candidate>> values_of(const Session& session, const Tenant& tenant,
                                                 const Form& form, bool is_open) const;
+  Options options(const Session& session, const Tenant& tenant, bool is_open) const;
+  Features<call_features> describe(const Session& session, const Tenant& tenant,
+                                   const Option& option, const Precedents& precedents, double words,
+                                   const Evidence& evidence, std::size_t rank) const;
+  Precedents precedents(const Session& session, const Tenant& tenant) const;
+  std::vector<Key> long_contexts(const Session& session) const;
+  Evidence evidence_for(const Session& session, const std::vector<Key>& contexts,
+                        const Likely& form, bool is_open) const;
+  double word_score(const Session& session, Key form) const;
+  void learn_words(const Session& session, const Options& all, Key came);
+  void end_turn(Session& session, Tenant& tenant) const;
+  void learn_options(const Session& session, Tenant& tenant, Key form_key, Key input_hash);
+  void learn_values(const Session& session, Tenant& tenant, const Form& form,
+                    const json::Object& input) const;
   void predict_next(const Session& session, const Tenant& tenant, bool is_open, double scale,
                     const Question& question, std::vector<Draft>& drafts) const;
   void predict_beyond_open(Session& session, const Tenant& tenant, const Question& question,
-                           std::vector<Draft>& drafts);
+                           const Conversation& said, bool is_thinking, std::vector<Draft>& drafts);
+  bool is_model(const Call& call) const {
+    return !settings_.model_task.empty() && call.task() == settings_.model_task;
+  }
+  std::vector<Key> model_contexts(const Session& session) const;
+  /// What one tenant may keep, so that all keep their limit together.
+  std::size_t past_sessions_each() const {
+    return std::max<std::size_t>(past_sessions_each_min,
+                                 settings_.past_sessions_max / tenants_.size());
+  }
+  void predict_model(const Session& session, const Conversation& said, double scale,
+                     std::vector<Draft>& drafts) const;
   std::vector<std::string> reasons(const Session& session, const Form& form, double probability,
                                    const Filling& filling) const;
 
   PredictionSettings settings_;
+  bool learns_ = true;
   LearnedContexts nexts_;
   BoundedTable<Form> forms_;
   BoundedTable<Parameter> parameters_;
   BoundedTable<std::optional<Output>> outputs_;
   BoundedTable<Field> fields_;
   BoundedTable<bool> output_names_;
+  BoundedTable<WordWeight> word_weights_;  ///< By word and form, which is a tenant's own.
   std::map<std::string, Tenant, std::less<>> tenants_;
   std::uint64_t uses_ = 0;
+  std::vector<Key> open_tasks_;  ///< While predicting: tasks whose outputs are still open.
+  Form model_form_;
   Sessions sessions_;  ///< The most recently used first.
   std::map<RunId, Sessions::iterator> sessions_by_id_;
   std::size_t session_bytes_ = 0;
@@ -307,7 +400,8 @@ Session& PredictionGraph::Impl::open(const RunId& id, std::string_view tenant) {
   limits.values_per_document = settings_.paths_per_output_max;
   std::string name(tenant);
   const Key key = tenant_of(name).key;
-  sessions_.push_front(Session{id, key, std::move(name), SessionMemory(limits)});
+  sessions_.push_front(Session{
+      id, key, std::move(name), SessionMemory(limits), {}, {}, {}, {}, 0, {}, {}, {}, false});
   sessions_by_id_.emplace(id, sessions_.begin());
   return sessions_.front();
 }
@@ -426,99 +520,19 @@ std::vector<Key> PredictionGraph::Impl::output_contexts(const Session& session) 
           mix(session.tenant, 0x84, last.task, last.input_hash)};
 }
 
-/// Contexts of the words that reached the session last: alone while no step has followed them, else
-/// with the last task.
-std::vector<Key> PredictionGraph::Impl::word_contexts(const Session& session) const {
-  const SessionMemory& memory = session.memory;
-  const Key after =
-      memory.has_fresh_words() || memory.steps().empty() ? 0 : memory.steps().back().task;
-  std::vector<Key> keys;
-  for (const Key word : memory.last_words()) {
-    keys.push_back(mix(session.tenant, 0x90, word, after));
-  }
-  return keys;
-}
-
-/// What the most telling words of the text say. A word tells more the more often one thing followed
-/// it.
-PredictionGraph::Impl::WordsSay PredictionGraph::Impl::words_say(const Session& session,
-                                                                 const std::vector<Likely>& forms,
-                                                                 std::vector<Key> contexts) const {
-  std::vector<std::pair<double, Key>> words;
-  for (const Key key : word_contexts(session)) {
-    if (const Context* context = nexts_.find(key); context != nullptr) {
-      words.emplace_back(
-          context->most() / (context->total + word_doubt * context->distinct + word_rarity), key);
-    }
-  }
-  WordsSay say;
-  if (words.empty()) {
-    return say;
-  }
-  std::sort(words.begin(), words.end());
-  for (std::size_t i = words.size() - std::min(words.size(), telling_words_max); i < words.size();
-       ++i) {
-    contexts.push_back(words[i].second);
-  }
-  say.forms = nexts_.likely(contexts);
-  const auto step = static_cast<std::size_t>(words.back().first * 5);
-  double most = 0;
-  for (const Likely& each : forms) {
-    most = std::max(most, each.probability);
-  }
-  const std::size_t sure = (most > 0.4 ? 1U : 0U) + (most > 0.7 ? 1U : 0U) + (most > 0.9 ? 1U : 0U);
-  say.bucket =
-      std::min<std::size_t>(step, 4) + 5 * sure + (session.memory.has_fresh_words() ? 20 : 0);
-  return say;
-}
-
-/// Contexts and words, each by how often its guess was the right one of the two where the words
-/// told as much.
-PredictionGraph::Impl::Guess PredictionGraph::Impl::guess(const Session& session,
-                                                          const Tenant& tenant,
-                                                          bool is_open) const {
-  Guess guess;
-  std::vector<Key> contexts = next_contexts(session, is_open);
-  guess.contexts_say = nexts_.likely(contexts);
-  guess.words = words_say(session, guess.contexts_say, std::move(contexts));
-  guess.forms = guess.contexts_say;
-  if (!guess.words.forms.empty()) {
-    const double share = tenant.words[guess.words.bucket].share();
-    for (Likely& each : guess.forms) {
-      each.probability *= 1 - share;
-    }
-    for (const Likely& said : guess.words.forms) {
-      const auto found =
-          std::find_if(guess.forms.begin(), guess.forms.end(),
-                       [&](const Likely& each) { return each.symbol == said.symbol; });
-      if (found == guess.forms.end()) {
-        guess.forms.push_back({said.symbol, said.probability * share});
-      } else {
-        found->probability += said.probability * share;
-      }
-    }
-  }
-  std::sort(guess.forms.begin(), guess.forms.end(), more_likely);
-  return guess;
+/// What the contexts say, the likeliest first.
+std::vector<Likely> PredictionGraph::Impl::guess(const Session& session, bool is_open) const {
+  std::vector<Likely> forms = nexts_.likely(next_contexts(session, is_open));
+  std::sort(forms.begin(), forms.end(), more_likely);
+  return forms;
 }
 
 /// What was guessed and what came, before the guess is taught to anyone.
 void PredictionGraph::Impl::learn_guess(const Session& session, Tenant& tenant, Key symbol) const {
-  const Guess made = guess(session, tenant, false);
-  for (std::size_t i = 0; i < std::min(made.forms.size(), reliability_guesses); ++i) {
-    const double stated = made.forms[i].probability;
-    tenant.forms[reliability_bin(stated)].learn(stated, made.forms[i].symbol == symbol);
-  }
-  if (made.words.forms.empty()) {
-    return;
-  }
-  const auto is_right = [&](const std::vector<Likely>& guesses) {
-    const auto best = std::min_element(guesses.begin(), guesses.end(), more_likely);
-    return best != guesses.end() && best->symbol == symbol;
-  };
-  const bool words_right = is_right(made.words.forms);
-  if (words_right != is_right(made.contexts_say)) {
-    tenant.words[made.words.bucket].learn(words_right);
+  const std::vector<Likely> made = guess(session, false);
+  for (std::size_t i = 0; i < std::min(made.size(), reliability_guesses); ++i) {
+    const double stated = made[i].probability;
+    tenant.forms[reliability_bin(stated)].learn(stated, made[i].symbol == symbol);
   }
 }
 
@@ -526,15 +540,16 @@ void PredictionGraph::Impl::learn_next(const Session& session, Key symbol) {
   std::vector<Key> contexts = next_contexts(session, false);
   const std::vector<Key> open = next_contexts(session, true);
   contexts.insert(contexts.end(), open.begin() + 3, open.end());
-  const std::vector<Key> words = word_contexts(session);
-  contexts.insert(contexts.end(), words.begin(), words.end());
+  const std::vector<Key> whole = long_contexts(session);
+  contexts.insert(contexts.end(), whole.begin(), whole.end());
   nexts_.teach(contexts, symbol);
 }
 
 Surroundings PredictionGraph::Impl::around(const Session& session, Key task, bool is_open) const {
   const std::vector<SeenStep>& steps = session.memory.steps();
   const Key previous = steps.empty() ? start_task : steps.back().task;
-  return {session.memory, task, previous, is_open ? previous : 0, &output_names_};
+  (void)is_open;
+  return {session.memory, task, previous, open_tasks_, &output_names_};
 }
 
 std::vector<std::vector<Candidate>> PredictionGraph::Impl::values_of(const Session& session,
@@ -548,7 +563,7 @@ std::vector<std::vector<Candidate>> PredictionGraph::Impl::values_of(const Sessi
     if (parameter == nullptr) {
       return {};
     }
-    values.push_back(parameter->candidates(surroundings, tenant.kinds, values_per_parameter_max));
+    values.push_back(parameter->candidates(surroundings, tenant.kinds, tenant.values));
     if (values.back().empty()) {
       return {};
     }
@@ -556,46 +571,347 @@ std::vector<std::vector<Candidate>> PredictionGraph::Impl::values_of(const Sessi
   return values;
 }
 
-/// The best combinations of values. A call that the session has made before counts by how often
-/// this form is repeated.
+/// The best combinations of values.
 std::vector<Filling> PredictionGraph::Impl::fillings(
-    const Session& session, const Form& form,
-    const std::vector<std::vector<Candidate>>& values) const {
+    const Form& form, const std::vector<std::vector<Candidate>>& values) const {
+  /// One more value on top of a shorter combination.
+  struct Extension {
+    std::size_t shorter = 0;
+    const Candidate* value = nullptr;
+    double share = 1;
+  };
   std::vector<Filling> best(1);
   best.front().input_hash = hash_object_start();
+  std::vector<Extension> extensions;
   for (std::size_t i = 0; i < values.size(); ++i) {
-    std::vector<Filling> longer;
-    for (const Filling& filling : best) {
-      for (const Candidate& candidate : values[i]) {
-        Filling more = filling;
-        more.values.push_back(&candidate);
-        more.share *= candidate.share;
-        more.input_hash = mix(more.input_hash, hash_text(form.names[i]), candidate.hash);
-        longer.push_back(std::move(more));
+    extensions.clear();
+    const std::size_t count = std::min(values[i].size(), values_per_parameter_max);
+    for (std::size_t n = 0; n < best.size(); ++n) {
+      for (std::size_t k = 0; k < count; ++k) {
+        extensions.push_back({n, &values[i][k], best[n].share * values[i][k].share});
       }
     }
-    std::stable_sort(longer.begin(), longer.end(),
-                     [](const Filling& a, const Filling& b) { return a.share > b.share; });
-    longer.resize(std::min(longer.size(), calls_per_form_max));
+    const std::size_t kept = std::min(extensions.size(), calls_per_form_max);
+    std::partial_sort(extensions.begin(), extensions.begin() + static_cast<std::ptrdiff_t>(kept),
+                      extensions.end(), [](const Extension& a, const Extension& b) {
+                        return a.share != b.share       ? a.share > b.share
+                               : a.shorter != b.shorter ? a.shorter < b.shorter
+                                                        : a.value < b.value;
+                      });
+    std::vector<Filling> longer;
+    longer.reserve(kept);
+    for (std::size_t n = 0; n < kept; ++n) {
+      const Extension& extension = extensions[n];
+      Filling filling;
+      filling.values.reserve(values.size());
+      filling.values = best[extension.shorter].values;
+      filling.values.push_back(extension.value);
+      filling.share = extension.share;
+      filling.input_hash =
+          mix(best[extension.shorter].input_hash, form.name_keys[i], extension.value->hash);
+      longer.push_back(std::move(filling));
+    }
     best = std::move(longer);
   }
-  const double repeats = (form.repeats + 0.1) / (form.tries + 2);
-  double before = 0;
-  double after = 0;
-  for (Filling& filling : best) {
-    before += filling.share;
-    if (session.memory.was_called(form.task_key, filling.input_hash)) {
-      filling.share *= repeats;
-    }
-    after += filling.share;
-  }
-  for (Filling& filling : best) {
-    filling.share *= after > 0 ? before / after : 1;
-    filling.share = std::min(filling.share, probability_max);
-  }
-  std::stable_sort(best.begin(), best.end(),
-                   [](const Filling& a, const Filling& b) { return a.share > b.share; });
   return best;
+}
+
+Precedents PredictionGraph::Impl::precedents(const Session& session, const Tenant& tenant) const {
+  std::vector<Key> tasks;
+  for (const SeenStep& step : session.memory.steps()) {
+    tasks.push_back(step.task);
+  }
+  Precedents found;
+  found.sessions = tenant.past.likely(session.near, tasks);
+  tasks.erase(tasks.begin(), tasks.begin() + static_cast<std::ptrdiff_t>(
+                                                 std::min(tasks.size(), session.turn_from)));
+  found.turns = tenant.past_turns.likely(session.turn_near, tasks);
+  return found;
+}
+
+Features<call_features> PredictionGraph::Impl::describe(const Session& session,
+                                                        const Tenant& tenant, const Option& option,
+                                                        const Precedents& precedents, double words,
+                                                        const Evidence& evidence,
+                                                        std::size_t rank) const {
+  const Form& form = *option.form;
+  const Filling& filling = option.filling;
+  const double form_probability = option.form_probability;
+  const double neighbours = share_in(precedents.sessions, option.form_key);
+  const double named_all = tenant.names.match(form.task_key, session.memory.all_stems());
+  const double named_fresh = session.memory.has_fresh_words()
+                                 ? tenant.names.match(form.task_key, session.memory.last_stems())
+                                 : 0;
+  const SessionMemory& memory = session.memory;
+  const bool was_called = memory.was_called(form.task_key, filling.input_hash);
+  const bool knows_task =
+      std::any_of(memory.steps().begin(), memory.steps().end(),
+                  [&](const SeenStep& step) { return step.task == form.task_key; });
+  const bool is_same_task = !memory.steps().empty() && memory.steps().back().task == form.task_key;
+  std::array<std::uint32_t, 3> documents{};  ///< Up to three different ones.
+  std::size_t sources = 0;
+  double least = 1;
+  double fresh = 0, text = 0, output = 0, same = 0, used = 0, constant = 0;
+  for (const Candidate* value : filling.values) {
+    least = std::min(least, value->share);
+    constant += value->features[2];
+    if (value->seen != 0) {
+      const std::uint32_t document = memory.value(value->seen).document;
+      if (sources < documents.size() &&
+          std::find(documents.begin(), documents.begin() + static_cast<std::ptrdiff_t>(sources),
+                    document) == documents.begin() + static_cast<std::ptrdiff_t>(sources)) {
+        documents[sources++] = document;
+      }
+    }
+    fresh += value->features[4];
+    text += value->features[5];
+    used += value->features[6];
+    same += value->features[8];
+    output += value->features[9];
+  }
+  const double count = std::max<double>(1, static_cast<double>(filling.values.size()));
+  const auto logarithm = [](double value) { return std::log(std::max(value, 1e-4)); };
+  const double repeats = (form.repeats + 0.1) / (form.tries + 2);
+  return {logarithm(form_probability),
+          logarithm(filling.share),
+          std::log(std::min((form.hits + 2) / (form.expected + 2), 1.5)),
+          was_called ? logarithm(repeats) : 0.0,
+          was_called ? 1.0 : 0.0,
+          knows_task ? 1.0 : 0.0,
+          is_same_task ? 1.0 : 0.0,
+          std::log(0.02 + neighbours) + 1.5,
+          session.near.empty() ? 0.0 : logarithm(form_probability) * 0.25,
+          rank == 0 ? 1.0 : 0.0,
+          filling.values.empty() ? 1.0 : 0.0,
+          logarithm(least) * 0.5,
+          fresh / count,
+          text / count,
+          output / count,
+          same / count,
+          used / count,
+          constant / count,
+          memory.has_fresh_words() ? fresh / count : 0.0,
+          same == count ? 1.0 : 0.0,
+          used == count && !was_called ? 1.0 : 0.0,
+          std::log(1 + form.tries) * 0.25,
+          filling.values.size() > 3 ? 1.0 : 0.0,
+          precedents.turns.empty()
+              ? 0.0
+              : std::log(0.02 + share_in(precedents.turns, option.form_key)) + 1.5,
+          named_all,
+          named_fresh,
+          knows_task ? named_all : 0.0,
+          words,
+          evidence[0],
+          evidence[1],
+          evidence[2],
+          evidence[3],
+          evidence[4],
+          evidence[5],
+          sources == 1 && filling.values.size() > 1 ? 1.0 : 0.0,
+          sources > 2 ? 1.0 : 0.0,
+          0.0,
+          0.0,
+          0.0,
+          0.0};
+}
+
+Options PredictionGraph::Impl::options(const Session& session, const Tenant& tenant,
+                                       bool is_open) const {
+  Options all;
+  const Precedents precedents = this->precedents(session, tenant);
+  std::vector<Likely> forms = guess(session, is_open);
+  const auto propose = [&](Key symbol) {
+    if (std::none_of(forms.begin(), forms.end(),
+                     [&](const Likely& known) { return known.symbol == symbol; })) {
+      forms.push_back({symbol, form_probability_min});
+    }
+  };
+  for (const Likely& each : precedents.sessions) {
+    propose(each.symbol);
+  }
+  for (const Likely& each : precedents.turns) {
+    propose(each.symbol);
+  }
+  const std::vector<Likely>& named = session.named;
+  for (const Likely& each : named) {
+    propose(each.symbol);
+  }
+  // The best by contexts and neighbours together.
+  const auto weight = [&](const Likely& each) {
+    return each.probability + 0.5 * share_in(precedents.sessions, each.symbol) +
+           0.5 * share_in(precedents.turns, each.symbol) + 0.1 * share_in(named, each.symbol);
+  };
+  std::stable_sort(forms.begin(), forms.end(), [&](const Likely& a, const Likely& b) {
+    const double left = weight(a);
+    const double right = weight(b);
+    return left != right ? left > right : a.symbol < b.symbol;
+  });
+  const std::vector<Key> long_contexts = this->long_contexts(session);
+  std::size_t tried = 0;
+  double end = 0;
+  std::vector<double> scores;
+  double known = 0;
+  for (Likely likely : forms) {
+    likely.probability = is_open ? likely.probability : tenant.corrected(likely.probability);
+    if (likely.symbol == end_symbol) {
+      end = likely.probability;
+    }
+    if (weight(likely) < form_probability_min || tried == forms_tried_max) {
+      continue;
+    }
+    const Form* form = forms_.find(likely.symbol);
+    if (form == nullptr) {
+      continue;
+    }
+    ++tried;
+    auto values = values_of(session, tenant, *form, is_open);
+    if (values.size() != form->parameters.size()) {
+      continue;
+    }
+    all.values.push_back(std::move(values));
+    const double words = word_score(session, likely.symbol);
+    std::size_t rank = 0;
+    for (Filling& filling : fillings(*form, all.values.back())) {
+      Option option{form, likely.symbol, likely.probability, std::move(filling), {}, 0};
+      option.features = describe(session, tenant, option, precedents, words,
+                                 evidence_for(session, long_contexts, likely, is_open), rank++);
+      known += likely.probability * option.filling.share *
+               std::exp(option.features[2] + option.features[3]);
+      scores.push_back(tenant.calls.score(option.features));
+      all.calls.push_back(std::move(option));
+    }
+  }
+  all.none[37] = 1;
+  all.none[38] = std::log(0.02 + end) + 2;
+  all.none[39] = std::log(std::max(1 - known, 0.01));
+  all.none_probability = CallRanker::normalise(scores, tenant.calls.score(all.none));
+  for (std::size_t i = 0; i < scores.size(); ++i) {
+    // However sure the features are: no surer than so many calls of this form allow (Laplace's rule
+    // of succession).
+    const double seen = all.calls[i].form->seen;
+    all.calls[i].probability = std::min(scores[i], (seen + 1) / (seen + 2));
+  }
+  return all;
+}
+
+/// Long and whole contexts, each for itself. The last two need the last output.
+std::vector<Key> PredictionGraph::Impl::long_contexts(const Session& session) const {
+  const std::vector<SeenStep>& steps = session.memory.steps();
+  const auto task = [&](std::size_t n) {
+    return steps.size() >= n ? steps[steps.size() - n].task : start_task;
+  };
+  Key set = 0;
+  std::vector<Key> distinct;
+  for (const SeenStep& step : steps) {
+    if (std::find(distinct.begin(), distinct.end(), step.task) == distinct.end()) {
+      distinct.push_back(step.task);
+      set += step.task;
+    }
+  }
+  const Key tenant = session.tenant;
+  const Key last = steps.empty() ? start_task : mix(steps.back().task, steps.back().input_hash);
+  const Key labels = steps.empty() ? start_task : steps.back().output_labels;
+  return {mix(tenant, 0xc1, task(1), task(2), task(3)),
+          mix(tenant, 0xc2, task(1), task(2), mix(task(3), task(4))),
+          mix(tenant, 0xc3, last),
+          mix(tenant, 0xc4, set, task(1)),
+          mix(tenant, 0xc5, task(1), labels),
+          mix(tenant, 0xc6, last, labels)};
+}
+
+Evidence PredictionGraph::Impl::evidence_for(const Session&, const std::vector<Key>& contexts,
+                                             const Likely& form, bool is_open) const {
+  Evidence evidence{};
+  const std::size_t count = is_open ? contexts.size() - 2 : contexts.size();
+  for (std::size_t i = 0; i < count; ++i) {
+    if (const Context* context = nexts_.find(contexts[i]); context != nullptr) {
+      const double stated = std::max(form.probability, 1e-4);
+      evidence[i] =
+          std::log((context->count(form.symbol) + 0.5 * stated) / (context->total + 0.5) / stated);
+    }
+  }
+  return evidence;
+}
+
+double PredictionGraph::Impl::word_score(const Session& session, Key form) const {
+  const std::vector<Key>& words = session.memory.last_words();
+  const Key fresh = session.memory.has_fresh_words() ? 1 : 2;
+  double sum = 0;
+  for (const Key word : words) {
+    const WordWeight* known = word_weights_.find(mix(word, form, fresh));
+    sum += known == nullptr ? 0 : known->weight;
+  }
+  return words.empty() ? 0 : sum / std::sqrt(static_cast<double>(words.size()));
+}
+
+/// A step along the gradient, for each word and form.
+void PredictionGraph::Impl::learn_words(const Session& session, const Options& all, Key came) {
+  std::map<Key, double> stated;
+  for (const Option& option : all.calls) {
+    stated[option.form_key] += option.probability;
+  }
+  stated.try_emplace(came, 0);
+  const std::vector<Key>& words = session.memory.last_words();
+  const Key fresh = session.memory.has_fresh_words() ? 1 : 2;
+  const double scale = 1 / std::sqrt(static_cast<double>(std::max<std::size_t>(1, words.size())));
+  for (const auto& [form, probability] : stated) {
+    const double error = (form == came ? 1.0 : 0.0) - probability;
+    if (std::abs(error) < 0.01) {
+      continue;
+    }
+    for (const Key word : words) {
+      WordWeight& each = word_weights_.touch(mix(word, form, fresh));
+      const double gradient = error * scale;
+      each.squares += gradient * gradient;
+      each.weight += word_rate * gradient / std::sqrt(each.squares + word_damping);
+    }
+  }
+}
+
+void PredictionGraph::Impl::end_turn(Session& session, Tenant& tenant) const {
+  PastSession turn;
+  turn.words = session.turn_words;
+  const std::size_t steps = session.memory.steps().size();
+  for (std::size_t i = session.turn_from;
+       i < std::min(steps, session.forms.size()) && turn.tasks.size() < PastSessions::steps_max;
+       ++i) {
+    turn.tasks.push_back(session.memory.steps()[i].task);
+    turn.forms.push_back(session.forms[i]);
+  }
+  if (!turn.forms.empty()) {
+    tenant.past_turns.add(std::move(turn), past_sessions_each());
+  }
+}
+
+/// What was expected and what came, before any of it is taught.
+void PredictionGraph::Impl::learn_options(const Session& session, Tenant& tenant, Key form_key,
+                                          Key input_hash) {
+  const Options all = options(session, tenant, false);
+  bool has_come = false;
+  for (const Option& option : all.calls) {
+    const bool came = option.form_key == form_key && option.filling.input_hash == input_hash;
+    has_come = has_come || came;
+    tenant.calls.note(option.features, option.probability, came);
+    if (option.probability > 0.02) {
+      tenant.reliable[reliability_bin(option.probability)].learn(option.probability, came);
+    }
+  }
+  tenant.calls.note(all.none, all.none_probability, !has_come);
+  tenant.calls.step();
+  learn_words(session, all, form_key);
+}
+
+void PredictionGraph::Impl::learn_values(const Session& session, Tenant& tenant, const Form& form,
+                                         const json::Object& input) const {
+  const auto values = values_of(session, tenant, form, false);
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const Key hash = hash_value(*input.find(form.names[i]));
+    for (const Candidate& candidate : values[i]) {
+      tenant.values.note(candidate.features, candidate.share, candidate.hash == hash);
+    }
+    tenant.values.step();
+  }
 }
 
 void PredictionGraph::Impl::learn_call(Session& session, Tenant& tenant, const Call& call,
@@ -604,8 +920,11 @@ void PredictionGraph::Impl::learn_call(Session& session, Tenant& tenant, const C
   for (const json::Member& member : call.input()) {
     form_key = mix(form_key, hash_text(member.name));
   }
+  const Key input_hash = hash_input(call.input());
+  learn_options(session, tenant, form_key, input_hash);
   learn_guess(session, tenant, form_key);
   learn_next(session, form_key);
+  session.forms.push_back(form_key);
   if (call.input().size() > parameters_per_call_max) {
     return;
   }
@@ -615,18 +934,21 @@ void PredictionGraph::Impl::learn_call(Session& session, Tenant& tenant, const C
     form.task_key = task;
     for (const json::Member& member : call.input()) {
       form.names.push_back(member.name);
+      form.name_keys.push_back(hash_text(member.name));
       form.parameters.push_back(mix(task, 0xa1, hash_text(member.name)));
     }
+    tenant.names.add(form.task, task, form_key);
   }
-  const Key input_hash = hash_input(call.input());
   if (form.tries > 0) {
+    learn_values(session, tenant, form, call.input());
     const auto values = values_of(session, tenant, form, false);
     if (values.size() == form.parameters.size()) {
-      const Filling best = fillings(session, form, values).front();
+      const Filling best = fillings(form, values).front();
       form.expected += best.share;
       form.hits += best.input_hash == input_hash ? 1 : 0;
     }
   }
+  form.seen += 1;
   form.tries += 1;
   form.repeats += session.memory.was_called(task, input_hash) ? 1 : 0;
   if (form.tries > 128) {
@@ -638,7 +960,8 @@ void PredictionGraph::Impl::learn_call(Session& session, Tenant& tenant, const C
   const Surroundings surroundings = around(session, task, false);
   for (const json::Member& member : call.input()) {
     const Key name = hash_text(member.name);
-    parameters_.touch(mix(task, 0xa1, name)).learn(surroundings, tenant.kinds, name, member.value);
+    parameters_.touch(mix(task, 0xa1, name))
+        .learn(surroundings, tenant.kinds, member.name, member.value);
   }
 }
 
@@ -668,7 +991,21 @@ void PredictionGraph::Impl::learn_output(const Session& session,
 void PredictionGraph::Impl::text(const RunId& id, std::string_view tenant, std::string_view text) {
   Session& session = open(id, tenant);
   session_bytes_ -= session.memory.bytes();
+  Tenant& owner = tenant_of(session.tenant_name);
+  if (!session.memory.has_fresh_words() && learns_) {
+    end_turn(session, owner);
+  }
   session.memory.add_text(text.substr(0, text_bytes_max));
+  session.said.text(text);
+  if (session.memory.steps().empty()) {
+    session.said_after_output = session.said.digest();
+  }
+  session.near = owner.past.nearest(session.memory.all_words());
+  session.turn_words = session.memory.last_words();
+  std::sort(session.turn_words.begin(), session.turn_words.end());
+  session.turn_near = owner.past_turns.nearest(session.turn_words);
+  session.turn_from = session.memory.steps().size();
+  session.named = owner.names.named(session.memory.all_stems());
   session_bytes_ += session.memory.bytes();
   forget_sessions();
 }
@@ -678,13 +1015,32 @@ void PredictionGraph::Impl::observe(const RunId& id, std::string_view tenant, co
   Session& session = open(id, tenant);
   Tenant& owner = tenant_of(session.tenant_name);
   session_bytes_ -= session.memory.bytes();
-  SeenStep step = seen(session.tenant, call, true);
+  if (is_model(call)) {
+    if (learns_) {
+      const json::Value* said = call.input().find(conversation_parameter);
+      const std::string* digest = said == nullptr ? nullptr : said->string();
+      const bool is_expected = digest != nullptr && *digest == session.said_after_output;
+      nexts_.teach(model_contexts(session), is_expected ? model_symbol : other_symbol);
+    }
+    session.is_thinking = true;
+    return;
+  }
+  SeenStep step = seen(session.tenant, call, learns_);
   const Key task = step.task;
-  learn_call(session, owner, call, task);
+  if (learns_) {
+    learn_call(session, owner, call, task);
+  }
   session.memory.add_call(std::move(step));
-  learn_output(session, output);
-  session.memory.add_output(output,
-                            labels(task, Side::output, output ? &output->value() : nullptr, true));
+  if (learns_) {
+    learn_output(session, output);
+  }
+  session.memory.add_output(
+      output, labels(task, Side::output, output ? &output->value() : nullptr, learns_));
+  session.is_thinking = false;
+  if (output) {
+    session.said.step(call, *output);
+  }
+  session.said_after_output = session.said.digest();
   session_bytes_ += session.memory.bytes();
   forget_sessions();
 }
@@ -695,11 +1051,51 @@ void PredictionGraph::Impl::end(const RunId& id) {
     return;
   }
   Session& session = *found->second;
-  learn_guess(session, tenant_of(session.tenant_name), end_symbol);
-  learn_next(session, end_symbol);
+  if (learns_) {
+    Tenant& owner = tenant_of(session.tenant_name);
+    if (!settings_.model_task.empty()) {
+      nexts_.teach(model_contexts(session), end_symbol);
+    }
+    learn_options(session, owner, end_symbol, 0);
+    learn_guess(session, owner, end_symbol);
+    learn_next(session, end_symbol);
+    if (session.turn_from > 0) {
+      end_turn(session, owner);
+    }
+    PastSession past;
+    past.words = session.memory.all_words();
+    for (std::size_t i = 0; i < std::min(session.forms.size(), PastSessions::steps_max); ++i) {
+      past.tasks.push_back(session.memory.steps()[i].task);
+      past.forms.push_back(session.forms[i]);
+    }
+    past.forms.push_back(end_symbol);
+    owner.past.add(std::move(past), past_sessions_each());
+  }
   session_bytes_ -= found->second->memory.bytes();
   sessions_.erase(found->second);
   sessions_by_id_.erase(found);
+}
+
+std::vector<Key> PredictionGraph::Impl::model_contexts(const Session& session) const {
+  const std::vector<SeenStep>& steps = session.memory.steps();
+  const Key last = steps.empty() ? start_task : steps.back().task;
+  return {mix(session.tenant, 0xd0), mix(session.tenant, 0xd1, last)};
+}
+
+/// The model is asked next, with all that was said so far.
+void PredictionGraph::Impl::predict_model(const Session& session, const Conversation& said,
+                                          double scale, std::vector<Draft>& drafts) const {
+  for (const Likely& each : nexts_.likely(model_contexts(session))) {
+    if (each.symbol == model_symbol && each.probability * scale > form_probability_min) {
+      Draft draft;
+      draft.form = &model_form_;
+      draft.input.set(conversation_parameter, said.digest());
+      draft.input_hash = hash_input(draft.input);
+      draft.probability = std::min(each.probability, probability_max);
+      draft.reasons = {settings_.model_task + ": " + percent(each.probability)};
+      drafts.push_back(std::move(draft));
+    }
+  }
 }
 
 std::vector<std::string> PredictionGraph::Impl::reasons(const Session& session, const Form& form,
@@ -721,46 +1117,31 @@ std::vector<std::string> PredictionGraph::Impl::reasons(const Session& session, 
 void PredictionGraph::Impl::predict_next(const Session& session, const Tenant& tenant, bool is_open,
                                          double scale, const Question& question,
                                          std::vector<Draft>& drafts) const {
-  const double least = std::max(form_probability_min, question.probability_min);
-  std::size_t tried = 0;
-  for (Likely likely : guess(session, tenant, is_open).forms) {
-    likely.probability = is_open ? likely.probability : tenant.corrected(likely.probability);
-    if (likely.probability * scale < form_probability_min || tried == forms_tried_max) {
-      break;
-    }
-    const Form* form = likely.probability * scale < least ? nullptr : forms_.find(likely.symbol);
-    if (form == nullptr || (question.wants && !question.wants(form->task))) {
+  const Options all = options(session, tenant, is_open);
+  for (const Option& option : all.calls) {
+    Draft draft;
+    draft.form = option.form;
+    draft.probability = std::min(tenant.believed(option.probability), probability_max);
+    if (draft.probability * scale < std::max(question.probability_min, 0.001) ||
+        (question.wants && !question.wants(option.form->task))) {
       continue;
     }
-    ++tried;
-    const auto values = values_of(session, tenant, *form, is_open);
-    if (values.size() != form->parameters.size()) {
-      continue;
+    draft.input_hash = option.filling.input_hash;
+    for (std::size_t i = 0; i < option.filling.values.size(); ++i) {
+      draft.input.set(option.form->names[i], *option.filling.values[i]->value);
     }
-    // How far this form's arguments were right when they were expected to be.
-    const double trust = std::min((form->hits + 2) / (form->expected + 2), 1.5);
-    for (const Filling& filling : fillings(session, *form, values)) {
-      Draft draft;
-      draft.form = form;
-      draft.probability = std::min(
-          likely.probability * std::min(filling.share * trust, probability_max), probability_max);
-      if (draft.probability * scale < question.probability_min) {
-        continue;
-      }
-      draft.input_hash = filling.input_hash;
-      for (std::size_t i = 0; i < filling.values.size(); ++i) {
-        draft.input.set(form->names[i], *filling.values[i]->value);
-      }
-      draft.reasons = reasons(session, *form, likely.probability, filling);
-      drafts.push_back(std::move(draft));
-    }
+    draft.reasons = reasons(session, *option.form, option.form_probability, option.filling);
+    drafts.push_back(std::move(draft));
   }
 }
 
 void PredictionGraph::Impl::predict_beyond_open(Session& session, const Tenant& tenant,
-                                                const Question& question,
-                                                std::vector<Draft>& drafts) {
-  predict_next(session, tenant, true, 1, question, drafts);
+                                                const Question& question, const Conversation& said,
+                                                bool is_thinking, std::vector<Draft>& drafts) {
+  const bool asks_model = !settings_.model_task.empty() && !is_thinking;
+  if (!asks_model) {
+    predict_next(session, tenant, true, 1, question, drafts);
+  }
   std::vector<Likely> outputs = nexts_.likely(output_contexts(session));
   std::sort(outputs.begin(), outputs.end(), more_likely);
   std::size_t tried = 0;
@@ -777,9 +1158,17 @@ void PredictionGraph::Impl::predict_beyond_open(Session& session, const Tenant& 
     const SessionMemory::Mark mark = session.memory.mark();
     const Key task = session.memory.steps().back().task;
     session.memory.add_output(*output, labels(task, Side::output, &(*output)->value(), false));
+    const std::vector<Key> open = std::exchange(open_tasks_, {});
     const std::size_t from = drafts.size();
-    predict_next(session, tenant, false, std::min(likely.probability, probability_max), question,
-                 drafts);
+    const double scale = std::min(likely.probability, probability_max);
+    if (asks_model) {
+      Conversation imagined = said;
+      imagined.step(session.memory.steps().back().call, **output);
+      predict_model(session, imagined, scale, drafts);
+    } else {
+      predict_next(session, tenant, false, scale, question, drafts);
+    }
+    open_tasks_ = open;
     session.memory.rollback(mark);
     for (std::size_t i = from; i < drafts.size(); ++i) {
       drafts[i].premise = *output;
@@ -800,23 +1189,38 @@ std::vector<Prediction> PredictionGraph::Impl::predict(const RunId& id, const Qu
     return {};
   }
   const SessionMemory::Mark mark = session.memory.mark();
+  Conversation said = session.said;
+  bool is_thinking = session.is_thinking;
   bool is_open = false;
   for (const ImaginedStep& step : question.beyond) {
-    FORERUN_ASSERT(!is_open);
+    if (is_model(step.call)) {
+      is_thinking = true;
+      continue;
+    }
+    is_thinking = false;
     session.memory.add_call(seen(session.tenant, step.call, false));
     is_open = !step.output.has_value();
+    const Key task = session.memory.steps().back().task;
     if (step.output) {
-      const Key task = session.memory.steps().back().task;
       session.memory.add_output(step.output,
                                 labels(task, Side::output, &step.output->value(), false));
+      said.step(step.call, *step.output);
+    } else {
+      open_tasks_.push_back(task);
     }
   }
   std::vector<Draft> drafts;
-  if (is_open) {
-    predict_beyond_open(session, tenant->second, question, drafts);
+  const std::size_t open = open_tasks_.size();
+  if (is_open && open == 1) {
+    predict_beyond_open(session, tenant->second, question, said, is_thinking, drafts);
+  } else if (!settings_.model_task.empty() && !is_thinking) {
+    if (open == 0) {
+      predict_model(session, said, 1, drafts);
+    }
   } else {
-    predict_next(session, tenant->second, false, 1, question, drafts);
+    predict_next(session, tenant->second, is_open, 1, question, drafts);
   }
+  open_tasks_.clear();
   std::sort(drafts.begin(), drafts.end(), comes_before);
   drafts.resize(std::min(drafts.size(), question.limit));
   session.memory.rollback(mark);
@@ -858,6 +1262,10 @@ void PredictionGraph::observe(const RunId& session, std::string_view tenant, con
 
 void PredictionGraph::end(const RunId& session) {
   impl_->end(session);
+}
+
+void PredictionGraph::set_learning(bool learns) {
+  impl_->set_learning(learns);
 }
 
 std::vector<Prediction> PredictionGraph::predict(const RunId& session,

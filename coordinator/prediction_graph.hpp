@@ -1,23 +1,28 @@
 #pragma once
 
 #include <memory>
+#include <string>
 
 #include "coordinator/predictor.hpp"
 
 namespace forerun {
 
 struct PredictionSettings {
+  std::string model_task;             ///< A task whose only input is the digest of what was said
+                                      ///< (conversation.hpp): an agent's thinking. Empty: none.
   std::size_t sessions_max = 20'000;  ///< Working memories kept; the oldest is dropped beyond it.
   std::size_t session_bytes_max =
       512U << 20U;  ///< Of the inputs, outputs and texts that all of them hold.
   std::size_t steps_per_session_max = 512;  ///< Remembered for bindings.
   std::size_t contexts_max =
-      200'000;  ///< Learned contexts in all tenants; the least recently used go first.
+      600'000;  ///< Learned contexts in all tenants; the least recently used go first.
   std::size_t forms_max = 50'000;  ///< Tasks with their sets of parameters, in all tenants.
   std::size_t parameters_max = 50'000;
-  std::size_t outputs_max = 50'000;    ///< Small outputs that may be predicted.
-  std::size_t output_bytes_max = 512;  ///< How small.
-  std::size_t fields_max = 100'000;    ///< Fields of inputs and outputs, watched for labels.
+  std::size_t outputs_max = 50'000;        ///< Small outputs that may be predicted.
+  std::size_t output_bytes_max = 512;      ///< How small.
+  std::size_t fields_max = 200'000;        ///< Fields of inputs and outputs, watched for labels.
+  std::size_t word_weights_max = 500'000;  ///< Words with the calls that follow them.
+  std::size_t past_sessions_max = 20'000;  ///< Remembered whole, to find those alike.
   std::size_t tenants_max = 4'096;
   std::size_t paths_per_output_max =
       256;  ///< Values of one input or output that bindings may refer to.
@@ -40,6 +45,7 @@ public:
   void observe(const RunId& session, std::string_view tenant, const Call& call,
                const std::optional<Output>& output) override;
   void end(const RunId& session) override;
+  void set_learning(bool learns) override;
   std::vector<Prediction> predict(const RunId& session, const Question& question) const override;
   PredictionSizes sizes() const;
 

@@ -35,8 +35,8 @@ struct Prediction {
 /// What is asked of a predictor: what may come after a session's observed steps followed by
 /// `beyond`.
 struct Question {
-  std::span<const ImaginedStep> beyond{};  ///< Oldest first; only the last may lack an output: then
-                                           ///< a prediction may carry a premise.
+  std::span<const ImaginedStep> beyond{};  ///< Oldest first. Where only the last lacks an output, a
+                                           ///< prediction may carry a premise.
   std::size_t limit = 8;                   ///< At most so many answers.
   double probability_min =
       0;  ///< Of call and premise together; what is less probable is left out, unbuilt.
@@ -59,6 +59,9 @@ public:
                        const std::optional<Output>& output) = 0;
   /// The session ended; its working memory is released, what it taught stays.
   virtual void end(const RunId& session) = 0;
+
+  /// Off: sessions are followed as before, but teach nothing. On at first.
+  virtual void set_learning(bool learns) = 0;
 
   /// What may come next, most probable first.
   virtual std::vector<Prediction> predict(const RunId& session, const Question& question) const = 0;

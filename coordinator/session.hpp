@@ -144,6 +144,7 @@ struct Session {
   std::string state = "{}";
   std::uint64_t state_version = 0;
   bool is_ended = false;
+  Instant answered{};             ///< When it was opened, or its latest step decided.
   Instant touched{};              ///< When a client last asked for it.
   Instant idle_since{};           ///< As far as the machine has looked: at or before `touched`.
   std::vector<StepAnswer> steps;  ///< Committed.

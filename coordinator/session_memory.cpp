@@ -4,6 +4,7 @@
 #include <charconv>
 
 #include "base/assert.hpp"
+#include "coordinator/task_names.hpp"
 
 namespace forerun::prediction {
 
@@ -408,12 +409,21 @@ void SessionMemory::remember_phrases(std::string_view text) {
   }
 }
 
+void SessionMemory::insert_sorted(std::vector<Key>& keys, Key key) const {
+  const auto at = std::lower_bound(keys.begin(), keys.end(), key);
+  if (keys.size() < limits_.words_in_all && (at == keys.end() || *at != key)) {
+    keys.insert(at, key);
+  }
+}
+
 void SessionMemory::add_text(std::string_view text) {
   text = text.substr(0, limits_.document_bytes);
   ++texts_;
   remember_phrases(text);
   if (!has_fresh_words_) {
+    fresh_from_ = text_bit | texts_;
     last_words_.clear();
+    last_stems_.clear();
     has_fresh_words_ = true;
   }
   std::string_view before;
@@ -447,6 +457,10 @@ void SessionMemory::add_text(std::string_view text) {
         ++words_;
         set(mix(key, 7), 1);
       }
+      insert_sorted(all_words_, key);
+      const Key stem = stem_of(word);
+      insert_sorted(all_stems_, stem);
+      insert_sorted(last_stems_, stem);
       if (last_words_.size() < last_words_max &&
           std::find(last_words_.begin(), last_words_.end(), key) == last_words_.end()) {
         last_words_.push_back(key);

@@ -17,6 +17,7 @@ struct MemoryLimits {
   std::size_t steps = 512;
   std::size_t values_per_document = 256;    ///< Of one input or one output.
   std::size_t values_of_text = 4'096;       ///< Words and phrases of all texts.
+  std::size_t words_in_all = 512;           ///< Different ones, for telling what texts are alike.
   std::size_t words = 16'384;               ///< Of all texts, for telling what they mention.
   std::size_t document_bytes = 64U << 10U;  ///< A larger output is remembered without its values.
 };
@@ -29,6 +30,7 @@ struct SeenValue {
   Key hash = 0;
   Key place = 0;  ///< Task, side and path; list positions and names with digits are one place.
   Key name = 0;   ///< The last name on its path.
+  mutable Key look = 0;               ///< Kept here once worked out; 0: not yet.
   const json::Value* json = nullptr;  ///< Owned by the step or the text that brought it.
   Key look = 0;                       ///< look_of() it, which every rule asks for.
   std::uint32_t document =
@@ -74,8 +76,18 @@ public:
   const std::vector<SeenStep>& steps() const { return steps_; }
   /// The words of the texts that came last without a step between them, each once.
   const std::vector<Key>& last_words() const { return last_words_; }
+  /// The words of all texts, ascending, each once.
+  const std::vector<Key>& all_words() const { return all_words_; }
+  /// Stems of the words of all texts and of those that came last, ascending, each once.
+  const std::vector<Key>& all_stems() const { return all_stems_; }
+  const std::vector<Key>& last_stems() const { return last_stems_; }
   /// No step has followed them.
   bool has_fresh_words() const { return has_fresh_words_; }
+  /// The value came with the latest text, and no step has followed it.
+  bool is_fresh(std::uint32_t index) const {
+    return has_fresh_words_ && values_[index].side == Side::text &&
+           values_[index].document >= fresh_from_;
+  }
   const SeenValue& value(std::uint32_t index) const { return values_[index]; }
 
   /// The last value at a place in the latest document that has the place; 0: none.
@@ -137,8 +149,13 @@ private:
   std::deque<json::Value> text_values_;
   std::string lower_text_;
   std::vector<Key> last_words_;
+  std::vector<Key> all_words_;
+  std::vector<Key> all_stems_;
+  std::vector<Key> last_stems_;
+  void insert_sorted(std::vector<Key>& keys, Key key) const;
   bool has_fresh_words_ = false;
   std::uint32_t texts_ = 0;
+  std::uint32_t fresh_from_ = 0;  ///< Document of the first of the texts without a step after them.
   std::size_t words_ = 0;
   std::size_t marks_ = 0;
   std::vector<std::pair<Key, std::uint32_t>>

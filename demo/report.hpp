@@ -8,6 +8,7 @@
 
 #include "base/json.hpp"
 #include "base/result.hpp"
+#include "base/statistics.hpp"
 #include "demo/driver.hpp"
 #include "demo/workload.hpp"
 
@@ -18,12 +19,6 @@ struct PassTimes {
   double mean_s = 0;
   double p50_s = 0;
   std::optional<double> p99_s;  ///< Only from sessions_for_p99 on.
-};
-
-/// A 95 % interval.
-struct Interval {
-  double low = 0;
-  double high = 0;
 };
 
 /// What the ledgers of a cluster's nodes say of each other.
@@ -72,7 +67,6 @@ struct DemoReport {
 };
 
 inline constexpr std::size_t sessions_for_p99 = 200;
-inline constexpr std::size_t bootstrap_samples = 2000;
 inline constexpr std::size_t errors_shown_max = 5;
 
 struct ReportInput {
@@ -109,16 +103,6 @@ struct IdealTimes {
 };
 IdealTimes ideal_times(const TraceSession& session,
                        const std::function<Effect(std::string_view)>& effect);
-
-/// Nearest rank. @pre values is not empty; 0 < share <= 1.
-double quantile(std::vector<double> values, double share);
-
-/// 95 % interval of `statistic`(mean of off, mean of on) over resampled pairs; equal seeds give
-/// equal intervals.
-/// @pre equal sizes, not empty.
-Interval bootstrap_interval(const std::vector<double>& off, const std::vector<double>& on,
-                            std::uint64_t seed,
-                            const std::function<double(double, double)>& statistic);
 
 /// Reads the answer of `GET /v1/status`. Errors: invalid, naming the member.
 Result<LedgerComparison> compare_ledgers(const json::Value& status, std::size_t nodes_expected);

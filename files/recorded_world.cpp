@@ -21,10 +21,11 @@ Prng draw_for(std::uint64_t seed, const Digest& call) {
 }  // namespace
 
 RecordedWorld::RecordedWorld(std::vector<TraceSession> sessions, ReadOnlyTasks read_only,
-                             std::uint64_t seed, double speedup)
-    : seed_(seed), speedup_(speedup) {
+                             std::uint64_t seed, double speedup, const TimeModels& times,
+                             ReadOnlyTasks pure)
+    : seed_(seed), speedup_(speedup), pure_(std::move(pure)), latency_(times.latency) {
   FORERUN_ASSERT(speedup > 0);
-  model_missing_times(sessions, seed);
+  model_missing_times(sessions, seed, times);
   for (TraceSession& session : sessions) {
     std::string name = session.name;
     sessions_.try_emplace(std::move(name), indexed(std::move(session), read_only));
@@ -52,7 +53,7 @@ RecordedWorld::Session RecordedWorld::indexed(TraceSession recorded,
 }
 
 const RecordedWorld::Step* RecordedWorld::later_step(const Session& session, const Call& call,
-                                                     std::uint32_t committed) {
+                                                     std::uint32_t committed) const {
   const auto found = std::lower_bound(session.by_call.begin(), session.by_call.end(),
                                       std::pair(call.hash(), committed));
   if (found == session.by_call.end() || found->first != call.hash()) {
@@ -60,15 +61,16 @@ const RecordedWorld::Step* RecordedWorld::later_step(const Session& session, con
   }
   // A write before the nearest equal step is before every further one too. Here committed <= that
   // step.
-  return session.next_write[committed] >= found->second ? &session.steps[found->second] : nullptr;
+  return pure_.contains(call.task()) || session.next_write[committed] >= found->second
+             ? &session.steps[found->second]
+             : nullptr;
 }
 
 RecordedWorld::Answer RecordedWorld::marker(const Call& call) const {
   json::Object members;
   members.set("forerun_marker", to_hex(call.hash()));
-  const double seconds =
-      draw_for(seed_, call.hash()).lognormal(modelled_latency_median_s, modelled_latency_sigma);
-  return {json::Value(std::move(members)), faster(Duration(std::llround(seconds * 1e6))), true};
+  return {json::Value(std::move(members)), faster(latency_.draw(draw_for(seed_, call.hash()))),
+          true};
 }
 
 Duration RecordedWorld::faster(Duration latency) const {

@@ -15,11 +15,12 @@ namespace forerun {
 /// answers.
 class RecordedWorld {
 public:
-  /// A task that is not in `read_only` is a write. Missing latencies are modelled from `seed`;
-  /// `speedup` divides every latency. Of two sessions with one name the first is kept (read_traces
+  /// A task that is not in `read_only` is a write. Missing latencies, and those of calls that it
+  /// does not know, come from `times` and `seed`; `speedup` divides every latency. What a `pure`
+  /// task answers no write changes. Of two sessions with one name the first is kept (read_traces
   /// refuses them). @pre speedup > 0.
   RecordedWorld(std::vector<TraceSession> sessions, ReadOnlyTasks read_only, std::uint64_t seed,
-                double speedup);
+                double speedup, const TimeModels& times = {}, ReadOnlyTasks pure = {});
 
   struct Answer {
     json::Value output;
@@ -50,13 +51,15 @@ private:
   };
   static Session indexed(TraceSession recorded, const ReadOnlyTasks& read_only);
   /// The step whose answer a speculation may have, or null.
-  static const Step* later_step(const Session& session, const Call& call, std::uint32_t committed);
+  const Step* later_step(const Session& session, const Call& call, std::uint32_t committed) const;
   Answer marker(const Call& call) const;
   Duration faster(Duration latency) const;
 
   std::map<std::string, Session, std::less<>> sessions_;
   std::uint64_t seed_;
   double speedup_;
+  ReadOnlyTasks pure_;
+  TimeModel latency_;  ///< Of calls that it does not know.
 };
 
 }  // namespace forerun

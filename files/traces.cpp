@@ -1,17 +1,13 @@
 #include "files/traces.hpp"
 
-#include <zlib.h>
-
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <cmath>
-#include <cstring>
 #include <map>
-#include <memory>
 
 #include "base/prng.hpp"
 #include "files/file_bytes.hpp"
+#include "files/line_reader.hpp"
 #include "speculation/catalog.hpp"
 #include "speculation/protocol.hpp"
 
@@ -21,112 +17,6 @@ namespace {
 /// A line below this cannot hold an output beyond output_bytes_max, even where canonical numbers
 /// are longer than the recorded ones (1e20 becomes 21 digits), so only longer lines are measured.
 constexpr std::size_t line_bytes_unmeasured = output_bytes_max / 8;
-
-/// Reads lines of a plain or gzipped file, never holding more than one line and one chunk.
-class LineReader {
-public:
-  static Result<LineReader> open(const std::filesystem::path& file, const TraceLimits& limits) {
-    errno = 0;
-    gzFile opened = gzopen(file.c_str(), "rbe");
-    if (opened == nullptr) {
-      const int cause = errno;
-      return fail(cause == ENOENT ? Errc::not_found : Errc::io,
-                  file.string() + ": " + std::strerror(cause));
-    }
-    return LineReader(opened, file.string(), limits);
-  }
-
-  /// False at the end of the file.
-  Result<bool> next(std::string& line) {
-    line.clear();
-    ++number_;
-    while (true) {
-      if (at_ == filled_) {
-        const Result<bool> more = fill();
-        if (!more) {
-          return more;
-        }
-        if (!*more) {
-          return !line.empty();
-        }
-      }
-      const char* begin = chunk_.data() + at_;
-      const char* end = chunk_.data() + filled_;
-      const char* newline = std::find(begin, end, '\n');
-      if (line.size() + static_cast<std::size_t>(newline - begin) > limits_.line_bytes) {
-        return fail(Errc::too_large, place() + ": a line of more than " +
-                                         std::to_string(limits_.line_bytes) + " bytes");
-      }
-      line.append(begin, newline);
-      at_ = static_cast<std::size_t>(newline - chunk_.data());
-      if (newline != end) {
-        ++at_;
-        return true;
-      }
-    }
-  }
-
-  std::size_t number() const { return number_; }
-  std::string place() const { return name_ + ":" + std::to_string(number_); }
-
-private:
-  struct Close {
-    void operator()(gzFile_s* file) const { gzclose_r(file); }
-  };
-
-  LineReader(gzFile file, std::string name, const TraceLimits& limits)
-      : file_(file), name_(std::move(name)), limits_(limits), chunk_(1U << 17U) {}
-
-  Result<bool> fill() {
-    const int got = gzread(file_.get(), chunk_.data(), static_cast<unsigned>(chunk_.size()));
-    int code = Z_OK;
-    const char* cause = gzerror(file_.get(), &code);
-    // A .gz that ends in its middle is told only by Z_BUF_ERROR, with no bytes or with the last
-    // ones.
-    if (got < 0 || code != Z_OK) {
-      const std::string why = code == Z_ERRNO       ? std::strerror(errno)
-                              : code == Z_BUF_ERROR ? "the gzip stream ends in its middle"
-                                                    : cause;
-      return fail(Errc::io, place() + ": " + why);
-    }
-    at_ = 0;
-    filled_ = static_cast<std::size_t>(got);
-    total_ += filled_;
-    if (total_ > limits_.file_bytes) {
-      return fail(Errc::too_large, place() + ": more than " + std::to_string(limits_.file_bytes) +
-                                       " bytes unpacked");
-    }
-    return filled_ != 0;
-  }
-
-  std::unique_ptr<gzFile_s, Close> file_;
-  std::string name_;
-  TraceLimits limits_;
-  std::vector<char> chunk_;
-  std::size_t at_ = 0;
-  std::size_t filled_ = 0;
-  std::size_t total_ = 0;
-  std::size_t number_ = 0;
-};
-
-std::string_view kind_of(const json::Value* value) {
-  if (value == nullptr) {
-    return "nothing";
-  }
-  if (value->is_null()) {
-    return "null";
-  }
-  if (value->boolean() != nullptr) {
-    return "a flag";
-  }
-  if (value->number() != nullptr) {
-    return "a number";
-  }
-  if (value->string() != nullptr) {
-    return "a text";
-  }
-  return value->array() != nullptr ? "a list" : "an object";
-}
 
 /// Reads the members of one line; the first problem stops it.
 class SessionReader {
@@ -390,10 +280,6 @@ Result<TraceSession> parse_line(const std::string& line, const std::string& plac
   return session;
 }
 
-bool is_blank(std::string_view line) {
-  return line.find_first_not_of(" \t\r") == std::string_view::npos;
-}
-
 /// A generator of its own for each step and kind of time, so that no draw depends on another.
 Prng draw_for(std::uint64_t seed, std::string_view kind, std::string_view session,
               std::size_t index) {
@@ -410,10 +296,6 @@ Prng draw_for(std::uint64_t seed, std::string_view kind, std::string_view sessio
     value = (value << 8U) | digest.bytes[i];
   }
   return Prng(value);
-}
-
-Duration lognormal_time(Prng draw, double median_s, double sigma) {
-  return Duration(std::llround(draw.lognormal(median_s, sigma) * 1e6));
 }
 
 /// Shell-style: `*` any characters, `?` one. Linear in the text for each `*`.
@@ -516,7 +398,7 @@ Result<std::vector<std::string>> read_names(const std::string& file, const std::
 
 Result<std::vector<TraceSession>> read_traces(const std::filesystem::path& file,
                                               const TraceLimits& limits) {
-  Result<LineReader> reader = LineReader::open(file, limits);
+  Result<LineReader> reader = LineReader::open(file, {limits.line_bytes, limits.file_bytes});
   if (!reader) {
     return tl::unexpected<Error>(reader.error());
   }
@@ -552,19 +434,18 @@ Result<std::vector<TraceSession>> read_traces(const std::filesystem::path& file,
   }
 }
 
-void model_missing_times(std::vector<TraceSession>& sessions, std::uint64_t seed) {
+void model_missing_times(std::vector<TraceSession>& sessions, std::uint64_t seed,
+                         const TimeModels& models) {
   for (TraceSession& session : sessions) {
     for (std::size_t i = 0; i < session.steps.size(); ++i) {
       TraceStep& step = session.steps[i];
       if (!step.latency) {
-        step.latency = lognormal_time(draw_for(seed, "latency", session.name, i),
-                                      modelled_latency_median_s, modelled_latency_sigma);
+        step.latency = models.latency.draw(draw_for(seed, "latency", session.name, i));
       }
       if (!step.think) {
         step.think = step.beside_previous
                          ? Duration{}
-                         : lognormal_time(draw_for(seed, "think", session.name, i),
-                                          modelled_think_median_s, modelled_think_sigma);
+                         : models.think.draw(draw_for(seed, "think", session.name, i));
       }
     }
   }
@@ -573,6 +454,12 @@ void model_missing_times(std::vector<TraceSession>& sessions, std::uint64_t seed
 ReadOnlyTasks ReadOnlyTasks::all() {
   ReadOnlyTasks tasks;
   tasks.all_ = true;
+  return tasks;
+}
+
+ReadOnlyTasks ReadOnlyTasks::of(std::set<std::string, std::less<>> names) {
+  ReadOnlyTasks tasks;
+  tasks.names_ = std::move(names);
   return tasks;
 }
 

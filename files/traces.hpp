@@ -8,11 +8,13 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/json.hpp"
 #include "base/result.hpp"
 #include "base/time.hpp"
+#include "files/time_model.hpp"
 #include "speculation/call.hpp"
 
 namespace forerun {
@@ -45,8 +47,6 @@ struct TraceLimits {
 
 inline constexpr std::size_t trace_name_bytes_max = 256;  ///< A session's, group's or source's.
 inline constexpr std::size_t trace_texts_max = 1'000;     ///< Texts before one call.
-/// One latency or think time.
-inline constexpr Duration trace_time_max = std::chrono::hours(24 * 30);
 
 /// Reads JSON Lines, gzipped or not (told by the first bytes). Unknown members are ignored, blank
 /// lines skipped. NaN and Infinity as Python writes them are read as texts and counted
@@ -56,15 +56,11 @@ inline constexpr Duration trace_time_max = std::chrono::hours(24 * 30);
 Result<std::vector<TraceSession>> read_traces(const std::filesystem::path& file,
                                               const TraceLimits& limits = {});
 
-inline constexpr double modelled_latency_median_s = 1.0;
-inline constexpr double modelled_latency_sigma = 0.6;
-inline constexpr double modelled_think_median_s = 1.0;
-inline constexpr double modelled_think_sigma = 0.4;
-
-/// Fills missing latencies and think times with lognormal ones, from the seed and the step's place
-/// (session name and index) only, so it does not depend on the order of reading. A step called
-/// beside the one before it has a think time of 0.
-void model_missing_times(std::vector<TraceSession>& sessions, std::uint64_t seed);
+/// Fills missing latencies and think times from the models, the seed and the step's place (session
+/// name and index) only, so it does not depend on the order of reading. A step called beside the
+/// one before it has a think time of 0.
+void model_missing_times(std::vector<TraceSession>& sessions, std::uint64_t seed,
+                         const TimeModels& models = {});
 
 inline constexpr std::size_t read_only_bytes_max = 4U << 20U;
 
@@ -75,10 +71,14 @@ public:
   /// Default: none, every task is a write.
   ReadOnlyTasks() = default;
   static ReadOnlyTasks all();
+  /// Exactly these, without wildcards.
+  static ReadOnlyTasks of(std::set<std::string, std::less<>> names);
   /// What ends in ".json" is a file, from which the entry of `trace_file` is taken (its name
   /// without .gz and .jsonl). Errors: not_found (no file, no entry), io, too_large, invalid.
   static Result<ReadOnlyTasks> parse(const std::string& file_or_pattern,
                                      const std::filesystem::path& trace_file);
+  /// Adds one, without wildcards.
+  void insert(std::string name) { names_.insert(std::move(name)); }
   bool contains(std::string_view task) const;
 
 private:

@@ -20,6 +20,7 @@ ALLOWED = {
     "demo": (["base", "speculation", "files", "cluster"], ["curl/"]),
     "replay": (["base", "speculation", "files", "cluster", "demo", "node/executors"], []),
     "actors": (["base", "speculation", "coordinator", "node", "node/executors", "messages", "storage"], ["caf/"]),
+    "backtest": (["base", "speculation", "coordinator", "files"], []),
     "simulation": (["base", "speculation", "coordinator", "node", "storage"], []),
 }
 PURE = {"speculation", "coordinator", "node"}

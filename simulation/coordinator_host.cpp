@@ -21,6 +21,7 @@ CoordinatorSettings settings_of(const Environment& env) {
   CoordinatorSettings settings;
   settings.version = "simulated";
   settings.catalog = env.catalog;
+  settings.admission.policy = AdmissionPolicy::bands;
   settings.admission.start_above = 0.4;
   settings.admission.idle_above = 0.2;
   settings.admission.waste_ratio_max = 3.0;

@@ -16,6 +16,7 @@ void add_ledger(CLI::App& app, Action& chosen);
 void add_replay(CLI::App& app, Action& chosen);
 void add_status(CLI::App& app, Action& chosen);
 void add_selftest(CLI::App& app, Action& chosen);
+void add_simulate(CLI::App& app, Action& chosen);
 void add_verify(CLI::App& app, Action& chosen);
 
 }  // namespace forerun

@@ -31,12 +31,21 @@ void add_coordinator(CLI::App& app, Action& chosen) {
   command.add_option("--publish-port", s->process.publish_port,
                      "Port of the ledger's publication; 0: any");
   command.add_option("--http", s->process.http, "HOST:PORT for clients")->capture_default_str();
-  command.add_option("--start-above", admission.start_above, "Speculate at this confidence")
+  command
+      .add_option(
+          "--policy", admission.policy,
+          "What is run ahead: `value` weighs time hidden against waste, `bands` looks at the "
+          "confidence alone")
+      ->transform(CLI::CheckedTransformer(std::map<std::string, AdmissionPolicy>{
+          {"value", AdmissionPolicy::value}, {"bands", AdmissionPolicy::bands}}))
+      ->default_str(to_string(admission.policy));
+  command
+      .add_option("--start-above", admission.start_above, "`bands`: speculate at this confidence")
       ->check(CLI::Range(0.0, 1.0))
       ->capture_default_str();
   command
       .add_option("--idle-above", admission.idle_above,
-                  "Speculate at this confidence on idle slots")
+                  "`bands`: speculate at this confidence on idle slots")
       ->check(CLI::Range(0.0, 1.0))
       ->capture_default_str();
   command.add_option("--waste-max", admission.waste_ratio_max, "Waste, of committed slot time")

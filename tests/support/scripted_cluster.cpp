@@ -56,8 +56,10 @@ CoordinatorSettings ScriptedCluster::settings_of(Catalog catalog) {
   CoordinatorSettings settings;
   settings.version = "test";
   settings.catalog = std::move(catalog);
-  settings.admission.waste_ratio_max = 1.0;  // The budget has tests of its own,
-  settings.publish_interval = Duration{};    // and so has gathering.
+  // Value and budget have tests of their own.
+  settings.admission.policy = AdmissionPolicy::bands;
+  settings.admission.waste_ratio_max = 1.0;
+  settings.publish_interval = Duration{};  // So has gathering.
   return settings;
 }
 

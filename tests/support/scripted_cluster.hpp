@@ -20,6 +20,7 @@ public:
     observed.push_back(call.task());
   }
   void end(const RunId&) override { ++ended; }
+  void set_learning(bool) override {}
   std::vector<Prediction> predict(const RunId&, const Question& question) const override {
     const std::string after = question.beyond.empty() ? "" : question.beyond.back().call.task();
     const auto at = next.find(after);

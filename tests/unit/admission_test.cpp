@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <catch2/catch.hpp>
+#include <limits>
 
 #include "base/prng.hpp"
 
@@ -99,7 +100,8 @@ TEST_CASE("no sequence wastes more than the ratio of committed time and one last
 }
 
 TEST_CASE("the bands decide by confidence and by what is free", "[admission]") {
-  const AdmissionSettings settings;
+  AdmissionSettings settings;
+  settings.policy = AdmissionPolicy::bands;
   const WasteBudget budget = filled(settings);
   Candidate candidate = good_candidate();
   REQUIRE(admit(settings, budget, candidate) == Verdict::start);
@@ -115,6 +117,56 @@ TEST_CASE("the bands decide by confidence and by what is free", "[admission]") {
   REQUIRE(admit(settings, budget, candidate) == Verdict::start);
   candidate.has_free_slot = false;
   REQUIRE(admit(settings, budget, candidate) == Verdict::no_idle_slot);
+}
+
+TEST_CASE(
+    "value weighs the time hidden against the waste, at a price that rises as the budget empties",
+    "[admission]") {
+  AdmissionSettings settings;
+  WasteBudget budget = filled(settings);
+  Candidate candidate = good_candidate();
+  candidate.expected = candidate.hidden = candidate.at_stake = std::chrono::seconds(1);
+  const double ample = confidence_min(settings, budget, candidate.expected, Duration::zero());
+  CHECK(ample == Approx(settings.price_min / (1 + settings.price_min)));
+  candidate.confidence = ample + 0.01;
+  CHECK(admit(settings, budget, candidate) == Verdict::start);
+  candidate.confidence = ample - 0.01;
+  CHECK(admit(settings, budget, candidate) == Verdict::too_unlikely);
+
+  SECTION("less is hidden than wasted") {
+    candidate.confidence = 0.5;
+    candidate.hidden = std::chrono::milliseconds(50);
+    CHECK(admit(settings, budget, candidate) == Verdict::too_unlikely);
+  }
+  SECTION("nothing is hidden") {
+    candidate.confidence = 0.99;
+    candidate.hidden = Duration::zero();
+    CHECK(admit(settings, budget, candidate) == Verdict::too_unlikely);
+  }
+  SECTION("killing costs a second") {
+    candidate.confidence = 0.3;
+    CHECK(admit(settings, budget, candidate) == Verdict::start);
+    settings.kill_cost = std::chrono::seconds(5);
+    CHECK(admit(settings, budget, candidate) == Verdict::too_unlikely);
+  }
+  SECTION("an almost empty budget") {
+    while (budget.level() > candidate.expected * 3 / 2) {
+      budget.spent(std::chrono::milliseconds(100));
+    }
+    candidate.confidence = 0.5;
+    CHECK(admit(settings, budget, candidate) == Verdict::too_unlikely);
+    candidate.confidence = 0.95;
+    CHECK(admit(settings, budget, candidate) == Verdict::start);
+  }
+  SECTION("no idle slot") {
+    candidate.confidence = 0.99;
+    candidate.has_idle_slot = false;
+    CHECK(admit(settings, budget, candidate) == Verdict::no_idle_slot);
+  }
+  SECTION("a confidence that is no number") {
+    candidate.confidence = std::numeric_limits<double>::quiet_NaN();
+    CHECK(admit(settings, budget, candidate) == Verdict::too_unlikely);
+  }
 }
 
 TEST_CASE("limits and an empty budget stop even the surest candidate", "[admission]") {

@@ -442,6 +442,7 @@ TEST_CASE("a live worker's copy is refused, a restarted one is let in", "[coordi
 TEST_CASE("an exhausted budget ends what runs ahead", "[coordinator_machine]") {
   CoordinatorSettings settings = ScriptedCluster::settings_of(ScriptedCluster::default_catalog());
   settings.admission.waste_ratio_max = 0.15;
+  settings.admission.aim = 1.0;
   ScriptedCluster cluster(settings);
   cluster.join(1);
   const RunId run = cluster.open();

@@ -4,6 +4,7 @@
 #include <catch2/catch.hpp>
 
 #include "base/prng.hpp"
+#include "coordinator/conversation.hpp"
 
 using namespace forerun;
 
@@ -426,4 +427,56 @@ TEST_CASE("what is too improbable or not wanted is left out, and the rest is the
   REQUIRE(wanted.size() == 1);
   CHECK(wanted.front().call.task() == "b");
   CHECK(wanted.front().probability == probability_of(all, wanted.front().call));
+}
+
+TEST_CASE("without learning sessions are followed and teach nothing", "[prediction]") {
+  History history;
+  for (int i = 0; i < 20; ++i) {
+    history.teach({taken("a"), taken("b")});
+  }
+  history.graph.set_learning(false);
+  for (int i = 0; i < 40; ++i) {
+    history.teach({taken("a"), taken("c")});
+  }
+  const RunId id = history.open({taken("a")});
+  const auto predictions = history.graph.predict(id, {});
+  REQUIRE(!predictions.empty());
+  CHECK(predictions.front().call == call("b"));
+  CHECK(probability_of(predictions, call("c")) == 0);
+}
+
+TEST_CASE("a model's call is named by what was said, also beyond an imagined answer",
+          "[prediction]") {
+  PredictionSettings settings;
+  settings.model_task = "think";
+  PredictionGraph graph(settings);
+  const auto asked = [](const Conversation& said) {
+    json::Object input;
+    input.set(conversation_parameter, said.digest());
+    return Call::make("think", std::move(input));
+  };
+  const Taken look = taken("look", "{}", R"({"found":1})");
+  for (std::uint64_t i = 1; i <= 30; ++i) {
+    const RunId id = run(i);
+    Conversation said;
+    said.text("go");
+    graph.text(id, "t", "go");
+    graph.observe(id, "t", asked(said), output("null"));
+    graph.observe(id, "t", look.call, look.output);
+    said.step(look.call, *look.output);
+    graph.observe(id, "t", asked(said), output("null"));
+    graph.end(id);
+  }
+  const RunId id = run(99);
+  Conversation said;
+  said.text("go");
+  graph.text(id, "t", "go");
+  CHECK(probability_of(graph.predict(id, {}), asked(said)) > 0.8);
+  graph.observe(id, "t", asked(said), output("null"));
+  CHECK(probability_of(graph.predict(id, {}), look.call) > 0.7);
+  said.step(look.call, *look.output);
+  const std::vector<ImaginedStep> beyond = {{look.call, look.output}};
+  Question question;
+  question.beyond = beyond;
+  CHECK(probability_of(graph.predict(id, question), asked(said)) > 0.3);
 }

@@ -83,6 +83,20 @@ TEST_CASE("a guess that a write would outdate gets a marker, never the answer", 
   CHECK_FALSE(guessed(recorded, call_of("read-c"), 2));
 }
 
+TEST_CASE("no write outdates a guess of a pure task", "[files]") {
+  const RecordedWorld recorded({shop()}, *ReadOnlyTasks::parse("read-*", "shop.jsonl"), 1, 1, {},
+                               *ReadOnlyTasks::parse("read-c", "shop.jsonl"));
+  CHECK(guessed(recorded, call_of("read-c"), 0) == 5);
+  CHECK_FALSE(guessed(recorded, call_of("read-a"), 1));
+}
+
+TEST_CASE("what times are modelled by, wrong guesses take too", "[files]") {
+  TimeModels times;
+  times.latency = TimeModel::constant(std::chrono::milliseconds(7));
+  const RecordedWorld recorded({shop()}, ReadOnlyTasks::all(), 1, 1, times);
+  CHECK(recorded.answer(call_of("read-z"), {"shop", 0, {}})->latency == Duration(7000));
+}
+
 TEST_CASE("a guess that never comes true gets a marker after a time that every node models alike",
           "[files]") {
   const RecordedWorld recorded = world();

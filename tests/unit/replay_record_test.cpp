@@ -2,6 +2,8 @@
 
 #include <catch2/catch.hpp>
 
+#include "files/exported_sessions.hpp"
+
 using namespace forerun;
 using How = ReplayRecord::Ruling::How;
 
@@ -217,4 +219,32 @@ TEST_CASE("the catalog of a replay asks lost writes again and gives tasks time",
   REQUIRE(replayed);
   CHECK(replayed->task("put")->idempotent);
   CHECK(replayed->task("calm")->timeout == replay_timeout_min);
+}
+
+TEST_CASE("an export's sessions read as traces, up to what was erased", "[exported_sessions]") {
+  Writer writer;
+  const Call get = call("get", R"({"key":"k"})");
+  const Call erased = call("get", R"({"key":"gone"})");
+  writer.vote(call("vote", "{}"), {std::nullopt, true}, 1, R"({"label":"a"})");
+  writer.plain(get, "3");
+  writer.plain(call("put", R"({"key":"k"})"), "", "exit code 1");
+  writer.plain(erased, "4");
+  writer.plain(get, "5");
+  writer.ledger.calls.erase(erased.hash());
+
+  const auto exported = exported_sessions(writer.ledger, catalog());
+  REQUIRE(exported.has_value());
+  CHECK(exported->cut == 2);
+  REQUIRE(exported->sessions.size() == 1);
+  const TraceSession& session = exported->sessions.front();
+  CHECK(session.name == to_string(run));
+  REQUIRE(session.steps.size() == 3);
+  CHECK(session.steps[0].latency == Duration(2000));
+  CHECK_FALSE(session.steps[0].think.has_value());
+  CHECK(session.steps[1].call == get);
+  CHECK(session.steps[1].output == json::Value(3));
+  CHECK(session.steps[2].output.is_null());
+  CHECK(exported->read_only.contains("get"));
+  CHECK(exported->read_only.contains("vote"));
+  CHECK_FALSE(exported->read_only.contains("put"));
 }

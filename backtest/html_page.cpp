@@ -1,0 +1,317 @@
+#include "backtest/html_page.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <utility>
+#include <vector>
+
+namespace forerun {
+namespace {
+
+constexpr const char* style = R"(
+:root{color-scheme:light dark;--ink:#1c2430;--soft:#5b6675;--line:#d5dae1;--paper:#fff;--card:#f5f7f9;
+--a:#1f6fd1;--b:#c2570c;--c:#2a8a4a}
+@media(prefers-color-scheme:dark){:root{--ink:#e6eaf0;--soft:#9aa6b6;--line:#3a4350;--paper:#14181e;
+--card:#1d232b;--a:#6cb0ff;--b:#ffa05c;--c:#6fd08f}}
+body{background:var(--paper);color:var(--ink);font:16px/1.5 system-ui,sans-serif;margin:2rem auto;
+max-width:62rem;padding:0 1rem}
+h1{font-size:1.5rem;margin:0 0 .25rem}h2{font-size:1.1rem;margin:2rem 0 .25rem}p{color:var(--soft);margin:.25rem 0}
+.figures{display:flex;flex-wrap:wrap;gap:1rem;margin:1.5rem 0}
+.figures div{background:var(--card);border-radius:.5rem;padding:.75rem 1rem;min-width:9rem;flex:1}
+.figures b{display:block;font-size:1.7rem;line-height:1.2}.figures span{color:var(--soft);font-size:.9rem}
+.curves{display:flex;flex-wrap:wrap;gap:0 2rem}.curves section{flex:1 1 26rem;min-width:0}
+svg{width:100%;height:auto}svg text{fill:var(--soft);font:12px system-ui,sans-serif}
+.grid{stroke:var(--line);stroke-width:1}.rule{stroke:var(--soft);stroke-dasharray:4 4;fill:none}
+.a{stroke:var(--a)}.b{stroke:var(--b)}.c{stroke:var(--c)}.line{fill:none;stroke-width:2}
+.dot.a{fill:var(--a)}.dot.b{fill:var(--b)}.dot.c{fill:var(--c)}
+svg text.a{fill:var(--a);stroke:none}svg text.b{fill:var(--b);stroke:none}svg text.c{fill:var(--c);stroke:none}
+table{border-collapse:collapse;margin:.5rem 0}td,th{padding:.15rem .75rem .15rem 0;text-align:right;
+font-variant-numeric:tabular-nums}th{color:var(--soft);font-weight:normal}
+)";
+
+std::string escaped(const std::string& text) {
+  std::string out;
+  for (const char letter : text) {
+    switch (letter) {
+      case '&':
+        out += "&amp;";
+        break;
+      case '<':
+        out += "&lt;";
+        break;
+      case '>':
+        out += "&gt;";
+        break;
+      case '"':
+        out += "&quot;";
+        break;
+      case '\'':
+        out += "&#39;";
+        break;
+      default:
+        out += letter;
+    }
+  }
+  return out;
+}
+
+std::string formatted(const char* format, double value) {
+  char text[64];
+  std::snprintf(text, sizeof text, format, value);
+  return text;
+}
+
+std::string percent(double ratio) {
+  return formatted("%.1f&nbsp;%%", ratio * 100);
+}
+
+std::string figure(const std::string& value, const std::string& what) {
+  return "<div><b>" + value + "</b><span>" + what + "</span></div>\n";
+}
+
+/// One diagram, drawn in a box of fixed size. Both axes run over a range of their own.
+class Chart {
+public:
+  Chart(double x_max, double y_min, double y_max) : x_max_(x_max), y_min_(y_min), y_max_(y_max) {}
+
+  void x_tick(double at, const std::string& label) {
+    body_ += "<line class=\"grid\" x1=\"" + x(at) + "\" x2=\"" + x(at) + "\" y1=\"" + y(y_min_) +
+             "\" y2=\"" + y(y_max_) + "\"/><text text-anchor=\"middle\" x=\"" + x(at) + "\" y=\"" +
+             formatted("%.1f", bottom + 18) + "\">" + label + "</text>\n";
+  }
+  void y_tick(double at, const std::string& label) {
+    body_ += "<line class=\"grid\" x1=\"" + x(0) + "\" x2=\"" + x(x_max_) + "\" y1=\"" + y(at) +
+             "\" y2=\"" + y(at) + "\"/><text text-anchor=\"end\" x=\"" +
+             formatted("%.1f", left - 8) + "\" y=\"" + formatted("%.1f", y_of(at) + 4) + "\">" +
+             label + "</text>\n";
+  }
+  void titles(const std::string& across, const std::string& up) {
+    body_ += "<text text-anchor=\"end\" x=\"" + x(x_max_) + "\" y=\"" +
+             formatted("%.1f", bottom + 36) + "\">" + across + "</text><text x=\"0\" y=\"12\">" +
+             up + "</text>\n";
+  }
+  void line(const std::vector<std::pair<double, double>>& points, const char* kind) {
+    body_ += "<polyline class=\"" + std::string(kind) + "\" points=\"";
+    for (const auto& [at, value] : points) {
+      body_ += x(at) + "," + y(value) + " ";
+    }
+    body_ += "\"/>\n";
+  }
+  void dot(double at, double value, double radius, const char* kind, const std::string& tip) {
+    body_ += "<circle class=\"dot " + std::string(kind) + "\" cx=\"" + x(at) + "\" cy=\"" +
+             y(value) + "\" r=\"" + formatted("%.1f", radius) + "\"><title>" + tip +
+             "</title></circle>\n";
+  }
+  void label(double at, double value, const char* kind, const std::string& text) {
+    body_ += "<text class=\"" + std::string(kind) + "\" x=\"" + formatted("%.1f", x_of(at) + 8) +
+             "\" y=\"" + formatted("%.1f", y_of(value) - 6) + "\">" + text + "</text>\n";
+  }
+  std::string drawn(const std::string& name) const {
+    return "<svg viewBox=\"0 0 480 320\" role=\"img\" aria-label=\"" + name + "\">\n" + body_ +
+           "</svg>\n";
+  }
+
+private:
+  static constexpr double left = 52, right = 430, top = 24, bottom = 276;
+  double x_of(double at) const { return left + (right - left) * at / x_max_; }
+  double y_of(double at) const {
+    return bottom - (bottom - top) * (at - y_min_) / (y_max_ - y_min_);
+  }
+  std::string x(double at) const { return formatted("%.1f", x_of(at)); }
+  std::string y(double at) const { return formatted("%.1f", y_of(at)); }
+
+  double x_max_, y_min_, y_max_;
+  std::string body_;
+};
+
+/// The next tenth at or above, so that a diagram is no larger than what it shows.
+double tenth_above(double value) {
+  return std::max(0.1, std::ceil(value * 10 - 1e-9) / 10);
+}
+double tenth_below(double value) {
+  return std::min(0.0, std::floor(value * 10 + 1e-9) / 10);
+}
+
+void percent_ticks(Chart& chart, double low, double high) {
+  const double step = high - low > 0.5 ? 0.2 : 0.1;
+  for (double at = low; at < high + 1e-9; at += step) {
+    chart.y_tick(at, formatted("%.0f %%", at * 100));
+  }
+}
+
+std::string section(const std::string& title, const std::string& text, const std::string& chart) {
+  return "<section><h2>" + title + "</h2><p>" + text + "</p>\n" + chart + "</section>\n";
+}
+
+std::string budget_section(const Simulation& simulation) {
+  double widest = 0.1;
+  double lowest = 0;
+  double highest = 0.1;
+  for (const BudgetRow& row : simulation.budgets) {
+    widest = std::max(widest, row.waste_ratio);
+    lowest = std::min(lowest, row.saved_ratio);
+    highest = std::max(highest, row.saved_ratio);
+  }
+  const auto& oracle = simulation.report.oracle;
+  if (oracle) {
+    highest = std::max(highest, oracle->saved_ratio());
+    lowest = std::min(lowest, oracle->saved_ratio());
+  }
+  widest = tenth_above(widest);
+  Chart chart(widest, tenth_below(lowest), tenth_above(highest));
+  percent_ticks(chart, tenth_below(lowest), tenth_above(highest));
+  for (double at = 0; at < widest + 1e-9; at += 0.1) {
+    chart.x_tick(at, formatted("%.0f %%", at * 100));
+  }
+  chart.titles("worker time wasted, of useful", "time saved");
+  if (oracle) {
+    chart.line({{0, oracle->saved_ratio()}, {widest, oracle->saved_ratio()}}, "rule");
+    chart.label(0, oracle->saved_ratio(), "", "perfect prediction");
+  }
+  std::vector<std::pair<double, double>> points;
+  for (const BudgetRow& row : simulation.budgets) {
+    points.emplace_back(row.waste_ratio, row.saved_ratio);
+  }
+  chart.line(points, "line a");
+  for (const BudgetRow& row : simulation.budgets) {
+    chart.dot(row.waste_ratio, row.saved_ratio, 4, "a",
+              "budget " + formatted("%.0f %%", row.budget * 100) + ": saved " +
+                  percent(row.saved_ratio) + ", wasted " + percent(row.waste_ratio));
+  }
+  return section("Time saved against waste", "Each point is a run under another waste budget.",
+                 chart.drawn("time saved against waste"));
+}
+
+std::string reliability_section(const Accuracy& accuracy) {
+  Chart chart(1, 0, 1);
+  percent_ticks(chart, 0, 1);
+  for (double at = 0; at < 1.01; at += 0.2) {
+    chart.x_tick(at, formatted("%.0f %%", at * 100));
+  }
+  chart.titles("probability stated", "share that came true");
+  chart.line({{0, 0}, {1, 1}}, "rule");
+  std::vector<std::pair<double, double>> points;
+  std::uint64_t most = 1;
+  for (const Accuracy::Bin& bin : accuracy.reliability) {
+    most = std::max(most, bin.count);
+  }
+  for (const Accuracy::Bin& bin : accuracy.reliability) {
+    if (bin.count > 0) {
+      const auto count = static_cast<double>(bin.count);
+      points.emplace_back(bin.stated / count, static_cast<double>(bin.came) / count);
+      chart.dot(points.back().first, points.back().second,
+                2.5 + 5 * std::sqrt(count / static_cast<double>(most)), "b",
+                formatted("%.0f predictions stated at ", count) + percent(points.back().first) +
+                    ": " + percent(points.back().second) + " came true");
+    }
+  }
+  chart.line(points, "line b");
+  return section("Reliability",
+                 "On the dashed line, what is stated is what happens. A larger dot is more "
+                 "predictions.",
+                 chart.drawn("reliability"));
+}
+
+std::string sweep_section(const Simulation& simulation) {
+  double lowest = 0;
+  double highest = 0.1;
+  for (const SweepRow& row : simulation.sweep) {
+    lowest = std::min({lowest, row.saved_ratio, row.oracle_saved_ratio});
+    highest = std::max({highest, row.saved_ratio, row.oracle_saved_ratio, row.waste_ratio});
+  }
+  const auto last = static_cast<double>(simulation.sweep.size() - 1);
+  Chart chart(std::max(1.0, last), tenth_below(lowest), tenth_above(highest));
+  percent_ticks(chart, tenth_below(lowest), tenth_above(highest));
+  std::vector<std::pair<double, double>> saved;
+  std::vector<std::pair<double, double>> oracle;
+  std::vector<std::pair<double, double>> waste;
+  for (std::size_t i = 0; i < simulation.sweep.size(); ++i) {
+    const SweepRow& row = simulation.sweep[i];
+    const auto at = static_cast<double>(i);
+    chart.x_tick(at, ratio_text(row.ratio));
+    saved.emplace_back(at, row.saved_ratio);
+    oracle.emplace_back(at, row.oracle_saved_ratio);
+    waste.emplace_back(at, row.waste_ratio);
+  }
+  chart.titles("tool time : think time", "");
+  const std::pair<const char*, const std::vector<std::pair<double, double>>*> curves[] = {
+      {"c", &oracle}, {"a", &saved}, {"b", &waste}};
+  for (const auto& [kind, points] : curves) {
+    chart.line(*points, ("line " + std::string(kind)).c_str());
+    for (const auto& [at, value] : *points) {
+      chart.dot(at, value, 3.5, kind, percent(value));
+    }
+  }
+  chart.label(last, oracle.back().second, "c", "perfect");
+  chart.label(last, saved.back().second, "a", "saved");
+  chart.label(last, waste.back().second, "b", "wasted");
+  return section("Where it pays",
+                 "The same calls with thinking of another length: what can be hidden depends on "
+                 "both.",
+                 chart.drawn("saved, perfect and wasted over the ratio of tool to think time"));
+}
+
+std::string sweep_table(const std::vector<SweepRow>& sweep) {
+  std::string text = "<table><tr><th>tool : think<th>saved<th>perfect<th>wasted</tr>\n";
+  for (const SweepRow& row : sweep) {
+    text += "<tr><td>" + ratio_text(row.ratio) + "<td>" + percent(row.saved_ratio) + "<td>" +
+            percent(row.oracle_saved_ratio) + "<td>" + percent(row.waste_ratio) + "</tr>\n";
+  }
+  return text + "</table>\n";
+}
+
+std::string figures(const Simulation& simulation) {
+  const BacktestReport& report = simulation.report;
+  const BacktestPass& measured = report.measured;
+  const Accuracy& accuracy = measured.accuracy;
+  const double steps = std::max<double>(1, static_cast<double>(accuracy.steps));
+  std::string saved = "of the time saved";
+  if (simulation.saved_ci95) {
+    saved += " (95&nbsp;% interval " + percent(simulation.saved_ci95->low) + " to " +
+             percent(simulation.saved_ci95->high) + ")";
+  }
+  std::string text = "<div class=\"figures\">\n" + figure(percent(measured.saved_ratio()), saved);
+  if (report.oracle) {
+    text += figure(percent(report.oracle->saved_ratio()), "with perfect prediction");
+  }
+  text += figure(percent(measured.waste_ratio()),
+                 "of useful worker time wasted; budget " + percent(report.budget));
+  text +=
+      figure(percent(static_cast<double>(accuracy.call_top1) / steps),
+             "of calls foretold exactly, " +
+                 percent(static_cast<double>(accuracy.call_top3) / steps) + " among three guesses");
+  text += figure(formatted("%.3f", accuracy.ece()), "calibration error");
+  return text + "</div>\n";
+}
+
+}  // namespace
+
+std::string to_html(const Simulation& simulation) {
+  const BacktestPass& measured = simulation.report.measured;
+  std::string page =
+      "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
+      "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n"
+      "<title>What running ahead saves</title>\n<style>" +
+      std::string(style) + "</style></head><body>\n<h1>What running ahead saves</h1>\n<p>" +
+      escaped(simulation.heading) + "</p>\n<p>" + std::to_string(measured.sessions) +
+      " sessions, " + std::to_string(measured.steps) + " steps, in virtual time: " +
+      formatted("%.1f s", static_cast<double>(measured.serial.count()) / 1e6) +
+      " one call after another, " +
+      formatted("%.1f s", static_cast<double>(measured.actual.count()) / 1e6) +
+      " with speculation.</p>\n" + figures(simulation) + "<div class=\"curves\">\n";
+  if (!simulation.budgets.empty()) {
+    page += budget_section(simulation);
+  }
+  page += reliability_section(measured.accuracy);
+  if (!simulation.sweep.empty()) {
+    page += sweep_section(simulation);
+  }
+  page += "</div>\n";
+  if (!simulation.sweep.empty()) {
+    page += sweep_table(simulation.sweep);
+  }
+  return page + "</body></html>\n";
+}
+
+}  // namespace forerun

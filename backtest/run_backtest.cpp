@@ -1,0 +1,441 @@
+#include "backtest/run_backtest.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "backtest/oracle.hpp"
+#include "base/assert.hpp"
+#include "base/prng.hpp"
+#include "base/sha1.hpp"
+#include "coordinator/conversation.hpp"
+#include "coordinator/prediction_graph.hpp"
+
+namespace forerun {
+
+namespace {
+
+constexpr const char* default_tenant = "default";
+constexpr Duration task_timeout = timeout_max;
+/// No recorded step is longer, with all that the cluster may add.
+constexpr Duration latency_max = std::chrono::hours(12);
+
+double seconds(Duration duration) {
+  return static_cast<double>(duration.count()) / 1e6;
+}
+
+std::string tenant_of(const TraceSession& session) {
+  return session.source.empty() ? default_tenant : session.source;
+}
+
+/// The thinking before each call becomes a call of its own, whose input stands for all that was
+/// said so far and whose output says nothing that the next call does not.
+TraceSession with_model_steps(const TraceSession& session) {
+  TraceSession out;
+  out.name = session.name;
+  out.group = session.group;
+  out.source = session.source;
+  out.context = session.context;
+  Conversation said;
+  if (!session.context.empty()) {
+    said.text(session.context);
+  }
+  for (const TraceStep& step : session.steps) {
+    for (const std::string& text : step.texts) {
+      said.text(text);
+    }
+    if (!step.beside_previous) {
+      json::Object input;
+      input.set(conversation_parameter, said.digest());
+      TraceStep thinking{Call::make(model_task, std::move(input)),
+                         json::Value(),
+                         step.think,
+                         Duration::zero(),
+                         step.texts,
+                         false};
+      out.steps.push_back(std::move(thinking));
+    }
+    TraceStep tool = step;
+    tool.think = Duration::zero();
+    if (!step.beside_previous) {
+      tool.texts.clear();
+    }
+    out.steps.push_back(std::move(tool));
+    said.step(step.call, Output::make(step.output));
+  }
+  return out;
+}
+
+Result<Catalog> catalog_of(const std::vector<TraceSession>& sessions,
+                           const ReadOnlyTasks& read_only) {
+  std::map<std::string, Task> tasks;
+  for (const TraceSession& session : sessions) {
+    for (const TraceStep& step : session.steps) {
+      const std::string& name = step.call.task();
+      if (tasks.contains(name)) {
+        continue;
+      }
+      Task task;
+      task.name = name;
+      task.executor = ExecutorKind::world;
+      task.scope = HazardScope::session;
+      task.timeout = task_timeout;
+      task.age_max = task_timeout;
+      task.effect = name == model_task         ? Effect::pure
+                    : read_only.contains(name) ? Effect::read
+                                               : Effect::write;
+      task.idempotent = task.effect == Effect::write;
+      tasks.emplace(name, std::move(task));
+    }
+  }
+  std::vector<Task> list;
+  for (auto& [name, task] : tasks) {
+    list.push_back(std::move(task));
+  }
+  return Catalog::make(std::move(list), {}, {});
+}
+
+/// Follows sessions one after another, as their client would.
+class Pass {
+public:
+  Pass(const std::vector<TraceSession>& sessions, const BacktestSettings& settings,
+       VirtualCluster& cluster, Predictor& predictor, Oracle* oracle)
+      : sessions_(sessions),
+        settings_(settings),
+        cluster_(cluster),
+        predictor_(predictor),
+        oracle_(oracle) {}
+
+  BacktestPass run() {
+    if (settings_.warm_up == 0) {
+      begin_counting();
+    }
+    open();
+    cluster_.run([this] { return next_ >= sessions_.size(); });
+    FORERUN_ASSERT(next_ >= sessions_.size());
+    const CoordinatorCounters& counters = cluster_.machine().counters();
+    pass_.launched = counters.speculations - before_.speculations;
+    pass_.hits = counters.hits - before_.hits;
+    pass_.late_hits = counters.late_hits - before_.late_hits;
+    pass_.useful = counters.useful - before_.useful;
+    pass_.wasted = counters.wasted - before_.wasted;
+    return std::move(pass_);
+  }
+
+private:
+  void begin_counting() {
+    counts_ = true;
+    before_ = cluster_.machine().counters();
+  }
+
+  void open() {
+    const TraceSession& session = sessions_[next_];
+    OpenSession body;
+    body.context = session.context;
+    body.world = session.name;
+    cluster_.ask(tenant_of(session), body, [this](const ResponseBody& answer) {
+      const auto* opened = std::get_if<SessionOpened>(&answer);
+      FORERUN_ASSERT(opened != nullptr);
+      run_id_ = opened->run_id;
+      if (oracle_ != nullptr) {
+        oracle_->follow(run_id_, sessions_[next_]);
+      }
+      began_ = cluster_.now();
+      serial_ = Duration::zero();
+      step_ = 0;
+      before_call();
+    });
+  }
+
+  /// The texts that reach the session before the call, then the thinking.
+  void before_call() {
+    const TraceSession& session = sessions_[next_];
+    if (step_ >= session.steps.size()) {
+      finish();
+      return;
+    }
+    const TraceStep& step = session.steps[step_];
+    for (const std::string& text : step.texts) {
+      AddText body;
+      body.run_id = run_id_;
+      body.text = text;
+      cluster_.ask(tenant_of(session), body, [](const ResponseBody&) {});
+    }
+    serial_ += *step.think;
+    cluster_.after(*step.think, [this] { confirm(); });
+  }
+
+  void confirm() {
+    const TraceSession& session = sessions_[next_];
+    ConfirmCalls body;
+    body.run_id = run_id_;
+    std::size_t end = step_;
+    Duration longest{};
+    do {
+      const TraceStep& step = session.steps[end];
+      if (end == step_ && counts_ && oracle_ == nullptr && step.call.task() != model_task) {
+        const std::vector<Prediction> made = predictor_.predict(run_id_, {});
+        pass_.accuracy.count(made, step.call);
+        if (settings_.watch) {
+          settings_.watch(session, end, made);
+        }
+      }
+      body.calls.push_back(step.call);
+      longest = std::max(longest, *step.latency);
+      pass_.steps += counts_ && step.call.task() != model_task ? 1 : 0;
+      ++end;
+    } while (end < session.steps.size() && session.steps[end].beside_previous &&
+             body.calls.size() < calls_per_request_max);
+    body.is_list = body.calls.size() > 1;
+    serial_ += longest;
+    const std::size_t first = step_;
+    step_ = end;
+    cluster_.ask(tenant_of(session), body, [this, first](const ResponseBody& answer) {
+      const auto* answers = std::get_if<StepAnswers>(&answer);
+      FORERUN_ASSERT(answers != nullptr);
+      bool is_hit = false;
+      for (std::size_t i = 0; i < answers->steps.size(); ++i) {
+        const StepAnswer& each = answers->steps[i];
+        FORERUN_ASSERT(!each.failed);
+        if (counts_ && each.origin != Origin::miss) {
+          const json::Value& recorded = sessions_[next_].steps[first + i].output;
+          pass_.wrong_answers += each.output == json::canonical(recorded) ? 0 : 1;
+        }
+        is_hit = is_hit || each.origin == Origin::hit;
+      }
+      cluster_.after(is_hit ? settings_.costs.hit : Duration::zero(), [this] { before_call(); });
+    });
+  }
+
+  void finish() {
+    const Duration took = cluster_.now() - began_;
+    if (counts_) {
+      pass_.sessions += 1;
+      pass_.serial += serial_;
+      pass_.actual += took;
+      pass_.serial_s.push_back(seconds(serial_));
+      pass_.actual_s.push_back(seconds(took));
+    }
+    EndSession body;
+    body.run_id = run_id_;
+    cluster_.ask(tenant_of(sessions_[next_]), body, [this](const ResponseBody&) {
+      ++next_;
+      if (next_ == settings_.warm_up) {
+        begin_counting();
+      }
+      if (next_ < sessions_.size()) {
+        open();
+      }
+    });
+  }
+
+  const std::vector<TraceSession>& sessions_;
+  const BacktestSettings& settings_;
+  VirtualCluster& cluster_;
+  Predictor& predictor_;
+  Oracle* oracle_;
+  BacktestPass pass_;
+  CoordinatorCounters before_;
+  bool counts_ = false;
+  std::size_t next_ = 0;
+  std::size_t step_ = 0;
+  RunId run_id_;
+  Instant began_{};
+  Duration serial_{};
+};
+
+/// Learns from whole sessions, without time.
+void learn_from(Predictor& predictor, const std::vector<TraceSession>& sessions) {
+  RunId id;
+  id.home.uuid.bytes.fill(0xff);  // No worker's: it meets no session of the cluster.
+  for (const TraceSession& session : sessions) {
+    ++id.counter;
+    const std::string tenant = tenant_of(session);
+    predictor.text(id, tenant, session.context);
+    for (const TraceStep& step : session.steps) {
+      for (const std::string& text : step.texts) {
+        predictor.text(id, tenant, text);
+      }
+      predictor.observe(id, tenant, step.call, Output::make(step.output));
+    }
+    predictor.end(id);
+  }
+}
+
+/// What the brain would refuse in the midst of a run.
+Result<void> check_sessions(const std::vector<TraceSession>& sessions) {
+  for (const TraceSession& session : sessions) {
+    const std::string place = "session \"" + session.name + "\": ";
+    const std::size_t steps_max = CoordinatorSettings().steps_per_session_max;
+    if (session.steps.size() > steps_max) {
+      return fail(Errc::invalid, place + std::to_string(session.steps.size()) +
+                                     " steps, expected at most " + std::to_string(steps_max) +
+                                     " (model steps included)");
+    }
+    for (std::size_t i = 0; i < session.steps.size(); ++i) {
+      if (*session.steps[i].latency > latency_max) {
+        return fail(Errc::invalid, place + "step " + std::to_string(i) + ": " +
+                                       std::to_string(session.steps[i].latency->count() / 1000) +
+                                       " ms, expected at most 12 hours");
+      }
+    }
+  }
+  return {};
+}
+
+/// False where there is nothing to scale.
+bool scale_thinking(std::vector<TraceSession>& sessions, double tool_to_think) {
+  Duration tool{};
+  Duration think{};
+  for (const TraceSession& session : sessions) {
+    for (const TraceStep& step : session.steps) {
+      tool += *step.latency;
+      think += *step.think;
+    }
+  }
+  if (tool <= Duration::zero() || think <= Duration::zero()) {
+    return false;
+  }
+  const double factor = seconds(tool) / seconds(think) / tool_to_think;
+  for (TraceSession& session : sessions) {
+    for (TraceStep& step : session.steps) {
+      step.think = Duration(std::llround(static_cast<double>(step.think->count()) * factor));
+    }
+  }
+  return true;
+}
+
+json::Value rounded(double value, double unit) {
+  return std::round(value / unit) * unit;
+}
+
+}  // namespace
+
+double group_share(const std::string& group) {
+  return static_cast<double>(sha1_prefix(group)) / 4294967295.0;
+}
+
+double BacktestPass::saved_ratio() const {
+  return serial > Duration::zero() ? 1.0 - seconds(actual) / seconds(serial) : 0.0;
+}
+
+double BacktestPass::waste_ratio() const {
+  return useful > Duration::zero() ? seconds(wasted) / seconds(useful) : 0.0;
+}
+
+Result<BacktestReport> run_backtest(std::vector<TraceSession> sessions,
+                                    const BacktestSettings& settings) {
+  std::erase_if(sessions, [](const TraceSession& session) { return session.steps.empty(); });
+  model_missing_times(sessions, settings.seed, settings.times);
+  std::vector<TraceSession> history = settings.history;
+  std::vector<TraceSession> measured;
+  for (TraceSession& session : sessions) {
+    const bool teaches = settings.train_share && group_share(session.group) < *settings.train_share;
+    (teaches ? history : measured).push_back(std::move(session));
+  }
+  if (settings.train_share) {
+    // A file's order is often by kind. Sessions that only teach come in an order drawn from the
+    // seed, so that what is learned last is like what is measured (Fisher and Yates).
+    Prng order(settings.seed);
+    for (std::size_t i = history.size(); i > 1; --i) {
+      std::swap(history[i - 1], history[order.below(i)]);
+    }
+  }
+  if (measured.size() <= settings.warm_up) {
+    return fail(Errc::invalid, "nothing to measure: " + std::to_string(measured.size()) +
+                                   " sessions are left after the training share, the first " +
+                                   std::to_string(settings.warm_up) + " only teach");
+  }
+  if (settings.tool_to_think && !scale_thinking(measured, *settings.tool_to_think)) {
+    return fail(
+        Errc::invalid,
+        "a ratio of tool to think time: the sessions measured have no think time or no tool "
+        "time, expected both");
+  }
+  if (settings.model_steps) {
+    for (std::vector<TraceSession>* played : {&history, &measured}) {
+      std::transform(played->begin(), played->end(), played->begin(), with_model_steps);
+    }
+  }
+  if (const auto checked = check_sessions(measured); !checked) {
+    return tl::unexpected(checked.error());
+  }
+  ReadOnlyTasks read_only = settings.read_only;
+  ReadOnlyTasks pure;
+  if (settings.model_steps) {
+    read_only.insert(model_task);
+    pure.insert(model_task);
+  }
+  auto catalog = catalog_of(measured, read_only);
+  if (!catalog) {
+    return tl::unexpected(catalog.error());
+  }
+  const RecordedWorld world(measured, read_only, settings.seed, 1.0, settings.times, pure);
+  CoordinatorSettings machine;
+  machine.version = "backtest";
+  machine.catalog = std::move(*catalog);
+  machine.admission = settings.admission;
+
+  BacktestReport report;
+  report.budget = settings.admission.waste_ratio_max;
+  report.is_upper_bound = settings.is_upper_bound;
+  {
+    PredictionSettings prediction;
+    prediction.model_task = settings.model_steps ? model_task : "";
+    auto graph = std::make_unique<PredictionGraph>(prediction);
+    PredictionGraph& predictor = *graph;
+    learn_from(predictor, history);
+    predictor.set_learning(!settings.train_share);
+    VirtualCluster cluster(machine, std::move(graph), world, settings.slots, settings.costs);
+    report.measured = Pass(measured, settings, cluster, predictor, nullptr).run();
+  }
+  if (settings.runs_oracle) {
+    auto owned = std::make_unique<Oracle>();
+    Oracle& oracle = *owned;
+    VirtualCluster cluster(machine, std::move(owned), world, settings.slots, settings.costs);
+    report.oracle = Pass(measured, settings, cluster, oracle, &oracle).run();
+  }
+  return report;
+}
+
+json::Value BacktestReport::to_json() const {
+  const Accuracy& accuracy = measured.accuracy;
+  const double steps = std::max<double>(1, static_cast<double>(accuracy.steps));
+  const auto share = [&](std::uint64_t count) {
+    return rounded(static_cast<double>(count) / steps, 1e-4);
+  };
+  json::Object out;
+  out.set("sessions", measured.sessions);
+  out.set("steps", measured.steps);
+  out.set("serial_s", rounded(seconds(measured.serial), 1e-3));
+  out.set("actual_s", rounded(seconds(measured.actual), 1e-3));
+  out.set("saved_ratio", rounded(measured.saved_ratio(), 1e-4));
+  out.set("oracle_saved_ratio", oracle ? rounded(oracle->saved_ratio(), 1e-4) : json::Value());
+  out.set("waste_ratio", rounded(measured.waste_ratio(), 1e-4));
+  out.set("budget", budget);
+  out.set("launched", measured.launched);
+  out.set("hits", measured.hits);
+  out.set("late_hits", measured.late_hits);
+  out.set("next_task_top1", share(accuracy.task_top1));
+  out.set("next_task_top3", share(accuracy.task_top3));
+  out.set("exact_call_top1", share(accuracy.call_top1));
+  out.set("exact_call_top3", share(accuracy.call_top3));
+  out.set("brier", rounded(accuracy.brier(), 1e-4));
+  out.set("ece", rounded(accuracy.ece(), 1e-4));
+  json::Array bins;
+  for (const Accuracy::Bin& bin : accuracy.reliability) {
+    if (bin.count == 0) {
+      continue;
+    }
+    json::Object row;
+    row.set("p", rounded(bin.stated / static_cast<double>(bin.count), 1e-4));
+    row.set("n", bin.count);
+    row.set("hit", rounded(static_cast<double>(bin.came) / static_cast<double>(bin.count), 1e-4));
+    bins.push_back(std::move(row));
+  }
+  out.set("reliability", std::move(bins));
+  out.set("wrong_answers", measured.wrong_answers);
+  out.set("upper_bound", is_upper_bound);
+  return out;
+}
+
+}  // namespace forerun

@@ -1,0 +1,128 @@
+#include "coordinator/task_names.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+
+namespace forerun::prediction {
+
+namespace {
+
+constexpr std::size_t stem_bytes = 5;
+constexpr std::size_t stem_bytes_min = 2;
+/// A stem that so many names hold tells nothing.
+constexpr std::size_t holders_max = 512;
+constexpr std::size_t forms_max = 16;  ///< Of one task.
+
+char small(char c) {
+  return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+}
+bool is_letter(char c) {
+  return small(c) >= 'a' && small(c) <= 'z';
+}
+
+std::vector<Key> stems_of(std::string_view name) {
+  std::vector<Key> stems;
+  std::string word;
+  const auto end_word = [&] {
+    if (word.size() >= stem_bytes_min) {
+      stems.push_back(stem_of(word));
+    }
+    word.clear();
+  };
+  for (std::size_t i = 0; i < name.size(); ++i) {
+    const char c = name[i];
+    const bool is_capital = c >= 'A' && c <= 'Z';
+    const bool starts =
+        is_capital && (i == 0 || !(name[i - 1] >= 'A' && name[i - 1] <= 'Z') ||
+                       (i + 1 < name.size() && name[i + 1] >= 'a' && name[i + 1] <= 'z'));
+    if (!is_letter(c) || starts) {
+      end_word();
+    }
+    if (is_letter(c)) {
+      word.push_back(small(c));
+    }
+  }
+  end_word();
+  std::sort(stems.begin(), stems.end());
+  stems.erase(std::unique(stems.begin(), stems.end()), stems.end());
+  return stems;
+}
+
+}  // namespace
+
+Key stem_of(std::string_view word) {
+  std::string stem;
+  for (const char c : word.substr(0, stem_bytes)) {
+    stem.push_back(small(c));
+  }
+  return mix(0x5e, hash_text(stem));
+}
+
+void TaskNames::add(std::string_view name, Key task, Key form) {
+  if (names_.size() >= names_max && !names_.contains(task)) {
+    return;
+  }
+  Name& known = names_[task];
+  if (known.forms.empty()) {
+    known.stems = stems_of(name);
+    for (const Key stem : known.stems) {
+      holders_[stem].push_back(task);
+    }
+  }
+  if (std::find(known.forms.begin(), known.forms.end(), form) == known.forms.end() &&
+      known.forms.size() < forms_max) {
+    known.forms.push_back(form);
+  }
+}
+
+double TaskNames::rarity(Key stem) const {
+  const auto found = holders_.find(stem);
+  const double holders = found == holders_.end() ? 0 : static_cast<double>(found->second.size());
+  return std::log((static_cast<double>(names_.size()) + 1) / (holders + 0.5)) + 0.1;
+}
+
+double TaskNames::match(Key task, const std::vector<Key>& stems) const {
+  const auto found = names_.find(task);
+  if (found == names_.end()) {
+    return 0;
+  }
+  double all = 0.5;
+  double common = 0;
+  for (const Key stem : found->second.stems) {
+    const double weight = std::max(rarity(stem), 0.0);
+    all += weight;
+    common += std::binary_search(stems.begin(), stems.end(), stem) ? weight : 0;
+  }
+  return common / all;
+}
+
+std::vector<Likely> TaskNames::named(const std::vector<Key>& stems) const {
+  std::vector<Likely> tasks;
+  for (const Key stem : stems) {
+    const auto found = holders_.find(stem);
+    if (found == holders_.end() || found->second.size() > holders_max) {
+      continue;
+    }
+    for (const Key task : found->second) {
+      if (std::none_of(tasks.begin(), tasks.end(),
+                       [&](const Likely& each) { return each.symbol == task; })) {
+        tasks.push_back({task, match(task, stems)});
+      }
+    }
+  }
+  std::sort(tasks.begin(), tasks.end(), [](const Likely& a, const Likely& b) {
+    return a.probability != b.probability ? a.probability > b.probability : a.symbol < b.symbol;
+  });
+  tasks.resize(std::min(tasks.size(), named_max));
+  std::vector<Likely> forms;
+  for (const Likely& task : tasks) {
+    for (const Key form : names_.at(task.symbol).forms) {
+      forms.push_back({form, task.probability});
+    }
+  }
+  forms.resize(std::min(forms.size(), 2 * named_max));
+  return forms;
+}
+
+}  // namespace forerun::prediction

@@ -1,0 +1,38 @@
+#pragma once
+
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "coordinator/learned_contexts.hpp"
+#include "coordinator/prediction_hash.hpp"
+
+namespace forerun::prediction {
+
+/// Which tasks a text names: "find restaurants" and SearchRestaurants share a word. Words count by
+/// how few task names hold them; the first letters of a word stand for it.
+class TaskNames {
+public:
+  static constexpr std::size_t names_max = 16'384;
+  static constexpr std::size_t named_max = 12;
+
+  void add(std::string_view name, Key task, Key form);
+  /// How much of a task's name a text holds, 0 to 1. `words`: stems of the text, ascending.
+  double match(Key task, const std::vector<Key>& stems) const;
+  /// The forms of the tasks that a text names most, best first, with their match.
+  std::vector<Likely> named(const std::vector<Key>& stems) const;
+
+private:
+  struct Name {
+    std::vector<Key> stems;
+    std::vector<Key> forms;
+  };
+  double rarity(Key stem) const;
+  std::unordered_map<Key, Name, KeyHash> names_;                ///< By task.
+  std::unordered_map<Key, std::vector<Key>, KeyHash> holders_;  ///< Tasks by stem.
+};
+
+/// The first letters of a word, in small letters.
+Key stem_of(std::string_view word);
+
+}  // namespace forerun::prediction

@@ -1,0 +1,306 @@
+#include "backtest/run_backtest.hpp"
+
+#include <algorithm>
+#include <catch2/catch.hpp>
+
+#include "base/prng.hpp"
+
+using namespace forerun;
+
+namespace {
+
+constexpr Duration second = std::chrono::seconds(1);
+
+Call call(const std::string& task, const std::string& key) {
+  json::Object input;
+  input.set("key", key);
+  return Call::make(task, std::move(input));
+}
+
+TraceStep step(const std::string& task, const std::string& key, json::Value output,
+               Duration latency = second, Duration think = second) {
+  return {call(task, key), std::move(output), latency, think, {}, false};
+}
+
+/// The same five calls each time, the key of each taken from the output before.
+std::vector<TraceSession> steady(std::size_t count, Duration latency = second) {
+  std::vector<TraceSession> sessions;
+  for (std::size_t i = 0; i < count; ++i) {
+    TraceSession session;
+    session.name = "steady-" + std::to_string(i);
+    session.group = session.name;
+    std::string key = "start" + std::to_string(i);
+    session.context = "please look at " + key;
+    for (int k = 0; k < 5; ++k) {
+      const std::string next = "k" + std::to_string(k) + "-" + std::to_string(i * 7919);
+      json::Object output;
+      output.set("next", next);
+      session.steps.push_back(step("task" + std::to_string(k), key, std::move(output), latency));
+      key = next;
+    }
+    sessions.push_back(std::move(session));
+  }
+  return sessions;
+}
+
+/// After each call one of `ways` follows, by chance; keys are the task's own.
+std::vector<TraceSession> forked(std::size_t count, std::uint64_t ways, std::uint64_t seed) {
+  Prng prng(seed);
+  std::vector<TraceSession> sessions;
+  for (std::size_t i = 0; i < count; ++i) {
+    TraceSession session;
+    session.name = "forked-" + std::to_string(i);
+    session.group = session.name;
+    for (int k = 0; k < 6; ++k) {
+      const std::string way = std::to_string(prng.below(ways));
+      session.steps.push_back(step("place" + std::to_string(k), way, way,
+                                   Duration(200'000 + prng.below(1'600'000)),
+                                   Duration(200'000 + prng.below(1'600'000))));
+    }
+    sessions.push_back(std::move(session));
+  }
+  return sessions;
+}
+
+/// Neither the task nor its key can be known before.
+std::vector<TraceSession> unpredictable(std::size_t count) {
+  Prng prng(9);
+  std::vector<TraceSession> sessions;
+  for (std::size_t i = 0; i < count; ++i) {
+    TraceSession session;
+    session.name = "noise-" + std::to_string(i);
+    session.group = session.name;
+    for (int k = 0; k < 6; ++k) {
+      session.steps.push_back(step("task" + std::to_string(prng.below(40)),
+                                   std::to_string(prng.next()), std::to_string(prng.next())));
+    }
+    sessions.push_back(std::move(session));
+  }
+  return sessions;
+}
+
+BacktestReport ran(const std::vector<TraceSession>& sessions,
+                   const BacktestSettings& settings = {}) {
+  auto report = run_backtest(sessions, settings);
+  INFO((report ? "" : report.error().message));
+  REQUIRE(report.has_value());
+  return std::move(*report);
+}
+
+std::string refused(std::vector<TraceSession> sessions, const BacktestSettings& settings = {}) {
+  const auto report = run_backtest(std::move(sessions), settings);
+  REQUIRE_FALSE(report.has_value());
+  CHECK(report.error().code == Errc::invalid);
+  return report.error().message;
+}
+
+/// All that was predicted, as text, by session and step.
+std::map<std::pair<std::string, std::size_t>, std::string> predictions(
+    const std::vector<TraceSession>& sessions, BacktestSettings settings) {
+  std::map<std::pair<std::string, std::size_t>, std::string> all;
+  settings.runs_oracle = false;
+  settings.watch = [&all](const TraceSession& session, std::size_t at,
+                          const std::vector<Prediction>& made) {
+    std::string& text = all[{session.name, at}];
+    for (const Prediction& prediction : made) {
+      text += prediction.call.canonical();
+      json::append_number(text, prediction.probability);
+      text += '\n';
+    }
+  };
+  ran(sessions, settings);
+  return all;
+}
+
+}  // namespace
+
+TEST_CASE("equal sessions and settings give an equal report", "[backtest]") {
+  for (const bool model_steps : {false, true}) {
+    BacktestSettings settings;
+    settings.model_steps = model_steps;
+    const auto sessions = forked(40, 3, 1);
+    CHECK(json::canonical(ran(sessions, settings).to_json()) ==
+          json::canonical(ran(sessions, settings).to_json()));
+  }
+}
+
+TEST_CASE("a session's future changes no prediction before it", "[backtest]") {
+  for (const bool model_steps : {false, true}) {
+    BacktestSettings settings;
+    settings.model_steps = model_steps;
+    std::vector<TraceSession> sessions = steady(30);
+    const auto before = predictions(sessions, settings);
+    TraceSession& last = sessions.back();
+    std::reverse(last.steps.begin() + 2, last.steps.end());
+    last.steps.back().texts = {"something else"};
+    const auto after = predictions(sessions, settings);
+    const std::size_t same = model_steps ? 5 : 2;  // The first that differs is predicted alike.
+    std::size_t compared = 0;
+    std::size_t different = 0;
+    for (const auto& [place, text] : before) {
+      if (place.first != last.name || place.second <= same) {
+        CHECK(after.at(place) == text);
+        compared += place.first == last.name ? 1 : 0;
+      } else {
+        different += after.at(place) == text ? 0 : 1;
+      }
+    }
+    CHECK(compared == 3);
+    CHECK(different > 0);  // So the comparison can tell.
+  }
+}
+
+TEST_CASE("steady sessions are saved time, and perfect prediction saves no less", "[backtest]") {
+  for (const bool model_steps : {false, true}) {
+    BacktestSettings settings;
+    settings.model_steps = model_steps;
+    const BacktestReport report = ran(steady(60), settings);
+    CHECK(report.measured.sessions == 60);
+    CHECK(report.measured.steps == 300);
+    CHECK(report.measured.saved_ratio() > 0.2);
+    REQUIRE(report.oracle.has_value());
+    CHECK(report.oracle->saved_ratio() >= report.measured.saved_ratio());
+    CHECK(report.oracle->wasted == Duration(0));
+    CHECK(report.measured.accuracy.call_top1 > 200);
+  }
+  const BacktestReport report = ran(forked(60, 2, 3));
+  CHECK(report.oracle->saved_ratio() >= report.measured.saved_ratio());
+}
+
+TEST_CASE("waste stays under every budget", "[backtest]") {
+  for (const double budget : {0.0, 0.02, 0.05, 0.15, 0.4}) {
+    for (const AdmissionPolicy policy : {AdmissionPolicy::value, AdmissionPolicy::bands}) {
+      BacktestSettings settings;
+      settings.runs_oracle = false;
+      settings.admission.policy = policy;
+      settings.admission.waste_ratio_max = budget;
+      settings.admission.start_above = 0.4;
+      settings.admission.idle_above = 0.2;
+      const BacktestPass measured = ran(forked(120, 2, 5), settings).measured;
+      CHECK(static_cast<double>(measured.wasted.count()) <=
+            budget * static_cast<double>(measured.useful.count()));
+    }
+  }
+}
+
+TEST_CASE("where a cancellation costs a second, admission stops by itself", "[backtest]") {
+  BacktestSettings settings;
+  settings.runs_oracle = false;
+  const auto sessions = forked(120, 2, 5);
+  const std::uint64_t free_of_cost = ran(sessions, settings).measured.launched;
+  REQUIRE(free_of_cost > 50);
+  settings.costs.kill = second;
+  settings.admission.kill_cost = second;
+  const BacktestPass measured = ran(sessions, settings).measured;
+  CHECK(measured.launched < free_of_cost / 4);
+  CHECK(measured.actual <= measured.serial);
+}
+
+TEST_CASE("where nothing can be predicted next to nothing is wasted", "[backtest]") {
+  const BacktestPass measured = ran(unpredictable(150)).measured;
+  CHECK(measured.waste_ratio() <= 0.02);
+  CHECK(measured.actual <= measured.serial);
+}
+
+TEST_CASE("a dispatch that costs time is in the time with speculation", "[backtest]") {
+  BacktestSettings settings;
+  settings.runs_oracle = false;
+  settings.costs.dispatch = std::chrono::milliseconds(50);
+  const BacktestPass measured = ran(unpredictable(10), settings).measured;
+  CHECK(measured.actual - measured.serial == 60 * std::chrono::milliseconds(50));
+}
+
+TEST_CASE("the training share learns first and is not measured", "[backtest]") {
+  BacktestSettings settings;
+  settings.train_share = 0.7;
+  settings.runs_oracle = false;
+  const auto sessions = steady(60);
+  const auto teach = static_cast<std::size_t>(
+      std::count_if(sessions.begin(), sessions.end(),
+                    [](const TraceSession& session) { return group_share(session.group) < 0.7; }));
+  const BacktestPass measured = ran(sessions, settings).measured;
+  CHECK(measured.sessions == 60 - teach);
+  // Known from the first measured session on.
+  CHECK(measured.accuracy.call_top1 >= measured.accuracy.steps * 9 / 10);
+  settings.train_share = 1.0;
+  CHECK_THAT(refused(sessions, settings), Catch::Contains("nothing to measure: 0 sessions"));
+}
+
+TEST_CASE("sessions that warm up are not counted", "[backtest]") {
+  BacktestSettings settings;
+  settings.warm_up = 50;
+  settings.runs_oracle = false;
+  const BacktestPass measured = ran(steady(60), settings).measured;
+  CHECK(measured.sessions == 10);
+  CHECK(measured.accuracy.steps == 50);
+  settings.warm_up = 60;
+  CHECK_THAT(refused(steady(60), settings), Catch::Contains("the first 60 only teach"));
+}
+
+TEST_CASE("a history is learned from before the first session", "[backtest]") {
+  for (const bool model_steps : {false, true}) {
+    BacktestSettings settings;
+    settings.model_steps = model_steps;
+    settings.runs_oracle = false;
+    std::vector<TraceSession> all = steady(60);
+    settings.history = {all.begin(), all.begin() + 50};
+    const BacktestPass measured = ran({all.begin() + 50, all.end()}, settings).measured;
+    CHECK(measured.accuracy.call_top1 >= measured.accuracy.steps * 9 / 10);
+  }
+}
+
+TEST_CASE("thinking is scaled to the ratio asked for", "[backtest]") {
+  BacktestSettings settings;
+  settings.runs_oracle = false;
+  settings.tool_to_think = 4;
+  const BacktestPass measured = ran(steady(10), settings).measured;
+  CHECK(measured.serial == 50 * second + 50 * second / 4);
+  std::vector<TraceSession> sessions = steady(1);
+  for (TraceStep& each : sessions[0].steps) {
+    each.think = Duration(0);
+  }
+  CHECK_THAT(refused(sessions, settings), Catch::Contains("no think time"));
+}
+
+TEST_CASE("thinking runs ahead between writes, and takes no longer for it", "[backtest]") {
+  BacktestSettings settings;
+  settings.model_steps = true;
+  settings.read_only = *ReadOnlyTasks::parse("task0,task2,task4", "none");
+  const BacktestReport report = ran(steady(60), settings);
+  CHECK(report.oracle->saved_ratio() > 0.2);
+  CHECK(report.measured.saved_ratio() > 0.1);
+  CHECK(report.oracle->wrong_answers == 0);
+  CHECK(report.measured.wrong_answers == 0);
+  for (const BacktestPass* pass : {&report.measured, &*report.oracle}) {
+    for (std::size_t i = 0; i < pass->serial_s.size(); ++i) {
+      CHECK(pass->actual_s[i] <= pass->serial_s[i]);
+    }
+  }
+}
+
+TEST_CASE("tasks that write never run ahead", "[backtest]") {
+  BacktestSettings settings;
+  settings.read_only = ReadOnlyTasks();
+  const BacktestReport report = ran(steady(60), settings);
+  CHECK(report.measured.launched == 0);
+  CHECK(report.measured.serial == report.measured.actual);
+  CHECK(report.oracle->launched == 0);
+}
+
+TEST_CASE("what the brain would refuse is refused before the run", "[backtest]") {
+  std::vector<TraceSession> sessions = steady(1, std::chrono::hours(13));
+  CHECK_THAT(refused(sessions), Catch::Contains("session \"steady-0\": step 0: 46800000 ms"));
+  sessions = steady(1);
+  sessions[0].steps.resize(9'999, sessions[0].steps[0]);
+  BacktestSettings settings;
+  settings.model_steps = true;
+  CHECK_THAT(refused(sessions, settings), Catch::Contains("19998 steps, expected at most 10000"));
+  CHECK_THAT(refused({}), Catch::Contains("nothing to measure"));
+}
+
+TEST_CASE("a group's share is the start of its SHA-1", "[backtest]") {
+  CHECK(group_share("abc") == static_cast<double>(0xa9993e36) / 0xffffffff);
+  CHECK(group_share("") == static_cast<double>(0xda39a3ee) / 0xffffffff);
+  CHECK(group_share("airline/0") == Approx(0.8505929717446196).epsilon(1e-15));
+  CHECK(group_share("multi_turn_base_0") == Approx(0.22551215631549995).epsilon(1e-15));
+}

@@ -1,0 +1,98 @@
+#include <algorithm>
+#include <catch2/catch.hpp>
+
+#include "coordinator/conversation.hpp"
+#include "coordinator/past_sessions.hpp"
+#include "coordinator/ranker.hpp"
+#include "coordinator/task_names.hpp"
+
+using namespace forerun;
+using namespace forerun::prediction;
+
+TEST_CASE("a ranker's probabilities sum to one, and it learns which feature tells",
+          "[prediction_parts]") {
+  Ranker<2> ranker({0, 0});
+  const Features<2> telling = {1, 0};
+  const Features<2> idle = {0, 1};
+  const auto stated = [&] {
+    std::vector<double> scores = {ranker.score(telling), ranker.score(idle)};
+    const double none = Ranker<2>::normalise(scores, 0);
+    CHECK(scores[0] + scores[1] + none == Approx(1));
+    return scores;
+  };
+  CHECK(stated()[0] == Approx(1.0 / 3));
+  for (int i = 0; i < 200; ++i) {
+    const std::vector<double> scores = stated();
+    ranker.note(telling, scores[0], true);
+    ranker.note(idle, scores[1], false);
+    ranker.step();
+  }
+  CHECK(stated()[0] > 0.9);
+  CHECK(stated()[1] < 0.05);
+}
+
+TEST_CASE("scores of any size give probabilities", "[prediction_parts]") {
+  std::vector<double> scores = {-1e6, 1e6};
+  CHECK(Ranker<1>::normalise(scores, 0) == Approx(0));
+  CHECK(scores[0] == Approx(0));
+  CHECK(scores[1] == Approx(1));
+}
+
+TEST_CASE("past sessions with like texts say what comes, where they did the same",
+          "[prediction_parts]") {
+  PastSessions past;
+  past.add({{10, 20, 30}, {1, 2}, {101, 102, 199}}, 100);
+  past.add({{40, 50, 60}, {1, 3}, {101, 103, 199}}, 100);
+  const auto near = past.nearest({10, 20});
+  REQUIRE(near.size() == 1);
+  CHECK(near.front().number == 0);
+  const auto next = past.likely(near, {1});
+  REQUIRE(next.size() == 1);
+  CHECK(next.front().symbol == 102);
+  CHECK(past.likely(near, {7}).empty());
+  REQUIRE(past.likely(near, {}).size() == 1);
+  CHECK(past.likely(near, {}).front().symbol == 101);
+}
+
+TEST_CASE("past sessions are bounded, and forgotten ones say nothing", "[prediction_parts]") {
+  PastSessions past;
+  past.add({{10, 20}, {1}, {101, 199}}, 2);
+  const auto before = past.nearest({10});
+  past.add({{11, 20}, {1}, {102, 199}}, 2);
+  past.add({{12, 20}, {1}, {103, 199}}, 2);
+  CHECK(past.nearest({10}).empty());
+  CHECK(past.likely(before, {}).empty());
+  CHECK(past.nearest({20}).size() == 2);
+}
+
+TEST_CASE("a text names tasks by the words they share", "[prediction_parts]") {
+  TaskNames names;
+  names.add("SearchRestaurants", 1, 11);
+  names.add("search_hotels", 2, 12);
+  names.add("book_hotel", 3, 13);
+  std::vector<Key> text = {stem_of("find"), stem_of("Restaurants"), stem_of("nearby")};
+  std::sort(text.begin(), text.end());
+  const auto named = names.named(text);
+  REQUIRE(named.size() == 1);
+  CHECK(named.front().symbol == 11);
+  CHECK(names.match(1, text) > 0.3);
+  CHECK(names.match(2, text) == 0);
+  CHECK(names.match(9, text) == 0);
+}
+
+TEST_CASE("the digest of a conversation depends on all that was said, in order",
+          "[prediction_parts]") {
+  const Call call = Call::make("ask", *json::parse(R"({"a":1})")->object());
+  Conversation one;
+  one.text("hello");
+  one.step(call, *Output::parse("1"));
+  Conversation two;
+  two.step(call, *Output::parse("1"));
+  two.text("hello");
+  Conversation three = one;
+  CHECK(one.digest() == three.digest());
+  CHECK(one.digest() != two.digest());
+  three.step(call, *Output::parse("1"));
+  CHECK(one.digest() != three.digest());
+  CHECK(one.digest().size() == 16);
+}
