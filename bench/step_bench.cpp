@@ -31,6 +31,7 @@ public:
   void observe(const RunId&, std::string_view, const Call&, const std::optional<Output>&) override {
   }
   void end(const RunId&) override {}
+  void set_learning(bool) override {}
   std::vector<Prediction> predict(const RunId&, const Question&) const override { return {}; }
 };
 

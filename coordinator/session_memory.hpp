@@ -30,7 +30,6 @@ struct SeenValue {
   Key hash = 0;
   Key place = 0;  ///< Task, side and path; list positions and names with digits are one place.
   Key name = 0;   ///< The last name on its path.
-  mutable Key look = 0;               ///< Kept here once worked out; 0: not yet.
   const json::Value* json = nullptr;  ///< Owned by the step or the text that brought it.
   Key look = 0;                       ///< look_of() it, which every rule asks for.
   std::uint32_t document =

@@ -57,7 +57,7 @@ private:
   std::vector<std::pair<Line, std::string>> lines_;
 };
 
-std::string_view kind_of(const toml::node& node) {
+std::string_view toml_kind(const toml::node& node) {
   switch (node.type()) {
     case toml::node_type::table:
       return "a table";
@@ -77,7 +77,7 @@ std::string_view kind_of(const toml::node& node) {
 }
 
 bool expected(Problems& problems, const Field& at, std::string_view what) {
-  return problems.add(at, std::string(kind_of(at.node)) + ", expected " + std::string(what));
+  return problems.add(at, std::string(toml_kind(at.node)) + ", expected " + std::string(what));
 }
 
 std::string in_quotes(std::string_view text) {

@@ -75,7 +75,7 @@ json::Value parsed_attribute(const json::Value& span, std::string_view name) {
   return value.string() != nullptr ? value_of_text(*value.string()) : value;
 }
 
-std::string text_at(const json::Value& span, std::string_view name) {
+std::string attribute_text(const json::Value& span, std::string_view name) {
   const json::Value* member = span.find(name);
   return member != nullptr && member->string() != nullptr ? *member->string() : std::string();
 }
@@ -97,7 +97,7 @@ std::vector<std::string> words_in(const json::Value& list, std::string_view role
     return words;
   }
   for (const json::Value& message : *list.array()) {
-    if (!role.empty() && text_at(message, "role") != role) {
+    if (!role.empty() && attribute_text(message, "role") != role) {
       continue;
     }
     const json::Value* parts = role.empty() ? nullptr : message.find("parts");
@@ -105,7 +105,7 @@ std::vector<std::string> words_in(const json::Value& list, std::string_view role
     const json::Array* each =
         parts != nullptr && parts->array() != nullptr ? parts->array() : &alone;
     for (const json::Value& part : *each) {
-      std::string text = text_at(part, "content");
+      std::string text = attribute_text(part, "content");
       if (!text.empty()) {
         words.push_back(std::move(text));
       }
@@ -180,7 +180,7 @@ public:
 private:
   static Result<std::int64_t> moment(const json::Value& span, const char* member,
                                      const std::string& place) {
-    const std::string digits = text_at(span, member);
+    const std::string digits = attribute_text(span, member);
     std::uint64_t nanoseconds = 0;
     const auto [end, problem] =
         std::from_chars(digits.data(), digits.data() + digits.size(), nanoseconds);
@@ -208,8 +208,8 @@ private:
                                      std::to_string(longest));
     }
     Span span;
-    span.id = text_at(from, "spanId");
-    span.parent = text_at(from, "parentSpanId");
+    span.id = attribute_text(from, "spanId");
+    span.parent = attribute_text(from, "parentSpanId");
     span.start_us = *start;
     span.end_us = *end;
     const json::Value conversation = attribute(from, "gen_ai.conversation.id");
