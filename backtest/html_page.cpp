@@ -1,8 +1,10 @@
 #include "backtest/html_page.hpp"
+#include "backtest/formatted.hpp"
 
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -56,13 +58,7 @@ std::string escaped(const std::string& text) {
   return out;
 }
 
-std::string formatted(const char* format, double value) {
-  char text[64];
-  std::snprintf(text, sizeof text, format, value);
-  return text;
-}
-
-std::string percent(double ratio) {
+std::string html_percent(double ratio) {
   return formatted("%.1f&nbsp;%%", ratio * 100);
 }
 
@@ -113,7 +109,7 @@ public:
   }
 
 private:
-  static constexpr double left = 52, right = 430, top = 24, bottom = 276;
+  static constexpr double left = 52, right = 415, top = 24, bottom = 276;
   double x_of(double at) const { return left + (right - left) * at / x_max_; }
   double y_of(double at) const {
     return bottom - (bottom - top) * (at - y_min_) / (y_max_ - y_min_);
@@ -177,7 +173,7 @@ std::string budget_section(const Simulation& simulation) {
   for (const BudgetRow& row : simulation.budgets) {
     chart.dot(row.waste_ratio, row.saved_ratio, 4, "a",
               "budget " + formatted("%.0f %%", row.budget * 100) + ": saved " +
-                  percent(row.saved_ratio) + ", wasted " + percent(row.waste_ratio));
+                  html_percent(row.saved_ratio) + ", wasted " + html_percent(row.waste_ratio));
   }
   return section("Time saved against waste", "Each point is a run under another waste budget.",
                  chart.drawn("time saved against waste"));
@@ -202,8 +198,9 @@ std::string reliability_section(const Accuracy& accuracy) {
       points.emplace_back(bin.stated / count, static_cast<double>(bin.came) / count);
       chart.dot(points.back().first, points.back().second,
                 2.5 + 5 * std::sqrt(count / static_cast<double>(most)), "b",
-                formatted("%.0f predictions stated at ", count) + percent(points.back().first) +
-                    ": " + percent(points.back().second) + " came true");
+                formatted("%.0f predictions stated at ", count) +
+                    html_percent(points.back().first) + ": " + html_percent(points.back().second) +
+                    " came true");
     }
   }
   chart.line(points, "line b");
@@ -240,12 +237,21 @@ std::string sweep_section(const Simulation& simulation) {
   for (const auto& [kind, points] : curves) {
     chart.line(*points, ("line " + std::string(kind)).c_str());
     for (const auto& [at, value] : *points) {
-      chart.dot(at, value, 3.5, kind, percent(value));
+      chart.dot(at, value, 3.5, kind, html_percent(value));
     }
   }
-  chart.label(last, oracle.back().second, "c", "perfect");
-  chart.label(last, saved.back().second, "a", "saved");
-  chart.label(last, waste.back().second, "b", "wasted");
+  std::vector<std::tuple<double, const char*, const char*>> names = {
+      {oracle.back().second, "c", "perfect"},
+      {saved.back().second, "a", "saved"},
+      {waste.back().second, "b", "wasted"}};
+  std::sort(names.begin(), names.end());
+  const double apart = (tenth_above(highest) - tenth_below(lowest)) / 18;  // A line of text.
+  double free_from = tenth_below(lowest);
+  for (const auto& [value, kind, name] : names) {
+    free_from = std::max(free_from, value);
+    chart.label(last, free_from, kind, name);
+    free_from += apart;
+  }
   return section("Where it pays",
                  "The same calls with thinking of another length: what can be hidden depends on "
                  "both.",
@@ -255,8 +261,9 @@ std::string sweep_section(const Simulation& simulation) {
 std::string sweep_table(const std::vector<SweepRow>& sweep) {
   std::string text = "<table><tr><th>tool : think<th>saved<th>perfect<th>wasted</tr>\n";
   for (const SweepRow& row : sweep) {
-    text += "<tr><td>" + ratio_text(row.ratio) + "<td>" + percent(row.saved_ratio) + "<td>" +
-            percent(row.oracle_saved_ratio) + "<td>" + percent(row.waste_ratio) + "</tr>\n";
+    text += "<tr><td>" + ratio_text(row.ratio) + "<td>" + html_percent(row.saved_ratio) + "<td>" +
+            html_percent(row.oracle_saved_ratio) + "<td>" + html_percent(row.waste_ratio) +
+            "</tr>\n";
   }
   return text + "</table>\n";
 }
@@ -268,19 +275,20 @@ std::string figures(const Simulation& simulation) {
   const double steps = std::max<double>(1, static_cast<double>(accuracy.steps));
   std::string saved = "of the time saved";
   if (simulation.saved_ci95) {
-    saved += " (95&nbsp;% interval " + percent(simulation.saved_ci95->low) + " to " +
-             percent(simulation.saved_ci95->high) + ")";
+    saved += " (95&nbsp;% interval " + html_percent(simulation.saved_ci95->low) + " to " +
+             html_percent(simulation.saved_ci95->high) + ")";
   }
-  std::string text = "<div class=\"figures\">\n" + figure(percent(measured.saved_ratio()), saved);
+  std::string text =
+      "<div class=\"figures\">\n" + figure(html_percent(measured.saved_ratio()), saved);
   if (report.oracle) {
-    text += figure(percent(report.oracle->saved_ratio()), "with perfect prediction");
+    text += figure(html_percent(report.oracle->saved_ratio()), "with perfect prediction");
   }
-  text += figure(percent(measured.waste_ratio()),
-                 "of useful worker time wasted; budget " + percent(report.budget));
-  text +=
-      figure(percent(static_cast<double>(accuracy.call_top1) / steps),
-             "of calls foretold exactly, " +
-                 percent(static_cast<double>(accuracy.call_top3) / steps) + " among three guesses");
+  text += figure(html_percent(measured.waste_ratio()),
+                 "of useful worker time wasted; budget " + html_percent(report.budget));
+  text += figure(html_percent(static_cast<double>(accuracy.call_top1) / steps),
+                 "of calls foretold exactly, " +
+                     html_percent(static_cast<double>(accuracy.call_top3) / steps) +
+                     " among three guesses");
   text += figure(formatted("%.3f", accuracy.ece()), "calibration error");
   return text + "</div>\n";
 }

@@ -1,4 +1,5 @@
 #include "backtest/simulation.hpp"
+#include "backtest/formatted.hpp"
 
 #include <algorithm>
 #include <array>
@@ -58,12 +59,6 @@ Result<std::vector<BudgetRow>> budgets_of(const std::vector<TraceSession>& sessi
 }
 
 // ---- text
-
-std::string formatted(const char* format, double value) {
-  char text[64];
-  std::snprintf(text, sizeof text, format, value);
-  return text;
-}
 
 std::string percent(double ratio) {
   return formatted("%.1f %%", ratio * 100);
