@@ -18,7 +18,7 @@ struct AdmissionSettings {
   /// when the budget is ample, the most when it is almost spent.
   double price_min = 0.3;
   double price_max = 6;
-  double ample = 12;     ///< The budget is ample when it covers so many calls like the candidate.
+  double ample = 16;     ///< The budget is ample when it covers so many calls like the candidate.
   Duration hit_cost{};   ///< What answering from a speculation costs, as measured.
   Duration kill_cost{};  ///< Slot time that a cancelled branch still holds.
   double start_above = 0.90;      ///< `bands`: start.
