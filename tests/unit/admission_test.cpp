@@ -125,7 +125,7 @@ TEST_CASE(
   AdmissionSettings settings;
   WasteBudget budget = filled(settings);
   Candidate candidate = good_candidate();
-  candidate.expected = candidate.hidden = candidate.at_stake = std::chrono::seconds(1);
+  candidate.expected = candidate.hidden = candidate.at_stake = std::chrono::milliseconds(500);
   const double ample = confidence_min(settings, budget, candidate.expected, Duration::zero());
   CHECK(ample == Approx(settings.price_min / (1 + settings.price_min)));
   candidate.confidence = ample + 0.01;
