@@ -7,7 +7,6 @@
 #include <deque>
 #include <list>
 #include <map>
-#include <unordered_map>
 
 #include "base/assert.hpp"
 #include "coordinator/argument_bindings.hpp"
@@ -113,6 +112,13 @@ struct Reliability {
   }
 };
 
+/// What a stated probability is worth by these records.
+double corrected(const Reliability (&records)[reliability_bins], double probability) {
+  // Upwards at most half of what is missing: a few lucky sessions make nobody certain.
+  return std::min(probability * records[reliability_bin(probability)].correction(),
+                  probability + (1 - probability) / 2);
+}
+
 /// What tells how likely a whole call is: see describe().
 constexpr std::size_t call_features = 40;
 using CallRanker = Ranker<call_features>;
@@ -141,18 +147,7 @@ struct Tenant {
   PastSessions past_turns;  ///< From one text to the next.
   TaskNames names;
   Reliability forms[reliability_bins];
-
-  Reliability reliable[reliability_bins];  ///< Of whole calls.
-
-  double believed(double probability) const {
-    return std::min(probability * reliable[reliability_bin(probability)].correction(),
-                    probability + (1 - probability) / 2);
-  }
-  double corrected(double probability) const {
-    // Upwards at most half of what is missing: a few lucky sessions make nobody certain.
-    return std::min(probability * forms[reliability_bin(probability)].correction(),
-                    probability + (1 - probability) / 2);
-  }
+  Reliability whole_calls[reliability_bins];
 };
 
 struct Session {
@@ -318,22 +313,22 @@ private:
   void learn_call(Session& session, Tenant& tenant, const Call& call, Key task);
   void learn_output(const Session& session, const std::optional<Output>& output);
 
-  Surroundings around(const Session& session, Key task, bool is_open) const;
+  Surroundings around(const Session& session, Key task) const;
   std::vector<Filling> fillings(const Form& form,
                                 const std::vector<std::vector<Candidate>>& values) const;
   std::vector<std::vector<Candidate>> values_of(const Session& session, const Tenant& tenant,
-                                                const Form& form, bool is_open) const;
+                                                const Form& form) const;
   Options options(const Session& session, const Tenant& tenant, bool is_open) const;
   Features<call_features> describe(const Session& session, const Tenant& tenant,
                                    const Option& option, const Precedents& precedents, double words,
                                    const Evidence& evidence, std::size_t rank) const;
   Precedents precedents(const Session& session, const Tenant& tenant) const;
   std::vector<Key> long_contexts(const Session& session) const;
-  Evidence evidence_for(const Session& session, const std::vector<Key>& contexts,
-                        const Likely& form, bool is_open) const;
+  Evidence evidence_for(const std::vector<Key>& contexts, const Likely& form, bool is_open) const;
   double word_score(const Session& session, Key form) const;
   void learn_words(const Session& session, const Options& all, Key came);
-  void end_turn(Session& session, Tenant& tenant) const;
+  static PastSession done_from(const Session& session, std::size_t first);
+  void end_turn(const Session& session, Tenant& tenant) const;
   void learn_options(const Session& session, Tenant& tenant, Key form_key, Key input_hash);
   void learn_values(const Session& session, Tenant& tenant, const Form& form,
                     const json::Object& input) const;
@@ -545,19 +540,17 @@ void PredictionGraph::Impl::learn_next(const Session& session, Key symbol) {
   nexts_.teach(contexts, symbol);
 }
 
-Surroundings PredictionGraph::Impl::around(const Session& session, Key task, bool is_open) const {
+Surroundings PredictionGraph::Impl::around(const Session& session, Key task) const {
   const std::vector<SeenStep>& steps = session.memory.steps();
   const Key previous = steps.empty() ? start_task : steps.back().task;
-  (void)is_open;
   return {session.memory, task, previous, open_tasks_, &output_names_};
 }
 
 std::vector<std::vector<Candidate>> PredictionGraph::Impl::values_of(const Session& session,
                                                                      const Tenant& tenant,
-                                                                     const Form& form,
-                                                                     bool is_open) const {
+                                                                     const Form& form) const {
   std::vector<std::vector<Candidate>> values;
-  const Surroundings surroundings = around(session, form.task_key, is_open);
+  const Surroundings surroundings = around(session, form.task_key);
   for (const Key key : form.parameters) {
     const Parameter* parameter = parameters_.find(key);
     if (parameter == nullptr) {
@@ -753,7 +746,7 @@ Options PredictionGraph::Impl::options(const Session& session, const Tenant& ten
   std::vector<double> scores;
   double known = 0;
   for (Likely likely : forms) {
-    likely.probability = is_open ? likely.probability : tenant.corrected(likely.probability);
+    likely.probability = is_open ? likely.probability : corrected(tenant.forms, likely.probability);
     if (likely.symbol == end_symbol) {
       end = likely.probability;
     }
@@ -765,7 +758,7 @@ Options PredictionGraph::Impl::options(const Session& session, const Tenant& ten
       continue;
     }
     ++tried;
-    auto values = values_of(session, tenant, *form, is_open);
+    auto values = values_of(session, tenant, *form);
     if (values.size() != form->parameters.size()) {
       continue;
     }
@@ -775,7 +768,7 @@ Options PredictionGraph::Impl::options(const Session& session, const Tenant& ten
     for (Filling& filling : fillings(*form, all.values.back())) {
       Option option{form, likely.symbol, likely.probability, std::move(filling), {}, 0};
       option.features = describe(session, tenant, option, precedents, words,
-                                 evidence_for(session, long_contexts, likely, is_open), rank++);
+                                 evidence_for(long_contexts, likely, is_open), rank++);
       known += likely.probability * option.filling.share *
                std::exp(option.features[2] + option.features[3]);
       scores.push_back(tenant.calls.score(option.features));
@@ -820,8 +813,8 @@ std::vector<Key> PredictionGraph::Impl::long_contexts(const Session& session) co
           mix(tenant, 0xc6, last, labels)};
 }
 
-Evidence PredictionGraph::Impl::evidence_for(const Session&, const std::vector<Key>& contexts,
-                                             const Likely& form, bool is_open) const {
+Evidence PredictionGraph::Impl::evidence_for(const std::vector<Key>& contexts, const Likely& form,
+                                             bool is_open) const {
   Evidence evidence{};
   const std::size_t count = is_open ? contexts.size() - 2 : contexts.size();
   for (std::size_t i = 0; i < count; ++i) {
@@ -869,17 +862,22 @@ void PredictionGraph::Impl::learn_words(const Session& session, const Options& a
   }
 }
 
-void PredictionGraph::Impl::end_turn(Session& session, Tenant& tenant) const {
-  PastSession turn;
-  turn.words = session.turn_words;
-  const std::size_t steps = session.memory.steps().size();
-  for (std::size_t i = session.turn_from;
-       i < std::min(steps, session.forms.size()) && turn.tasks.size() < PastSessions::steps_max;
-       ++i) {
-    turn.tasks.push_back(session.memory.steps()[i].task);
-    turn.forms.push_back(session.forms[i]);
+/// What the session did from this step on, as far as it is remembered.
+PastSession PredictionGraph::Impl::done_from(const Session& session, std::size_t first) {
+  PastSession past;
+  const std::vector<SeenStep>& steps = session.memory.steps();
+  const std::size_t end = std::min(steps.size(), session.forms.size());
+  for (std::size_t i = first; i < end && past.tasks.size() < PastSessions::steps_max; ++i) {
+    past.tasks.push_back(steps[i].task);
+    past.forms.push_back(session.forms[i]);
   }
+  return past;
+}
+
+void PredictionGraph::Impl::end_turn(const Session& session, Tenant& tenant) const {
+  PastSession turn = done_from(session, session.turn_from);
   if (!turn.forms.empty()) {
+    turn.words = session.turn_words;
     tenant.past_turns.add(std::move(turn), past_sessions_each());
   }
 }
@@ -894,7 +892,7 @@ void PredictionGraph::Impl::learn_options(const Session& session, Tenant& tenant
     has_come = has_come || came;
     tenant.calls.note(option.features, option.probability, came);
     if (option.probability > 0.02) {
-      tenant.reliable[reliability_bin(option.probability)].learn(option.probability, came);
+      tenant.whole_calls[reliability_bin(option.probability)].learn(option.probability, came);
     }
   }
   tenant.calls.note(all.none, all.none_probability, !has_come);
@@ -904,7 +902,7 @@ void PredictionGraph::Impl::learn_options(const Session& session, Tenant& tenant
 
 void PredictionGraph::Impl::learn_values(const Session& session, Tenant& tenant, const Form& form,
                                          const json::Object& input) const {
-  const auto values = values_of(session, tenant, form, false);
+  const auto values = values_of(session, tenant, form);
   for (std::size_t i = 0; i < values.size(); ++i) {
     const Key hash = hash_value(*input.find(form.names[i]));
     for (const Candidate& candidate : values[i]) {
@@ -941,7 +939,7 @@ void PredictionGraph::Impl::learn_call(Session& session, Tenant& tenant, const C
   }
   if (form.tries > 0) {
     learn_values(session, tenant, form, call.input());
-    const auto values = values_of(session, tenant, form, false);
+    const auto values = values_of(session, tenant, form);
     if (values.size() == form.parameters.size()) {
       const Filling best = fillings(form, values).front();
       form.expected += best.share;
@@ -957,7 +955,7 @@ void PredictionGraph::Impl::learn_call(Session& session, Tenant& tenant, const C
     form.hits *= 0.5;
     form.repeats *= 0.5;
   }
-  const Surroundings surroundings = around(session, task, false);
+  const Surroundings surroundings = around(session, task);
   for (const json::Member& member : call.input()) {
     const Key name = hash_text(member.name);
     parameters_.touch(mix(task, 0xa1, name))
@@ -1062,12 +1060,8 @@ void PredictionGraph::Impl::end(const RunId& id) {
     if (session.turn_from > 0) {
       end_turn(session, owner);
     }
-    PastSession past;
+    PastSession past = done_from(session, 0);
     past.words = session.memory.all_words();
-    for (std::size_t i = 0; i < std::min(session.forms.size(), PastSessions::steps_max); ++i) {
-      past.tasks.push_back(session.memory.steps()[i].task);
-      past.forms.push_back(session.forms[i]);
-    }
     past.forms.push_back(end_symbol);
     owner.past.add(std::move(past), past_sessions_each());
   }
@@ -1121,7 +1115,8 @@ void PredictionGraph::Impl::predict_next(const Session& session, const Tenant& t
   for (const Option& option : all.calls) {
     Draft draft;
     draft.form = option.form;
-    draft.probability = std::min(tenant.believed(option.probability), probability_max);
+    draft.probability =
+        std::min(corrected(tenant.whole_calls, option.probability), probability_max);
     if (draft.probability * scale < std::max(question.probability_min, 0.001) ||
         (question.wants && !question.wants(option.form->task))) {
       continue;

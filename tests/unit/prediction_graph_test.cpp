@@ -480,3 +480,19 @@ TEST_CASE("a model's call is named by what was said, also beyond an imagined ans
   question.beyond = beyond;
   CHECK(probability_of(graph.predict(id, question), asked(said)) > 0.3);
 }
+
+TEST_CASE("a session longer than its memory ends, and the next one is predicted", "[prediction]") {
+  PredictionSettings settings;
+  settings.steps_per_session_max = 2;
+  History history(settings);
+  std::vector<Taken> steps;
+  for (int i = 0; i < 20; ++i) {
+    steps.push_back(taken("a"));
+    steps.push_back(taken("b"));
+  }
+  for (int i = 0; i < 5; ++i) {
+    history.teach(steps, "t", "go on");
+  }
+  const RunId id = history.open({taken("a")}, "t", "go on");
+  CHECK(probability_of(history.graph.predict(id, {}), call("b")) > 0.5);
+}
