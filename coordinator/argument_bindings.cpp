@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 namespace forerun::prediction {
 
@@ -10,7 +11,8 @@ namespace {
 constexpr std::size_t rules_max = 48;
 constexpr std::size_t constants_max = 48;
 constexpr double recognised_prior[recognised_max] = {0.5, 0.3, 0.2};
-constexpr std::size_t after_max = 8;
+/// Values of one parameter at one time.
+constexpr std::size_t claims_max = rules_max + constants_max;
 constexpr std::size_t walk_max = 64;
 constexpr std::size_t nth_max = 4;
 constexpr std::size_t back_max = 4;
@@ -18,7 +20,7 @@ constexpr std::size_t back_values_max = 3;
 constexpr std::size_t sources_max = 10;
 constexpr std::size_t constant_bytes_max = 1'024;
 constexpr std::size_t looks_max = 24;
-constexpr double tries_max = 64;
+constexpr float tries_max = 64;
 constexpr double prior_weight = 1.5;
 
 const std::string recognised_origin = "text, known from before";
@@ -50,11 +52,15 @@ std::uint32_t first_unused(const Surroundings& around, Key name, std::uint32_t l
   return 0;
 }
 
-/// The value that a rule gives now; 0: it does not apply.
-std::uint32_t resolve(const Surroundings& around, Key name, const Binding& rule) {
+bool needs_latest(const Binding& rule) {
+  return rule.from != From::named && rule.from != From::back && rule.from != From::earliest;
+}
+
+/// The value that a rule gives now; 0: it does not apply. `last` is the latest value at its place,
+/// where it needs that.
+std::uint32_t resolve(const Surroundings& around, Key name, const Binding& rule,
+                      std::uint32_t last) {
   const SessionMemory& memory = around.memory;
-  const std::uint32_t last =
-      rule.from == From::named || rule.from == From::back ? 0 : memory.latest_at(rule.place);
   switch (rule.from) {
     case From::nth:
       return nth_of(memory, last, rule.n);
@@ -75,6 +81,27 @@ std::uint32_t resolve(const Surroundings& around, Key name, const Binding& rule)
   }
   return 0;
 }
+
+/// Resolves rules one after another; those of one place stand together.
+class Resolver {
+public:
+  Resolver(const Surroundings& around, Key name) : around_(around), name_(name) {}
+  std::uint32_t operator()(const Binding& rule) {
+    if (needs_latest(rule) && (!has_latest_ || rule.place != place_)) {
+      has_latest_ = true;
+      place_ = rule.place;
+      latest_ = around_.memory.latest_at(place_);
+    }
+    return resolve(around_, name_, rule, latest_);
+  }
+
+private:
+  const Surroundings& around_;
+  Key name_;
+  bool has_latest_ = false;
+  Key place_ = 0;
+  std::uint32_t latest_ = 0;
+};
 
 /// What the rule gives will be something else once the open output is there.
 bool is_open(const Surroundings& around, const Binding& rule) {
@@ -140,38 +167,47 @@ Key task_side(Key task, Side side) {
   return mix(task, static_cast<Key>(side));
 }
 
-void Record::add(Key previous, bool hit) {
-  const double gain = hit ? 1 : 0;
+std::size_t Followed::find(Key task) const {
+  const auto end = tasks_.begin() + static_cast<std::ptrdiff_t>(count_);
+  const auto at = std::find(tasks_.begin(), end, task);
+  return at == end ? nowhere : static_cast<std::size_t>(at - tasks_.begin());
+}
+
+Followed::Taken Followed::take(Key task) {
+  if (const std::size_t known = find(task); known != nowhere) {
+    return {known, false};
+  }
+  std::size_t place = count_;
+  if (count_ < places) {
+    ++count_;
+  } else {
+    place = oldest_;
+    oldest_ = (oldest_ + 1) % places;
+  }
+  tasks_[place] = task;
+  return {place, true};
+}
+
+void Record::Count::add(bool hit) {
   tries += 1;
-  hits += gain;
+  hits += hit ? 1 : 0;
   if (tries > tries_max) {
-    tries *= 0.5;
-    hits *= 0.5;
-  }
-  auto found = std::find_if(after.begin(), after.end(),
-                            [&](const After& each) { return each.task == previous; });
-  if (found == after.end()) {
-    if (after.size() >= after_max) {
-      after.erase(after.begin());
-    }
-    found = after.insert(after.end(), After{previous, 0, 0});
-  }
-  found->tries += 1;
-  found->hits += gain;
-  if (found->tries > tries_max) {
-    found->tries *= 0.5;
-    found->hits *= 0.5;
+    tries *= 0.5F;
+    hits *= 0.5F;
   }
 }
 
-double Record::share(Key previous, double prior) const {
-  const double general = (hits + prior_weight * prior) / (tries + prior_weight);
-  for (const After& each : after) {
-    if (each.task == previous) {
-      return (each.hits + prior_weight * general) / (each.tries + prior_weight);
-    }
+void Record::add(std::size_t place, bool hit) {
+  all.add(hit);
+  after[place].add(hit);
+}
+
+double Record::share(std::size_t place, double prior) const {
+  const double general = (all.hits + prior_weight * prior) / (all.tries + prior_weight);
+  if (place == Followed::nowhere) {
+    return general;
   }
-  return general;
+  return (after[place].hits + prior_weight * general) / (after[place].tries + prior_weight);
 }
 
 namespace {
@@ -227,187 +263,253 @@ ValueRanker first_value_ranker() {
 
 namespace {
 
-/// A candidate while its claims are gathered.
-struct Claims {
-  Candidate candidate;
-  double best = 0;    ///< The largest share that a rule, a constant or the text gives it.
-  double others = 0;  ///< Odds of all other claims.
-  double count = 0;
-  double constant = 0;
-  Key look = 0;  ///< 0: of a value that the parameter had before.
-  bool is_recognised = false;
-};
-
 double as_logarithm(double value) {
   return std::log(std::max(value, 1e-4));
 }
 
-Features<value_features> describe(const Surroundings& around, Key name, const Claims& claims,
-                                  Key last_same, Key last_use, double familiar) {
-  const SessionMemory& memory = around.memory;
-  const Key hash = claims.candidate.hash;
-  const std::uint32_t seen = claims.candidate.seen;
-  const std::uint32_t in_text = memory.in_text(hash);
-  const bool is_in_last_output = seen != 0 && memory.value(seen).side == Side::output &&
-                                 memory.value(seen).document == memory.steps().size();
-  return {
-      as_logarithm(odds(claims.best)),
-      std::log1p(claims.others),
-      claims.candidate.origin == nullptr ? 1.0 : 0.0,
-      claims.is_recognised ? 1.0 : 0.0,
-      in_text != 0 && memory.is_fresh(in_text) ? 1.0 : 0.0,
-      in_text != 0 ? 1.0 : 0.0,
-      memory.was_used(SessionMemory::used_key(around.task, name, hash)) ? 1.0 : 0.0,
-      last_use == hash ? 1.0 : 0.0,
-      last_same == hash ? 1.0 : 0.0,
-      is_in_last_output ? 1.0 : 0.0,
-      is_in_last_output && memory.value(seen).head == seen ? 1.0 : 0.0,
-      std::log(claims.count),
-      as_logarithm(familiar) * 0.25,
-      claims.constant > 0 ? std::log(claims.constant) * 0.25 : -1.5,
-      seen != 0 && memory.value(seen).side != Side::text
-          ? std::log(1.0 + static_cast<double>(memory.steps().size() - memory.value(seen).document))
-          : 0.0,
-      seen != 0 && memory.value(seen).side == Side::text ? 1.0 : 0.0,
-      seen != 0 && in_text == 0 && memory.has_text() && memory.is_mentioned(memory.value(seen))
-          ? 1.0
-          : 0.0};
+/// Logarithms of small whole numbers, which every candidate needs.
+double logarithm_of(std::size_t number) {
+  static const auto table = [] {
+    std::array<double, 1024> made{};
+    for (std::size_t i = 1; i < made.size(); ++i) {
+      made[i] = std::log(static_cast<double>(i));
+    }
+    return made;
+  }();
+  return number < table.size() ? table[number] : std::log(static_cast<double>(number));
 }
 
 }  // namespace
 
-std::vector<Candidate> Parameter::candidates(const Surroundings& around, const KindRecord& kinds,
-                                             const ValueRanker& ranker) const {
-  std::vector<Claims> found;
-  found.reserve(rules_.size() + constants_.size());
-  double blocked = 0;
-  const auto offer = [&](Key hash, double share, const json::Value* value,
-                         const std::string* origin, std::uint32_t seen) -> Claims& {
-    auto at = std::find_if(found.begin(), found.end(),
-                           [&](const Claims& each) { return each.candidate.hash == hash; });
-    if (at == found.end()) {
-      at = found.insert(found.end(), Claims{});
-      at->candidate = {hash, 0, seen, {}, value, origin};
-      at->best = share;
-      at->count = 1;
-      return *at;
+/// A candidate while its claims are gathered.
+struct Parameter::Claims {
+  double best = 0;    ///< The largest share that a rule, a constant or the text gives it.
+  double others = 0;  ///< Odds of all other claims.
+  double constant = 0;
+  double familiar = 1;
+  const json::Value* value = nullptr;
+  const std::string* origin = nullptr;
+  std::uint32_t seen = 0;
+  std::uint32_t count = 0;
+  bool is_recognised = false;
+};
+
+/// All claims on one parameter, by value.
+class Parameter::Claimed {
+public:
+  Claims& offer(Key hash, double share, const json::Value* value, const std::string* origin,
+                std::uint32_t seen) {
+    const auto end = hashes_.begin() + static_cast<std::ptrdiff_t>(size_);
+    const auto at = static_cast<std::size_t>(std::find(hashes_.begin(), end, hash) -
+                                             hashes_.begin());
+    Claims& claims = claims_[at];
+    if (at == size_) {
+      hashes_[size_++] = hash;
+      claims = Claims{};
+      claims.best = share;
+      claims.value = value;
+      claims.origin = origin;
+      claims.seen = seen;
+      claims.count = 1;
+      return claims;
     }
-    at->count += 1;
-    if (at->candidate.seen == 0) {
-      at->candidate.seen = seen;
-    }
-    if (share > at->best) {
-      at->others += odds(at->best);
-      at->best = share;
-      at->candidate.origin = origin;
+    ++claims.count;
+    claims.seen = claims.seen == 0 ? seen : claims.seen;
+    if (share > claims.best) {
+      claims.others += odds(claims.best);
+      claims.best = share;
+      claims.origin = origin;
     } else {
-      at->others += odds(share);
+      claims.others += odds(share);
     }
-    return *at;
-  };
+    return claims;
+  }
+  std::size_t size() const { return size_; }
+  Key hash(std::size_t at) const { return hashes_[at]; }
+  const Claims& operator[](std::size_t at) const { return claims_[at]; }
+
+private:
+  std::size_t size_ = 0;
+  std::array<Key, claims_max> hashes_;
+  std::array<Claims, claims_max> claims_;
+};
+
+double Parameter::constant_share(const Constant& constant, std::size_t place) const {
+  const double share = constant.count / (total_ + constants_seen_);
+  if (place == Followed::nowhere) {
+    return share;
+  }
+  const After& after = after_[place];
+  return (constant.after[place] + after.seen * share) / (after.total + after.seen);
+}
+
+/// Returns the largest share of a rule whose value is still to come.
+double Parameter::claim_by_rules(const Surroundings& around, const KindRecord& kinds,
+                                 std::size_t place, Claimed& claimed) const {
+  double blocked = 0;
+  Resolver resolve(around, name_);
   for (const Binding& rule : rules_) {
-    const double share = rule.record.share(around.previous, kinds.prior(rule));
-    if (is_open(around, rule)) {
-      blocked = std::max(blocked, share);
+    if (!around.open_tasks.empty() && is_open(around, rule)) {
+      blocked = std::max(blocked, rule.record.share(place, kinds.prior(rule)));
       continue;
     }
-    if (const std::uint32_t at = resolve(around, name_, rule); at != 0) {
+    if (const std::uint32_t at = resolve(rule); at != 0) {
       const SeenValue& value = around.memory.value(at);
-      offer(value.hash, share * familiar(value.look), value.json, &rule.origin, at).look =
-          value.look;
+      const double known = familiar(value.look);
+      claimed
+          .offer(value.hash, rule.record.share(place, kinds.prior(rule)) * known, value.json,
+                 &rule.origin, at)
+          .familiar = known;
     }
   }
-  const auto after = std::find_if(after_.begin(), after_.end(),
-                                  [&](const After& each) { return each.task == around.previous; });
+  return blocked;
+}
+
+void Parameter::claim_known(const Surroundings& around, std::size_t place,
+                            Claimed& claimed) const {
   for (const Constant& constant : constants_) {
-    double share = constant.count / (total_ + constants_seen_);
-    if (after != after_.end()) {
-      double count = 0;
-      for (const Constant::After& each : constant.after) {
-        count = each.task == around.previous ? each.count : count;
-      }
-      share = (count + after->seen * share) / (after->total + after->seen);
-    }
-    Claims& claims = offer(constant.hash, share, &constant.value, nullptr, 0);
+    const double share = constant_share(constant, place);
+    Claims& claims = claimed.offer(constant.hash, share, &constant.value, nullptr, 0);
     claims.constant = share;
-    if (claims.candidate.seen == 0) {
-      claims.candidate.seen = around.memory.latest_equal(constant.hash);
-    }
+    claims.seen = claims.seen == 0 ? around.memory.latest_equal(constant.hash) : claims.seen;
   }
-  const std::vector<std::size_t> known = recognised(around);
-  for (std::size_t i = 0; i < known.size(); ++i) {
+  std::array<std::size_t, recognised_max> known{};
+  const std::size_t count = recognised(around, known);
+  for (std::size_t i = 0; i < count; ++i) {
     const Constant& constant = constants_[known[i]];
-    offer(constant.hash, recognised_[i].share(around.previous, recognised_prior[i]),
-          &constant.value, &recognised_origin, around.memory.in_text(constant.hash))
+    claimed
+        .offer(constant.hash, recognised_[i].share(place, recognised_prior[i]), &constant.value,
+               &recognised_origin, around.memory.in_text(constant.hash))
         .is_recognised = true;
   }
-  // Rival claims weigh as their scores, against the others and against none of them.
-  const std::vector<SeenStep>& steps = around.memory.steps();
+}
+
+std::vector<Candidate> Parameter::candidates(const Surroundings& around, const KindRecord& kinds,
+                                             const ValueRanker& ranker) const {
+  const SessionMemory& memory = around.memory;
+  const std::size_t place = followed_.find(around.previous);
+  Claimed claimed;
+  const double blocked = claim_by_rules(around, kinds, place, claimed);
+  claim_known(around, place, claimed);
+
+  const std::vector<SeenStep>& steps = memory.steps();
   const json::Value* const same = steps.empty() ? nullptr : steps.back().call.input().find(text_);
   const Key last_same = same == nullptr ? 0 : hash_value(*same);
-  const std::uint32_t used = around.memory.latest_at(place_of_parameter(around.task, text_));
-  const Key last_use = used == 0 ? 0 : around.memory.value(used).hash;
-  std::vector<double> scores;
-  for (Claims& claims : found) {
-    claims.candidate.features = describe(around, name_, claims, last_same, last_use,
-                                         claims.look == 0 ? 1.0 : familiar(claims.look));
-    scores.push_back(ranker.score(claims.candidate.features));
+  const std::uint32_t used = memory.latest_at(place_of_parameter(around.task, text_));
+  const Key last_use = used == 0 ? 0 : memory.value(used).hash;
+  const auto describe = [&](std::size_t at) -> Features<value_features> {
+    const Claims& claims = claimed[at];
+    const Key hash = claimed.hash(at);
+    const SeenValue* const seen = claims.seen == 0 ? nullptr : &memory.value(claims.seen);
+    const std::uint32_t in_text = memory.has_text() ? memory.in_text(hash) : 0;
+    const bool is_in_last_output =
+        seen != nullptr && seen->side == Side::output && seen->document == steps.size();
+    return {
+        as_logarithm(odds(claims.best)),
+        claims.others > 0 ? std::log1p(claims.others) : 0.0,
+        claims.origin == nullptr ? 1.0 : 0.0,
+        claims.is_recognised ? 1.0 : 0.0,
+        in_text != 0 && memory.is_fresh(in_text) ? 1.0 : 0.0,
+        in_text != 0 ? 1.0 : 0.0,
+        memory.was_used(SessionMemory::used_key(around.task, name_, hash)) ? 1.0 : 0.0,
+        last_use == hash ? 1.0 : 0.0,
+        last_same == hash ? 1.0 : 0.0,
+        is_in_last_output ? 1.0 : 0.0,
+        is_in_last_output && seen->head == claims.seen ? 1.0 : 0.0,
+        logarithm_of(claims.count),
+        claims.familiar < 1 ? as_logarithm(claims.familiar) * 0.25 : 0.0,
+        claims.constant > 0 ? std::log(claims.constant) * 0.25 : -1.5,
+        seen != nullptr && seen->side != Side::text
+            ? logarithm_of(1 + steps.size() - seen->document)
+            : 0.0,
+        seen != nullptr && seen->side == Side::text ? 1.0 : 0.0,
+        seen != nullptr && in_text == 0 && memory.has_text() && memory.is_mentioned(*seen) ? 1.0
+                                                                                           : 0.0};
+  };
+
+  // Rival claims weigh as their scores, against the others and against none of them.
+  std::array<Features<value_features>, claims_max> features;
+  std::array<double, claims_max> shares;
+  for (std::size_t i = 0; i < claimed.size(); ++i) {
+    features[i] = describe(i);
+    shares[i] = ranker.score(features[i]);
   }
-  ValueRanker::normalise(scores, std::log1p(odds(blocked)));
+  ValueRanker::normalise(std::span(shares).first(claimed.size()), std::log1p(odds(blocked)));
+  std::array<std::uint8_t, claims_max> order;
+  const auto end = order.begin() + static_cast<std::ptrdiff_t>(claimed.size());
+  std::iota(order.begin(), end, std::uint8_t{0});
+  const std::size_t in_order = std::min(claimed.size(), candidates_in_order);
+  std::partial_sort(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(in_order), end,
+                    [&](std::uint8_t a, std::uint8_t b) {
+                      return shares[a] != shares[b] ? shares[a] > shares[b]
+                                                    : claimed.hash(a) < claimed.hash(b);
+                    });
   std::vector<Candidate> candidates;
-  candidates.reserve(found.size());
-  for (std::size_t i = 0; i < found.size(); ++i) {
-    found[i].candidate.share = scores[i];
-    candidates.push_back(found[i].candidate);
+  candidates.reserve(claimed.size());
+  for (auto at = order.begin(); at != end; ++at) {
+    const Claims& claims = claimed[*at];
+    candidates.push_back({claimed.hash(*at), shares[*at], claims.seen, features[*at], claims.value,
+                          claims.origin});
   }
-  std::sort(candidates.begin(), candidates.end(), [](const Candidate& a, const Candidate& b) {
-    return a.share != b.share ? a.share > b.share : a.hash < b.hash;
-  });
   return candidates;
 }
 
-std::vector<std::size_t> Parameter::recognised(const Surroundings& around) const {
+std::size_t Parameter::recognised(const Surroundings& around,
+                                  std::array<std::size_t, recognised_max>& order) const {
   const SessionMemory& memory = around.memory;
-  std::vector<std::pair<std::uint32_t, std::size_t>> found;
   if (!memory.has_text()) {
-    return {};
+    return 0;
   }
+  std::array<std::pair<std::uint32_t, std::size_t>, constants_max> found;
+  std::size_t count = 0;
   for (std::size_t i = 0; i < constants_.size(); ++i) {
     const Key hash = constants_[i].hash;
     const std::uint32_t at = memory.in_text(hash);
     if (at != 0 && !memory.was_used(SessionMemory::used_key(around.task, name_, hash))) {
-      found.emplace_back(at, i);
+      found[count++] = {at, i};
     }
   }
-  std::sort(found.begin(), found.end(), [&](const auto& a, const auto& b) {
-    const std::uint32_t document_a = memory.value(a.first).document;
-    const std::uint32_t document_b = memory.value(b.first).document;
-    return document_a != document_b ? document_a > document_b : a.first < b.first;
-  });
-  std::vector<std::size_t> order;
-  for (std::size_t i = 0; i < std::min(found.size(), recognised_max); ++i) {
-    order.push_back(found[i].second);
+  std::sort(found.begin(), found.begin() + static_cast<std::ptrdiff_t>(count),
+            [&](const auto& a, const auto& b) {
+              const std::uint32_t document_a = memory.value(a.first).document;
+              const std::uint32_t document_b = memory.value(b.first).document;
+              return document_a != document_b ? document_a > document_b : a.first < b.first;
+            });
+  count = std::min(count, recognised_max);
+  for (std::size_t i = 0; i < count; ++i) {
+    order[i] = found[i].second;
   }
-  return order;
+  return count;
 }
 
-void Parameter::learn_constant(Key previous, Key hash, const json::Value& value) {
-  total_ += 1;
-  auto after = std::find_if(after_.begin(), after_.end(),
-                            [&](const After& each) { return each.task == previous; });
-  if (after == after_.end()) {
-    if (after_.size() >= after_max) {
-      after_.erase(after_.begin());
+/// Where what holds after this task is kept; what another task left there is cleared.
+std::size_t Parameter::place_after(Key previous) {
+  const Followed::Taken taken = followed_.take(previous);
+  if (taken.is_new) {
+    after_[taken.place] = {};
+    for (Binding& rule : rules_) {
+      rule.record.after[taken.place] = {};
     }
-    after = after_.insert(after_.end(), After{previous, 0, 0});
+    for (Constant& constant : constants_) {
+      constant.after[taken.place] = 0;
+    }
+    for (Record& record : recognised_) {
+      record.after[taken.place] = {};
+    }
   }
-  after->total += 1;
+  return taken.place;
+}
+
+void Parameter::learn_constant(std::size_t place, Key hash, const json::Value& value) {
+  total_ += 1;
+  After& after = after_[place];
+  after.total += 1;
   auto constant = std::find_if(constants_.begin(), constants_.end(),
                                [&](const Constant& each) { return each.hash == hash; });
   if (constant == constants_.end()) {
     constants_seen_ += 1;
     if (size_of(value) > constant_bytes_max) {
-      after->seen += 1;
+      after.seen += 1;
       return;
     }
     if (constants_.size() >= constants_max) {
@@ -418,16 +520,8 @@ void Parameter::learn_constant(Key previous, Key hash, const json::Value& value)
     constant = constants_.insert(constants_.end(), Constant{value, hash, 0, {}});
   }
   constant->count += 1;
-  auto then = std::find_if(constant->after.begin(), constant->after.end(),
-                           [&](const Constant::After& each) { return each.task == previous; });
-  if (then == constant->after.end()) {
-    after->seen += 1;
-    if (constant->after.size() >= after_max) {
-      constant->after.erase(constant->after.begin());
-    }
-    then = constant->after.insert(constant->after.end(), Constant::After{previous, 0});
-  }
-  then->count += 1;
+  after.seen += constant->after[place] > 0 ? 0 : 1;
+  constant->after[place] += 1;
 }
 
 void Parameter::add_rule(const Surroundings& around, Key name, Key hash, Binding rule,
@@ -437,14 +531,14 @@ void Parameter::add_rule(const Surroundings& around, Key name, Key hash, Binding
       return;
     }
   }
-  const std::uint32_t at = resolve(around, name, rule);
+  const std::uint32_t at = Resolver(around, name)(rule);
   if (at == 0 || around.memory.value(at).hash != hash) {
     return;
   }
   if (rules_.size() >= rules_max) {
     // The worst goes: the fewest hits for its tries, the oldest of these.
     const auto worth = [](const Binding& each) {
-      return (each.record.hits + 1) / (each.record.tries + 2);
+      return (each.record.all.hits + 1) / (each.record.all.tries + 2);
     };
     rules_.erase(
         std::min_element(rules_.begin(), rules_.end(),
@@ -508,23 +602,26 @@ void Parameter::learn(const Surroundings& around, KindRecord& kinds, std::string
   name_ = name;
   text_ = text;
   const Key hash = hash_value(value);
+  const std::size_t place = place_after(around.previous);
+  Resolver resolve(around, name);
   for (Binding& rule : rules_) {
-    const std::uint32_t at = resolve(around, name, rule);
+    const std::uint32_t at = resolve(rule);
     if (at == 0) {
       continue;
     }
     const bool hit = around.memory.value(at).hash == hash;
-    if (rule.record.tries == 0) {
+    if (rule.record.all.tries == 0) {
       kinds.learn(rule, hit);
     }
-    rule.record.add(around.previous, hit);
+    rule.record.add(place, hit);
   }
-  const std::vector<std::size_t> known = recognised(around);
-  for (std::size_t i = 0; i < known.size(); ++i) {
-    recognised_[i].add(around.previous, constants_[known[i]].hash == hash);
+  std::array<std::size_t, recognised_max> known{};
+  const std::size_t count = recognised(around, known);
+  for (std::size_t i = 0; i < count; ++i) {
+    recognised_[i].add(place, constants_[known[i]].hash == hash);
   }
   learn_look(value);
-  learn_constant(around.previous, hash, value);
+  learn_constant(place, hash, value);
   learn_rules(around, name, hash);
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <optional>
 #include <span>
 #include <string>
@@ -26,20 +27,41 @@ inline constexpr std::size_t from_kinds = 8;
 /// What a rule takes its value from: an input, an output, text by shape, text by the word before.
 inline constexpr std::size_t source_kinds = 4;
 
+/// The tasks that a parameter's call has followed, the latest few: each has a place at which
+/// records keep what holds after it.
+class Followed {
+public:
+  static constexpr std::size_t places = 8;
+  static constexpr std::size_t nowhere = places;
+
+  /// Its place, or nowhere.
+  std::size_t find(Key task) const;
+  struct Taken {
+    std::size_t place = 0;
+    bool is_new = false;  ///< What records keep there belongs to another task, or to none.
+  };
+  Taken take(Key task);
+
+private:
+  std::array<Key, places> tasks_{};
+  std::size_t count_ = 0;
+  std::size_t oldest_ = 0;
+};
+
 /// How often a rule was right when it applied, in general and right after some task. Halved when it
 /// grows large.
 struct Record {
-  struct After {
-    Key task = 0;
-    double tries = 0, hits = 0;
+  struct Count {
+    float tries = 0, hits = 0;
+    void add(bool hit);
   };
-  double tries = 0, hits = 0;
-  std::vector<After> after;
+  Count all;
+  std::array<Count, Followed::places> after{};
 
-  void add(Key previous, bool hit);
+  void add(std::size_t place, bool hit);
   /// The expected share of hits: `prior` counts like a few tries, and the general share is the
   /// prior after a task.
-  double share(Key previous, double prior) const;
+  double share(std::size_t place, double prior) const;
 };
 
 struct Binding {
@@ -57,11 +79,7 @@ struct Constant {
   json::Value value;
   Key hash = 0;
   double count = 0;
-  struct After {
-    Key task = 0;
-    double count = 0;
-  };
-  std::vector<After> after;
+  std::array<float, Followed::places> after{};
 };
 
 /// How often a new rule of each kind is right the next time, in one tenant.
@@ -99,21 +117,34 @@ struct Surroundings {
 };
 
 inline constexpr std::size_t recognised_max = 3;
+/// So many candidates are in order, best first; those after them are worse, in no order that
+/// matters.
+inline constexpr std::size_t candidates_in_order = 8;
 
 /// What one parameter of one task was bound to, and how well each rule did.
 class Parameter {
 public:
-  /// All values that it may get, best first. Their shares sum to at most 1.
+  /// All values that it may get, the best ones in order (candidates_in_order). Their shares sum to
+  /// at most 1.
   std::vector<Candidate> candidates(const Surroundings& around, const KindRecord& kinds,
                                     const ValueRanker& ranker) const;
   void learn(const Surroundings& around, KindRecord& kinds, std::string_view name,
              const json::Value& value);
 
 private:
+  struct Claims;
+  class Claimed;
   /// Constants that the session's text holds and this parameter has not had in the session, the
-  /// latest text's first ones first, at most recognised_max; as indexes into constants_.
-  std::vector<std::size_t> recognised(const Surroundings& around) const;
-  void learn_constant(Key previous, Key hash, const json::Value& value);
+  /// latest text's first ones first, at most recognised_max; as indexes into constants_. Returns
+  /// how many.
+  std::size_t recognised(const Surroundings& around,
+                         std::array<std::size_t, recognised_max>& order) const;
+  std::size_t place_after(Key previous);
+  double constant_share(const Constant& constant, std::size_t place) const;
+  double claim_by_rules(const Surroundings& around, const KindRecord& kinds, std::size_t place,
+                        Claimed& claimed) const;
+  void claim_known(const Surroundings& around, std::size_t place, Claimed& claimed) const;
+  void learn_constant(std::size_t place, Key hash, const json::Value& value);
   void learn_rules(const Surroundings& around, Key name, Key hash);
   void add_rule(const Surroundings& around, Key name, Key hash, Binding rule, std::uint32_t source);
 
@@ -122,7 +153,6 @@ private:
   double total_ = 0;
   double constants_seen_ = 0;  ///< Different ones, less those forgotten.
   struct After {
-    Key task = 0;
     double total = 0, seen = 0;
   };
   /// How values look: an argument seldom looks like none before.
@@ -135,10 +165,11 @@ private:
 
   std::vector<Look> looks_;
   double looked_ = 0;
-  std::vector<After> after_;
+  Followed followed_;
+  std::array<After, Followed::places> after_{};
   std::vector<Binding> rules_;
   std::vector<Constant> constants_;
-  Record recognised_[recognised_max];  ///< By their place in that order.
+  std::array<Record, recognised_max> recognised_{};  ///< By their place in that order.
 };
 
 Key task_side(Key task, Side side);

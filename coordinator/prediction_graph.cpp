@@ -38,6 +38,7 @@ constexpr std::size_t premises_max = 3;
 constexpr std::size_t text_bytes_max = 64U << 10U;
 constexpr double form_probability_min = 0.003;
 constexpr double premise_probability_min = 0.02;
+constexpr double answer_probability_min = 0.001;
 /// Nothing learned is certain.
 constexpr double probability_max = 0.995;
 
@@ -166,22 +167,34 @@ struct Session {
   bool is_thinking = false;  ///< The model was asked since the last step.
 };
 
-/// One way to fill a form.
+/// One way to fill a form: which candidate each parameter takes.
 struct Filling {
-  std::vector<const Candidate*> values;
+  std::array<std::uint8_t, parameters_per_call_max> chosen;
   double share = 1;
   Key input_hash = 0;
 };
 
+/// What each parameter of a form may get.
+using Values = std::vector<std::vector<Candidate>>;
+
 /// A call that may come next, before it is built.
 struct Option {
   const Form* form = nullptr;
+  const Values* values = nullptr;  ///< Of the form.
   Key form_key = 0;
   double form_probability = 0;
   Filling filling;
   Features<call_features> features{};
   double probability = 0;
+
+  const Candidate& value(std::size_t parameter) const {
+    return (*values)[parameter][filling.chosen[parameter]];
+  }
 };
+
+double as_logarithm(double value) {
+  return std::log(std::max(value, 1e-4));
+}
 
 double share_in(const std::vector<Likely>& votes, Key symbol) {
   for (const Likely& each : votes) {
@@ -195,6 +208,20 @@ double share_in(const std::vector<Likely>& votes, Key symbol) {
 /// What single contexts say of a form, beyond their blend.
 using Evidence = std::array<double, 6>;
 
+/// What describes all calls of one form alike.
+struct FormFeatures {
+  double probability = 0;  ///< Logarithm.
+  double record = 0;       ///< How far its best arguments were right, against what was stated.
+  double repeats = 0;
+  double sessions = 0, turns = 0;
+  double named_all = 0, named_fresh = 0;
+  double words = 0;
+  double tries = 0;
+  bool is_known = false;  ///< The session has called its task.
+  bool is_last = false;   ///< The last step did.
+  Evidence evidence{};
+};
+
 /// What past sessions and past turns like this one say comes next.
 struct Precedents {
   std::vector<Likely> sessions, turns;
@@ -202,11 +229,53 @@ struct Precedents {
 
 /// All calls that may come next and what describes that none of them does.
 struct Options {
-  std::deque<std::vector<std::vector<Candidate>>> values;  ///< What the fillings point into.
+  std::deque<std::pair<Key, Values>> values;  ///< By form.
   std::vector<Option> calls;
   Features<call_features> none{};
   double none_probability = 1;
 };
+
+/// The best combinations of values, best first.
+std::vector<Filling> fillings(const Form& form, const Values& values) {
+  /// One more value on top of a shorter combination.
+  struct Extension {
+    std::size_t shorter = 0;
+    std::size_t value = 0;
+    double share = 1;
+  };
+  std::vector<Filling> best(1);
+  best.front().input_hash = hash_object_start();
+  std::vector<Filling> longer;
+  std::array<Extension, calls_per_form_max * values_per_parameter_max> extensions;
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    std::size_t made = 0;
+    const std::size_t count = std::min(values[i].size(), values_per_parameter_max);
+    for (std::size_t n = 0; n < best.size(); ++n) {
+      for (std::size_t k = 0; k < count; ++k) {
+        extensions[made++] = {n, k, best[n].share * values[i][k].share};
+      }
+    }
+    const std::size_t kept = std::min(made, calls_per_form_max);
+    std::partial_sort(extensions.begin(), extensions.begin() + static_cast<std::ptrdiff_t>(kept),
+                      extensions.begin() + static_cast<std::ptrdiff_t>(made),
+                      [](const Extension& a, const Extension& b) {
+                        return a.share != b.share       ? a.share > b.share
+                               : a.shorter != b.shorter ? a.shorter < b.shorter
+                                                        : a.value < b.value;
+                      });
+    longer.clear();
+    for (std::size_t n = 0; n < kept; ++n) {
+      const Extension& extension = extensions[n];
+      Filling& filling = longer.emplace_back(best[extension.shorter]);
+      filling.chosen[i] = static_cast<std::uint8_t>(extension.value);
+      filling.share = extension.share;
+      filling.input_hash =
+          mix(filling.input_hash, form.name_keys[i], values[i][extension.value].hash);
+    }
+    best.swap(longer);
+  }
+  return best;
+}
 
 /// A prediction before its call is built.
 struct Draft {
@@ -314,14 +383,13 @@ private:
   void learn_output(const Session& session, const std::optional<Output>& output);
 
   Surroundings around(const Session& session, Key task) const;
-  std::vector<Filling> fillings(const Form& form,
-                                const std::vector<std::vector<Candidate>>& values) const;
-  std::vector<std::vector<Candidate>> values_of(const Session& session, const Tenant& tenant,
-                                                const Form& form) const;
+  Values values_of(const Session& session, const Tenant& tenant, const Form& form) const;
   Options options(const Session& session, const Tenant& tenant, bool is_open) const;
-  Features<call_features> describe(const Session& session, const Tenant& tenant,
-                                   const Option& option, const Precedents& precedents, double words,
-                                   const Evidence& evidence, std::size_t rank) const;
+  FormFeatures describe_form(const Session& session, const Tenant& tenant, const Form& form,
+                             const Likely& likely, const Precedents& precedents,
+                             const std::vector<Key>& long_contexts, bool is_open) const;
+  static Features<call_features> describe(const Session& session, const Option& option,
+                                          const FormFeatures& of_form, std::size_t rank);
   Precedents precedents(const Session& session, const Tenant& tenant) const;
   std::vector<Key> long_contexts(const Session& session) const;
   Evidence evidence_for(const std::vector<Key>& contexts, const Likely& form, bool is_open) const;
@@ -329,9 +397,9 @@ private:
   void learn_words(const Session& session, const Options& all, Key came);
   static PastSession done_from(const Session& session, std::size_t first);
   void end_turn(const Session& session, Tenant& tenant) const;
-  void learn_options(const Session& session, Tenant& tenant, Key form_key, Key input_hash);
-  void learn_values(const Session& session, Tenant& tenant, const Form& form,
-                    const json::Object& input) const;
+  Options learn_options(const Session& session, Tenant& tenant, Key form_key, Key input_hash);
+  void learn_values(Tenant& tenant, Form& form, const Values& values, const json::Object& input,
+                    Key input_hash) const;
   void predict_next(const Session& session, const Tenant& tenant, bool is_open, double scale,
                     const Question& question, std::vector<Draft>& drafts) const;
   void predict_beyond_open(Session& session, const Tenant& tenant, const Question& question,
@@ -347,8 +415,7 @@ private:
   }
   void predict_model(const Session& session, const Conversation& said, double scale,
                      std::vector<Draft>& drafts) const;
-  std::vector<std::string> reasons(const Session& session, const Form& form, double probability,
-                                   const Filling& filling) const;
+  static std::vector<std::string> reasons(const Session& session, const Option& option);
 
   PredictionSettings settings_;
   bool learns_ = true;
@@ -546,10 +613,10 @@ Surroundings PredictionGraph::Impl::around(const Session& session, Key task) con
   return {session.memory, task, previous, open_tasks_, &output_names_};
 }
 
-std::vector<std::vector<Candidate>> PredictionGraph::Impl::values_of(const Session& session,
-                                                                     const Tenant& tenant,
-                                                                     const Form& form) const {
-  std::vector<std::vector<Candidate>> values;
+Values PredictionGraph::Impl::values_of(const Session& session, const Tenant& tenant,
+                                        const Form& form) const {
+  Values values;
+  values.reserve(form.parameters.size());
   const Surroundings surroundings = around(session, form.task_key);
   for (const Key key : form.parameters) {
     const Parameter* parameter = parameters_.find(key);
@@ -562,51 +629,6 @@ std::vector<std::vector<Candidate>> PredictionGraph::Impl::values_of(const Sessi
     }
   }
   return values;
-}
-
-/// The best combinations of values.
-std::vector<Filling> PredictionGraph::Impl::fillings(
-    const Form& form, const std::vector<std::vector<Candidate>>& values) const {
-  /// One more value on top of a shorter combination.
-  struct Extension {
-    std::size_t shorter = 0;
-    const Candidate* value = nullptr;
-    double share = 1;
-  };
-  std::vector<Filling> best(1);
-  best.front().input_hash = hash_object_start();
-  std::vector<Extension> extensions;
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    extensions.clear();
-    const std::size_t count = std::min(values[i].size(), values_per_parameter_max);
-    for (std::size_t n = 0; n < best.size(); ++n) {
-      for (std::size_t k = 0; k < count; ++k) {
-        extensions.push_back({n, &values[i][k], best[n].share * values[i][k].share});
-      }
-    }
-    const std::size_t kept = std::min(extensions.size(), calls_per_form_max);
-    std::partial_sort(extensions.begin(), extensions.begin() + static_cast<std::ptrdiff_t>(kept),
-                      extensions.end(), [](const Extension& a, const Extension& b) {
-                        return a.share != b.share       ? a.share > b.share
-                               : a.shorter != b.shorter ? a.shorter < b.shorter
-                                                        : a.value < b.value;
-                      });
-    std::vector<Filling> longer;
-    longer.reserve(kept);
-    for (std::size_t n = 0; n < kept; ++n) {
-      const Extension& extension = extensions[n];
-      Filling filling;
-      filling.values.reserve(values.size());
-      filling.values = best[extension.shorter].values;
-      filling.values.push_back(extension.value);
-      filling.share = extension.share;
-      filling.input_hash =
-          mix(best[extension.shorter].input_hash, form.name_keys[i], extension.value->hash);
-      longer.push_back(std::move(filling));
-    }
-    best = std::move(longer);
-  }
-  return best;
 }
 
 Precedents PredictionGraph::Impl::precedents(const Session& session, const Tenant& tenant) const {
@@ -622,61 +644,75 @@ Precedents PredictionGraph::Impl::precedents(const Session& session, const Tenan
   return found;
 }
 
-Features<call_features> PredictionGraph::Impl::describe(const Session& session,
-                                                        const Tenant& tenant, const Option& option,
-                                                        const Precedents& precedents, double words,
-                                                        const Evidence& evidence,
-                                                        std::size_t rank) const {
-  const Form& form = *option.form;
-  const Filling& filling = option.filling;
-  const double form_probability = option.form_probability;
-  const double neighbours = share_in(precedents.sessions, option.form_key);
-  const double named_all = tenant.names.match(form.task_key, session.memory.all_stems());
-  const double named_fresh = session.memory.has_fresh_words()
-                                 ? tenant.names.match(form.task_key, session.memory.last_stems())
-                                 : 0;
+FormFeatures PredictionGraph::Impl::describe_form(const Session& session, const Tenant& tenant,
+                                                  const Form& form, const Likely& likely,
+                                                  const Precedents& precedents,
+                                                  const std::vector<Key>& long_contexts,
+                                                  bool is_open) const {
   const SessionMemory& memory = session.memory;
-  const bool was_called = memory.was_called(form.task_key, filling.input_hash);
-  const bool knows_task =
+  FormFeatures features;
+  features.probability = as_logarithm(likely.probability);
+  features.record = std::log(std::min((form.hits + 2) / (form.expected + 2), 1.5));
+  features.repeats = as_logarithm((form.repeats + 0.1) / (form.tries + 2));
+  features.sessions = std::log(0.02 + share_in(precedents.sessions, likely.symbol)) + 1.5;
+  features.turns = precedents.turns.empty()
+                       ? 0.0
+                       : std::log(0.02 + share_in(precedents.turns, likely.symbol)) + 1.5;
+  features.named_all = tenant.names.match(form.task_key, memory.all_stems());
+  features.named_fresh =
+      memory.has_fresh_words() ? tenant.names.match(form.task_key, memory.last_stems()) : 0;
+  features.words = word_score(session, likely.symbol);
+  features.tries = std::log(1 + form.tries) * 0.25;
+  features.is_known =
       std::any_of(memory.steps().begin(), memory.steps().end(),
                   [&](const SeenStep& step) { return step.task == form.task_key; });
-  const bool is_same_task = !memory.steps().empty() && memory.steps().back().task == form.task_key;
+  features.is_last = !memory.steps().empty() && memory.steps().back().task == form.task_key;
+  features.evidence = evidence_for(long_contexts, likely, is_open);
+  return features;
+}
+
+Features<call_features> PredictionGraph::Impl::describe(const Session& session,
+                                                        const Option& option,
+                                                        const FormFeatures& of_form,
+                                                        std::size_t rank) {
+  const SessionMemory& memory = session.memory;
+  const std::size_t parameters = option.values->size();
+  const bool was_called = memory.was_called(option.form->task_key, option.filling.input_hash);
   std::array<std::uint32_t, 3> documents{};  ///< Up to three different ones.
   std::size_t sources = 0;
   double least = 1;
   double fresh = 0, text = 0, output = 0, same = 0, used = 0, constant = 0;
-  for (const Candidate* value : filling.values) {
-    least = std::min(least, value->share);
-    constant += value->features[2];
-    if (value->seen != 0) {
-      const std::uint32_t document = memory.value(value->seen).document;
+  for (std::size_t i = 0; i < parameters; ++i) {
+    const Candidate& value = option.value(i);
+    least = std::min(least, value.share);
+    constant += value.features[2];
+    if (value.seen != 0) {
+      const std::uint32_t document = memory.value(value.seen).document;
       if (sources < documents.size() &&
           std::find(documents.begin(), documents.begin() + static_cast<std::ptrdiff_t>(sources),
                     document) == documents.begin() + static_cast<std::ptrdiff_t>(sources)) {
         documents[sources++] = document;
       }
     }
-    fresh += value->features[4];
-    text += value->features[5];
-    used += value->features[6];
-    same += value->features[8];
-    output += value->features[9];
+    fresh += value.features[4];
+    text += value.features[5];
+    used += value.features[6];
+    same += value.features[8];
+    output += value.features[9];
   }
-  const double count = std::max<double>(1, static_cast<double>(filling.values.size()));
-  const auto logarithm = [](double value) { return std::log(std::max(value, 1e-4)); };
-  const double repeats = (form.repeats + 0.1) / (form.tries + 2);
-  return {logarithm(form_probability),
-          logarithm(filling.share),
-          std::log(std::min((form.hits + 2) / (form.expected + 2), 1.5)),
-          was_called ? logarithm(repeats) : 0.0,
+  const double count = std::max<double>(1, static_cast<double>(parameters));
+  return {of_form.probability,
+          as_logarithm(option.filling.share),
+          of_form.record,
+          was_called ? of_form.repeats : 0.0,
           was_called ? 1.0 : 0.0,
-          knows_task ? 1.0 : 0.0,
-          is_same_task ? 1.0 : 0.0,
-          std::log(0.02 + neighbours) + 1.5,
-          session.near.empty() ? 0.0 : logarithm(form_probability) * 0.25,
+          of_form.is_known ? 1.0 : 0.0,
+          of_form.is_last ? 1.0 : 0.0,
+          of_form.sessions,
+          session.near.empty() ? 0.0 : of_form.probability * 0.25,
           rank == 0 ? 1.0 : 0.0,
-          filling.values.empty() ? 1.0 : 0.0,
-          logarithm(least) * 0.5,
+          parameters == 0 ? 1.0 : 0.0,
+          as_logarithm(least) * 0.5,
           fresh / count,
           text / count,
           output / count,
@@ -686,22 +722,20 @@ Features<call_features> PredictionGraph::Impl::describe(const Session& session,
           memory.has_fresh_words() ? fresh / count : 0.0,
           same == count ? 1.0 : 0.0,
           used == count && !was_called ? 1.0 : 0.0,
-          std::log(1 + form.tries) * 0.25,
-          filling.values.size() > 3 ? 1.0 : 0.0,
-          precedents.turns.empty()
-              ? 0.0
-              : std::log(0.02 + share_in(precedents.turns, option.form_key)) + 1.5,
-          named_all,
-          named_fresh,
-          knows_task ? named_all : 0.0,
-          words,
-          evidence[0],
-          evidence[1],
-          evidence[2],
-          evidence[3],
-          evidence[4],
-          evidence[5],
-          sources == 1 && filling.values.size() > 1 ? 1.0 : 0.0,
+          of_form.tries,
+          parameters > 3 ? 1.0 : 0.0,
+          of_form.turns,
+          of_form.named_all,
+          of_form.named_fresh,
+          of_form.is_known ? of_form.named_all : 0.0,
+          of_form.words,
+          of_form.evidence[0],
+          of_form.evidence[1],
+          of_form.evidence[2],
+          of_form.evidence[3],
+          of_form.evidence[4],
+          of_form.evidence[5],
+          sources == 1 && parameters > 1 ? 1.0 : 0.0,
           sources > 2 ? 1.0 : 0.0,
           0.0,
           0.0,
@@ -758,21 +792,21 @@ Options PredictionGraph::Impl::options(const Session& session, const Tenant& ten
       continue;
     }
     ++tried;
-    auto values = values_of(session, tenant, *form);
+    Values values = values_of(session, tenant, *form);
     if (values.size() != form->parameters.size()) {
       continue;
     }
-    all.values.push_back(std::move(values));
-    const double words = word_score(session, likely.symbol);
+    const Values& kept = all.values.emplace_back(likely.symbol, std::move(values)).second;
+    const FormFeatures of_form =
+        describe_form(session, tenant, *form, likely, precedents, long_contexts, is_open);
     std::size_t rank = 0;
-    for (Filling& filling : fillings(*form, all.values.back())) {
-      Option option{form, likely.symbol, likely.probability, std::move(filling), {}, 0};
-      option.features = describe(session, tenant, option, precedents, words,
-                                 evidence_for(long_contexts, likely, is_open), rank++);
-      known += likely.probability * option.filling.share *
+    for (const Filling& filling : fillings(*form, kept)) {
+      Option& option = all.calls.emplace_back(
+          Option{form, &kept, likely.symbol, likely.probability, filling, {}, 0});
+      option.features = describe(session, option, of_form, rank++);
+      known += likely.probability * filling.share *
                std::exp(option.features[2] + option.features[3]);
       scores.push_back(tenant.calls.score(option.features));
-      all.calls.push_back(std::move(option));
     }
   }
   all.none[37] = 1;
@@ -883,9 +917,9 @@ void PredictionGraph::Impl::end_turn(const Session& session, Tenant& tenant) con
 }
 
 /// What was expected and what came, before any of it is taught.
-void PredictionGraph::Impl::learn_options(const Session& session, Tenant& tenant, Key form_key,
-                                          Key input_hash) {
-  const Options all = options(session, tenant, false);
+Options PredictionGraph::Impl::learn_options(const Session& session, Tenant& tenant, Key form_key,
+                                             Key input_hash) {
+  Options all = options(session, tenant, false);
   bool has_come = false;
   for (const Option& option : all.calls) {
     const bool came = option.form_key == form_key && option.filling.input_hash == input_hash;
@@ -898,17 +932,23 @@ void PredictionGraph::Impl::learn_options(const Session& session, Tenant& tenant
   tenant.calls.note(all.none, all.none_probability, !has_come);
   tenant.calls.step();
   learn_words(session, all, form_key);
+  return all;
 }
 
-void PredictionGraph::Impl::learn_values(const Session& session, Tenant& tenant, const Form& form,
-                                         const json::Object& input) const {
-  const auto values = values_of(session, tenant, form);
+/// How well the form's values were known, and how they are ranked.
+void PredictionGraph::Impl::learn_values(Tenant& tenant, Form& form, const Values& values,
+                                         const json::Object& input, Key input_hash) const {
   for (std::size_t i = 0; i < values.size(); ++i) {
     const Key hash = hash_value(*input.find(form.names[i]));
     for (const Candidate& candidate : values[i]) {
       tenant.values.note(candidate.features, candidate.share, candidate.hash == hash);
     }
     tenant.values.step();
+  }
+  if (values.size() == form.parameters.size()) {
+    const Filling best = fillings(form, values).front();
+    form.expected += best.share;
+    form.hits += best.input_hash == input_hash ? 1 : 0;
   }
 }
 
@@ -919,7 +959,7 @@ void PredictionGraph::Impl::learn_call(Session& session, Tenant& tenant, const C
     form_key = mix(form_key, hash_text(member.name));
   }
   const Key input_hash = hash_input(call.input());
-  learn_options(session, tenant, form_key, input_hash);
+  const Options all = learn_options(session, tenant, form_key, input_hash);
   learn_guess(session, tenant, form_key);
   learn_next(session, form_key);
   session.forms.push_back(form_key);
@@ -938,13 +978,11 @@ void PredictionGraph::Impl::learn_call(Session& session, Tenant& tenant, const C
     tenant.names.add(form.task, task, form_key);
   }
   if (form.tries > 0) {
-    learn_values(session, tenant, form, call.input());
-    const auto values = values_of(session, tenant, form);
-    if (values.size() == form.parameters.size()) {
-      const Filling best = fillings(form, values).front();
-      form.expected += best.share;
-      form.hits += best.input_hash == input_hash ? 1 : 0;
-    }
+    const auto known = std::find_if(all.values.begin(), all.values.end(),
+                                    [&](const auto& each) { return each.first == form_key; });
+    learn_values(tenant, form,
+                 known != all.values.end() ? known->second : values_of(session, tenant, form),
+                 call.input(), input_hash);
   }
   form.seen += 1;
   form.tries += 1;
@@ -1092,15 +1130,15 @@ void PredictionGraph::Impl::predict_model(const Session& session, const Conversa
   }
 }
 
-std::vector<std::string> PredictionGraph::Impl::reasons(const Session& session, const Form& form,
-                                                        double probability,
-                                                        const Filling& filling) const {
+std::vector<std::string> PredictionGraph::Impl::reasons(const Session& session,
+                                                        const Option& option) {
   std::vector<std::string> lines;
+  const Form& form = *option.form;
   const std::vector<SeenStep>& steps = session.memory.steps();
   const std::string after = steps.empty() ? "as first call" : "after " + steps.back().call.task();
-  lines.push_back(form.task + " " + after + ": " + percent(probability));
-  for (std::size_t i = 0; i < filling.values.size(); ++i) {
-    const Candidate& value = *filling.values[i];
+  lines.push_back(form.task + " " + after + ": " + percent(option.form_probability));
+  for (std::size_t i = 0; i < option.values->size(); ++i) {
+    const Candidate& value = option.value(i);
     lines.push_back(form.names[i] + " = " +
                     (value.origin == nullptr ? std::string("constant") : *value.origin) + ": " +
                     percent(value.share));
@@ -1112,20 +1150,31 @@ void PredictionGraph::Impl::predict_next(const Session& session, const Tenant& t
                                          double scale, const Question& question,
                                          std::vector<Draft>& drafts) const {
   const Options all = options(session, tenant, is_open);
+  std::vector<std::pair<double, const Option*>> worth;
   for (const Option& option : all.calls) {
-    Draft draft;
-    draft.form = option.form;
-    draft.probability =
+    const double probability =
         std::min(corrected(tenant.whole_calls, option.probability), probability_max);
-    if (draft.probability * scale < std::max(question.probability_min, 0.001) ||
-        (question.wants && !question.wants(option.form->task))) {
-      continue;
+    if (probability * scale >= std::max(question.probability_min, answer_probability_min) &&
+        (!question.wants || question.wants(option.form->task))) {
+      worth.emplace_back(probability, &option);
     }
-    draft.input_hash = option.filling.input_hash;
-    for (std::size_t i = 0; i < option.filling.values.size(); ++i) {
-      draft.input.set(option.form->names[i], *option.filling.values[i]->value);
+  }
+  // Only those that can be among the answers are built.
+  std::stable_sort(worth.begin(), worth.end(),
+                   [](const auto& a, const auto& b) { return a.first > b.first; });
+  while (worth.size() > question.limit &&
+         (question.limit == 0 || worth.back().first < worth[question.limit - 1].first)) {
+    worth.pop_back();
+  }
+  for (const auto& [probability, option] : worth) {
+    Draft draft;
+    draft.form = option->form;
+    draft.probability = probability;
+    draft.input_hash = option->filling.input_hash;
+    for (std::size_t i = 0; i < option->values->size(); ++i) {
+      draft.input.set(option->form->names[i], *option->value(i).value);
     }
-    draft.reasons = reasons(session, *option.form, option.form_probability, option.filling);
+    draft.reasons = reasons(session, *option);
     drafts.push_back(std::move(draft));
   }
 }
