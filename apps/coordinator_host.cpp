@@ -14,6 +14,7 @@
 #include "apps/inlet.hpp"
 #include "apps/process.hpp"
 #include "coordinator/prediction_graph.hpp"
+#include "coordinator/remembered_predictions.hpp"
 #include "messages/codec.hpp"
 #include "storage/checked_recovery.hpp"
 
@@ -105,7 +106,7 @@ public:
 
 std::unique_ptr<Predictor> predictor_of(const CoordinatorHostSettings& settings) {
   if (settings.learns) {
-    return std::make_unique<PredictionGraph>();
+    return std::make_unique<RememberedPredictions>(std::make_unique<PredictionGraph>());
   }
   return std::make_unique<NoPredictor>();
 }

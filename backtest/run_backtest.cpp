@@ -9,6 +9,7 @@
 #include "base/sha1.hpp"
 #include "coordinator/conversation.hpp"
 #include "coordinator/prediction_graph.hpp"
+#include "coordinator/remembered_predictions.hpp"
 
 namespace forerun {
 
@@ -382,11 +383,12 @@ Result<BacktestReport> run_backtest(std::vector<TraceSession> sessions,
     PredictionSettings prediction;
     prediction.model_task = settings.model_steps ? model_task : "";
     auto graph = std::make_unique<PredictionGraph>(prediction);
-    PredictionGraph& predictor = *graph;
-    learn_from(predictor, history);
-    predictor.set_learning(!settings.train_share);
-    VirtualCluster cluster(machine, std::move(graph), world, settings.slots, settings.costs);
-    report.measured = Pass(measured, settings, cluster, predictor, nullptr).run();
+    Predictor& asked_afresh = *graph;
+    auto predictor = std::make_unique<RememberedPredictions>(std::move(graph));
+    learn_from(*predictor, history);
+    predictor->set_learning(!settings.train_share);
+    VirtualCluster cluster(machine, std::move(predictor), world, settings.slots, settings.costs);
+    report.measured = Pass(measured, settings, cluster, asked_afresh, nullptr).run();
   }
   if (settings.runs_oracle) {
     auto owned = std::make_unique<Oracle>();

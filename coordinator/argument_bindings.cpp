@@ -300,8 +300,8 @@ public:
   Claims& offer(Key hash, double share, const json::Value* value, const std::string* origin,
                 std::uint32_t seen) {
     const auto end = hashes_.begin() + static_cast<std::ptrdiff_t>(size_);
-    const auto at = static_cast<std::size_t>(std::find(hashes_.begin(), end, hash) -
-                                             hashes_.begin());
+    const auto at =
+        static_cast<std::size_t>(std::find(hashes_.begin(), end, hash) - hashes_.begin());
     Claims& claims = claims_[at];
     if (at == size_) {
       hashes_[size_++] = hash;
@@ -365,8 +365,7 @@ double Parameter::claim_by_rules(const Surroundings& around, const KindRecord& k
   return blocked;
 }
 
-void Parameter::claim_known(const Surroundings& around, std::size_t place,
-                            Claimed& claimed) const {
+void Parameter::claim_known(const Surroundings& around, std::size_t place, Claimed& claimed) const {
   for (const Constant& constant : constants_) {
     const double share = constant_share(constant, place);
     Claims& claims = claimed.offer(constant.hash, share, &constant.value, nullptr, 0);
@@ -404,27 +403,27 @@ std::vector<Candidate> Parameter::candidates(const Surroundings& around, const K
     const std::uint32_t in_text = memory.has_text() ? memory.in_text(hash) : 0;
     const bool is_in_last_output =
         seen != nullptr && seen->side == Side::output && seen->document == steps.size();
-    return {
-        as_logarithm(odds(claims.best)),
-        claims.others > 0 ? std::log1p(claims.others) : 0.0,
-        claims.origin == nullptr ? 1.0 : 0.0,
-        claims.is_recognised ? 1.0 : 0.0,
-        in_text != 0 && memory.is_fresh(in_text) ? 1.0 : 0.0,
-        in_text != 0 ? 1.0 : 0.0,
-        memory.was_used(SessionMemory::used_key(around.task, name_, hash)) ? 1.0 : 0.0,
-        last_use == hash ? 1.0 : 0.0,
-        last_same == hash ? 1.0 : 0.0,
-        is_in_last_output ? 1.0 : 0.0,
-        is_in_last_output && seen->head == claims.seen ? 1.0 : 0.0,
-        logarithm_of(claims.count),
-        claims.familiar < 1 ? as_logarithm(claims.familiar) * 0.25 : 0.0,
-        claims.constant > 0 ? std::log(claims.constant) * 0.25 : -1.5,
-        seen != nullptr && seen->side != Side::text
-            ? logarithm_of(1 + steps.size() - seen->document)
-            : 0.0,
-        seen != nullptr && seen->side == Side::text ? 1.0 : 0.0,
-        seen != nullptr && in_text == 0 && memory.has_text() && memory.is_mentioned(*seen) ? 1.0
-                                                                                           : 0.0};
+    return {as_logarithm(odds(claims.best)),
+            claims.others > 0 ? std::log1p(claims.others) : 0.0,
+            claims.origin == nullptr ? 1.0 : 0.0,
+            claims.is_recognised ? 1.0 : 0.0,
+            in_text != 0 && memory.is_fresh(in_text) ? 1.0 : 0.0,
+            in_text != 0 ? 1.0 : 0.0,
+            memory.was_used(SessionMemory::used_key(around.task, name_, hash)) ? 1.0 : 0.0,
+            last_use == hash ? 1.0 : 0.0,
+            last_same == hash ? 1.0 : 0.0,
+            is_in_last_output ? 1.0 : 0.0,
+            is_in_last_output && seen->head == claims.seen ? 1.0 : 0.0,
+            logarithm_of(claims.count),
+            claims.familiar < 1 ? as_logarithm(claims.familiar) * 0.25 : 0.0,
+            claims.constant > 0 ? std::log(claims.constant) * 0.25 : -1.5,
+            seen != nullptr && seen->side != Side::text
+                ? logarithm_of(1 + steps.size() - seen->document)
+                : 0.0,
+            seen != nullptr && seen->side == Side::text ? 1.0 : 0.0,
+            seen != nullptr && in_text == 0 && memory.has_text() && memory.is_mentioned(*seen)
+                ? 1.0
+                : 0.0};
   };
 
   // Rival claims weigh as their scores, against the others and against none of them.
@@ -448,8 +447,8 @@ std::vector<Candidate> Parameter::candidates(const Surroundings& around, const K
   candidates.reserve(claimed.size());
   for (auto at = order.begin(); at != end; ++at) {
     const Claims& claims = claimed[*at];
-    candidates.push_back({claimed.hash(*at), shares[*at], claims.seen, features[*at], claims.value,
-                          claims.origin});
+    candidates.push_back(
+        {claimed.hash(*at), shares[*at], claims.seen, features[*at], claims.value, claims.origin});
   }
   return candidates;
 }

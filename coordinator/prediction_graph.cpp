@@ -663,9 +663,8 @@ FormFeatures PredictionGraph::Impl::describe_form(const Session& session, const 
       memory.has_fresh_words() ? tenant.names.match(form.task_key, memory.last_stems()) : 0;
   features.words = word_score(session, likely.symbol);
   features.tries = std::log(1 + form.tries) * 0.25;
-  features.is_known =
-      std::any_of(memory.steps().begin(), memory.steps().end(),
-                  [&](const SeenStep& step) { return step.task == form.task_key; });
+  features.is_known = std::any_of(memory.steps().begin(), memory.steps().end(),
+                                  [&](const SeenStep& step) { return step.task == form.task_key; });
   features.is_last = !memory.steps().empty() && memory.steps().back().task == form.task_key;
   features.evidence = evidence_for(long_contexts, likely, is_open);
   return features;
@@ -804,8 +803,8 @@ Options PredictionGraph::Impl::options(const Session& session, const Tenant& ten
       Option& option = all.calls.emplace_back(
           Option{form, &kept, likely.symbol, likely.probability, filling, {}, 0});
       option.features = describe(session, option, of_form, rank++);
-      known += likely.probability * filling.share *
-               std::exp(option.features[2] + option.features[3]);
+      known +=
+          likely.probability * filling.share * std::exp(option.features[2] + option.features[3]);
       scores.push_back(tenant.calls.score(option.features));
     }
   }

@@ -5,6 +5,7 @@
 #include <variant>
 
 #include "coordinator/prediction_graph.hpp"
+#include "coordinator/remembered_predictions.hpp"
 #include "speculation/explanation.hpp"
 #include "speculation/step_answer.hpp"
 #include "storage/checked_recovery.hpp"
@@ -60,7 +61,9 @@ void CoordinatorHost::start() {
   looks_ahead_ = false;
   ++life_;
   machine_ = std::make_unique<CoordinatorMachine>(
-      settings_of(env_), key_, std::make_unique<PredictionGraph>(predictor_settings()));
+      settings_of(env_), key_,
+      std::make_unique<RememberedPredictions>(
+          std::make_unique<PredictionGraph>(predictor_settings())));
   const auto recovered =
       recover_checked(store_, "simulated", key_.public_key(),
                       [this](const StoredEntry& entry) { machine_->restore(entry); });
