@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/time.hpp"
 #include "speculation/durable.hpp"
 #include "speculation/history.hpp"
 
@@ -21,7 +22,9 @@ struct HistoryLimits {
   std::uint64_t bytes_max = 256ULL << 20U;      ///< Of their texts, for one tenant; the same.
   std::size_t learn_again_steps_max = 200'000;  ///< Latest steps that a new term learns again.
   std::size_t read_steps = 512;                 ///< Read from the store at once.
-  std::size_t lessons_per_turn = 16;            ///< Taught between two looks at what else waits.
+  std::size_t lessons_per_turn = 4;             ///< Taught between two looks at what else waits.
+  /// While clients wait for answers: one lesson, then a rest as long as it took, at most this.
+  Duration rest_max = std::chrono::milliseconds(20);
 };
 
 /// Which sessions were taught and are kept, by tenant and name. Pure.

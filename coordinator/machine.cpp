@@ -218,6 +218,9 @@ CoordinatorOutput CoordinatorMachine::finish() {
   if (!speculative_.empty() && budget_.level() > Duration::zero()) {
     sooner(now_ + budget_.level() / static_cast<std::int64_t>(speculative_.size()) + Duration(1));
   }
+  if (has_past_to_learn() && now_ < past_rests_until_) {
+    sooner(past_rests_until_);
+  }
   if (unpublished_) {
     sooner(*published_at_ + settings_.publish_interval);
   }
@@ -228,8 +231,8 @@ CoordinatorOutput CoordinatorMachine::finish() {
   if (past_.empty()) {
     out_.read_past = reading_.next(history_);
   }
-  out_.look_ahead = !lessons_.empty() || !ahead_.empty() || !past_.empty() ||
-                    (!untaught_.empty() && reading_.is_recovered(history_));
+  out_.look_ahead = !lessons_.empty() || !ahead_.empty() ||
+                    (has_past_to_learn() && (waiting_in_.empty() || now_ >= past_rests_until_));
   CoordinatorOutput result = std::move(out_);
   out_ = {};
   return result;

@@ -324,6 +324,7 @@ private:
   void forget_history(const ClientRequest& request);
   void drop_history(const std::vector<std::uint64_t>& numbers);
   void restore_history(const CoordinatorRecovery& recovery);
+  bool has_past_to_learn() const;
   void learn_past();
   void catch_up(const RunId& run_id);
   json::Object learning_status(const std::string& tenant) const;
@@ -416,7 +417,9 @@ private:
   std::deque<Lesson> lessons_;
   HistoryBook history_;
   PastReading reading_;
-  std::deque<Lesson> past_;  ///< Read, to be taught when nothing waits.
+  std::optional<Instant> past_began_;  ///< The latest lesson of the past, until its time is known.
+  Instant past_rests_until_{};         ///< While clients wait.
+  std::deque<Lesson> past_;            ///< Read, to be taught when nothing waits.
   std::map<RunId, std::deque<Lesson>>
       untaught_;  ///< Of sessions that were open when the term began: after all that is past.
   std::set<RunId> open_at_start_;  ///< Until the past is read, which holds their steps too.

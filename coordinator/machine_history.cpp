@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <utility>
 
 #include "coordinator/machine.hpp"
@@ -123,9 +124,24 @@ void CoordinatorMachine::on(const PastRead& page) {
   }
 }
 
-/// A little at a time: answers must not wait for it.
+bool CoordinatorMachine::has_past_to_learn() const {
+  return !past_.empty() || (!untaught_.empty() && reading_.is_recovered(history_));
+}
+
+/// A little at a time: answers must not wait for it. While some are waited for, it takes at most
+/// half of the time.
 void CoordinatorMachine::learn_past() {
-  for (std::size_t taught = 0; taught < settings_.history.lessons_per_turn; ++taught) {
+  const bool is_busy = !waiting_in_.empty();
+  if (past_began_) {
+    const Duration took = now_ - *std::exchange(past_began_, std::nullopt);
+    past_rests_until_ = now_ + std::min(took, settings_.history.rest_max);
+  }
+  if (!has_past_to_learn() || (is_busy && now_ < past_rests_until_)) {
+    return;
+  }
+  past_began_ = now_;
+  const std::size_t lessons = is_busy ? 1 : settings_.history.lessons_per_turn;
+  for (std::size_t taught = 0; taught < lessons; ++taught) {
     if (!past_.empty()) {
       counters_.past_steps += std::holds_alternative<Lesson::Step>(past_.front().what) ? 1 : 0;
       teach(past_.front());
