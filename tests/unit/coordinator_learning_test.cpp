@@ -10,7 +10,7 @@
 
 using namespace forerun;
 using namespace forerun::test;
-using Catch::Matchers::Contains;
+using namespace std::chrono_literals;
 
 namespace {
 
@@ -46,7 +46,7 @@ public:
       const std::vector<CoordinatorBatch> batches = std::exchange(waiting_, {});
       REQUIRE(store_.persist(batches));
       perform(machine->step(now_, Persisted{batches.back().number}));
-    } else if (!dispatches_.empty()) {
+    } else if (!dispatches_.empty() && answers_calls) {
       const Dispatch dispatch = dispatches_.front();
       dispatches_.erase(dispatches_.begin());
       BranchEnded ended;
@@ -132,6 +132,20 @@ public:
 
   std::unique_ptr<CoordinatorMachine> machine;
   ScriptedPredictor* scripted = nullptr;
+  std::size_t in_store() { return store_.history(0, UINT64_MAX, 10'000)->size(); }
+  /// Looks ahead once, if the brain asks for it.
+  void look_ahead() {
+    if (std::exchange(looks_ahead_, false)) {
+      perform(machine->step(now_, LookAhead{}));
+    }
+  }
+  bool looks_ahead() const { return looks_ahead_; }
+  std::optional<Instant> wake_at() const { return wake_at_; }
+  Instant now() const { return now_; }
+  void pass(Duration duration) { now_ += duration; }
+  void wake() { perform(machine->step(now_, TimePassed{})); }
+
+  bool answers_calls = true;  ///< False: the node takes its time.
   std::size_t turns = 0;
   std::size_t pages = 0;
 
@@ -176,6 +190,7 @@ private:
       past_ = output.read_past;
     }
     looks_ahead_ = looks_ahead_ || output.look_ahead;
+    wake_at_ = output.wake_at;
   }
 
   CoordinatorSettings settings_;
@@ -186,6 +201,7 @@ private:
   std::vector<Dispatch> dispatches_;
   std::optional<ReadPast> past_;
   bool looks_ahead_ = false;
+  std::optional<Instant> wake_at_;
   Instant now_{std::chrono::seconds(1000)};
   NodeId node_{"n"};
   WorkerId worker_{Uuid{{1}}};
@@ -302,6 +318,48 @@ TEST_CASE("what was taught is learned a little at a time", "[coordinator_learnin
   CHECK(cluster.pages >= 2);
 }
 
+TEST_CASE("while a client waits, learning takes half of the time", "[coordinator_learning]") {
+  Coordinator cluster(Coordinator::default_settings(), true);
+  cluster.join();
+  const RunId run_id = cluster.open();
+  cluster.answers_calls = false;
+  ConfirmCalls body;
+  body.run_id = run_id;
+  body.calls = {call("a")};
+  cluster.put(body);
+  cluster.put(lesson(50, {"b", "c"}));
+  const ScriptedPredictor& predictor = *cluster.scripted;
+  const auto lessons = [&predictor] {
+    return predictor.texts.size() + predictor.observed.size() +
+           static_cast<std::size_t>(predictor.ended);
+  };
+  while (predictor.observed.empty()) {
+    REQUIRE(cluster.turn());
+  }
+  const std::size_t before = lessons();
+  cluster.look_ahead();
+  CHECK(lessons() == before + 1);
+  // The next look comes after 3 ms: so long a lesson takes, and so long it rests.
+  cluster.pass(3ms);
+  cluster.look_ahead();
+  CHECK(lessons() == before + 1);
+  CHECK_FALSE(cluster.looks_ahead());
+  CHECK(cluster.wake_at() == cluster.now() + 3ms);
+  cluster.pass(3ms);
+  cluster.wake();
+  REQUIRE(cluster.looks_ahead());
+  cluster.look_ahead();
+  CHECK(lessons() == before + 2);
+  // However long the loop was busy with other things, learning comes to its turn.
+  cluster.pass(100ms);
+  cluster.look_ahead();
+  CHECK(cluster.wake_at() == cluster.now() + HistoryLimits{}.rest_max);
+  // Nobody waits any more.
+  cluster.answers_calls = true;
+  cluster.run();
+  CHECK(cluster.left() == 0);
+}
+
 TEST_CASE("a restart answers before it has learned again", "[coordinator_learning]") {
   Coordinator cluster(Coordinator::default_settings(), true);
   cluster.join();
@@ -382,6 +440,7 @@ TEST_CASE("a limit on taught sessions drops the oldest, also within one request"
   Coordinator cluster(std::move(settings), true);
   CHECK(*cluster.report(cluster.ask(lesson(5, {"a"}))).find("learned") == json::Value(5));
   CHECK(*cluster.learning().find("taught")->find("sessions") == json::Value(3));
+  CHECK(cluster.in_store() == 3);
   cluster.restart();
   cluster.run();
   CHECK(*cluster.learning().find("taught")->find("sessions") == json::Value(3));
