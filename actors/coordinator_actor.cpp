@@ -42,6 +42,9 @@ void perform(CoordinatorSelf self, CoordinatorOutput output, Outbox& outbox) {
   for (ReadEntries& request : output.read_entries) {
     ports.read_entries(std::move(request));
   }
+  if (output.read_past) {
+    ports.read_past(*output.read_past);
+  }
   for (const std::string& line : output.log) {
     ports.log(line);
   }

@@ -20,6 +20,7 @@ struct CoordinatorPorts {
   std::function<void(const std::string&)> race;  ///< A log record, one JSON line.
   std::function<void(ServeLedger)> serve_ledger;
   std::function<void(ReadEntries)> read_entries;
+  std::function<void(ReadPast)> read_past;
   std::function<void(const std::string&)> log;
 };
 

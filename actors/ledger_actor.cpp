@@ -7,6 +7,7 @@
 #include "speculation/explanation.hpp"
 #include "speculation/step_answer.hpp"
 #include "storage/ledger_page.hpp"
+#include "storage/past_page.hpp"
 
 namespace forerun {
 
@@ -64,6 +65,14 @@ LedgerActor::behavior_type ledger_actor(LedgerActor::stateful_pointer<LedgerStat
           }
         }
         self->state.ports.entries_read(std::move(answer));
+      },
+      [self](const ReadPast& request) {
+        auto page = read_past(*self->state.store, request);
+        if (!page) {
+          self->state.ports.fatal(page.error().message);
+          return;
+        }
+        self->state.ports.past_read(std::move(*page));
       },
       [self](const Flush&) {
         const std::vector<CoordinatorBatch> batches = std::move(self->state.waiting);

@@ -15,6 +15,7 @@ struct LedgerPorts {
   std::function<void(ConnectionId, std::vector<CoordinatorMessage>)> send;
   std::function<void(ClientResponse)> reply;
   std::function<void(EntriesRead)> entries_read;
+  std::function<void(PastRead)> past_read;
   std::function<void(const std::string&)> fatal;  ///< The disk failed: the process must end.
 };
 

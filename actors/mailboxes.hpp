@@ -39,9 +39,10 @@ struct PersistMarks {
 
 using CoordinatorActor = caf::typed_actor<caf::reacts_to<CoordinatorInputs>, caf::reacts_to<Flush>,
                                           caf::reacts_to<Wake>, caf::reacts_to<Ahead>>;
-using LedgerActor = caf::typed_actor<caf::reacts_to<CoordinatorBatch>, caf::reacts_to<ServeEntries>,
-                                     caf::reacts_to<ServeSession>, caf::reacts_to<ServeLedger>,
-                                     caf::reacts_to<ReadEntries>, caf::reacts_to<Flush>>;
+using LedgerActor =
+    caf::typed_actor<caf::reacts_to<CoordinatorBatch>, caf::reacts_to<ServeEntries>,
+                     caf::reacts_to<ServeSession>, caf::reacts_to<ServeLedger>,
+                     caf::reacts_to<ReadEntries>, caf::reacts_to<ReadPast>, caf::reacts_to<Flush>>;
 using AuditActor = caf::typed_actor<caf::reacts_to<ReplicaAuditOrder>>;
 using PeerProxyActor = caf::typed_actor<caf::reacts_to<PeerMessages>>;
 using NodeActor = caf::typed_actor<caf::reacts_to<NodeInputs>, caf::reacts_to<Flush>,
@@ -67,6 +68,7 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(forerun::ServeEntries)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(forerun::ServeSession)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(forerun::ServeLedger)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(forerun::ReadEntries)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(forerun::ReadPast)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(forerun::ReplicaAuditOrder)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(forerun::StartBranches)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(forerun::StopBranch)

@@ -156,6 +156,9 @@ public:
     }
     bus_ = std::move(*bus);
     settings.machine.publish_port = bus_->publish_port();
+    if (!settings.learns) {
+      settings.machine.history.learn_again_steps_max = 0;
+    }
     auto machine = std::make_shared<CoordinatorMachine>(settings.machine, keys.ledger(),
                                                         predictor_of(settings));
     if (auto recovered = recover(*machine, settings.data, keys.ledger().public_key()); !recovered) {
@@ -234,6 +237,9 @@ private:
     ledger_ports.entries_read = [inlet = inlet_](EntriesRead read) {
       inlet->put(CoordinatorInputs{{CoordinatorInput(std::move(read))}});
     };
+    ledger_ports.past_read = [inlet = inlet_](PastRead page) {
+      inlet->put(CoordinatorInputs{{CoordinatorInput(std::move(page))}});
+    };
     ledger_ports.fatal = [](const std::string& why) {
       log_line("the store failed, so nothing can be promised any more: " + why);
       std::_Exit(exit_error);  // No answer may leave after a failed sync.
@@ -259,6 +265,9 @@ private:
       caf::anon_send(ledger, std::move(request));
     };
     ports.read_entries = [ledger = ledger_](ReadEntries request) {
+      caf::anon_send(ledger, std::move(request));
+    };
+    ports.read_past = [ledger = ledger_](ReadPast request) {
       caf::anon_send(ledger, std::move(request));
     };
     ports.race = log_record;

@@ -69,8 +69,11 @@ int run(int argc, char** argv) {
   add_bench_peer(app, chosen);
   add_explain(app, chosen);
   add_keys(app, chosen);
+  add_learn(app, chosen);
   add_ledger(app, chosen);
+  add_predict(app, chosen);
   add_replay(app, chosen);
+  add_run(app, chosen);
   add_status(app, chosen);
   add_selftest(app, chosen);
   add_simulate(app, chosen);

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "backtest/oracle.hpp"
+#include "backtest/sessions.hpp"
 #include "base/assert.hpp"
 #include "base/prng.hpp"
 #include "base/sha1.hpp"
@@ -15,17 +16,12 @@ namespace forerun {
 
 namespace {
 
-constexpr const char* default_tenant = "default";
 constexpr Duration task_timeout = timeout_max;
 /// No recorded step is longer, with all that the cluster may add.
 constexpr Duration latency_max = std::chrono::hours(12);
 
 double seconds(Duration duration) {
   return static_cast<double>(duration.count()) / 1e6;
-}
-
-std::string tenant_of(const TraceSession& session) {
-  return session.source.empty() ? default_tenant : session.source;
 }
 
 /// The thinking before each call becomes a call of its own, whose input stands for all that was
@@ -243,24 +239,6 @@ private:
   Instant began_{};
   Duration serial_{};
 };
-
-/// Learns from whole sessions, without time.
-void learn_from(Predictor& predictor, const std::vector<TraceSession>& sessions) {
-  RunId id;
-  id.home.uuid.bytes.fill(0xff);  // No worker's: it meets no session of the cluster.
-  for (const TraceSession& session : sessions) {
-    ++id.counter;
-    const std::string tenant = tenant_of(session);
-    predictor.text(id, tenant, session.context);
-    for (const TraceStep& step : session.steps) {
-      for (const std::string& text : step.texts) {
-        predictor.text(id, tenant, text);
-      }
-      predictor.observe(id, tenant, step.call, Output::make(step.output));
-    }
-    predictor.end(id);
-  }
-}
 
 /// What the brain would refuse in the midst of a run.
 Result<void> check_sessions(const std::vector<TraceSession>& sessions) {

@@ -12,20 +12,6 @@
 namespace forerun {
 namespace {
 
-Result<SessionFormat> format_of(const std::string& name) {
-  if (name == "traces") {
-    return SessionFormat::traces;
-  }
-  if (name == "openai-messages") {
-    return SessionFormat::openai_messages;
-  }
-  if (name == "otel-genai") {
-    return SessionFormat::otel_genai;
-  }
-  return fail(Errc::invalid,
-              "--format: \"" + name + "\", expected traces, openai-messages or otel-genai");
-}
-
 /// Replaces `model` where the flag is given.
 Result<void> take_model(const char* flag, const std::string& text, const char* member,
                         TimeModel& model) {
@@ -143,7 +129,7 @@ Result<void> run_simulate(const SimulateSettings& settings, std::ostream& out,
     return checked;
   }
   auto backtest = backtest_settings(settings);
-  const auto format = format_of(settings.format);
+  const auto format = parse_session_format(settings.format);
   auto models = models_of(settings);
   if (!backtest || !format || !models) {
     return tl::unexpected(!backtest ? backtest.error() : !format ? format.error() : models.error());

@@ -2,95 +2,9 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <set>
-
-#include "files/agent_logs.hpp"
-#include "files/exported_sessions.hpp"
 
 namespace forerun {
 namespace {
-
-using Names = std::set<std::string, std::less<>>;
-
-struct ReadFile {
-  std::vector<TraceSession> sessions;
-  ReadOnlyTasks read_only = ReadOnlyTasks::all();
-  bool is_upper_bound = true;
-  std::vector<std::string> notes;
-};
-
-void note(std::vector<std::string>& notes, std::uint64_t count, const std::string& what) {
-  if (count > 0) {
-    notes.push_back(std::to_string(count) + " " + what);
-  }
-}
-
-Result<ReadFile> read_logs(const std::filesystem::path& path, SessionFormat format) {
-  const bool is_spans = format == SessionFormat::otel_genai;
-  auto logs = is_spans ? read_otel_genai(path) : read_openai_messages(path);
-  if (!logs) {
-    return tl::unexpected(logs.error());
-  }
-  if (logs->sessions.empty()) {
-    const std::string lacking = is_spans && logs->unreadable > 0
-                                    ? "gen_ai.tool.call.arguments is missing in all of " +
-                                          std::to_string(logs->unreadable) +
-                                          " tool spans: let the agent record it"
-                                : is_spans ? "no span has gen_ai.tool.name"
-                                           : "no conversation has a tool call with its result";
-    return fail(Errc::invalid, path.string() + ": " + lacking);
-  }
-  ReadFile file;
-  file.sessions = std::move(logs->sessions);
-  note(file.notes, logs->unanswered, "calls without a result left out");
-  note(file.notes, logs->unreadable, "calls without readable arguments left out");
-  return file;
-}
-
-Result<ReadFile> read_sessions(const std::filesystem::path& path, SessionFormat format) {
-  if (std::filesystem::is_directory(path)) {
-    auto exported = read_exported_sessions(path);
-    if (!exported) {
-      return tl::unexpected(exported.error());
-    }
-    ReadFile file{std::move(exported->sessions), std::move(exported->read_only), false, {}};
-    note(file.notes, exported->cut, "erased or broken steps left out");
-    return file;
-  }
-  if (format != SessionFormat::traces) {
-    return read_logs(path, format);
-  }
-  auto sessions = read_traces(path);
-  if (!sessions) {
-    return tl::unexpected(sessions.error());
-  }
-  ReadFile file;
-  file.sessions = std::move(*sessions);
-  std::uint64_t non_numbers = 0;
-  for (const TraceSession& session : file.sessions) {
-    non_numbers += session.non_numbers;
-  }
-  note(file.notes, non_numbers, "times NaN or Infinity, which JSON lacks, read as text");
-  return file;
-}
-
-/// Names are how the recorded world finds a session.
-Result<void> add_sessions(std::vector<TraceSession>& all, std::vector<TraceSession> more,
-                          const std::filesystem::path& path, Names& names) {
-  for (TraceSession& session : more) {
-    if (!names.insert(session.name).second) {
-      session.name = path.filename().string() + "/" + session.name;
-      if (!names.insert(session.name).second) {
-        return fail(Errc::invalid, path.string() + ": session \"" + session.name +
-                                       "\" was read already, expected each file once");
-      }
-    }
-    if (!session.steps.empty()) {
-      all.push_back(std::move(session));
-    }
-  }
-  return {};
-}
 
 std::string listed(const std::vector<std::filesystem::path>& paths) {
   std::string text;
@@ -129,12 +43,12 @@ std::string tool_to_think(const std::vector<TraceSession>& sessions) {
 
 Result<SimulationInput> read_simulation_input(const SimulationSource& source) {
   SimulationInput input;
-  Names names;
-  Names reads;
-  Names writes;
+  SessionNames names;
+  SessionNames reads;
+  SessionNames writes;
   std::vector<std::string> notes;
   for (const std::filesystem::path& path : source.traces) {
-    auto file = read_sessions(path, source.format);
+    auto file = read_session_file(path, source.format);
     if (!file) {
       return tl::unexpected(file.error());
     }
@@ -164,7 +78,7 @@ Result<SimulationInput> read_simulation_input(const SimulationSource& source) {
   std::erase_if(reads, [&writes](const std::string& task) { return writes.contains(task); });
   input.read_only = ReadOnlyTasks::of(std::move(reads));
   if (!source.train.empty()) {
-    auto file = read_sessions(source.train, source.format);
+    auto file = read_session_file(source.train, source.format);
     if (!file) {
       return tl::unexpected(file.error());
     }

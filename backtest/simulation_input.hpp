@@ -6,12 +6,10 @@
 #include <vector>
 
 #include "base/result.hpp"
+#include "files/session_files.hpp"
 #include "files/traces.hpp"
 
 namespace forerun {
-
-/// In what form the sessions of a simulation are written.
-enum class SessionFormat { traces, openai_messages, otel_genai };
 
 struct SimulationSource {
   std::vector<std::filesystem::path> traces;  ///< Files; a folder is a ledger's export.

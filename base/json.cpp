@@ -651,4 +651,21 @@ std::string canonical(const Value& value) {
   return out;
 }
 
+std::size_t depth_of(const Value& value) {
+  std::size_t inner = 0;
+  if (const Array* items = value.array()) {
+    for (const Value& item : *items) {
+      inner = std::max(inner, depth_of(item));
+    }
+    return inner + 1;
+  }
+  if (const Object* members = value.object()) {
+    for (const Member& member : *members) {
+      inner = std::max(inner, depth_of(member.value));
+    }
+    return inner + 1;
+  }
+  return 0;
+}
+
 }  // namespace forerun::json

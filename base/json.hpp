@@ -102,6 +102,8 @@ void append_string(std::string& out, std::string_view text);
 /// `text` made fit for a JSON string: at most `bytes_max` bytes, cut between characters, a question
 /// mark for each byte that is not part of well-formed UTF-8. For causes and logs of foreign origin.
 std::string clean_text(std::string_view text, std::size_t bytes_max);
+/// How many arrays and objects a value nests. @pre it came from parse(), which bounds it.
+std::size_t depth_of(const Value& value);
 /// A number as ECMAScript's Number::toString writes it (RFC 8785 §3.2.2.3). @pre finite.
 void append_number(std::string& out, double number);
 

@@ -37,12 +37,15 @@ CoordinatorMachine::CoordinatorMachine(CoordinatorSettings settings, SigningKey 
       run_ids_(settings_.run_id_block),
       budget_(settings_.admission),
       catalog_text_(json::canonical(settings_.catalog.to_json())),
-      speculable_(speculable_names(settings_.catalog)) {}
+      speculable_(speculable_names(settings_.catalog)),
+      history_(settings_.history),
+      reading_(settings_.history) {}
 
 void CoordinatorMachine::restore(const StoredEntry& entry) {
   ledger_.restore(entry);
   if (entry.run_id && entry.step) {
     restored_[*entry.run_id].push_back(entry);
+    reading_.commit(entry.seq);
   }
 }
 
@@ -60,7 +63,8 @@ void CoordinatorMachine::restore(const CoordinatorRecovery& recovery) {
     session.state = row.state;
     session.committed_chain = row.chain;
     ++open_sessions_;
-    predictor_->text(row.run_id, row.tenant, row.context);
+    std::deque<Lesson>& lessons = untaught_[row.run_id];
+    lessons.push_back({row.run_id, row.tenant, row.context});
     for (const StoredEntry& stored : restored_[row.run_id]) {
       auto answer = step_answer_of(stored);
       FORERUN_ASSERT(answer.has_value());
@@ -68,13 +72,15 @@ void CoordinatorMachine::restore(const CoordinatorRecovery& recovery) {
       // An erased payload teaches nothing.
       if (auto call = Call::parse(stored.call)) {
         auto output = Output::parse(stored.output);
-        predictor_->observe(row.run_id, row.tenant, *call,
-                            output ? std::optional<Output>(*output) : std::nullopt);
+        lessons.push_back(
+            {row.run_id, row.tenant,
+             Lesson::Step{*call, output ? std::optional<Output>(*output) : std::nullopt}});
       }
     }
     session.durable_steps = static_cast<std::uint32_t>(session.steps.size());
   }
   restored_.clear();
+  restore_history(recovery);
   for (const KeyRow& key : recovery.keys) {
     if (key.scope.starts_with("open:")) {
       opening_keys_[key.scope.substr(5)][key.key] = {key.request_hash, key.run_id};
@@ -111,6 +117,7 @@ void CoordinatorMachine::restore(const CoordinatorRecovery& recovery) {
 CoordinatorOutput CoordinatorMachine::start(Instant now) {
   begin(now);
   durable_head_ = ledger_.head();
+  reading_.begin(history_, ledger_.size());
   const Epoch epoch{ledger_.epoch().value + 1};
   next_token_ = epoch.value << token_bits_per_term;
   store_entry(ledger_.open_term(epoch, "start", settings_.version));
@@ -180,6 +187,7 @@ CoordinatorOutput CoordinatorMachine::finish() {
     if (!batch_.entries.empty()) {
       batch_.head = release_.head;
     }
+    release_.taught_before = history_.next_number();
     if (latest_head_ && latest_head_->head.size > kept_head_size_) {
       batch_.signed_head = latest_head_;
       kept_head_size_ = latest_head_->head.size;
@@ -210,6 +218,9 @@ CoordinatorOutput CoordinatorMachine::finish() {
   if (!speculative_.empty() && budget_.level() > Duration::zero()) {
     sooner(now_ + budget_.level() / static_cast<std::int64_t>(speculative_.size()) + Duration(1));
   }
+  if (has_past_to_learn() && now_ < past_rests_until_) {
+    sooner(past_rests_until_);
+  }
   if (unpublished_) {
     sooner(*published_at_ + settings_.publish_interval);
   }
@@ -217,7 +228,11 @@ CoordinatorOutput CoordinatorMachine::finish() {
     sooner(signed_at_.value_or(now_) + settings_.head_interval);
   }
   out_.wake_at = wake;
-  out_.look_ahead = !lessons_.empty() || !ahead_.empty();
+  if (past_.empty()) {
+    out_.read_past = reading_.next(history_);
+  }
+  out_.look_ahead = !lessons_.empty() || !ahead_.empty() ||
+                    (has_past_to_learn() && (waiting_in_.empty() || now_ >= past_rests_until_));
   CoordinatorOutput result = std::move(out_);
   out_ = {};
   return result;
@@ -277,6 +292,7 @@ void CoordinatorMachine::on(const LookAhead&) {
       speculate(at->second);
     }
   }
+  learn_past();
 }
 
 void CoordinatorMachine::on(const ClientRequest& request) {
@@ -288,11 +304,15 @@ void CoordinatorMachine::on(const ClientRequest& request) {
     void operator()(const ConfirmCalls& body) { machine.confirm(request, body); }
     void operator()(const ShowSession& body) { machine.show(request, body); }
     void operator()(const EndSession& body) { machine.end_session(request, body); }
-    void operator()(const ShowStatus&) { machine.reply(request.id, JsonReport{machine.status()}); }
+    void operator()(const ShowStatus&) {
+      machine.reply(request.id, JsonReport{machine.status(request.tenant)});
+    }
     void operator()(const ShowPredictions& body) { machine.show(request, body); }
     void operator()(const ShowExplanation& body) { machine.show(request, body); }
     void operator()(const StartAudit& body) { machine.start_audit(request, body); }
     void operator()(const ShowLedger& body) { machine.show(request, body); }
+    void operator()(const LearnHistory& body) { machine.learn_history(request, body); }
+    void operator()(const ForgetHistory&) { machine.forget_history(request); }
   };
   std::visit(Visitor{*this, request}, request.body);
 }
@@ -349,6 +369,7 @@ void CoordinatorMachine::on(const Persisted& persisted) {
     Release release = std::move(releases_.front());
     releases_.pop_front();
     durable_head_ = release.head;
+    reading_.durable(release.taught_before);
     if (!release.records.empty()) {
       if (!unpublished_) {
         unpublished_ = Entries{release.first, {}, {}};
@@ -390,7 +411,7 @@ void CoordinatorMachine::on(const Persisted& persisted) {
   open_waiting();
 }
 
-json::Value CoordinatorMachine::status() const {
+json::Value CoordinatorMachine::status(const std::string& tenant) const {
   const auto ms = [](Duration duration) { return json::Value(milliseconds_of(duration)); };
   json::Object ledger;
   const LedgerHead head = durable_head_.value_or(LedgerHead{});
@@ -473,6 +494,7 @@ json::Value CoordinatorMachine::status() const {
   body.set("steps", std::move(steps));
   body.set("speculation", std::move(speculation));
   body.set("not_started", std::move(not_started));
+  body.set("learning", learning_status(tenant));
   return body;
 }
 

@@ -16,6 +16,7 @@
 
 #include "coordinator/admission.hpp"
 #include "coordinator/audit.hpp"
+#include "coordinator/history_book.hpp"
 #include "coordinator/known_nodes.hpp"
 #include "coordinator/ledger_writer.hpp"
 #include "coordinator/membership.hpp"
@@ -23,6 +24,7 @@
 #include "coordinator/run_ids.hpp"
 #include "coordinator/session.hpp"
 #include "coordinator/settings.hpp"
+#include "speculation/history.hpp"
 
 namespace forerun {
 
@@ -57,7 +59,7 @@ struct EntriesRead {
 
 using CoordinatorInput =
     std::variant<TimePassed, ClientRequest, ClientLeft, NodeSaid, NodeUnreachable, Persisted,
-                 LookAhead, EntriesRead, NodesAllowed>;
+                 LookAhead, EntriesRead, NodesAllowed, PastRead>;
 
 struct ToNode {
   ConnectionId connection;
@@ -102,8 +104,9 @@ struct CoordinatorOutput {
   std::vector<std::string> races;  ///< Log records of races that are durable (race_log.hpp).
   std::vector<ServeLedger> serve_ledger;
   std::vector<ReadEntries> read_entries;
-  std::vector<std::string> log;    ///< Membership and recovery; never per step.
-  std::optional<Instant> wake_at;  ///< Ask again then, with TimePassed.
+  std::optional<ReadPast> read_past;  ///< Give it back as PastRead.
+  std::vector<std::string> log;       ///< Membership and recovery; never per step.
+  std::optional<Instant> wake_at;     ///< Ask again then, with TimePassed.
   bool look_ahead = false;  ///< Send LookAhead, once, after every input that is already waiting.
 };
 
@@ -119,6 +122,8 @@ struct CoordinatorCounters {
   std::uint64_t useful_calls = 0;
   std::uint64_t wasted_calls = 0;
   std::uint64_t shadow_hits = 0;
+  std::uint64_t past_steps =
+      0;  ///< Learned from the ledger of older terms and from taught sessions.
   Duration useful{};
   Duration wasted{};
   Duration race_losers{};
@@ -151,7 +156,8 @@ public:
   const CoordinatorCounters& counters() const { return counters_; }
   const Membership& membership() const { return membership_; }
   const WasteBudget& budget() const { return budget_; }
-  json::Value status() const;
+  /// `tenant` is who asks: it sees no other's history.
+  json::Value status(const std::string& tenant) const;
 
 private:
   /// What the predictor is yet to be taught. In order; confirmed work never waits for it.
@@ -198,6 +204,7 @@ private:
     std::vector<EntryRecord> records;
     std::vector<std::string> races;
     LedgerHead head;
+    std::uint64_t taught_before = 0;  ///< Taught sessions below this number are durable.
   };
 
   // machine.cpp: inputs, time, durability
@@ -210,6 +217,7 @@ private:
   void on(const LookAhead&);
   void on(const EntriesRead& read);
   void on(const NodesAllowed& allowed);
+  void on(const PastRead& page);
   void begin(Instant now);
   CoordinatorOutput finish();
   void account_time();
@@ -311,13 +319,31 @@ private:
   void yield_audit_slots();
   void end_audit(const std::string& why);
 
+  // machine_history.cpp: what was learned before, and elsewhere
+  void learn_history(const ClientRequest& request, const LearnHistory& body);
+  void forget_history(const ClientRequest& request);
+  void drop_history(const std::vector<std::uint64_t>& numbers);
+  void restore_history(const CoordinatorRecovery& recovery);
+  bool has_past_to_learn() const;
+  void learn_past();
+  void catch_up(const RunId& run_id);
+  json::Object learning_status(const std::string& tenant) const;
+
   // machine_speculation.cpp
   void learn_later(Lesson lesson);
   void learn();
+  void teach(const Lesson& lesson);
   void look_ahead_later(Session& session);
   void speculate(Session& session);
   bool may_speculate(const std::string& task) const { return speculable_.contains(task); }
   struct ImaginedNode;
+  struct Weighed;
+  /// What admission thinks of a prediction now. Changes nothing.
+  Weighed weigh(const Session& session, const ImaginedNode& node, const Prediction& prediction,
+                double joint) const;
+  ImaginedNode root_of(const Session& session) const;
+  json::Object prediction_report(const Session& session, const ImaginedNode& root,
+                                 const Prediction& prediction) const;
   /// Says why it was not started; nothing when it was.
   std::optional<std::string> start_speculation(Session& session, const ImaginedNode& node,
                                                const Prediction& prediction, double joint);
@@ -336,7 +362,8 @@ private:
   void mark_clean(const TagSet& writes);
   void settle_premises(Session& session, const std::function<bool(const Speculation&)>& hangs_under,
                        const std::optional<Digest>& output);
-  Speculation* same_call(Session& session, const Call& call);
+  static const Speculation* same_call(const Session& session, const Call& call);
+  static Speculation* same_call(Session& session, const Call& call);
   void hang_under_root(Session& session, const ImaginedNode& root,
                        const std::vector<Prediction>& predictions);
   void drop_overtaken(Session& session, const std::map<Digest, double>& expected);
@@ -388,7 +415,16 @@ private:
   std::map<std::string, Duration, std::less<>>
       gaps_;  ///< From an answer to the next call, smoothed, by task; of all under an empty name.
   std::deque<Lesson> lessons_;
-  std::deque<RunId> ahead_;  ///< Sessions to look ahead in.
+  HistoryBook history_;
+  PastReading reading_;
+  std::optional<Instant> past_began_;  ///< The latest lesson of the past, until its time is known.
+  Instant past_rests_until_{};         ///< While clients wait.
+  std::deque<Lesson> past_;            ///< Read, to be taught when nothing waits.
+  std::map<RunId, std::deque<Lesson>>
+      untaught_;  ///< Of sessions that were open when the term began: after all that is past.
+  std::set<RunId> open_at_start_;  ///< Until the past is read, which holds their steps too.
+  std::set<RunId> past_runs_;      ///< Of the ledger, begun and not ended.
+  std::deque<RunId> ahead_;        ///< Sessions to look ahead in.
   std::uint64_t next_token_ = 0;
   std::optional<Audit> audit_;  ///< One at a time.
   std::uint64_t next_audit_ = 1;

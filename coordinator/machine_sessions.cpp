@@ -217,39 +217,6 @@ void CoordinatorMachine::show(const ClientRequest& request, const ShowSession& b
   }
 }
 
-void CoordinatorMachine::show(const ClientRequest& request, const ShowPredictions& body) {
-  Session* session = session_for(request, body.run_id, true);
-  if (session == nullptr) {
-    return;
-  }
-  learn();
-  json::Array list;
-  for (const Prediction& prediction :
-       predictor_->predict(session->run_id, {.limit = settings_.predictions_wanted})) {
-    json::Object item;
-    json::Array reasons;
-    for (const std::string& reason : prediction.reasons) {
-      reasons.emplace_back(reason);
-    }
-    item.set("task", prediction.call.task());
-    item.set("input", prediction.call.input());
-    item.set("probability", prediction.probability);
-    item.set("reasons", std::move(reasons));
-    const Speculation* same = same_call(*session, prediction.call);
-    item.set("speculation", same == nullptr       ? "none"
-                            : same->is_finished() ? "finished"
-                                                  : "running");
-    list.emplace_back(std::move(item));
-  }
-  json::Object report;
-  report.set("run_id", to_string(session->run_id));
-  report.set("after_step", session->steps.empty()
-                               ? json::Value()
-                               : json::Value(std::uint64_t{session->steps.size() - 1}));
-  report.set("predictions", std::move(list));
-  reply(request.id, JsonReport{std::move(report)});
-}
-
 void CoordinatorMachine::show(const ClientRequest& request, const ShowExplanation& body) {
   out_.serve_session.push_back({request.id, request.tenant, body.run_id, true});
 }

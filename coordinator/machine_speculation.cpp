@@ -2,6 +2,7 @@
 
 #include "base/assert.hpp"
 #include "coordinator/machine.hpp"
+#include "coordinator/prediction_report.hpp"
 
 namespace forerun {
 namespace {
@@ -24,6 +25,14 @@ struct CoordinatorMachine::ImaginedNode {
   Duration until_asked{};  ///< From now until the call after it comes.
 };
 
+/// A prediction as admission sees it.
+struct CoordinatorMachine::Weighed {
+  CallPlan plan{};
+  TagSet reads{};
+  Candidate candidate{};
+  std::optional<std::string> obstacle{};  ///< Why it may not start now.
+};
+
 void CoordinatorMachine::learn_later(Lesson lesson) {
   lessons_.push_back(std::move(lesson));
   if (lessons_.size() > lessons_max) {
@@ -33,14 +42,18 @@ void CoordinatorMachine::learn_later(Lesson lesson) {
 
 void CoordinatorMachine::learn() {
   for (; !lessons_.empty(); lessons_.pop_front()) {
-    const Lesson& lesson = lessons_.front();
-    if (const auto* text = std::get_if<std::string>(&lesson.what)) {
-      predictor_->text(lesson.run_id, lesson.tenant, *text);
-    } else if (const auto* step = std::get_if<Lesson::Step>(&lesson.what)) {
-      predictor_->observe(lesson.run_id, lesson.tenant, step->call, step->output);
-    } else {
-      predictor_->end(lesson.run_id);
-    }
+    catch_up(lessons_.front().run_id);
+    teach(lessons_.front());
+  }
+}
+
+void CoordinatorMachine::teach(const Lesson& lesson) {
+  if (const auto* text = std::get_if<std::string>(&lesson.what)) {
+    predictor_->text(lesson.run_id, lesson.tenant, *text);
+  } else if (const auto* step = std::get_if<Lesson::Step>(&lesson.what)) {
+    predictor_->observe(lesson.run_id, lesson.tenant, step->call, step->output);
+  } else {
+    predictor_->end(lesson.run_id);
   }
 }
 
@@ -52,14 +65,8 @@ void CoordinatorMachine::look_ahead_later(Session& session) {
   }
 }
 
-/// Predicts beyond what runs and what was run ahead, most probable first, and starts what admission
-/// lets through.
-void CoordinatorMachine::speculate(Session& session) {
-  if (session.mode == SpeculationMode::off || session.is_ended || membership_.total_slots() == 0) {
-    return;
-  }
-  pump();
-  session.expected.clear();
+/// Where a session stands: behind its open steps.
+CoordinatorMachine::ImaginedNode CoordinatorMachine::root_of(const Session& session) const {
   ImaginedNode root;
   for (const OpenStep& step : session.open) {
     ImaginedStep imagined{step.work.call, {}};
@@ -72,6 +79,19 @@ void CoordinatorMachine::speculate(Session& session) {
     root.parent_step = StepNumber{session.confirmed() - 1};
   }
   root.until_asked = until_asked(session);
+  return root;
+}
+
+/// Predicts beyond what runs and what was run ahead, most probable first, and starts what admission
+/// lets through.
+void CoordinatorMachine::speculate(Session& session) {
+  if (session.mode == SpeculationMode::off || session.is_ended || membership_.total_slots() == 0) {
+    return;
+  }
+  pump();
+  session.expected.clear();
+  catch_up(session.run_id);
+  ImaginedNode root = root_of(session);
   const double least = least_confidence();
   std::vector<ImaginedNode> nodes;
   nodes.push_back(std::move(root));
@@ -142,13 +162,18 @@ void CoordinatorMachine::speculate(Session& session) {
   }
 }
 
-Speculation* CoordinatorMachine::same_call(Session& session, const Call& call) {
-  for (auto& [number, speculation] : session.speculations) {
+const Speculation* CoordinatorMachine::same_call(const Session& session, const Call& call) {
+  for (const auto& [number, speculation] : session.speculations) {
     if (speculation.work.call == call) {
       return &speculation;
     }
   }
   return nullptr;
+}
+
+Speculation* CoordinatorMachine::same_call(Session& session, const Call& call) {
+  const Speculation* same = same_call(std::as_const(session), call);
+  return same == nullptr ? nullptr : &session.speculations.at(same->number);
 }
 
 /// What is expected next anyway hangs under the session itself from now on, so that it outlives the
@@ -171,17 +196,23 @@ void CoordinatorMachine::hang_under_root(Session& session, const ImaginedNode& r
   drop_overtaken(session, expected);
 }
 
-std::optional<std::string> CoordinatorMachine::start_speculation(Session& session,
-                                                                 const ImaginedNode& node,
-                                                                 const Prediction& prediction,
-                                                                 double joint) {
-  if (!may_speculate(prediction.call.task())) {
-    return "writes";
-  }
+CoordinatorMachine::Weighed CoordinatorMachine::weigh(const Session& session,
+                                                      const ImaginedNode& node,
+                                                      const Prediction& prediction,
+                                                      double joint) const {
+  Weighed weighed;
   auto plan = settings_.catalog.plan(prediction.call.task());
-  FORERUN_ASSERT(plan.has_value());
-  TagSet reads = read_tags(*plan->tasks.front(), prediction.call.input(), session.tenant,
-                           to_string(session.run_id));
+  if (!plan) {
+    weighed.obstacle = "no such task";
+    return weighed;
+  }
+  if (!may_speculate(prediction.call.task())) {
+    weighed.obstacle = "writes";
+    return weighed;
+  }
+  TagSet& reads = weighed.reads;
+  reads = read_tags(*plan->tasks.front(), prediction.call.input(), session.tenant,
+                    to_string(session.run_id));
   for (std::size_t i = 1; i < plan->tasks.size(); ++i) {
     const TagSet more = read_tags(*plan->tasks[i], prediction.call.input(), session.tenant,
                                   to_string(session.run_id));
@@ -197,11 +228,7 @@ std::optional<std::string> CoordinatorMachine::start_speculation(Session& sessio
       reads.tags.erase(std::unique(reads.tags.begin(), reads.tags.end()), reads.tags.end());
     }
   }
-  if (is_dirty(reads)) {
-    ++counters_.not_started["dirty"];
-    return "dirty";
-  }
-  Candidate candidate;
+  Candidate& candidate = weighed.candidate;
   candidate.confidence = joint;
   candidate.depth = node.depth + 1;
   candidate.has_free_slot = membership_.free_slots() >= plan->tasks.size();
@@ -221,9 +248,23 @@ std::optional<std::string> CoordinatorMachine::start_speculation(Session& sessio
   const bool pools_are_free =
       std::none_of(plan->tasks.begin(), plan->tasks.end(),
                    [this](const Task* task) { return pool_is_full(task->pool); });
-  if (verdict != Verdict::start || !pools_are_free) {
-    ++counters_.not_started[verdict == Verdict::start ? "pool full" : to_string(verdict)];
-    return verdict == Verdict::start ? "pool full" : to_string(verdict);
+  if (is_dirty(reads)) {
+    weighed.obstacle = "dirty";
+  } else if (verdict != Verdict::start || !pools_are_free) {
+    weighed.obstacle = verdict == Verdict::start ? "pool full" : to_string(verdict);
+  }
+  weighed.plan = std::move(*plan);
+  return weighed;
+}
+
+std::optional<std::string> CoordinatorMachine::start_speculation(Session& session,
+                                                                 const ImaginedNode& node,
+                                                                 const Prediction& prediction,
+                                                                 double joint) {
+  Weighed weighed = weigh(session, node, prediction, joint);
+  if (weighed.obstacle) {
+    ++counters_.not_started[*weighed.obstacle];
+    return weighed.obstacle;
   }
   const SpeculationNumber number{session.speculation_count++};
   Speculation speculation{
@@ -233,8 +274,8 @@ std::optional<std::string> CoordinatorMachine::start_speculation(Session& sessio
       prediction.premise ? std::optional<Digest>(prediction.premise->hash()) : std::nullopt,
       node.depth + 1,
       joint,
-      Work{prediction.call, std::move(*plan)},
-      std::move(reads),
+      Work{prediction.call, std::move(weighed.plan)},
+      std::move(weighed.reads),
       session.state_version};
   speculation.foresight = {node.parent_step, node.parent, speculation.premise, prediction.reasons};
   speculation.work.branches.resize(speculation.work.plan.names.size());
@@ -254,6 +295,84 @@ std::optional<std::string> CoordinatorMachine::start_speculation(Session& sessio
     return "no worker is up to date";
   }
   return std::nullopt;
+}
+
+/// Beside what a look ahead does: asks for everything, also what may never run ahead, and starts
+/// nothing.
+void CoordinatorMachine::show(const ClientRequest& request, const ShowPredictions& body) {
+  Session* session = session_for(request, body.run_id, true);
+  if (session == nullptr) {
+    return;
+  }
+  learn();
+  catch_up(session->run_id);
+  const ImaginedNode root = root_of(*session);
+  Question question;
+  question.beyond = root.path;
+  question.limit = settings_.predictions_wanted;
+  json::Array list;
+  for (const Prediction& prediction : predictor_->predict(session->run_id, question)) {
+    list.emplace_back(prediction_report(*session, root, prediction));
+  }
+  json::Array running;
+  for (const OpenStep& step : session->open) {
+    json::Object open;
+    open.set("step", std::uint64_t{step.number.value});
+    open.set("task", step.work.call.task());
+    running.emplace_back(std::move(open));
+  }
+  json::Object report;
+  report.set("run_id", to_string(session->run_id));
+  report.set("after_step", session->steps.empty()
+                               ? json::Value()
+                               : json::Value(std::uint64_t{session->steps.size() - 1}));
+  report.set("running", std::move(running));
+  report.set("predictions", std::move(list));
+  reply(request.id, JsonReport{std::move(report)});
+}
+
+/// What is expected, and what admission makes of it.
+json::Object CoordinatorMachine::prediction_report(const Session& session, const ImaginedNode& root,
+                                                   const Prediction& prediction) const {
+  const double joint = prediction.probability * prediction.premise_probability;
+  const double least = least_confidence();
+  const Weighed weighed = weigh(session, root, prediction, joint);
+  const Speculation* same = same_call(session, prediction.call);
+  json::Value because;
+  if (same == nullptr) {
+    if (session.mode == SpeculationMode::off) {
+      because = "speculation is off in this session";
+    } else if (session.mode == SpeculationMode::shadow) {
+      because = "shadow: predicted, never run";
+    } else if (membership_.total_slots() == 0) {
+      because = "no worker is in the cluster";
+    } else if (weighed.obstacle) {
+      because = *weighed.obstacle;
+    } else if (joint < least) {
+      because = to_string(Verdict::too_unlikely);
+    }
+  }
+  json::Object admission;
+  admission.set("decision", same == nullptr       ? (because.is_null() ? "may start" : "waits")
+                            : same->is_finished() ? "finished"
+                                                  : "running");
+  admission.set("because", std::move(because));
+  admission.set("confidence", joint);
+  admission.set("confidence_min", least);
+  if (!weighed.plan.tasks.empty()) {
+    const Candidate& candidate = weighed.candidate;
+    admission.set("expected_ms", milliseconds_of(candidate.expected));
+    admission.set("hidden_ms", milliseconds_of(candidate.hidden));
+    admission.set("price", price_of_waste(settings_.admission, budget_, candidate.expected,
+                                          candidate.reserved));
+    admission.set("budget_ms", milliseconds_of(budget_.level()));
+  }
+  json::Object report = report_of(prediction);
+  report.set("speculation", same == nullptr       ? "none"
+                            : same->is_finished() ? "finished"
+                                                  : "running");
+  report.set("admission", std::move(admission));
+  return report;
 }
 
 void CoordinatorMachine::discard(Session& session, SpeculationNumber number, DiscardCause cause) {

@@ -9,6 +9,7 @@
 
 #include "base/time.hpp"
 #include "coordinator/admission.hpp"
+#include "coordinator/history_book.hpp"
 #include "coordinator/membership.hpp"
 #include "speculation/catalog.hpp"
 #include "speculation/ids.hpp"
@@ -20,6 +21,7 @@ struct CoordinatorSettings {
   Catalog catalog;
   AdmissionSettings admission;
   Membership::Settings membership;
+  HistoryLimits history;
   std::uint32_t publish_port = 0;
   double race_log_share = 0.10;       ///< Of run IDs; see race_log.hpp.
   bool accept_given_run_ids = false;  ///< Only on a throw-away store.

@@ -108,6 +108,9 @@ struct HttpClient::Impl {
       curl_easy_setopt(curl, CURLOPT_POSTFIELDS, body->data());
       curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(body->size()));
     }
+    if (!limits.token.empty()) {
+      headers.add("Authorization: Bearer " + limits.token);
+    }
     if (!idempotency_key.empty()) {
       headers.add("Idempotency-Key: " + std::string(idempotency_key));
     }

@@ -17,6 +17,7 @@ struct HttpLimits {
   Duration request = std::chrono::minutes(5);  ///< From sending to the answer's last byte.
   /// Asked about once a second while a request waits; true ends it with refused. May be empty.
   std::function<bool()> is_stopped{};
+  std::string token{};                    ///< Sent as a bearer token (RFC 6750); empty: none.
   std::size_t answer_bytes = 64U << 20U;  ///< A longer answer ends the request with too_large.
 };
 

@@ -1,49 +1,13 @@
 #include "demo/session_client.hpp"
 
-#include <algorithm>
-#include <chrono>
-#include <functional>
-#include <thread>
 #include <utility>
 
 #include "base/assert.hpp"
+#include "demo/http_retry.hpp"
 #include "speculation/client_api.hpp"
 
 namespace forerun {
 namespace {
-
-constexpr int attempts_max = 8;
-constexpr Duration pause_min = std::chrono::milliseconds(20);
-constexpr Duration pause_max = std::chrono::seconds(2);
-
-/// What a problem document says, for a message.
-std::string problem_text(const HttpAnswer& answer) {
-  const json::Value* detail = answer.body.find("detail");
-  const json::Value* title = answer.body.find("title");
-  std::string text = "status " + std::to_string(answer.status);
-  if (detail != nullptr && detail->string() != nullptr) {
-    text += ": " + *detail->string();
-  } else if (title != nullptr && title->string() != nullptr) {
-    text += ": " + *title->string();
-  }
-  return text;
-}
-
-Errc code_of(int status) {
-  switch (status) {
-    case 404:
-      return Errc::not_found;
-    case 413:
-      return Errc::too_large;
-    case 409:
-    case 410:
-    case 422:
-    case 503:
-      return Errc::refused;
-    default:
-      return status >= 500 ? Errc::io : Errc::invalid;
-  }
-}
 
 class HttpSessionClient : public SessionClient {
 public:
@@ -61,7 +25,7 @@ public:
       body.set("run_id", session.run_id);
     }
     const std::string text = json::canonical(json::Value(std::move(body)));
-    const auto answer = repeat("open a session", !session.idempotency_key.empty(), [&] {
+    const auto answer = ask_again("open a session", !session.idempotency_key.empty(), [&] {
       return http_.post("/v1/sessions", text, session.idempotency_key);
     });
     if (!answer) {
@@ -79,8 +43,8 @@ public:
     body.set("text", text);
     const std::string bytes = json::canonical(json::Value(std::move(body)));
     // Without a key a text could be added twice: a cut connection is not asked again.
-    return without_body(repeat("text for " + run_id, false,
-                               [&] { return http_.post(path(run_id, "/text"), bytes); }));
+    return without_body(ask_again("text for " + run_id, false,
+                                  [&] { return http_.post(path(run_id, "/text"), bytes); }));
   }
 
   Result<std::vector<StepResult>> confirm(const std::string& run_id, const std::vector<Call>& calls,
@@ -89,7 +53,7 @@ public:
     FORERUN_ASSERT(!calls.empty() && calls.size() <= calls_per_request_max);
     const std::string place = "step " + std::to_string(expect_step) + " of " + run_id;
     const std::string body = confirm_body(calls, expect_step);
-    const auto answer = repeat(place, !idempotency_key.empty(), [&] {
+    const auto answer = ask_again(place, !idempotency_key.empty(), [&] {
       return http_.post(path(run_id, "/steps"), body, idempotency_key);
     });
     if (!answer) {
@@ -100,11 +64,11 @@ public:
 
   Result<void> end(const std::string& run_id) override {
     return without_body(
-        repeat("end of " + run_id, true, [&] { return http_.del(path(run_id, "")); }));
+        ask_again("end of " + run_id, true, [&] { return http_.del(path(run_id, "")); }));
   }
 
   Result<json::Value> status() override {
-    auto answer = repeat("status", true, [&] { return http_.get("/v1/status"); });
+    auto answer = ask_again("status", true, [&] { return http_.get("/v1/status"); });
     if (!answer) {
       return tl::unexpected(answer.error());
     }
@@ -140,26 +104,6 @@ private:
                                      " steps answered, expected " + std::to_string(count));
     }
     return results;
-  }
-
-  /// `is_repeatable`: asking twice has the effect of asking once.
-  static Result<HttpAnswer> repeat(const std::string& place, bool is_repeatable,
-                                   const std::function<Result<HttpAnswer>()>& ask) {
-    Duration pause = pause_min;
-    for (int attempt = 1;; ++attempt) {
-      auto answer = ask();
-      const bool is_cut = !answer && answer.error().code == Errc::io && is_repeatable;
-      const bool is_busy = answer && answer->status == 503;
-      if ((!is_cut && !is_busy) || attempt == attempts_max) {
-        if (answer && answer->status >= 400) {
-          return fail(code_of(answer->status), place + ": " + problem_text(*answer));
-        }
-        return answer;
-      }
-      const Duration asked = is_busy ? answer->retry_after : Duration{};
-      std::this_thread::sleep_for(std::min(std::max(pause, asked), pause_max));
-      pause *= 2;
-    }
   }
 
   HttpClient http_;

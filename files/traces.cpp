@@ -118,6 +118,11 @@ private:
       return expected(prefix_ + "input", input, "an object");
     }
     json::Value* output = item.object()->find("output");
+    json::Value none;
+    const bool has_output = output != nullptr;
+    if (!has_output && !limits_.needs_outputs) {
+      output = &none;
+    }
     if (output == nullptr) {
       return expected(prefix_ + "output", output, "a value (null if the task returned nothing)");
     }
@@ -130,7 +135,8 @@ private:
                    {},
                    {},
                    {},
-                   false};
+                   false,
+                   has_output};
     if (!time(item, "latency_ms", step.latency) || !time(item, "think_ms", step.think) ||
         !texts(item, step.texts) || !flag(item, "par", step.beside_previous)) {
       return false;

@@ -26,6 +26,7 @@ struct TraceStep {
   std::optional<Duration> think;   ///< From the last output to this call.
   std::vector<std::string> texts;  ///< Reached the session before this call ("pre").
   bool beside_previous = false;    ///< Was called together with the step before ("par").
+  bool has_output = true;  ///< False where TraceLimits lets an output be missing; it is null then.
 };
 
 struct TraceSession {
@@ -43,6 +44,7 @@ struct TraceLimits {
   std::size_t file_bytes = 1U << 30U;  ///< Unpacked: a small .gz must not fill memory.
   std::size_t sessions = 200'000;
   std::size_t steps_per_session = 10'000;
+  bool needs_outputs = true;  ///< False for sessions that someone wrote to be run.
 };
 
 inline constexpr std::size_t trace_name_bytes_max = 256;  ///< A session's, group's or source's.

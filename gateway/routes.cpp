@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/assert.hpp"
+#include "speculation/history.hpp"
 #include "speculation/protocol.hpp"
 
 namespace forerun {
@@ -21,7 +22,7 @@ constexpr std::string_view run_id_form =
     "8d65b0f2-7c1a-4f0e-9b53-2f1c6a7d9e10/17";
 constexpr std::string_view paths =
     "/v1/sessions, /v1/sessions/RUN_ID, /v1/sessions/RUN_ID/{steps,text,predictions,explanation}, "
-    "/v1/status, /v1/audits, /v1/ledger or /v1/healthz";
+    "/v1/status, /v1/history, /v1/audits, /v1/ledger or /v1/healthz";
 
 tl::unexpected<Problem> refuse(Problem problem) {
   return tl::unexpected<Problem>(std::move(problem));
@@ -256,6 +257,7 @@ struct Place {
     status,
     audits,
     ledger,
+    history,
     healthz
   };
   Kind kind = Kind::status;
@@ -372,6 +374,9 @@ tl::expected<Place, Problem> place_of(std::string_view target) {
     if (parts.size() == 2 && parts[1] == "audits") {
       return Place{Place::Kind::audits, {}};
     }
+    if (parts.size() == 2 && parts[1] == "history") {
+      return Place{Place::Kind::history, {}};
+    }
     if (parts.size() == 2 && parts[1] == "healthz") {
       return Place{Place::Kind::healthz, {}};
     }
@@ -384,7 +389,7 @@ struct Operation {
   std::string_view method;
   Endpoint endpoint;
 };
-constexpr std::array<Operation, 11> operations = {{
+constexpr std::array<Operation, 13> operations = {{
     {Place::Kind::sessions, "POST", Endpoint::open_session},
     {Place::Kind::session, "GET", Endpoint::show_session},
     {Place::Kind::session, "DELETE", Endpoint::end_session},
@@ -395,6 +400,8 @@ constexpr std::array<Operation, 11> operations = {{
     {Place::Kind::status, "GET", Endpoint::show_status},
     {Place::Kind::audits, "POST", Endpoint::start_audit},
     {Place::Kind::ledger, "GET", Endpoint::show_ledger},
+    {Place::Kind::history, "POST", Endpoint::learn_history},
+    {Place::Kind::history, "DELETE", Endpoint::forget_history},
     {Place::Kind::healthz, "GET", Endpoint::healthz},
 }};
 
@@ -407,6 +414,8 @@ std::string_view allowed_at(Place::Kind place) {
       return "POST";
     case Place::Kind::session:
       return "GET, DELETE";
+    case Place::Kind::history:
+      return "POST, DELETE";
     case Place::Kind::predictions:
     case Place::Kind::explanation:
     case Place::Kind::status:
@@ -449,7 +458,8 @@ tl::expected<Route, Problem> route_at(const RequestHead& head, std::string_view 
 
 bool takes_body(Endpoint endpoint) {
   return endpoint == Endpoint::open_session || endpoint == Endpoint::add_text ||
-         endpoint == Endpoint::confirm_calls || endpoint == Endpoint::start_audit;
+         endpoint == Endpoint::confirm_calls || endpoint == Endpoint::start_audit ||
+         endpoint == Endpoint::learn_history;
 }
 
 std::optional<Problem> check_key(const RequestHead& head, Route& route) {
@@ -469,7 +479,8 @@ std::optional<Problem> check_key(const RequestHead& head, Route& route) {
   }
   // Taking a key and not keeping it would promise what is not held. GET and DELETE may be repeated
   // anyway.
-  if (route.endpoint == Endpoint::add_text || route.endpoint == Endpoint::start_audit) {
+  if (route.endpoint == Endpoint::add_text || route.endpoint == Endpoint::start_audit ||
+      route.endpoint == Endpoint::learn_history) {
     return Problem{.detail =
                        "header Idempotency-Key: expected on opening a session and on steps only"};
   }
@@ -644,24 +655,6 @@ tl::expected<ClientRequestBody, Problem> text_of(const Route& route, const json:
   return AddText{route.run_id, std::move(*text)};
 }
 
-/// How many arrays and objects a value nests. Bounded by the reader's own limit.
-std::size_t depth_of(const json::Value& value) {
-  std::size_t inner = 0;
-  if (const json::Array* items = value.array()) {
-    for (const json::Value& item : *items) {
-      inner = std::max(inner, depth_of(item));
-    }
-    return inner + 1;
-  }
-  if (const json::Object* members = value.object()) {
-    for (const json::Member& member : *members) {
-      inner = std::max(inner, depth_of(member.value));
-    }
-    return inner + 1;
-  }
-  return 0;
-}
-
 tl::expected<Call, Problem> call_of(const json::Object& body, const std::string& place) {
   auto task = text_member(body, place, "task", task_name_bytes_max);
   if (!task) {
@@ -675,7 +668,7 @@ tl::expected<Call, Problem> call_of(const json::Object& body, const std::string&
     return invalid(place + ": member \"input\": " +
                    (input == nullptr ? "missing" : "not an object") + ", expected an object");
   }
-  if (depth_of(*input) > json::depth_max) {
+  if (json::depth_of(*input) > json::depth_max) {
     return too_large(place + ": member \"input\": nested deeper than " +
                      std::to_string(json::depth_max));
   }
@@ -831,6 +824,39 @@ tl::expected<ClientRequestBody, Problem> audit_of(const json::Object& body) {
   return audit;
 }
 
+/// Sessions are read by speculation/history.hpp, whose messages name session and step.
+tl::expected<ClientRequestBody, Problem> history_of(const json::Object& body) {
+  if (auto problem = check_members(body, "history", {"sessions"})) {
+    return refuse(std::move(*problem));
+  }
+  const json::Value* list = body.find("sessions");
+  const json::Array* items = list == nullptr ? nullptr : list->array();
+  const std::string expected =
+      "expected a list of 1 to " + std::to_string(history_sessions_per_request_max) + " sessions";
+  if (items == nullptr || items->empty()) {
+    return invalid("history: member \"sessions\": " + expected);
+  }
+  if (items->size() > history_sessions_per_request_max) {
+    return too_large("history: member \"sessions\": " + std::to_string(items->size()) +
+                     " sessions, " + expected);
+  }
+  LearnHistory history;
+  for (const json::Value& item : *items) {
+    const auto session = read_history_session(item);
+    if (!session) {
+      const bool has_name = item.find("session") != nullptr;
+      std::string detail = "history: ";
+      detail += has_name ? "" : "session " + std::to_string(history.sessions.size()) + ": ";
+      detail += session.error().message;
+      return session.error().code == Errc::too_large ? too_large(std::move(detail))
+                                                     : invalid(std::move(detail));
+    }
+    history.sessions.push_back(
+        {session->name, static_cast<std::uint32_t>(session->steps.size()), history_text(*session)});
+  }
+  return history;
+}
+
 tl::expected<json::Object, Problem> object_of(const Route& route, std::string_view body,
                                               std::size_t body_bytes_max) {
   // All members of an opening are optional, so its body is too.
@@ -842,8 +868,8 @@ tl::expected<json::Object, Problem> object_of(const Route& route, std::string_vi
     return invalid("body: empty, expected a JSON object");
   }
   // An input may be as deep as a document, and lies in up to three wrappers: {"calls": [{"input":
-  // …}]}.
-  constexpr std::size_t wrappers_max = 3;
+  // …}]}; in {"sessions": [{"steps": [{"input": …}]}]} in five.
+  const std::size_t wrappers_max = route.endpoint == Endpoint::learn_history ? 5 : 3;
   auto value =
       json::parse(body, {.bytes = body_bytes_max, .depth = json::depth_max + wrappers_max});
   if (!value) {
@@ -894,6 +920,8 @@ tl::expected<ClientRequestBody, Problem> request_of(const Route& route, std::str
       return EndSession{route.run_id};
     case Endpoint::show_ledger:
       return route.ledger;
+    case Endpoint::forget_history:
+      return ForgetHistory{};
     case Endpoint::show_status:
     case Endpoint::healthz:
       return ShowStatus{};
@@ -901,6 +929,7 @@ tl::expected<ClientRequestBody, Problem> request_of(const Route& route, std::str
     case Endpoint::add_text:
     case Endpoint::confirm_calls:
     case Endpoint::start_audit:
+    case Endpoint::learn_history:
       break;
   }
   const auto object = object_of(route, body, body_bytes_max);
@@ -912,6 +941,9 @@ tl::expected<ClientRequestBody, Problem> request_of(const Route& route, std::str
   }
   if (route.endpoint == Endpoint::start_audit) {
     return audit_of(*object);
+  }
+  if (route.endpoint == Endpoint::learn_history) {
+    return history_of(*object);
   }
   return route.endpoint == Endpoint::add_text ? text_of(route, *object)
                                               : confirmation_of(route, *object);

@@ -53,6 +53,8 @@ enum class Endpoint {
   show_status,
   start_audit,
   show_ledger,
+  learn_history,
+  forget_history,
   healthz,
 };
 

@@ -19,6 +19,7 @@ ALLOWED = {
     "files": (["base", "speculation"], ["toml++/", "zlib.h"]),
     "demo": (["base", "speculation", "files", "cluster"], ["curl/"]),
     "replay": (["base", "speculation", "files", "cluster", "demo", "node/executors"], []),
+    "client": (["base", "speculation", "files", "demo"], []),
     "actors": (["base", "speculation", "coordinator", "node", "node/executors", "messages", "storage"], ["caf/"]),
     "backtest": (["base", "speculation", "coordinator", "files"], []),
     "simulation": (["base", "speculation", "coordinator", "node", "storage"], []),

@@ -10,6 +10,7 @@
 #include "speculation/step_answer.hpp"
 #include "storage/checked_recovery.hpp"
 #include "storage/ledger_page.hpp"
+#include "storage/past_page.hpp"
 
 namespace forerun::simulation {
 namespace {
@@ -181,6 +182,16 @@ void CoordinatorHost::perform(CoordinatorOutput output) {
         }
       }
       step(std::move(answer));
+    });
+  }
+  if (output.read_past) {
+    later(env_.around(env_.weather.sync_median), [this, request = *output.read_past] {
+      auto page = read_past(store_, request);
+      if (!page) {
+        env_.time.violate("coordinator: reads the past: " + page.error().message);
+        return;
+      }
+      step(std::move(*page));
     });
   }
   for (const std::string& line : output.log) {

@@ -22,6 +22,7 @@ inline constexpr std::uint32_t audit_sample_max = 10'000;
 inline constexpr std::size_t ledger_page_entries_max = 512;
 inline constexpr std::size_t ledger_page_bytes_max =
     4U << 20U;  ///< Of leaves, calls and outputs; an entry of more comes alone.
+inline constexpr std::size_t history_sessions_per_request_max = 256;
 inline constexpr std::size_t key_bytes_max = 255;  ///< Idempotency-Key.
 inline constexpr std::size_t text_bytes_max = 256U << 10U;
 
@@ -72,11 +73,24 @@ struct ShowLedger {
   std::size_t count = ledger_page_entries_max;
 };
 
+/// Sessions that happened elsewhere, to learn from. Whole or not at all.
+struct LearnHistory {
+  struct Item {
+    std::string name;
+    std::uint32_t steps = 0;
+    std::string text;  ///< history_text() of it.
+  };
+  std::vector<Item> sessions;  ///< 1 to history_sessions_per_request_max.
+};
+/// Drops every session that was taught.
+struct ForgetHistory {};
+
 struct ClientRequest {
   RequestId id;
   std::string tenant;
   std::variant<OpenSession, AddText, ConfirmCalls, ShowSession, EndSession, ShowStatus,
-               ShowPredictions, ShowExplanation, StartAudit, ShowLedger>
+               ShowPredictions, ShowExplanation, StartAudit, ShowLedger, LearnHistory,
+               ForgetHistory>
       body;
 };
 

@@ -70,6 +70,22 @@ struct MarkRow {
   std::uint64_t mark = 0;
 };
 
+/// A session that happened elsewhere and was taught, as it is known by; its steps are a text beside
+/// it (history.hpp).
+struct HistoryEntry {
+  std::uint64_t number = 0;  ///< Rises; later ones have higher ones.
+  std::string tenant;
+  std::string name;  ///< Unique within the tenant.
+  Seq at;            ///< The ledger's size when it was taught: what it is learned after.
+  std::uint32_t steps = 0;
+  std::uint64_t bytes = 0;  ///< Of its text.
+  Digest hash;              ///< Of its text.
+};
+struct HistoryRow {
+  HistoryEntry entry;
+  std::string text;
+};
+
 /// One transaction of the coordinator: durable whole or not at all.
 struct CoordinatorBatch {
   BatchNumber number;
@@ -81,9 +97,12 @@ struct CoordinatorBatch {
   std::vector<KeyRow> keys;
   std::vector<IntentRow> intents;
   std::vector<MarkRow> marks;
+  std::vector<std::uint64_t> forgotten;  ///< Numbers of taught sessions to drop, before `history`.
+  std::vector<HistoryRow> history;       ///< Taught sessions to keep.
   /// A signed head alone is not worth a sync.
   bool empty() const {
-    return entries.empty() && sessions.empty() && keys.empty() && intents.empty() && marks.empty();
+    return entries.empty() && sessions.empty() && keys.empty() && intents.empty() &&
+           marks.empty() && forgotten.empty() && history.empty();
   }
 };
 
@@ -98,6 +117,7 @@ struct CoordinatorRecovery {
   std::vector<KeyRow> keys;               ///< Of sessions not ended, and of openings.
   std::vector<IntentRow> intents;
   std::vector<MarkRow> marks;
+  std::vector<HistoryEntry> history;  ///< Taught sessions, by number.
 };
 
 /// One transaction of a node's replica. Not waited for by anyone outside the node.

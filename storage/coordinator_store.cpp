@@ -24,11 +24,14 @@ constexpr const char* ledger_upgrades[] = {
     "CREATE INDEX discards_by_session ON entries(session) WHERE step IS NULL;",
     "ALTER TABLE meta ADD COLUMN size INTEGER; ALTER TABLE meta ADD COLUMN root BLOB;"
     "ALTER TABLE meta ADD COLUMN head_epoch INTEGER; ALTER TABLE meta ADD COLUMN signed_head "
-    "TEXT;"};
+    "TEXT;",
+    "CREATE TABLE history(number INTEGER PRIMARY KEY, tenant TEXT NOT NULL, name TEXT NOT NULL, at "
+    "INTEGER NOT NULL, steps INTEGER NOT NULL, bytes INTEGER NOT NULL, hash BLOB NOT NULL, text "
+    "TEXT NOT NULL, UNIQUE (tenant, name));"};
 
 constexpr StoreFile ledger_file = {.subject = "a ledger",
                                    .application_id = 0x46524c47,
-                                   .version = 3,
+                                   .version = 4,
                                    .page_size = "PRAGMA page_size = 16384",
                                    .schema = R"sql(
 CREATE TABLE meta(one INTEGER PRIMARY KEY CHECK (one = 1), epoch INTEGER NOT NULL, size INTEGER, root BLOB,
@@ -49,15 +52,19 @@ CREATE TABLE intents(session INTEGER NOT NULL, step INTEGER NOT NULL, call TEXT 
                      key TEXT NOT NULL, request_hash BLOB NOT NULL, first_step INTEGER NOT NULL,
                      step_count INTEGER NOT NULL, PRIMARY KEY (session, step)) WITHOUT ROWID;
 CREATE TABLE marks(worker BLOB PRIMARY KEY, mark INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE history(number INTEGER PRIMARY KEY, tenant TEXT NOT NULL, name TEXT NOT NULL, at INTEGER NOT NULL,
+                     steps INTEGER NOT NULL, bytes INTEGER NOT NULL, hash BLOB NOT NULL, text TEXT NOT NULL,
+                     UNIQUE (tenant, name));
 )sql",
                                    .upgrades = ledger_upgrades};
 
 /// Prepared once. The reading ones come first; a read-only store has no others.
 struct Statements {
   Statement epoch, heads, size, text, entries, leaves, sessions, session, commits, discards, keys,
-      intents, marks;
+      intents, marks, history_entries, history, past_commits;
   Statement find_session, add_session, name_session, set_session, add_entry, add_payload, put_key,
-      put_intent, drop_intents, raise_mark, set_epoch, set_head, set_signed_head, put_text;
+      put_intent, drop_intents, raise_mark, set_epoch, set_head, set_signed_head, put_text,
+      add_history, drop_history;
 };
 
 struct StatementText {
@@ -108,6 +115,17 @@ constexpr StatementText reading[] = {
      "i.step_count "
      "FROM intents i JOIN sessions s ON s.id = i.session ORDER BY s.home, s.counter, i.step"},
     {&Statements::marks, "SELECT worker, mark FROM marks ORDER BY worker"},
+    {&Statements::history_entries,
+     "SELECT number, tenant, name, at, steps, bytes, hash FROM history ORDER BY number"},
+    {&Statements::history,
+     "SELECT number, tenant, name, at, steps, bytes, hash, text FROM history WHERE number >= ?1 "
+     "AND number < ?2 ORDER BY number"},
+    {&Statements::past_commits,
+     "SELECT e.seq, e.step, s.home, s.counter, s.tenant, CASE WHEN e.step = 0 THEN s.context ELSE "
+     "'' END, s.ended AND e.step + 1 = s.next_step, p.call, p.output FROM entries e "
+     "JOIN sessions s ON s.id = e.session LEFT JOIN payloads p ON p.seq = e.seq "
+     "WHERE e.seq >= ?1 AND e.seq < ?2 AND e.step IS NOT NULL AND s.tenant IS NOT NULL "
+     "ORDER BY e.seq"},
 };
 
 constexpr StatementText writing[] = {
@@ -143,6 +161,10 @@ constexpr StatementText writing[] = {
     {&Statements::set_head, "UPDATE meta SET size = ?1, root = ?2, head_epoch = ?3"},
     {&Statements::set_signed_head, "UPDATE meta SET signed_head = ?1"},
     {&Statements::put_text, "INSERT OR REPLACE INTO texts(name, text) VALUES (?1, ?2)"},
+    {&Statements::add_history,
+     "INSERT INTO history(number, tenant, name, at, steps, bytes, hash, text) VALUES (?1, ?2, ?3, "
+     "?4, ?5, ?6, ?7, ?8)"},
+    {&Statements::drop_history, "DELETE FROM history WHERE number = ?1"},
 };
 
 Result<void> prepare(sqlite::Connection& connection, std::span<const StatementText> texts,
@@ -213,6 +235,18 @@ IntentRow intent_of(const Row& row) {
           row.text(5),       Digest{row.bytes<32>(6)},    row.number32(7), row.number32(8)};
 }
 
+HistoryEntry history_entry_of(const Row& row) {
+  return {row.number(0),           row.text(1),     row.text(2),
+          Seq{row.number(3)},      row.number32(4), row.number(5),
+          Digest{row.bytes<32>(6)}};
+}
+
+CoordinatorStore::CommitRecord commit_record_of(const Row& row) {
+  return {Seq{row.number(0)}, run_id_of(row, 2), StepNumber{row.number32(1)},
+          row.flag(6),        row.text(4),       row.text(5),
+          row.text(7),        row.text(8)};
+}
+
 void read_heads(const Row& row, CoordinatorRecovery& recovery) {
   if (!row.is_null(0)) {
     recovery.head = {row.number(0), Digest{row.bytes<32>(1)}, Epoch{row.number(2)}};
@@ -244,6 +278,9 @@ public:
   Result<void> persist(std::span<const CoordinatorBatch> batches) override;
   Result<std::vector<StoredEntry>> read(Seq from, std::size_t count, bool whole) override;
   Result<SessionRecord> session(const RunId& run_id) override;
+  Result<std::vector<HistoryRow>> history(std::uint64_t first, std::uint64_t last,
+                                          std::size_t steps) override;
+  Result<std::vector<CommitRecord>> commits(Seq from, Seq until, std::size_t count) override;
   Result<void> put_text(const std::string& name, const std::string& text) override;
   Result<std::optional<std::string>> text(const std::string& name) override;
   Result<std::uint64_t> size() override { return number_of(statements_.size); }
@@ -328,6 +365,10 @@ Result<void> SqliteCoordinatorStore::read_rows(CoordinatorRecovery& recovery) {
     read = statements_.marks.each([&](const Row& row) {
       recovery.marks.push_back({WorkerId{Uuid{row.bytes<16>(0)}}, row.number(1)});
     });
+  }
+  if (read) {
+    read = statements_.history_entries.each(
+        [&](const Row& row) { recovery.history.push_back(history_entry_of(row)); });
   }
   return read;
 }
@@ -445,6 +486,14 @@ void SqliteCoordinatorStore::write(sqlite::Transaction& transaction,
   for (const MarkRow& mark : batch.marks) {
     transaction.run(statements_.raise_mark, mark.worker.uuid.bytes, mark.mark);
   }
+  for (const std::uint64_t number : batch.forgotten) {
+    transaction.run(statements_.drop_history, number);
+  }
+  for (const HistoryRow& row : batch.history) {
+    const HistoryEntry& entry = row.entry;
+    transaction.run(statements_.add_history, entry.number, entry.tenant, entry.name, entry.at.value,
+                    entry.steps, entry.bytes, entry.hash.bytes, row.text);
+  }
 }
 
 void SqliteCoordinatorStore::write_session(sqlite::Transaction& transaction,
@@ -557,6 +606,35 @@ Result<CoordinatorStore::SessionRecord> SqliteCoordinatorStore::session(const Ru
     return tl::unexpected(read.error());
   }
   return std::move(*record);
+}
+
+Result<std::vector<HistoryRow>> SqliteCoordinatorStore::history(std::uint64_t first,
+                                                                std::uint64_t last,
+                                                                std::size_t steps) {
+  std::vector<HistoryRow> rows;
+  PageLimit limit(steps);
+  auto read = statements_.history.each_while(
+      [&](const Row& row) {
+        rows.push_back({history_entry_of(row), row.text(7)});
+        return limit.has_room_after(rows.back().entry.steps, rows.back().text.size());
+      },
+      first, last);
+  return read ? std::move(rows) : Result<std::vector<HistoryRow>>(tl::unexpected(read.error()));
+}
+
+Result<std::vector<CoordinatorStore::CommitRecord>> SqliteCoordinatorStore::commits(
+    Seq from, Seq until, std::size_t count) {
+  std::vector<CommitRecord> records;
+  PageLimit limit(count);
+  auto read = statements_.past_commits.each_while(
+      [&](const Row& row) {
+        records.push_back(commit_record_of(row));
+        const CommitRecord& last = records.back();
+        return limit.has_room_after(1, last.context.size() + last.call.size() + last.output.size());
+      },
+      from.value, until.value);
+  return read ? std::move(records)
+              : Result<std::vector<CommitRecord>>(tl::unexpected(read.error()));
 }
 
 Result<void> SqliteCoordinatorStore::put_text(const std::string& name, const std::string& text) {

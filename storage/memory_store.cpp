@@ -99,6 +99,9 @@ Result<CoordinatorRecovery> MemoryCoordinatorStore::recover(
   for (const auto& [worker, mark] : marks_) {
     recovery.marks.push_back({worker, mark});
   }
+  for (const auto& [number, row] : history_) {
+    recovery.history.push_back(row.entry);
+  }
   writer_epoch_ = epoch_;
   return recovery;
 }
@@ -193,6 +196,12 @@ void MemoryCoordinatorStore::apply(const CoordinatorBatch& batch) {
     std::uint64_t& mark = marks_[row.worker];
     mark = std::max(mark, row.mark);
   }
+  for (const std::uint64_t number : batch.forgotten) {
+    history_.erase(number);
+  }
+  for (const HistoryRow& row : batch.history) {
+    history_.insert_or_assign(row.entry.number, row);
+  }
 }
 
 void MemoryCoordinatorStore::drop_obsolete_intents(const RunId& run_id) {
@@ -225,6 +234,44 @@ Result<CoordinatorStore::SessionRecord> MemoryCoordinatorStore::session(const Ru
     }
   }
   return record;
+}
+
+Result<std::vector<HistoryRow>> MemoryCoordinatorStore::history(std::uint64_t first,
+                                                                std::uint64_t last,
+                                                                std::size_t steps) {
+  std::vector<HistoryRow> rows;
+  PageLimit limit(steps);
+  for (auto at = history_.lower_bound(first); at != history_.end() && at->first < last; ++at) {
+    rows.push_back(at->second);
+    if (!limit.has_room_after(at->second.entry.steps, at->second.text.size())) {
+      break;
+    }
+  }
+  return rows;
+}
+
+Result<std::vector<CoordinatorStore::CommitRecord>> MemoryCoordinatorStore::commits(
+    Seq from, Seq until, std::size_t count) {
+  std::vector<CommitRecord> records;
+  PageLimit limit(count);
+  for (std::uint64_t seq = from.value; seq < std::min<std::uint64_t>(until.value, entries_.size());
+       ++seq) {
+    const StoredEntry& entry = entries_[seq];
+    const auto session = entry.step ? sessions_.find(*entry.run_id) : sessions_.end();
+    if (session == sessions_.end()) {
+      continue;
+    }
+    const SessionRow& row = session->second;
+    records.push_back({entry.seq, *entry.run_id, *entry.step,
+                       row.ended && entry.step->value + 1 == row.next_step, row.tenant,
+                       entry.step->value == 0 ? row.context : std::string(), entry.call,
+                       entry.output});
+    const CommitRecord& last = records.back();
+    if (!limit.has_room_after(1, last.context.size() + last.call.size() + last.output.size())) {
+      break;
+    }
+  }
+  return records;
 }
 
 Result<void> MemoryCoordinatorStore::put_text(const std::string& name, const std::string& text) {

@@ -25,6 +25,9 @@ public:
   Result<void> persist(std::span<const CoordinatorBatch> batches) override;
   Result<std::vector<StoredEntry>> read(Seq from, std::size_t count, bool whole) override;
   Result<SessionRecord> session(const RunId& run_id) override;
+  Result<std::vector<HistoryRow>> history(std::uint64_t first, std::uint64_t last,
+                                          std::size_t steps) override;
+  Result<std::vector<CommitRecord>> commits(Seq from, Seq until, std::size_t count) override;
   Result<void> put_text(const std::string& name, const std::string& text) override;
   Result<std::optional<std::string>> text(const std::string& name) override;
   Result<std::uint64_t> size() override { return entries_.size(); }
@@ -55,6 +58,7 @@ private:
   std::map<std::pair<std::string, std::string>, KeyRow> keys_;
   std::map<std::pair<RunId, StepNumber>, IntentRow> intents_;
   std::map<WorkerId, std::uint64_t> marks_;
+  std::map<std::uint64_t, HistoryRow> history_;
   std::map<std::string, std::string> texts_;
   std::uint64_t sync_count_ = 0;
   std::optional<FailedWrite> next_failure_;

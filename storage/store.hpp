@@ -40,6 +40,23 @@ public:
     std::vector<StoredEntry> discards;  ///< In the ledger's order.
   };
   virtual Result<SessionRecord> session(const RunId& run_id) = 0;
+  /// Taught sessions with numbers in [first, last), in order, with their texts; cut where `steps`
+  /// steps or past_bytes_max bytes (store_file.hpp) are reached.
+  virtual Result<std::vector<HistoryRow>> history(std::uint64_t first, std::uint64_t last,
+                                                  std::size_t steps) = 0;
+  /// A commit with what learning needs of its session.
+  struct CommitRecord {
+    Seq seq;
+    RunId run_id;
+    StepNumber step;
+    bool is_last = false;  ///< Its session has ended, with it.
+    std::string tenant;
+    std::string context;  ///< With step 0 only.
+    std::string call;     ///< Empty: erased.
+    std::string output;   ///< Empty: erased, or the step failed.
+  };
+  /// Commits in [from, until), in order, at most `count`; cut at past_bytes_max bytes.
+  virtual Result<std::vector<CommitRecord>> commits(Seq from, Seq until, std::size_t count) = 0;
   /// Small named texts: catalog, signing keys' fingerprints, the last signed head.
   virtual Result<void> put_text(const std::string& name, const std::string& text) = 0;
   virtual Result<std::optional<std::string>> text(const std::string& name) = 0;

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <span>
@@ -37,6 +39,23 @@ Result<void> sync_directory(const std::filesystem::path& directory);
 /// Reads are cut here, whatever was asked for; an entry more than this long comes alone.
 inline constexpr std::size_t read_entries_max = 10'000;
 inline constexpr std::size_t read_bytes_max = 64 << 20;
+inline constexpr std::size_t past_bytes_max = 4 << 20;  ///< Of what is read for learning.
+
+/// Says when a page of what learning reads is full.
+class PageLimit {
+public:
+  explicit PageLimit(std::size_t steps) : steps_(steps) {}
+  /// False once the page, with this row, is full.
+  bool has_room_after(std::size_t steps, std::size_t bytes) {
+    steps_ -= std::min(steps_, steps);
+    bytes_ -= std::min(bytes_, bytes);
+    return steps_ > 0 && bytes_ > 0;
+  }
+
+private:
+  std::size_t steps_;
+  std::size_t bytes_ = past_bytes_max;
+};
 
 /// Collects rows up to the limits above, checking that no number is missing.
 class EntryReader {

@@ -44,6 +44,13 @@ public:
     return store_->read(from, count, whole);
   }
   Result<SessionRecord> session(const RunId& run_id) override { return store_->session(run_id); }
+  Result<std::vector<HistoryRow>> history(std::uint64_t first, std::uint64_t last,
+                                          std::size_t steps) override {
+    return store_->history(first, last, steps);
+  }
+  Result<std::vector<CommitRecord>> commits(Seq from, Seq until, std::size_t count) override {
+    return store_->commits(from, until, count);
+  }
   Result<void> put_text(const std::string& name, const std::string& text) override {
     return store_->put_text(name, text);
   }

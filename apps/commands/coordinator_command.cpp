@@ -60,6 +60,16 @@ void add_coordinator(CLI::App& app, Action& chosen) {
       ->check(CLI::Range(1, 16))
       ->capture_default_str();
   command
+      .add_option("--learn-again", s->process.history.learn_again_steps_max,
+                  "Latest steps that a start learns again, from ledger and taught sessions")
+      ->check(number_within(0, 10'000'000))
+      ->capture_default_str();
+  command
+      .add_option("--taught-max", s->process.history.sessions_max,
+                  "Taught sessions kept for a tenant; the oldest go first")
+      ->check(number_within(1, 1'000'000))
+      ->capture_default_str();
+  command
       .add_option("--session-idle-s", s->session_idle_s,
                   "End a session that no client has asked for this long")
       ->check(CLI::Range(1.0, 31'536'000.0))

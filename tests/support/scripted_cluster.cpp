@@ -67,7 +67,7 @@ ScriptedCluster::ScriptedCluster(CoordinatorSettings settings) : settings_(std::
   auto scripted = std::make_unique<ScriptedPredictor>();
   predictor = scripted.get();
   machine = std::make_unique<CoordinatorMachine>(settings_, key_, std::move(scripted));
-  collect(machine->start(now));
+  settle(machine->start(now));
 }
 
 void ScriptedCluster::collect(CoordinatorOutput output) {
@@ -94,13 +94,22 @@ void ScriptedCluster::collect(CoordinatorOutput output) {
 }
 
 void ScriptedCluster::input(const CoordinatorInput& input) {
-  CoordinatorOutput output = machine->step(now, input);
-  bool look_ahead = output.look_ahead;
-  collect(std::move(output));
-  while (look_ahead) {
-    output = machine->step(now, LookAhead{});
-    look_ahead = output.look_ahead;
+  settle(machine->step(now, input));
+}
+
+/// Looks ahead as long as the brain asks for it. Of the past there is nothing to read.
+void ScriptedCluster::settle(CoordinatorOutput output) {
+  for (;;) {
+    const bool looks_ahead = output.look_ahead;
+    const std::optional<ReadPast> past = output.read_past;
     collect(std::move(output));
+    if (past) {
+      output = machine->step(now, PastRead{{}, {}, past->last, past->until});
+    } else if (looks_ahead) {
+      output = machine->step(now, LookAhead{});
+    } else {
+      return;
+    }
   }
 }
 
@@ -316,7 +325,7 @@ void ScriptedCluster::crash_and_restart() {
     machine->restore(entry);
   }
   machine->restore(recovery);
-  collect(machine->start(now));
+  settle(machine->start(now));
   persist();
 }
 

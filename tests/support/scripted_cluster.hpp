@@ -90,6 +90,7 @@ public:
 
 private:
   void collect(CoordinatorOutput output);
+  void settle(CoordinatorOutput output);
   static WorkerId worker_of(int node);
 
   CoordinatorSettings settings_;

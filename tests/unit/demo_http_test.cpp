@@ -128,6 +128,15 @@ TEST_CASE("a server's address may end with slashes", "[demo_http]") {
   CHECK_THAT(server.requests().front(), Catch::Matchers::StartsWith("GET /v1/status HTTP/1.1"));
 }
 
+TEST_CASE("a token is sent as a bearer's", "[demo_http]") {
+  ScriptedServer server({answer("200 OK", "{}")});
+  HttpLimits limits;
+  limits.token = "secret";
+  HttpClient client(server.url(), limits);
+  REQUIRE(client.get("/v1/status").has_value());
+  CHECK_THAT(server.requests().front(), Catch::Matchers::Contains("Authorization: Bearer secret"));
+}
+
 TEST_CASE("a session's requests travel on one connection, in the documented form", "[demo_http]") {
   ScriptedServer server({answer("201 Created", R"({"run_id":"u/1"})"),
                          "HTTP/1.1 204 No Content\r\n\r\n", answer("200 OK", one_step),

@@ -49,9 +49,9 @@ TEST_CASE("a ledger of a newer version is refused and not touched", "[store_file
     const auto error = bad(result);
     CHECK(error.code == Errc::refused);
     CHECK(error.message ==
-          "ledger.db: written by a newer Forerun: found format 99, expected at most 3");
+          "ledger.db: written by a newer Forerun: found format 99, expected at most 4");
   }
-  alter(directory.path() / "ledger.db", "PRAGMA user_version = 3");
+  alter(directory.path() / "ledger.db", "PRAGMA user_version = 4");
   CHECK(good(good(open_coordinator_store(directory.path()))->size()) == 3);
 }
 
@@ -60,6 +60,7 @@ TEST_CASE("a ledger of version 1 is upgraded by its owner and refused to readers
   TempDirectory directory;
   make_ledger(directory.path());
   alter(directory.path() / "ledger.db",
+        "DROP TABLE history;"
         "DROP INDEX discards_by_session; ALTER TABLE payloads DROP COLUMN story;"
         "ALTER TABLE meta DROP COLUMN size; ALTER TABLE meta DROP COLUMN root;"
         "ALTER TABLE meta DROP COLUMN head_epoch; ALTER TABLE meta DROP COLUMN signed_head;"

@@ -1,0 +1,34 @@
+#include "backtest/sessions.hpp"
+
+namespace forerun {
+
+std::string tenant_of(const TraceSession& session) {
+  return session.source.empty() ? "default" : session.source;
+}
+
+void follow(Predictor& predictor, const RunId& run_id, const TraceSession& session,
+            std::size_t until) {
+  const std::string tenant = tenant_of(session);
+  predictor.text(run_id, tenant, session.context);
+  for (std::size_t i = 0; i < session.steps.size() && i <= until; ++i) {
+    const TraceStep& step = session.steps[i];
+    for (const std::string& text : step.texts) {
+      predictor.text(run_id, tenant, text);
+    }
+    if (i < until) {
+      predictor.observe(run_id, tenant, step.call, Output::make(step.output));
+    }
+  }
+}
+
+void learn_from(Predictor& predictor, const std::vector<TraceSession>& sessions) {
+  RunId id;
+  id.home.uuid.bytes.fill(0xff);  // No worker's: it meets no session of a cluster.
+  for (const TraceSession& session : sessions) {
+    ++id.counter;
+    follow(predictor, id, session, session.steps.size());
+    predictor.end(id);
+  }
+}
+
+}  // namespace forerun

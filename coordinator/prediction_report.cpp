@@ -1,0 +1,106 @@
+#include "coordinator/prediction_report.hpp"
+
+#include <cstdio>
+
+namespace forerun {
+namespace {
+
+std::string percent(double share) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.1f %%", share * 100);
+  return text;
+}
+
+double number_of(const json::Value& value, const char* member) {
+  const json::Value* found = value.find(member);
+  return found == nullptr || found->number() == nullptr ? 0 : *found->number();
+}
+
+/// The member as text, or nothing for null and what is not there.
+std::string text_of(const json::Value& value, const char* member) {
+  const json::Value* found = value.find(member);
+  if (found == nullptr || found->is_null()) {
+    return {};
+  }
+  return found->string() != nullptr ? *found->string() : json::canonical(*found);
+}
+
+std::string admission_line(const json::Value& admission) {
+  std::string line = "     " + text_of(admission, "decision");
+  const std::string because = text_of(admission, "because");
+  line += because.empty() ? "" : ": " + because;
+  if (admission.find("confidence_min") != nullptr) {
+    line += " (confidence " + percent(number_of(admission, "confidence")) + ", at least " +
+            percent(number_of(admission, "confidence_min")) + " is worth it";
+    if (admission.find("price") != nullptr) {
+      char text[128];
+      std::snprintf(text, sizeof text, "; takes %.0f ms, hides %.0f ms; price %.2f, budget %.0f ms",
+                    number_of(admission, "expected_ms"), number_of(admission, "hidden_ms"),
+                    number_of(admission, "price"), number_of(admission, "budget_ms"));
+      line += text;
+    }
+    line += ")";
+  }
+  return line + "\n";
+}
+
+}  // namespace
+
+json::Object report_of(const Prediction& prediction) {
+  json::Object report;
+  json::Array reasons;
+  for (const std::string& reason : prediction.reasons) {
+    reasons.emplace_back(reason);
+  }
+  report.set("task", prediction.call.task());
+  report.set("input", prediction.call.input());
+  report.set("input_hash", to_hex(prediction.call.hash()));
+  report.set("probability", prediction.probability);
+  report.set("premise", prediction.premise ? prediction.premise->value() : json::Value());
+  report.set("premise_probability",
+             prediction.premise ? json::Value(prediction.premise_probability) : json::Value());
+  report.set("reasons", std::move(reasons));
+  return report;
+}
+
+std::string predictions_text(const json::Value& report) {
+  const std::string run_id = text_of(report, "run_id");
+  const std::string session = text_of(report, "session");
+  const std::string after = text_of(report, "after_step");
+  std::string text = "session " + (run_id.empty() ? session : run_id) + ", " +
+                     (after.empty() ? "before its first step" : "after step " + after) + "\n";
+  if (const json::Value* running = report.find("running"); running && running->array()) {
+    for (const json::Value& step : *running->array()) {
+      text += "  step " + text_of(step, "step") + " runs: " + text_of(step, "task") + "\n";
+    }
+  }
+  const json::Value* list = report.find("predictions");
+  if (list == nullptr || list->array() == nullptr || list->array()->empty()) {
+    return text + "nothing is expected\n";
+  }
+  std::size_t rank = 0;
+  for (const json::Value& each : *list->array()) {
+    text += std::to_string(++rank) + ". " + percent(number_of(each, "probability")) + "  " +
+            text_of(each, "task") + " " + text_of(each, "input") + "\n";
+    if (const std::string premise = text_of(each, "premise"); !premise.empty()) {
+      text += "     if what runs returns " + premise + " (" +
+              percent(number_of(each, "premise_probability")) + ")\n";
+    }
+    if (const json::Value* reasons = each.find("reasons"); reasons && reasons->array()) {
+      for (const json::Value& reason : *reasons->array()) {
+        text += "     because " + (reason.string() ? *reason.string() : std::string()) + "\n";
+      }
+    }
+    if (const json::Value* admission = each.find("admission")) {
+      text += admission_line(*admission);
+    }
+  }
+  if (const json::Value* recorded = report.find("recorded"); recorded && recorded->object()) {
+    const std::string place = text_of(*recorded, "rank");
+    text += "recorded: " + text_of(*recorded, "task") + " " + text_of(*recorded, "input") + "  (" +
+            (place.empty() ? "not expected" : "rank " + place) + ")\n";
+  }
+  return text;
+}
+
+}  // namespace forerun
