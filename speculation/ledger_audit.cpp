@@ -14,7 +14,8 @@ Result<Entry> LedgerAudit::take(std::string_view leaf, std::string_view call,
   const std::uint64_t recomputed = checker_.counts().recomputed;
   auto entry = checker_.take(leaf, call);
   if (!entry) {
-    return fail(Errc::verification, place_ + ": " + entry.error().message);
+    return fail(Errc::verification,
+                place_ + ": " + change_before(leaf).value_or(entry.error().message));
   }
   if (const auto* commit = std::get_if<CommitEntry>(&entry->body)) {
     if (const Digest hash = sha256(output); !output.empty() && commit->output_hash != hash) {
@@ -34,6 +35,35 @@ Result<Entry> LedgerAudit::take(std::string_view leaf, std::string_view call,
     at->second = checker_.head().root;
   }
   return entry;
+}
+
+std::optional<std::string> LedgerAudit::change_before(std::string_view leaf) const {
+  const auto entry = entry_of(leaf);
+  const auto* term = entry ? std::get_if<EpochEntry>(&entry->body) : nullptr;
+  const bool is_next = term != nullptr && entry->seq.value == size() && !terms_.empty() &&
+                       entry->epoch > terms_.rbegin()->first;
+  if (!is_next || !term->root || !term->previous_signature || *term->root == root_at(size())) {
+    return std::nullopt;
+  }
+  const std::string signed_text =
+      handover_message(entry->epoch, term->public_key, *term->root, entry->seq);
+  if (!verify(terms_.rbegin()->second.key, signed_text, *term->previous_signature)) {
+    return std::nullopt;  // Not what was signed, so it says nothing of what came before.
+  }
+  return change_in_latest_term(*term->root, "entry " + to_string(entry->seq));
+}
+
+std::string LedgerAudit::change_in_latest_term(const Digest& expected,
+                                               const std::string& signer) const {
+  const std::uint64_t first = terms_.rbegin()->second.first;
+  const std::uint64_t last = size() - 1;
+  const std::string which =
+      first == last ? "entry " + std::to_string(last) + ": root up to it"
+                    : "entries " + std::to_string(first) + " to " + std::to_string(last) +
+                          " (one or more were changed, a root cannot tell which): "
+                          "root up to them";
+  return which + ": found " + to_hex(root_at(size())) + ", expected " + to_hex(expected) + ", as " +
+         signer + " has signed";
 }
 
 Digest LedgerAudit::root_at(std::uint64_t size) const {
@@ -66,7 +96,21 @@ Result<void> LedgerAudit::check_whole(const SignedHead& head) const {
                                         ": found an entry, expected nothing: the signed head has " +
                                         std::to_string(head.head.size));
   }
-  return check_signed(place_, head);
+  const auto held = check_signed(place_, head);
+  if (held || terms_.empty()) {
+    return held;
+  }
+  const auto& [epoch, term] = *terms_.rbegin();
+  if (verify_head(head) && head.head.epoch == epoch && head.public_key == term.key) {
+    return fail(Errc::verification,
+                place_ + ": " + change_in_latest_term(head.head.root, "the head"));
+  }
+  // What a term's entry has signed stands without the head.
+  return fail(Errc::verification,
+              held.error().message + (term.first == 0
+                                          ? ""
+                                          : "; the entries before " + std::to_string(term.first) +
+                                                " are as that entry has signed"));
 }
 
 Result<void> LedgerAudit::check_signed(std::string_view claimant, const SignedHead& head) const {

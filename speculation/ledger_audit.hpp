@@ -17,7 +17,9 @@ namespace forerun {
 /// An auditor's judgement over one whole ledger: every entry by LedgerChecker, every output by its
 /// hash, heads and roots of any size, also those that replicas claim. Keeps 32 bytes an entry.
 /// Pure. Errors are verification, "PLACE: entry N: field: found …, expected …"; the place is the
-/// ledger's, or the claimant's where a claim does not hold.
+/// ledger's, or the claimant's where a claim does not hold. A change that no rule shows, only the
+/// next signed root, is somewhere in what that root covers and the one before does not: "PLACE:
+/// entries A to B …: root up to them: found …, expected …, as entry C has signed".
 class LedgerAudit {
 public:
   /// `place` names the ledger in messages. `first_key` is the first term's key when it is pinned.
@@ -29,7 +31,8 @@ public:
   /// it was erased). After an error nothing more can be taken.
   Result<Entry> take(std::string_view leaf, std::string_view call, std::string_view output);
 
-  /// `head` is that of exactly what was taken.
+  /// `head` is that of exactly what was taken. Says, where it does not hold, which entries are
+  /// still vouched for by a later term, and which may have been changed.
   Result<void> check_whole(const SignedHead& head) const;
   /// A signed head of any size, by whom it was shown: signature, the key of its term, root.
   Result<void> check_signed(std::string_view claimant, const SignedHead& head) const;
@@ -48,6 +51,11 @@ private:
     std::uint64_t first = 0;  ///< Its `epoch` entry.
     PublicKey key;
   };
+  /// Of a leaf that was refused: it opens a term and has signed another root than that of what was
+  /// taken, so it is the term before that was changed.
+  std::optional<std::string> change_before(std::string_view leaf) const;
+  /// "entry A: root up to it: found …" of the latest term's entries.
+  std::string change_in_latest_term(const Digest& expected, const std::string& signer) const;
   tl::unexpected<Error> wrong(std::string_view claimant, const LedgerHead& head,
                               std::string_view field, const std::string& found,
                               const std::string& expected) const;

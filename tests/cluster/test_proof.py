@@ -7,6 +7,9 @@ import subprocess
 import sys
 import unittest
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 import auditor
 from harness import Cluster, until
@@ -20,7 +23,11 @@ class ProofTest(unittest.TestCase):
         cls.cluster = Cluster(2)
         cls.addClassCleanup(cls.cluster.close)
         cls.script = cls.cluster.folder / "proof.py"
-        cls.script.write_text(re.search(r"```python\n(.*?)```", PAGE.read_text(), re.S).group(1))
+        parts = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.S)
+        cls.script.write_text("".join(parts))
+        cls.ledger_alone = cls.cluster.folder / "proof-of-the-ledger.py"
+        cls.ledger_alone.write_text(parts[0])
+        assert [len(part.splitlines()) for part in parts] == [20, 14], "the page counts its lines"
         run_id = cls.cluster.open()
         for n in range(4):
             cls.cluster.step(run_id, "double", n=n)
@@ -41,8 +48,8 @@ class ProofTest(unittest.TestCase):
         self.addCleanup(shutil.rmtree, folder)
         return folder
 
-    def audit(self, folder, key=None):
-        done = subprocess.run([sys.executable, self.script, folder, key or self.key], capture_output=True, text=True)
+    def audit(self, folder, key=None, script=None):
+        done = subprocess.run([sys.executable, script or self.script, folder, key or self.key], capture_output=True, text=True)
         return done.returncode == 0, done.stdout + done.stderr
 
     def verify(self, folder, key=None):
@@ -67,7 +74,7 @@ class ProofTest(unittest.TestCase):
         """Both auditors refuse; the page's may name less, `verify` must say all of `said`."""
         held, printed = self.audit(folder, key)
         self.assertFalse(held)
-        self.assertIn("refused", printed)
+        self.assertRegex(printed, "refused: |InvalidSignature")
         code, report, problems = self.verify(folder, key)
         self.assertEqual((code, report["agree"]), (5, False))
         for words in ("export: ", "found ", "expected ", *said):
@@ -88,10 +95,12 @@ class ProofTest(unittest.TestCase):
 
     def test_a_flipped_byte_is_refused(self):
         folder = self.copy()
+        lines = (folder / "ledger.jsonl").read_text().splitlines()
         # In a time that nothing else in the entry depends on: only the tree shows it.
         self.change(folder, lambda lines: [re.sub(r'"branch_latencies_ms":\[(\d)', lambda m: f'"branch_latencies_ms":[{9 - int(m[1])}', line)
                                            if '"step":2,' in line else line for line in lines])
-        self.refuse(folder, "root: found ")  # That the second term's entry has signed.
+        first_of_second = next(i for i, line in enumerate(lines) if i and '"kind":"epoch"' in line)
+        self.refuse(folder, f"entries 0 to {first_of_second - 1} (one or more were changed", f"as entry {first_of_second} has signed")
 
     def test_a_flipped_byte_in_an_output_is_refused(self):
         folder = self.copy()
@@ -124,6 +133,29 @@ class ProofTest(unittest.TestCase):
         self.change(folder, lie)
         self.with_recomputed_head(folder)
         self.refuse(folder, "entry 5: ")
+
+    def test_a_signer_that_lies_about_a_winner_is_refused_by_the_decisions_alone(self):
+        folder = self.copy()
+        signer = Ed25519PrivateKey.generate()
+        key = signer.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw).hex()
+        def write(change):
+            """The first term as this signer has it, with its own key and head."""
+            entries = [json.loads(line) for line in (self.export / "ledger.jsonl").read_text().splitlines()]
+            entries = entries[:[entry["kind"] for entry in entries].index("epoch", 1)]
+            entries[0]["public_key"] = key
+            change(next(entry for entry in entries if len(entry.get("branch_names", [])) > 1))
+            leaves = [auditor.canonical(entry) for entry in entries]
+            (folder / "ledger.jsonl").write_bytes(b"".join(leaf + b"\n" for leaf in leaves))
+            head = {"epoch": entries[0]["epoch"], "root": auditor.tree_root(leaves).hex(), "size": len(leaves)}
+            head |= {"signature": signer.sign(auditor.canonical(head)).hex(), "public_key": key}
+            (folder / "head.json").write_bytes(auditor.canonical(head) + b"\n")
+        write(lambda race: None)
+        held, printed = self.audit(folder, key)
+        self.assertTrue(held, printed)
+        write(lambda race: race.update(winning_branch_index=1 - race["winning_branch_index"],
+                                       branch_validities=race["branch_validities"][::-1]))
+        self.assertTrue(self.audit(folder, key, self.ledger_alone)[0])
+        self.refuse(folder, "entry 5: ", key=key)
 
     def test_a_truncated_ledger_is_refused(self):
         folder = self.copy()

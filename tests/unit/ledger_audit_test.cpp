@@ -45,6 +45,78 @@ TEST_CASE("an output that is not the recorded one is named", "[ledger_audit]") {
                                      ", which is that of its output");
 }
 
+namespace {
+
+/// A time that no rule ties to anything: only a root shows that it was changed.
+void change_time(WrittenLedger& ledger, std::size_t at) {
+  std::string& leaf = ledger.rows[at].leaf;
+  const auto place = leaf.find("\"branch_latencies_ms\":[0.007]");
+  REQUIRE(place != std::string::npos);
+  leaf.replace(place, 29, "\"branch_latencies_ms\":[0.008]");
+}
+
+}  // namespace
+
+TEST_CASE("a change that only a root shows is narrowed to the entries of one term",
+          "[ledger_audit]") {
+  const WrittenLedger honest = two_terms();
+  const std::string known =
+      " (one or more were changed, a root cannot tell which): root up to them: found ";
+  SECTION("in an earlier term, which the next one's entry has signed") {
+    WrittenLedger ledger = honest;
+    change_time(ledger, 1);
+    LedgerAudit audit("export");
+    for (std::size_t i = 0; i < 3; ++i) {
+      REQUIRE(audit.take(ledger.rows[i].leaf, ledger.rows[i].call, "").has_value());
+    }
+    const auto taken = audit.take(ledger.rows[3].leaf, "", "");
+    REQUIRE_FALSE(taken.has_value());
+    CHECK(taken.error().message == "export: entries 0 to 2" + known + to_hex(audit.root_at(3)) +
+                                       ", expected " + to_hex(read(honest).root_at(3)) +
+                                       ", as entry 3 has signed");
+  }
+  SECTION("in the last term, which the head has signed") {
+    WrittenLedger ledger = honest;
+    change_time(ledger, 4);
+    const LedgerAudit audit = read(ledger);
+    CHECK_THAT(message_of(audit.check_whole(honest.head(second_key))),
+               Catch::StartsWith("export: entries 3 to 4" + known + to_hex(audit.root_at(5))) &&
+                   Catch::EndsWith(", as the head has signed"));
+  }
+  SECTION("a term's entry that is not as it was signed says nothing of those before") {
+    WrittenLedger ledger = honest;
+    std::string& leaf = ledger.rows[3].leaf;
+    const std::string root = to_hex(read(honest).root_at(3));
+    leaf.replace(leaf.find(root), root.size(), to_hex(sha256("another")));
+    LedgerAudit audit("export");
+    for (std::size_t i = 0; i < 3; ++i) {
+      REQUIRE(audit.take(ledger.rows[i].leaf, ledger.rows[i].call, "").has_value());
+    }
+    const auto taken = audit.take(leaf, "", "");
+    REQUIRE_FALSE(taken.has_value());
+    CHECK_THAT(taken.error().message, Catch::StartsWith("export: entry 3: root: found "));
+  }
+  SECTION("under a forged head the earlier terms stand") {
+    SignedHead head = honest.head(second_key);
+    head.head.root = sha256("another");
+    CHECK_THAT(message_of(read(honest).check_whole(head)),
+               Catch::Contains("head of size 5: signature: found ") &&
+                   Catch::EndsWith("; the entries before 3 are as that entry has signed"));
+  }
+}
+
+TEST_CASE("an entry that is a term of its own is named when it was changed", "[ledger_audit]") {
+  WrittenLedger ledger;
+  ledger.add(Epoch{1}, EpochEntry{"start", "0.1.0", first_key.public_key(), {}, {}});
+  const SignedHead head = ledger.head(first_key);
+  LedgerAudit audit("export");
+  std::string leaf = ledger.rows[0].leaf;
+  leaf.replace(leaf.find("0.1.0"), 5, "0.1.1");
+  REQUIRE(audit.take(leaf, "", "").has_value());
+  CHECK_THAT(message_of(audit.check_whole(head)),
+             Catch::StartsWith("export: entry 0: root up to it: found "));
+}
+
 TEST_CASE("a head of more or fewer entries names the first that is missing or too many",
           "[ledger_audit]") {
   const WrittenLedger ledger = two_terms();
