@@ -46,7 +46,7 @@ void CoordinatorMachine::learn() {
 
 /// Looking ahead costs time that an answer must not wait for: it is done when all else is.
 void CoordinatorMachine::look_ahead_later(Session& session) {
-  if (session.mode != SpeculationMode::off && !session.is_ended && !session.is_ahead_due) {
+  if (session.looks_ahead() && !session.is_ended && !session.is_ahead_due) {
     session.is_ahead_due = true;
     ahead_.push_back(session.run_id);
   }
@@ -55,7 +55,7 @@ void CoordinatorMachine::look_ahead_later(Session& session) {
 /// Predicts beyond what runs and what was run ahead, most probable first, and starts what admission
 /// lets through.
 void CoordinatorMachine::speculate(Session& session) {
-  if (session.mode == SpeculationMode::off || session.is_ended || membership_.total_slots() == 0) {
+  if (!session.looks_ahead() || session.is_ended || membership_.total_slots() == 0) {
     return;
   }
   pump();
@@ -91,15 +91,15 @@ void CoordinatorMachine::speculate(Session& session) {
     if (node.depth == 0 && predictions.empty()) {
       ++counters_.not_started[to_string(Verdict::too_unlikely)];
     }
-    if (node.depth == 0 && session.mode == SpeculationMode::on) {
+    if (node.depth == 0 && session.runs_ahead()) {
       hang_under_root(session, node, predictions);
     }
     for (const Prediction& prediction : predictions) {
       const double joint =
           node.confidence * prediction.probability * prediction.premise_probability;
-      if (session.mode == SpeculationMode::shadow) {
-        if (joint >= settings_.admission.start_above && node.depth == 0) {
-          session.shadow.insert(prediction.call.hash());
+      if (!session.runs_ahead()) {
+        if (joint >= least) {
+          foresee(session, node, prediction, joint);
         }
         continue;
       }
@@ -118,6 +118,9 @@ void CoordinatorMachine::speculate(Session& session) {
           session.expected[prediction.call.hash()] = {joint, std::move(*why)};
         }
         continue;
+      }
+      if (node.depth == 0) {
+        session.foreseen.insert(prediction.call.task());
       }
       if (node.depth + 1 >= settings_.admission.depth_max) {
         continue;
@@ -171,21 +174,24 @@ void CoordinatorMachine::hang_under_root(Session& session, const ImaginedNode& r
   drop_overtaken(session, expected);
 }
 
-std::optional<std::string> CoordinatorMachine::start_speculation(Session& session,
-                                                                 const ImaginedNode& node,
-                                                                 const Prediction& prediction,
-                                                                 double joint) {
-  if (!may_speculate(prediction.call.task())) {
-    return "writes";
+CoordinatorMachine::Plan CoordinatorMachine::plan_of(const Session& session,
+                                                     const Call& call) const {
+  auto named = settings_.catalog.plan(call.task());
+  FORERUN_ASSERT(named.has_value());
+  Plan plan{std::move(*named), {}, {}};
+  const auto favourite = usefulness_.favourite(session.tenant, call.task());
+  for (std::size_t i = 0; i < plan.call.tasks.size(); ++i) {
+    if (!favourite || *favourite == i) {
+      plan.branches.push_back(i);
+    }
   }
-  auto plan = settings_.catalog.plan(prediction.call.task());
-  FORERUN_ASSERT(plan.has_value());
-  TagSet reads = read_tags(*plan->tasks.front(), prediction.call.input(), session.tenant,
-                           to_string(session.run_id));
-  for (std::size_t i = 1; i < plan->tasks.size(); ++i) {
-    const TagSet more = read_tags(*plan->tasks[i], prediction.call.input(), session.tenant,
-                                  to_string(session.run_id));
+  plan.reads = read_tags(*plan.call.tasks.front(), call.input(), session.tenant,
+                         to_string(session.run_id));
+  for (std::size_t i = 1; i < plan.call.tasks.size(); ++i) {
+    const TagSet more =
+        read_tags(*plan.call.tasks[i], call.input(), session.tenant, to_string(session.run_id));
     // Branches that read in two spaces, or anything undeclared, read everything of the wider one.
+    TagSet& reads = plan.reads;
     if (reads.tags.empty() && !reads.everything) {
       reads = more;
     } else if (more.everything || (!more.tags.empty() && more.space != reads.space)) {
@@ -197,17 +203,22 @@ std::optional<std::string> CoordinatorMachine::start_speculation(Session& sessio
       reads.tags.erase(std::unique(reads.tags.begin(), reads.tags.end()), reads.tags.end());
     }
   }
-  if (is_dirty(reads)) {
-    ++counters_.not_started["dirty"];
+  return plan;
+}
+
+std::optional<std::string> CoordinatorMachine::why_not(const Session& session,
+                                                       const ImaginedNode& node, const Plan& plan,
+                                                       double joint) const {
+  if (is_dirty(plan.reads)) {
     return "dirty";
   }
   Candidate candidate;
   candidate.confidence = joint;
   candidate.depth = node.depth + 1;
-  candidate.has_free_slot = membership_.free_slots() >= plan->tasks.size();
-  candidate.has_idle_slot = membership_.free_slots() >= queued_ + plan->tasks.size();
-  for (const Task* task : plan->tasks) {
-    candidate.expected += typical(*task);
+  candidate.has_free_slot = membership_.free_slots() >= plan.branches.size();
+  candidate.has_idle_slot = membership_.free_slots() >= queued_ + plan.branches.size();
+  for (const std::size_t i : plan.branches) {
+    candidate.expected += typical(*plan.call.tasks[i]);
   }
   candidate.reserved = still_to_run();
   const Duration usually = candidate.expected * 4 / 5;
@@ -217,13 +228,51 @@ std::optional<std::string> CoordinatorMachine::start_speculation(Session& sessio
     candidate.running_in_session += other.is_finished() ? 0 : 1;
   }
   candidate.running_in_cluster = static_cast<std::uint32_t>(speculative_.size());
-  const Verdict verdict = admit(settings_.admission, budget_, candidate);
-  const bool pools_are_free =
-      std::none_of(plan->tasks.begin(), plan->tasks.end(),
-                   [this](const Task* task) { return pool_is_full(task->pool); });
-  if (verdict != Verdict::start || !pools_are_free) {
-    ++counters_.not_started[verdict == Verdict::start ? "pool full" : to_string(verdict)];
-    return verdict == Verdict::start ? "pool full" : to_string(verdict);
+  if (const Verdict verdict = admit(settings_.admission, budget_, candidate);
+      verdict != Verdict::start) {
+    return to_string(verdict);
+  }
+  for (const std::size_t i : plan.branches) {
+    if (pool_is_full(plan.call.tasks[i]->pool)) {
+      return "pool full";
+    }
+  }
+  return std::nullopt;
+}
+
+/// What a session that runs nothing ahead would have run.
+void CoordinatorMachine::foresee(Session& session, const ImaginedNode& node,
+                                 const Prediction& prediction, double joint) {
+  const std::string& task = prediction.call.task();
+  if (!may_speculate(task) ||
+      why_not(session, node, plan_of(session, prediction.call), joint).has_value()) {
+    return;
+  }
+  if (session.mode == SpeculationMode::on) {
+    session.foreseen.insert(task);  // Also while it is turned off: the comparison goes on.
+  } else if (!usefulness_.is_off(session.tenant, task) &&
+             session.shadow.size() < settings_.shadow_calls_max &&
+             session.shadow.insert(prediction.call.hash()).second) {
+    ++counters_.shadow_calls;
+  }
+}
+
+std::optional<std::string> CoordinatorMachine::start_speculation(Session& session,
+                                                                 const ImaginedNode& node,
+                                                                 const Prediction& prediction,
+                                                                 double joint) {
+  const std::string& task = prediction.call.task();
+  if (!may_speculate(task)) {
+    return "writes";
+  }
+  Plan plan = plan_of(session, prediction.call);
+  auto why = why_not(session, node, plan, joint);
+  if (!why && !usefulness_.allows(now_, session.tenant, task)) {
+    why = std::string(to_string(DiscardCause::turned_off));
+  }
+  if (why) {
+    ++counters_.not_started[*why];
+    return why;
   }
   const SpeculationNumber number{session.speculation_count++};
   Speculation speculation{
@@ -233,15 +282,15 @@ std::optional<std::string> CoordinatorMachine::start_speculation(Session& sessio
       prediction.premise ? std::optional<Digest>(prediction.premise->hash()) : std::nullopt,
       node.depth + 1,
       joint,
-      Work{prediction.call, std::move(*plan)},
-      std::move(reads),
+      Work{prediction.call, std::move(plan.call)},
+      std::move(plan.reads),
       session.state_version};
   speculation.foresight = {node.parent_step, node.parent, speculation.premise, prediction.reasons};
   speculation.work.branches.resize(speculation.work.plan.names.size());
   Speculation& placed = session.speculations.emplace(number, std::move(speculation)).first->second;
   readers_[placed.reads.space].emplace(session.run_id, number);
   ++counters_.speculations;
-  for (std::size_t i = 0; i < placed.work.branches.size(); ++i) {
+  for (const std::size_t i : plan.branches) {
     const auto worker = membership_.place(ledger_.size());
     if (!worker) {
       break;  // Slots are free only on nodes that lag behind.
@@ -254,6 +303,29 @@ std::optional<std::string> CoordinatorMachine::start_speculation(Session& sessio
     return "no worker is up to date";
   }
   return std::nullopt;
+}
+
+/// Says what was turned off and on, and ends what runs ahead for it.
+void CoordinatorMachine::apply_turns() {
+  for (const Usefulness::Turn& turn : usefulness_.take_turns()) {
+    out_.log.push_back("task " + turn.task + " of tenant " + turn.tenant + ": " + turn.text);
+    if (!turn.drops) {
+      continue;
+    }
+    for (auto& [run_id, session] : sessions_) {
+      std::vector<SpeculationNumber> dropped;
+      for (const auto& [number, speculation] : session.speculations) {
+        if (session.tenant == turn.tenant && speculation.work.call.task() == turn.task) {
+          dropped.push_back(number);
+        }
+      }
+      for (const SpeculationNumber number : dropped) {
+        if (session.speculations.contains(number)) {
+          discard(session, number, DiscardCause::turned_off);
+        }
+      }
+    }
+  }
 }
 
 void CoordinatorMachine::discard(Session& session, SpeculationNumber number, DiscardCause cause) {

@@ -10,6 +10,7 @@
 #include "base/time.hpp"
 #include "coordinator/admission.hpp"
 #include "coordinator/membership.hpp"
+#include "coordinator/usefulness.hpp"
 #include "speculation/catalog.hpp"
 #include "speculation/ids.hpp"
 
@@ -19,6 +20,7 @@ struct CoordinatorSettings {
   std::string version;
   Catalog catalog;
   AdmissionSettings admission;
+  UsefulnessSettings usefulness;
   Membership::Settings membership;
   std::uint32_t publish_port = 0;
   double race_log_share = 0.10;       ///< Of run IDs; see race_log.hpp.
@@ -46,6 +48,7 @@ struct CoordinatorSettings {
   std::uint32_t predictions_per_event_max =
       12;  ///< Questions to the predictor after one event in a session.
   std::uint32_t predictions_wanted = 8;  ///< Calls asked for in one question.
+  std::size_t shadow_calls_max = 1'000;  ///< Remembered in one `shadow` session.
 };
 
 }  // namespace forerun

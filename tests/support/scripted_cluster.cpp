@@ -56,7 +56,8 @@ CoordinatorSettings ScriptedCluster::settings_of(Catalog catalog) {
   CoordinatorSettings settings;
   settings.version = "test";
   settings.catalog = std::move(catalog);
-  // Value and budget have tests of their own.
+  // Value, budget and the control share have tests of their own.
+  settings.usefulness.control_share = 0;
   settings.admission.policy = AdmissionPolicy::bands;
   settings.admission.waste_ratio_max = 1.0;
   settings.publish_interval = Duration{};  // So has gathering.
