@@ -17,6 +17,7 @@ struct CoordinatorProcessSettings {
   std::uint16_t publish_port = 0;         ///< On the same host; 0: the system chooses.
   std::string http = "127.0.0.1:7480";
   AdmissionSettings admission;
+  UsefulnessSettings usefulness;
   double race_log_share = CoordinatorSettings{}.race_log_share;
   HistoryLimits history;
   Duration session_idle_max = CoordinatorSettings{}.session_idle_max;

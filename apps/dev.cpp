@@ -53,6 +53,8 @@ Result<int> run_dev(const DevSettings& settings) {
   cluster_settings.slots = settings.slots;
   const auto tasks_dir = std::filesystem::absolute(settings.catalog).parent_path();
   cluster_settings.node_flags = {"--tasks-dir", tasks_dir.string()};
+  // Whoever tries a catalog wants to see it speculate in each session.
+  cluster_settings.coordinator_flags = {"--control-share", "0"};
   auto cluster = LocalCluster::start(cluster_settings);
   if (!cluster) {
     return tl::unexpected<Error>(cluster.error());

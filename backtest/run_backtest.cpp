@@ -115,6 +115,7 @@ public:
     pass_.late_hits = counters.late_hits - before_.late_hits;
     pass_.useful = counters.useful - before_.useful;
     pass_.wasted = counters.wasted - before_.wasted;
+    pass_.turned_off = cluster_.machine().usefulness().turned_off();
     return std::move(pass_);
   }
 
@@ -353,6 +354,7 @@ Result<BacktestReport> run_backtest(std::vector<TraceSession> sessions,
   machine.version = "backtest";
   machine.catalog = std::move(*catalog);
   machine.admission = settings.admission;
+  machine.usefulness = settings.usefulness;
 
   BacktestReport report;
   report.budget = settings.admission.waste_ratio_max;
@@ -414,6 +416,14 @@ json::Value BacktestReport::to_json() const {
   }
   out.set("reliability", std::move(bins));
   out.set("wrong_answers", measured.wrong_answers);
+  json::Array off;
+  for (const auto& [tenant, task] : measured.turned_off) {
+    json::Object row;
+    row.set("tenant", tenant);
+    row.set("task", task);
+    off.emplace_back(std::move(row));
+  }
+  out.set("turned_off", std::move(off));
   out.set("upper_bound", is_upper_bound);
   return out;
 }

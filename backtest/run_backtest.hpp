@@ -4,6 +4,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "backtest/accuracy.hpp"
@@ -11,12 +12,15 @@
 #include "base/json.hpp"
 #include "base/result.hpp"
 #include "coordinator/admission.hpp"
+#include "coordinator/usefulness.hpp"
 #include "files/traces.hpp"
 
 namespace forerun {
 
 struct BacktestSettings {
   AdmissionSettings admission;
+  /// Without a control share, unless asked for: its sessions would count as saving nothing.
+  UsefulnessSettings usefulness{.control_share = 0};
   std::uint32_t slots = 16;
   std::size_t warm_up = 0;  ///< The first sessions teach; only the rest is counted.
   /// Sessions whose group falls under this share are learned from first, without time; the rest is
@@ -48,6 +52,8 @@ struct BacktestPass {
   /// that was taken as one that only reads and is none.
   std::uint64_t wrong_answers = 0;
   Duration useful{}, wasted{};
+  /// Tenants and tasks that running ahead was turned off for, in the end.
+  std::vector<std::pair<std::string, std::string>> turned_off;
   std::vector<double> serial_s, actual_s;  ///< Of each session.
   Accuracy accuracy;
 

@@ -4,6 +4,7 @@
 #include <fstream>
 #include <ostream>
 
+#include "backtest/formatted.hpp"
 #include "backtest/html_page.hpp"
 #include "backtest/simulation.hpp"
 #include "backtest/simulation_input.hpp"
@@ -52,6 +53,9 @@ Result<void> check_ranges(const SimulateSettings& settings) {
   if (!(settings.budget >= 0 && settings.budget <= 1)) {
     return out_of("--budget", std::to_string(settings.budget), "0 to 1");
   }
+  if (!(settings.control_share >= 0 && settings.control_share <= 1)) {
+    return out_of("--control-share", std::to_string(settings.control_share), "0 to 1");
+  }
   if (settings.train_share && !(*settings.train_share >= 0 && *settings.train_share <= 1)) {
     return out_of("--train-share", std::to_string(*settings.train_share), "0 to 1");
   }
@@ -67,6 +71,7 @@ Result<BacktestSettings> backtest_settings(const SimulateSettings& settings) {
       settings.policy == "bands" ? AdmissionPolicy::bands : AdmissionPolicy::value;
   backtest.admission.depth_max = settings.depth;
   backtest.admission.waste_ratio_max = settings.budget;
+  backtest.usefulness.control_share = settings.control_share;
   backtest.slots = settings.slots;
   backtest.warm_up = settings.warm_up;
   backtest.train_share = settings.train_share;
@@ -98,6 +103,10 @@ std::string plan_of(const SimulateSettings& settings, std::size_t history) {
   }
   if (settings.warm_up > 0) {
     text += "; the first " + std::to_string(settings.warm_up) + " sessions only teach";
+  }
+  if (settings.control_share > 0) {
+    text += "; a control share of " + formatted("%g", settings.control_share) +
+            " of the sessions runs nothing ahead";
   }
   text += settings.model_steps ? "; the agent's thinking is a task too" : "";
   return text;

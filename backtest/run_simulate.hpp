@@ -22,6 +22,7 @@ struct SimulateSettings {
   std::uint32_t slots = 16;
   std::uint32_t depth = 8;
   double budget = 0.15;
+  double control_share = 0;  ///< Of sessions that run nothing ahead; they are counted too.
   bool model_steps = false;
   std::string think, tool;  ///< Time models; empty: the default ones.
   std::string read_only;

@@ -93,6 +93,19 @@ std::string saved_text(const Simulation& simulation) {
   return text + ")";
 }
 
+/// "search, lookup and 3 more: they save too little"
+std::string turned_off_text(const BacktestPass& measured) {
+  constexpr std::size_t named_max = 3;
+  std::string text;
+  for (std::size_t i = 0; i < std::min(named_max, measured.turned_off.size()); ++i) {
+    text += (i == 0 ? "" : ", ") + measured.turned_off[i].second;
+  }
+  if (measured.turned_off.size() > named_max) {
+    text += " and " + std::to_string(measured.turned_off.size() - named_max) + " more";
+  }
+  return text + ": running ahead saves too little";
+}
+
 void add_accuracy(std::string& text, const Accuracy& accuracy) {
   const double steps = std::max<double>(1, static_cast<double>(accuracy.steps));
   const auto share = [&steps](std::uint64_t count) {
@@ -206,6 +219,9 @@ std::string to_table(const Simulation& simulation) {
   add_row(text, "speculations",
           std::to_string(measured.launched) + " started, " + std::to_string(measured.hits) +
               " hits, " + std::to_string(measured.late_hits) + " late hits");
+  if (!measured.turned_off.empty()) {
+    add_row(text, "turned off", turned_off_text(measured));
+  }
   if (measured.wrong_answers > 0) {
     add_row(text, "wrong answers",
             std::to_string(measured.wrong_answers) +

@@ -70,6 +70,7 @@ private:
     task.effect = Effect::pure;
     task.function = "noop";
     CoordinatorSettings settings;
+    settings.usefulness.control_share = 0;
     settings.catalog = Catalog::make({std::move(task)}, {}, {}).value();
     return settings;
   }

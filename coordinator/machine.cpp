@@ -36,6 +36,7 @@ CoordinatorMachine::CoordinatorMachine(CoordinatorSettings settings, SigningKey 
       membership_(settings_.membership),
       run_ids_(settings_.run_id_block),
       budget_(settings_.admission),
+      usefulness_(settings_.usefulness),
       catalog_text_(json::canonical(settings_.catalog.to_json())),
       speculable_(speculable_names(settings_.catalog)),
       history_(settings_.history),
@@ -59,6 +60,7 @@ void CoordinatorMachine::restore(const CoordinatorRecovery& recovery) {
     session.tenant = row.tenant;
     session.context = row.context;
     session.mode = row.mode;
+    session.is_control = is_control(row.run_id, row.mode);
     session.world = row.world;
     session.state = row.state;
     session.committed_chain = row.chain;
@@ -137,7 +139,7 @@ CoordinatorOutput CoordinatorMachine::start(Instant now) {
     for (std::size_t i = 0; i < session.open.size(); ++i) {
       OpenStep& step = session.open[i];
       if (step.phase == OpenStep::Phase::running) {
-        decide(step);
+        decide(session, step);
       } else if (!must_wait(session, step)) {
         begin_step(session, step);
       }
@@ -176,6 +178,7 @@ void CoordinatorMachine::account_time() {
 }
 
 CoordinatorOutput CoordinatorMachine::finish() {
+  apply_turns();
   pump();
   pump_audit();
   forget_ended();
@@ -479,6 +482,7 @@ json::Value CoordinatorMachine::status(const std::string& tenant) const {
   speculation.set("saved_ms", ms(counters_.saved));
   speculation.set("useful_calls", counters_.useful_calls);
   speculation.set("wasted_calls", counters_.wasted_calls);
+  speculation.set("shadow_calls", counters_.shadow_calls);
   speculation.set("shadow_hits", counters_.shadow_hits);
   json::Object not_started;
   for (const auto& [verdict, count] : counters_.not_started) {
@@ -495,6 +499,8 @@ json::Value CoordinatorMachine::status(const std::string& tenant) const {
   body.set("speculation", std::move(speculation));
   body.set("not_started", std::move(not_started));
   body.set("learning", learning_status(tenant));
+  body.set("control_share", settings_.usefulness.control_share);
+  body.set("tasks", usefulness_.report(now_));
   return body;
 }
 

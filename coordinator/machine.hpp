@@ -24,6 +24,7 @@
 #include "coordinator/run_ids.hpp"
 #include "coordinator/session.hpp"
 #include "coordinator/settings.hpp"
+#include "coordinator/usefulness.hpp"
 #include "speculation/history.hpp"
 
 namespace forerun {
@@ -121,7 +122,8 @@ struct CoordinatorCounters {
   std::uint64_t speculations = 0;
   std::uint64_t useful_calls = 0;
   std::uint64_t wasted_calls = 0;
-  std::uint64_t shadow_hits = 0;
+  std::uint64_t shadow_calls = 0;  ///< That `shadow` sessions would have run ahead.
+  std::uint64_t shadow_hits = 0;   ///< Of these, asked for.
   std::uint64_t past_steps =
       0;  ///< Learned from the ledger of older terms and from taught sessions.
   Duration useful{};
@@ -156,6 +158,7 @@ public:
   const CoordinatorCounters& counters() const { return counters_; }
   const Membership& membership() const { return membership_; }
   const WasteBudget& budget() const { return budget_; }
+  const Usefulness& usefulness() const { return usefulness_; }
   /// `tenant` is who asks: it sees no other's history.
   json::Value status(const std::string& tenant) const;
 
@@ -242,6 +245,10 @@ private:
   // machine_sessions.cpp: clients, steps, decisions
   void open_session(const ClientRequest& request, const OpenSession& body);
   void open_waiting();
+  bool is_control(const RunId& run_id, SpeculationMode mode) const {
+    return mode == SpeculationMode::on &&
+           is_in_control_share(run_id, settings_.usefulness.control_share);
+  }
   void open_at(const ClientRequest& request, const OpenSession& body, RunId run_id,
                const Digest& hash);
   void add_text(const ClientRequest& request, const AddText& body);
@@ -266,7 +273,8 @@ private:
   bool take_speculation(Session& session, OpenStep& step);
   void run_idle_branches(Session& session, OpenStep& step);
   void begin_unblocked(Session& session);
-  void decide(OpenStep& step);
+  void decide(Session& session, OpenStep& step);
+  void measure(const Session& session, const OpenStep& step);
   void commit_ready(Session& session);
   void commit(Session& session, OpenStep& step);
   static std::string story_of(const OpenStep& step);
@@ -338,15 +346,20 @@ private:
   bool may_speculate(const std::string& task) const { return speculable_.contains(task); }
   struct ImaginedNode;
   struct Weighed;
-  /// What admission thinks of a prediction now. Changes nothing.
-  Weighed weigh(const Session& session, const ImaginedNode& node, const Prediction& prediction,
+  /// What a speculation of this call would be, and what admission thinks of it now. Changes nothing.
+  Weighed weigh(const Session& session, const ImaginedNode& node, const Call& call,
                 double joint) const;
+  /// Which branches start ahead, and what they read.
+  void plan_ahead(const Session& session, const Call& call, Weighed& weighed) const;
   ImaginedNode root_of(const Session& session) const;
   json::Object prediction_report(const Session& session, const ImaginedNode& root,
                                  const Prediction& prediction) const;
   /// Says why it was not started; nothing when it was.
   std::optional<std::string> start_speculation(Session& session, const ImaginedNode& node,
                                                const Prediction& prediction, double joint);
+  void foresee(Session& session, const ImaginedNode& node, const Prediction& prediction,
+               double joint);
+  void apply_turns();
   void discard(Session& session, SpeculationNumber number, DiscardCause cause);
   void drop_conflicting(const TagSet& writes);
   bool is_dirty(const TagSet& reads) const;
@@ -378,6 +391,7 @@ private:
   KnownNodes known_nodes_;
   RunIdAllocator run_ids_;
   WasteBudget budget_;
+  Usefulness usefulness_;
   CoordinatorCounters counters_;
   std::string catalog_text_;
   const std::set<std::string> speculable_;  ///< Tasks and races whose calls may run unconfirmed.

@@ -324,7 +324,10 @@ void CoordinatorMachine::settle_step_branch(Session& session, OpenStep& step, st
   } else {
     record_result(step.work, index, ended);
   }
-  decide(step);
+  decide(session, step);
+  if (step.phase == OpenStep::Phase::running) {
+    run_idle_branches(session, step);
+  }
   after_decision(session);
 }
 

@@ -25,6 +25,12 @@ Digest request_hash(const ConfirmCalls& body) {
   return sha256(text);
 }
 
+/// Under these rules a branch is needed only when all that are ranked before it have failed.
+bool may_start_one_by_one(const CallPlan& plan) {
+  return plan.race != nullptr &&
+         (plan.select == SelectRule::ranked || plan.select == SelectRule::ordered);
+}
+
 Digest request_hash(const OpenSession& body) {
   json::Object request;
   request.set("context", body.context);
@@ -152,6 +158,7 @@ void CoordinatorMachine::open_at(const ClientRequest& request, const OpenSession
   session.tenant = request.tenant;
   session.context = body.context;
   session.mode = body.mode;
+  session.is_control = is_control(run_id, body.mode);
   session.world = body.world;
   session.answered = now_;
   watch_idleness(session);
@@ -407,6 +414,7 @@ void CoordinatorMachine::confirm_calls(Session& session, const std::vector<Call>
   for (std::size_t i = skip; i < calls.size(); ++i) {
     add_step(session, calls[i]);
   }
+  session.foreseen.clear();
   begin_unblocked(session);
   after_decision(session);
 }
@@ -440,6 +448,7 @@ OpenStep& CoordinatorMachine::add_step(Session& session, const Call& call) {
   OpenStep& step = session.open.back();
   step.work.branches.resize(step.work.plan.names.size());
   step.confirmed_at = now_;
+  step.is_foreseen = session.foreseen.contains(call.task());
   if (const auto recorded = settings_.recorded_arrivals.find({session.run_id, number});
       recorded != settings_.recorded_arrivals.end()) {
     step.recorded_arrival = &recorded->second;
@@ -479,12 +488,14 @@ void CoordinatorMachine::begin_step(Session& session, OpenStep& step) {
     return;
   }
   step.phase = OpenStep::Phase::running;
+  step.is_one_by_one = session.runs_ahead() && may_start_one_by_one(step.work.plan) &&
+                       usefulness_.favourite(session.tenant, step.work.call.task()).has_value();
   if (session.shadow.erase(step.work.call.hash()) != 0) {
     ++counters_.shadow_hits;
   }
   if (take_speculation(session, step)) {
     step.origin = Origin::late_hit;
-    decide(step);
+    decide(session, step);
     if (step.phase == OpenStep::Phase::decided) {
       step.origin = Origin::hit;
       return;
@@ -496,10 +507,18 @@ void CoordinatorMachine::begin_step(Session& session, OpenStep& step) {
   run_idle_branches(session, step);
 }
 
+/// Starts what is not running; of a race that starts one by one, the next branch that the rule
+/// needs.
 void CoordinatorMachine::run_idle_branches(Session& session, OpenStep& step) {
-  for (std::size_t i = 0; i < step.work.branches.size(); ++i) {
-    if (step.work.branches[i].state == BranchRun::State::idle) {
+  const std::vector<std::size_t> order =
+      rank(step.work.plan.select, step.chain, step.work.plan.names);
+  for (const std::size_t i : order) {
+    const BranchRun::State state = step.work.branches[i].state;
+    if (state == BranchRun::State::idle) {
       enqueue(session, step, i);
+    }
+    if (step.is_one_by_one && state != BranchRun::State::settled) {
+      return;
     }
   }
 }
@@ -540,7 +559,7 @@ void CoordinatorMachine::begin_write(Session& session, OpenStep& step) {
 // ------------------------------------------------------------------------------------------------------
 
 /// Applies the race's rule to what has settled. Does nothing while the rule needs more.
-void CoordinatorMachine::decide(OpenStep& step) {
+void CoordinatorMachine::decide(Session& session, OpenStep& step) {
   Work& work = step.work;
   std::vector<std::optional<bool>> validities;
   validities.reserve(work.branches.size());
@@ -577,6 +596,32 @@ void CoordinatorMachine::decide(OpenStep& step) {
     step.hit->saved = std::max(Duration::zero(), work.branches[*step.winner].latency - waited);
     counters_.saved += step.hit->saved;
   }
+  measure(session, step);
+}
+
+/// What the client waited, and how the race went, as evidence of what running ahead is worth.
+void CoordinatorMachine::measure(const Session& session, const OpenStep& step) {
+  const Work& work = step.work;
+  const std::string& name = work.call.task();
+  if (step.winner && step.is_foreseen && session.mode == SpeculationMode::on) {
+    usefulness_.waited(now_, session.tenant, name,
+                       session.is_control ? Usefulness::Arm::control : Usefulness::Arm::ahead,
+                       now_ - step.confirmed_at);
+  }
+  if (!may_start_one_by_one(work.plan)) {
+    return;
+  }
+  Usefulness::RaceOutcome race;
+  race.winner = step.winner;
+  race.winner_name = step.winner ? work.plan.names[*step.winner] : std::string();
+  for (const std::size_t i : rank(work.plan.select, step.chain, work.plan.names)) {
+    race.at_once = std::max(race.at_once, work.branches[i].latency);
+    race.one_by_one += work.branches[i].latency;
+    if (step.winner == i) {
+      break;
+    }
+  }
+  usefulness_.raced(now_, session.tenant, name, race);
 }
 
 /// Commits what can be, starts what that unblocks, and looks ahead again.

@@ -28,6 +28,7 @@ struct CoordinatorMachine::ImaginedNode {
 /// A prediction as admission sees it.
 struct CoordinatorMachine::Weighed {
   CallPlan plan{};
+  std::vector<std::size_t> branches{};  ///< Those that start ahead.
   TagSet reads{};
   Candidate candidate{};
   std::optional<std::string> obstacle{};  ///< Why it may not start now.
@@ -59,7 +60,7 @@ void CoordinatorMachine::teach(const Lesson& lesson) {
 
 /// Looking ahead costs time that an answer must not wait for: it is done when all else is.
 void CoordinatorMachine::look_ahead_later(Session& session) {
-  if (session.mode != SpeculationMode::off && !session.is_ended && !session.is_ahead_due) {
+  if (session.looks_ahead() && !session.is_ended && !session.is_ahead_due) {
     session.is_ahead_due = true;
     ahead_.push_back(session.run_id);
   }
@@ -85,7 +86,7 @@ CoordinatorMachine::ImaginedNode CoordinatorMachine::root_of(const Session& sess
 /// Predicts beyond what runs and what was run ahead, most probable first, and starts what admission
 /// lets through.
 void CoordinatorMachine::speculate(Session& session) {
-  if (session.mode == SpeculationMode::off || session.is_ended || membership_.total_slots() == 0) {
+  if (!session.looks_ahead() || session.is_ended || membership_.total_slots() == 0) {
     return;
   }
   pump();
@@ -111,15 +112,15 @@ void CoordinatorMachine::speculate(Session& session) {
     if (node.depth == 0 && predictions.empty()) {
       ++counters_.not_started[to_string(Verdict::too_unlikely)];
     }
-    if (node.depth == 0 && session.mode == SpeculationMode::on) {
+    if (node.depth == 0 && session.runs_ahead()) {
       hang_under_root(session, node, predictions);
     }
     for (const Prediction& prediction : predictions) {
       const double joint =
           node.confidence * prediction.probability * prediction.premise_probability;
-      if (session.mode == SpeculationMode::shadow) {
-        if (joint >= settings_.admission.start_above && node.depth == 0) {
-          session.shadow.insert(prediction.call.hash());
+      if (!session.runs_ahead()) {
+        if (joint >= least) {
+          foresee(session, node, prediction, joint);
         }
         continue;
       }
@@ -138,6 +139,9 @@ void CoordinatorMachine::speculate(Session& session) {
           session.expected[prediction.call.hash()] = {joint, std::move(*why)};
         }
         continue;
+      }
+      if (node.depth == 0) {
+        session.foreseen.insert(prediction.call.task());
       }
       if (node.depth + 1 >= settings_.admission.depth_max) {
         continue;
@@ -196,26 +200,21 @@ void CoordinatorMachine::hang_under_root(Session& session, const ImaginedNode& r
   drop_overtaken(session, expected);
 }
 
-CoordinatorMachine::Weighed CoordinatorMachine::weigh(const Session& session,
-                                                      const ImaginedNode& node,
-                                                      const Prediction& prediction,
-                                                      double joint) const {
-  Weighed weighed;
-  auto plan = settings_.catalog.plan(prediction.call.task());
-  if (!plan) {
-    weighed.obstacle = "no such task";
-    return weighed;
-  }
-  if (!may_speculate(prediction.call.task())) {
-    weighed.obstacle = "writes";
-    return weighed;
+/// Which branches start ahead, and what they read.
+void CoordinatorMachine::plan_ahead(const Session& session, const Call& call,
+                                    Weighed& weighed) const {
+  const CallPlan& plan = weighed.plan;
+  const auto favourite = usefulness_.favourite(session.tenant, call.task());
+  for (std::size_t i = 0; i < plan.tasks.size(); ++i) {
+    if (!favourite || *favourite == i) {
+      weighed.branches.push_back(i);
+    }
   }
   TagSet& reads = weighed.reads;
-  reads = read_tags(*plan->tasks.front(), prediction.call.input(), session.tenant,
-                    to_string(session.run_id));
-  for (std::size_t i = 1; i < plan->tasks.size(); ++i) {
-    const TagSet more = read_tags(*plan->tasks[i], prediction.call.input(), session.tenant,
-                                  to_string(session.run_id));
+  reads = read_tags(*plan.tasks.front(), call.input(), session.tenant, to_string(session.run_id));
+  for (std::size_t i = 1; i < plan.tasks.size(); ++i) {
+    const TagSet more =
+        read_tags(*plan.tasks[i], call.input(), session.tenant, to_string(session.run_id));
     // Branches that read in two spaces, or anything undeclared, read everything of the wider one.
     if (reads.tags.empty() && !reads.everything) {
       reads = more;
@@ -228,13 +227,30 @@ CoordinatorMachine::Weighed CoordinatorMachine::weigh(const Session& session,
       reads.tags.erase(std::unique(reads.tags.begin(), reads.tags.end()), reads.tags.end());
     }
   }
+}
+
+CoordinatorMachine::Weighed CoordinatorMachine::weigh(const Session& session,
+                                                      const ImaginedNode& node, const Call& call,
+                                                      double joint) const {
+  Weighed weighed;
+  auto plan = settings_.catalog.plan(call.task());
+  if (!plan) {
+    weighed.obstacle = "no such task";
+    return weighed;
+  }
+  if (!may_speculate(call.task())) {
+    weighed.obstacle = "writes";
+    return weighed;
+  }
+  weighed.plan = std::move(*plan);
+  plan_ahead(session, call, weighed);
   Candidate& candidate = weighed.candidate;
   candidate.confidence = joint;
   candidate.depth = node.depth + 1;
-  candidate.has_free_slot = membership_.free_slots() >= plan->tasks.size();
-  candidate.has_idle_slot = membership_.free_slots() >= queued_ + plan->tasks.size();
-  for (const Task* task : plan->tasks) {
-    candidate.expected += typical(*task);
+  candidate.has_free_slot = membership_.free_slots() >= weighed.branches.size();
+  candidate.has_idle_slot = membership_.free_slots() >= queued_ + weighed.branches.size();
+  for (const std::size_t i : weighed.branches) {
+    candidate.expected += typical(*weighed.plan.tasks[i]);
   }
   candidate.reserved = still_to_run();
   const Duration usually = candidate.expected * 4 / 5;
@@ -245,27 +261,48 @@ CoordinatorMachine::Weighed CoordinatorMachine::weigh(const Session& session,
   }
   candidate.running_in_cluster = static_cast<std::uint32_t>(speculative_.size());
   const Verdict verdict = admit(settings_.admission, budget_, candidate);
-  const bool pools_are_free =
-      std::none_of(plan->tasks.begin(), plan->tasks.end(),
-                   [this](const Task* task) { return pool_is_full(task->pool); });
-  if (is_dirty(reads)) {
+  if (is_dirty(weighed.reads)) {
     weighed.obstacle = "dirty";
-  } else if (verdict != Verdict::start || !pools_are_free) {
-    weighed.obstacle = verdict == Verdict::start ? "pool full" : to_string(verdict);
+  } else if (verdict != Verdict::start) {
+    weighed.obstacle = to_string(verdict);
+  } else if (std::any_of(
+                 weighed.branches.begin(), weighed.branches.end(),
+                 [&](std::size_t i) { return pool_is_full(weighed.plan.tasks[i]->pool); })) {
+    weighed.obstacle = "pool full";
   }
-  weighed.plan = std::move(*plan);
   return weighed;
+}
+
+/// What a session that runs nothing ahead would have run.
+void CoordinatorMachine::foresee(Session& session, const ImaginedNode& node,
+                                 const Prediction& prediction, double joint) {
+  const std::string& task = prediction.call.task();
+  if (weigh(session, node, prediction.call, joint).obstacle) {
+    return;
+  }
+  if (session.mode == SpeculationMode::on) {
+    session.foreseen.insert(task);  // Also while it is turned off: the comparison goes on.
+  } else if (!usefulness_.is_off(session.tenant, task) &&
+             session.shadow.size() < settings_.shadow_calls_max &&
+             session.shadow.insert(prediction.call.hash()).second) {
+    ++counters_.shadow_calls;
+  }
 }
 
 std::optional<std::string> CoordinatorMachine::start_speculation(Session& session,
                                                                  const ImaginedNode& node,
                                                                  const Prediction& prediction,
                                                                  double joint) {
-  Weighed weighed = weigh(session, node, prediction, joint);
+  const std::string& task = prediction.call.task();
+  Weighed weighed = weigh(session, node, prediction.call, joint);
+  if (!weighed.obstacle && !usefulness_.allows(now_, session.tenant, task)) {
+    weighed.obstacle = std::string(to_string(DiscardCause::turned_off));
+  }
   if (weighed.obstacle) {
     ++counters_.not_started[*weighed.obstacle];
     return weighed.obstacle;
   }
+  const std::vector<std::size_t> branches = std::move(weighed.branches);
   const SpeculationNumber number{session.speculation_count++};
   Speculation speculation{
       number,
@@ -282,7 +319,7 @@ std::optional<std::string> CoordinatorMachine::start_speculation(Session& sessio
   Speculation& placed = session.speculations.emplace(number, std::move(speculation)).first->second;
   readers_[placed.reads.space].emplace(session.run_id, number);
   ++counters_.speculations;
-  for (std::size_t i = 0; i < placed.work.branches.size(); ++i) {
+  for (const std::size_t i : branches) {
     const auto worker = membership_.place(ledger_.size());
     if (!worker) {
       break;  // Slots are free only on nodes that lag behind.
@@ -295,6 +332,29 @@ std::optional<std::string> CoordinatorMachine::start_speculation(Session& sessio
     return "no worker is up to date";
   }
   return std::nullopt;
+}
+
+/// Says what was turned off and on, and ends what runs ahead for it.
+void CoordinatorMachine::apply_turns() {
+  for (const Usefulness::Turn& turn : usefulness_.take_turns()) {
+    out_.log.push_back("task " + turn.task + " of tenant " + turn.tenant + ": " + turn.text);
+    if (!turn.drops) {
+      continue;
+    }
+    for (auto& [run_id, session] : sessions_) {
+      std::vector<SpeculationNumber> dropped;
+      for (const auto& [number, speculation] : session.speculations) {
+        if (session.tenant == turn.tenant && speculation.work.call.task() == turn.task) {
+          dropped.push_back(number);
+        }
+      }
+      for (const SpeculationNumber number : dropped) {
+        if (session.speculations.contains(number)) {
+          discard(session, number, DiscardCause::turned_off);
+        }
+      }
+    }
+  }
 }
 
 /// Beside what a look ahead does: asks for everything, also what may never run ahead, and starts
@@ -326,6 +386,7 @@ void CoordinatorMachine::show(const ClientRequest& request, const ShowPrediction
   report.set("after_step", session->steps.empty()
                                ? json::Value()
                                : json::Value(std::uint64_t{session->steps.size() - 1}));
+  report.set("in_control_share", session.is_control);
   report.set("running", std::move(running));
   report.set("predictions", std::move(list));
   reply(request.id, JsonReport{std::move(report)});
@@ -336,7 +397,7 @@ json::Object CoordinatorMachine::prediction_report(const Session& session, const
                                                    const Prediction& prediction) const {
   const double joint = prediction.probability * prediction.premise_probability;
   const double least = least_confidence();
-  const Weighed weighed = weigh(session, root, prediction, joint);
+  const Weighed weighed = weigh(session, root, prediction.call, joint);
   const Speculation* same = same_call(session, prediction.call);
   json::Value because;
   if (same == nullptr) {
@@ -344,12 +405,16 @@ json::Object CoordinatorMachine::prediction_report(const Session& session, const
       because = "speculation is off in this session";
     } else if (session.mode == SpeculationMode::shadow) {
       because = "shadow: predicted, never run";
+    } else if (session.is_control) {
+      because = "this session is in the control share: predicted, never run";
     } else if (membership_.total_slots() == 0) {
       because = "no worker is in the cluster";
     } else if (weighed.obstacle) {
       because = *weighed.obstacle;
     } else if (joint < least) {
       because = to_string(Verdict::too_unlikely);
+    } else if (usefulness_.is_off(session.tenant, prediction.call.task())) {
+      because = to_string(DiscardCause::turned_off);
     }
   }
   json::Object admission;

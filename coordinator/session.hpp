@@ -80,6 +80,9 @@ struct OpenStep {
   Phase phase = Phase::blocked;
   Instant confirmed_at{};
   bool has_intent = false;  ///< Its own write intent was asked for; it may have run.
+  bool is_foreseen = false;    ///< Its task was in `Session::foreseen` when it was confirmed.
+  bool is_one_by_one = false;  ///< A race whose branches start in rank order, each when the one
+                               ///< before has settled invalid.
   Origin origin = Origin::miss;
   std::optional<HitRecord> hit{};
   std::optional<Foresight> foresight{};     ///< With `hit`.
@@ -109,9 +112,10 @@ struct Speculation {
   TagSet reads;
   std::uint64_t state_version = 0;
   Foresight foresight{};
+  /// All that was started of it has settled.
   bool is_finished() const {
     for (const BranchRun& branch : work.branches) {
-      if (branch.state != BranchRun::State::settled) {
+      if (branch.state == BranchRun::State::running) {
         return false;
       }
     }
@@ -140,6 +144,7 @@ struct Session {
   std::string tenant;
   std::string context;
   SpeculationMode mode = SpeculationMode::on;
+  bool is_control = false;  ///< `on`, but in the control share: nothing runs ahead in it.
   std::string world;
   std::string state = "{}";
   std::uint64_t state_version = 0;
@@ -160,6 +165,12 @@ struct Session {
   bool is_ahead_due = false;              ///< It waits to be looked ahead in.
   std::map<Digest, NotStarted> expected;  ///< Next calls that the latest look ahead did not start.
   std::set<Digest> shadow;                ///< `shadow` mode: calls that would have been run.
+  /// Tasks that were worth running ahead as the next call, since the latest confirmation: they run,
+  /// or in the control share would run.
+  std::set<std::string> foreseen;
+
+  bool looks_ahead() const { return mode != SpeculationMode::off; }
+  bool runs_ahead() const { return mode == SpeculationMode::on && !is_control; }
 
   std::uint32_t confirmed() const { return static_cast<std::uint32_t>(steps.size() + open.size()); }
   OpenStep* open_step(StepNumber number) {

@@ -11,6 +11,7 @@
 #include "coordinator/admission.hpp"
 #include "coordinator/history_book.hpp"
 #include "coordinator/membership.hpp"
+#include "coordinator/usefulness.hpp"
 #include "speculation/catalog.hpp"
 #include "speculation/ids.hpp"
 
@@ -20,6 +21,7 @@ struct CoordinatorSettings {
   std::string version;
   Catalog catalog;
   AdmissionSettings admission;
+  UsefulnessSettings usefulness;
   Membership::Settings membership;
   HistoryLimits history;
   std::uint32_t publish_port = 0;
@@ -48,6 +50,7 @@ struct CoordinatorSettings {
   std::uint32_t predictions_per_event_max =
       12;  ///< Questions to the predictor after one event in a session.
   std::uint32_t predictions_wanted = 8;  ///< Calls asked for in one question.
+  std::size_t shadow_calls_max = 1'000;  ///< Remembered in one `shadow` session.
 };
 
 }  // namespace forerun

@@ -181,6 +181,7 @@ private:
     host_settings.machine.admission.waste_ratio_max = no_op_waste_ratio;
     // Nor does it hide any time: by value nothing would run ahead, and this measures running ahead.
     host_settings.machine.admission.policy = AdmissionPolicy::bands;
+    host_settings.machine.usefulness.control_share = 0;
     host_settings.is_store_quick = !settings_.is_durable;
     host_settings.log = [](const std::string&) {};
     auto host = CoordinatorHost::start(std::move(host_settings), keys, store_,

@@ -1,5 +1,6 @@
 #include "apps/commands/commands.hpp"
 
+#include <algorithm>
 #include <memory>
 
 #include "apps/coordinator_process.hpp"
@@ -11,7 +12,39 @@ struct CoordinatorFlags {
   CoordinatorProcessSettings process;
   double bucket_s = 300;
   double session_idle_s = 86'400;
+  double probe_after_s = 300;
+  double probe_after_max_s = 21'600;
 };
+
+/// What turns tasks and races off, and when they are probed.
+void add_usefulness(CLI::App& command, CoordinatorFlags& flags) {
+  UsefulnessSettings& usefulness = flags.process.usefulness;
+  command
+      .add_option("--control-share", usefulness.control_share,
+                  "Share of sessions that run nothing ahead, by a hash of the run ID: what the "
+                  "others are compared with")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
+  command
+      .add_option("--improvement-min", usefulness.improvement_min,
+                  "A task that saves a smaller share of its wait is turned off")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
+  command
+      .add_option("--winner-share-max", usefulness.winner_share_max,
+                  "A race in which one branch wins more often starts its branches one by one")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
+  command
+      .add_option("--probe-after-s", flags.probe_after_s,
+                  "How long what is turned off stays so at first; twice as long each further time")
+      ->check(CLI::Range(0.1, 31'536'000.0))
+      ->capture_default_str();
+  command
+      .add_option("--probe-after-max-s", flags.probe_after_max_s, "The longest it stays turned off")
+      ->check(CLI::Range(0.1, 31'536'000.0))
+      ->capture_default_str();
+}
 
 }  // namespace
 
@@ -19,6 +52,11 @@ void add_coordinator(CLI::App& app, Action& chosen) {
   const auto s = std::make_shared<CoordinatorFlags>();
   CLI::App& command = add_command(app, "coordinator", "Run a coordinator", chosen, [s] {
     s->process.admission.bucket_max = Duration(static_cast<std::int64_t>(s->bucket_s * 1e6));
+    s->process.usefulness.probe_after =
+        Duration(static_cast<std::int64_t>(s->probe_after_s * 1e6));
+    s->process.usefulness.probe_after_max =
+        std::max(s->process.usefulness.probe_after,
+                 Duration(static_cast<std::int64_t>(s->probe_after_max_s * 1e6)));
     s->process.session_idle_max = Duration(static_cast<std::int64_t>(s->session_idle_s * 1e6));
     return report(run_coordinator(s->process));
   });
@@ -59,6 +97,7 @@ void add_coordinator(CLI::App& app, Action& chosen) {
   command.add_option("--depth-max", admission.depth_max, "How many calls ahead")
       ->check(CLI::Range(1, 16))
       ->capture_default_str();
+  add_usefulness(command, *s);
   command
       .add_option("--learn-again", s->process.history.learn_again_steps_max,
                   "Latest steps that a start learns again, from ledger and taught sessions")

@@ -43,6 +43,11 @@ void add_simulate(CLI::App& app, Action& chosen) {
   command.add_option("--depth", simulate.depth, "Longest chain of guesses")->capture_default_str();
   command.add_option("--budget", simulate.budget, "Waste at most, of useful worker time")
       ->capture_default_str();
+  command
+      .add_option("--control-share", simulate.control_share,
+                  "Share of sessions that run nothing ahead, as a live cluster keeps one; needed "
+                  "for tasks to be turned off")
+      ->capture_default_str();
   command.add_flag("--model-steps", simulate.model_steps,
                    "The agent's thinking is a task too and may run ahead");
   command.add_option("--think-ms", simulate.think,

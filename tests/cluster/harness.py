@@ -148,7 +148,7 @@ class Cluster:
 
     def start_coordinator(self):
         ready = self.spawn("coordinator", "coordinator", "--data", self.data, "--catalog", self.catalog, "--listen",
-                           self.listen, "--http", self.http)
+                           self.listen, "--http", self.http, "--control-share", 0)
         self.listen = ready["join"]
         self.http = ready["http"].removeprefix("http://")
 

@@ -56,7 +56,8 @@ CoordinatorSettings ScriptedCluster::settings_of(Catalog catalog) {
   CoordinatorSettings settings;
   settings.version = "test";
   settings.catalog = std::move(catalog);
-  // Value and budget have tests of their own.
+  // Value, budget and the control share have tests of their own.
+  settings.usefulness.control_share = 0;
   settings.admission.policy = AdmissionPolicy::bands;
   settings.admission.waste_ratio_max = 1.0;
   settings.publish_interval = Duration{};  // So has gathering.
@@ -80,6 +81,7 @@ void ScriptedCluster::collect(CoordinatorOutput output) {
     } else if (const auto* cancel = std::get_if<CancelBranch>(&message.message)) {
       std::erase_if(dispatches,
                     [&](const Dispatch& known) { return known.token == cancel->token; });
+      cancelled_.emplace_back(message.connection, cancel->token);
     }
     sent.push_back(std::move(message));
   }
@@ -226,6 +228,21 @@ void ScriptedCluster::finish(const Dispatch& dispatch, const std::string& text, 
                  ended});
 }
 
+void ScriptedCluster::free_slots() {
+  for (const auto& [connection, token] : std::exchange(cancelled_, {})) {
+    const auto worker = std::find_if(connections_.begin(), connections_.end(),
+                                     [&](const auto& known) { return known.second == connection; });
+    if (worker == connections_.end()) {
+      continue;  // Its node is gone.
+    }
+    BranchEnded ended;
+    ended.epoch = machine->epoch();
+    ended.token = token;
+    ended.ending = Ending::cancelled;
+    input(NodeSaid{connection, {"n" + std::to_string(worker->first.uuid.bytes[0])}, ended});
+  }
+}
+
 void ScriptedCluster::end(const Dispatch& dispatch, Ending ending, const std::string& cause) {
   BranchEnded ended;
   ended.epoch = dispatch.epoch;
@@ -296,6 +313,7 @@ void ScriptedCluster::crash_and_restart() {
   sent.clear();
   dispatches.clear();
   connections_.clear();
+  cancelled_.clear();
   CoordinatorRecovery recovery;
   for (const auto& [run_id, row] : rows_) {
     if (!row.ended) {

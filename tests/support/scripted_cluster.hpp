@@ -63,6 +63,8 @@ public:
   bool has_dispatch(const std::string& task) const;
   void finish(const Dispatch& dispatch, const std::string& output,
               Duration latency = std::chrono::milliseconds(10));
+  /// Nodes say of each cancelled branch that it has ended.
+  void free_slots();
   void end(const Dispatch& dispatch, Ending ending, const std::string& cause = "");
   /// The answer to a request; null when none has left.
   const ResponseBody* answer(RequestId request) const;
@@ -96,6 +98,7 @@ private:
   CoordinatorSettings settings_;
   SigningKey key_ = SigningKey::from_seed({1});
   std::vector<CoordinatorBatch> waiting_;
+  std::vector<std::pair<ConnectionId, BranchToken>> cancelled_;  ///< Not freed yet.
   std::vector<StoredEntry> durable_;
   std::map<RunId, SessionRow> rows_;
   std::vector<KeyRow> keys_;

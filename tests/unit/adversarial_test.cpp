@@ -1,0 +1,121 @@
+#include <catch2/catch.hpp>
+
+#include "backtest/run_backtest.hpp"
+#include "tests/support/adversarial_sessions.hpp"
+
+using namespace forerun;
+using namespace forerun::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+BacktestPass ran(const std::vector<TraceSession>& sessions, BacktestSettings settings) {
+  settings.runs_oracle = false;
+  auto report = run_backtest(sessions, settings);
+  INFO((report ? "" : report.error().message));
+  REQUIRE(report.has_value());
+  return std::move(report->measured);
+}
+
+/// The same cluster, where nothing may run ahead.
+BacktestPass without_speculation(const std::vector<TraceSession>& sessions,
+                                 BacktestSettings settings) {
+  settings.admission.per_session_max = 0;
+  BacktestPass off = ran(sessions, settings);
+  REQUIRE(off.launched == 0);
+  return off;
+}
+
+double allowed_waste(const BacktestPass& pass, double budget) {
+  return budget * static_cast<double>(pass.useful.count());
+}
+
+}  // namespace
+
+TEST_CASE("sessions made to mislead are no slower, and waste no more than the budget",
+          "[adversarial]") {
+  const Trick trick =
+      GENERATE(Trick::earn_and_break, Trick::barely_earn, Trick::every_guess_wrong,
+               Trick::alternate, Trick::swap_in_blocks, Trick::wrong_inputs, Trick::random_calls);
+  const auto sessions = adversarial_sessions({.trick = trick});
+  for (const double control_share : {0.0, 0.1}) {
+    for (const std::uint32_t slots : {16U, 2U}) {
+      BacktestSettings settings;
+      settings.slots = slots;
+      settings.usefulness.control_share = control_share;
+      settings.costs = {200us, 100us, 2ms};
+      settings.admission.hit_cost = settings.costs.hit;
+      settings.admission.kill_cost = settings.costs.kill;
+      const BacktestPass on = ran(sessions, settings);
+      const BacktestPass off = without_speculation(sessions, settings);
+      INFO(to_string(trick) << ", control share " << control_share << ", " << slots << " slots: "
+                            << on.launched << " started, " << on.hits + on.late_hits
+                            << " asked for, saved " << 1 - (static_cast<double>(on.actual.count()) /
+                                                            static_cast<double>(off.actual.count()))
+                            << ", waste " << on.waste_ratio());
+      CHECK(on.actual <= off.actual);
+      // Each discard may hold its slot until it is killed.
+      CHECK(static_cast<double>(on.wasted.count()) <=
+            allowed_waste(on, settings.admission.waste_ratio_max));
+      CHECK(on.wrong_answers == 0);
+    }
+  }
+}
+
+TEST_CASE("the tricks work: what listens is hardly ever guessed where it is sure",
+          "[adversarial]") {
+  // Else the sessions above would show nothing.
+  for (const Trick trick : {Trick::earn_and_break, Trick::every_guess_wrong}) {
+    const BacktestPass on = ran(adversarial_sessions({.trick = trick}), {});
+    for (const Accuracy::Bin& bin : on.accuracy.reliability) {
+      if (bin.count > 0 && bin.stated / static_cast<double>(bin.count) > 0.85) {
+        CHECK(bin.came < bin.count / 2);
+      }
+    }
+  }
+  // And what is steady is taken up.
+  CHECK(ran(adversarial_sessions({.trick = Trick::swap_in_blocks}), {}).hits > 200);
+}
+
+TEST_CASE("where calls are random at most 2 % is wasted", "[adversarial]") {
+  for (const std::uint64_t seed : {1, 2, 3}) {
+    for (const Trick trick : {Trick::random_calls, Trick::wrong_inputs}) {
+      const BacktestPass on =
+          ran(adversarial_sessions({.trick = trick, .sessions = 400, .seed = seed}), {});
+      INFO(to_string(trick) << ", seed " << seed);
+      CHECK(on.waste_ratio() <= 0.02);
+      CHECK(on.actual <= on.serial);
+    }
+  }
+}
+
+TEST_CASE("eager guesses that save too little turn their task off", "[adversarial]") {
+  const auto sessions =
+      adversarial_sessions({.trick = Trick::every_guess_wrong, .sessions = 600});
+  BacktestSettings settings;
+  settings.admission.policy = AdmissionPolicy::bands;
+  settings.admission.start_above = 0.05;
+  settings.admission.idle_above = 0.02;
+  settings.admission.waste_ratio_max = 1.0;
+  const BacktestPass always = ran(sessions, settings);
+  CHECK(always.turned_off.empty());  // Nothing to compare with.
+  settings.usefulness.control_share = 0.2;
+  const BacktestPass measured = ran(sessions, settings);
+  CHECK(measured.turned_off.size() >= 3);
+  CHECK(measured.launched < always.launched / 2);
+  CHECK(measured.wasted < always.wasted / 2);
+}
+
+TEST_CASE("what pays is left on, and the control share costs no more than its share",
+          "[adversarial]") {
+  const auto sessions =
+      adversarial_sessions({.trick = Trick::swap_in_blocks, .sessions = 600});
+  BacktestSettings settings;
+  const BacktestPass whole = ran(sessions, settings);
+  settings.usefulness.control_share = 0.2;
+  const BacktestPass shared = ran(sessions, settings);
+  CHECK(shared.turned_off.empty());
+  CHECK(whole.saved_ratio() > 0.2);
+  CHECK(shared.saved_ratio() > 0.75 * whole.saved_ratio());
+  CHECK(shared.saved_ratio() < whole.saved_ratio());
+}
