@@ -96,6 +96,14 @@ void ProcessTable::terminate(ProcessNumber number) {
   }
 }
 
+void ProcessTable::expect_end(ProcessNumber number) {
+  const auto at = processes_.find(number);
+  if (at != processes_.end() && at->second.phase == Process::Phase::running) {
+    at->second.phase = Process::Phase::terminating;
+    look_again(at->second, RunClock::now() + end_wait_max);
+  }
+}
+
 void ProcessTable::kill(ProcessNumber number) {
   const auto at = processes_.find(number);
   if (at == processes_.end() || (at->second.phase != Process::Phase::running &&

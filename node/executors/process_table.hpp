@@ -14,6 +14,9 @@
 
 namespace forerun {
 
+/// For a process to end that has closed its pipes.
+inline constexpr Duration end_wait_max = std::chrono::milliseconds(100);
+
 /// Names a process within its table; never used again.
 using ProcessNumber = std::uint64_t;
 
@@ -56,6 +59,8 @@ public:
   void stop_reading(ProcessNumber process);
   /// SIGTERM to its group, and SIGKILL `kill_after` later.
   void terminate(ProcessNumber process);
+  /// It is about to end by itself; SIGKILL to its group if it does not within `end_wait_max`.
+  void expect_end(ProcessNumber process);
   /// SIGKILL to its group.
   void kill(ProcessNumber process);
 
@@ -71,7 +76,7 @@ private:
   struct Process {
     enum class Phase {
       running,
-      terminating,  ///< SIGTERM sent; SIGKILL follows at `next`.
+      terminating,  ///< SIGTERM sent, or about to end; SIGKILL follows at `next`.
       killing,      ///< SIGKILL sent; the leader has not ended yet.
       closing,      ///< The leader is reaped; what it left behind is going.
       abandoned,    ///< Reported with a dead handle: the kernel does not let it die.
