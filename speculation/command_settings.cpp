@@ -52,7 +52,7 @@ Result<void> check_paths(const std::string& place, const std::vector<std::string
   return {};
 }
 
-json::Value list_of(const std::vector<std::string>& texts) {
+json::Value paths_json(const std::vector<std::string>& texts) {
   json::Array items;
   for (const std::string& text : texts) {
     items.emplace_back(text);
@@ -108,8 +108,8 @@ Result<void> check_command_settings(const std::string& place, const CommandSetti
                                          "\", expected a folder in the node's tasks folder or an "
                                          "absolute path, without \"..\"");
   }
-  for (const auto& [key, paths] : {std::pair{".readable", &settings.readable},
-                                   std::pair{".writable", &settings.writable}}) {
+  for (const auto& [key, paths] :
+       {std::pair{".readable", &settings.readable}, std::pair{".writable", &settings.writable}}) {
     if (const auto held = check_paths(place + key, *paths); !held) {
       return held;
     }
@@ -139,10 +139,10 @@ json::Value command_settings_json(const CommandSettings& settings) {
     out.set(limit.name, static_cast<std::int64_t>(settings.limits.*limit.value));
   }
   out.set("network", settings.network);
-  out.set("readable", list_of(settings.readable));
+  out.set("readable", paths_json(settings.readable));
   out.set("resident", settings.resident);
   out.set("workdir", settings.workdir);
-  out.set("writable", list_of(settings.writable));
+  out.set("writable", paths_json(settings.writable));
   return out;
 }
 
@@ -167,16 +167,16 @@ Result<CommandSettings> command_settings_from(const json::Value& value) {
     }
     settings.limits.*limit.value = static_cast<std::uint32_t>(*number);
   }
-  for (const auto& [name, flag] : {std::pair{"network", &settings.network},
-                                   std::pair{"resident", &settings.resident}}) {
+  for (const auto& [name, flag] :
+       {std::pair{"network", &settings.network}, std::pair{"resident", &settings.resident}}) {
     const json::Value* found = value.find(name);
     if (found == nullptr || found->boolean() == nullptr) {
       return refuse(name);
     }
     *flag = *found->boolean();
   }
-  for (const auto& [name, paths] : {std::pair{"readable", &settings.readable},
-                                    std::pair{"writable", &settings.writable}}) {
+  for (const auto& [name, paths] :
+       {std::pair{"readable", &settings.readable}, std::pair{"writable", &settings.writable}}) {
     auto texts = texts_of(value.find(name));
     if (!texts) {
       return refuse(name);

@@ -13,11 +13,12 @@ namespace forerun {
 /// What one command may use up. Memory, file size and processor time are of each process.
 struct CommandLimits {
   std::uint32_t memory_mb = 1024;
-  std::uint32_t processes = 64;   ///< At once.
-  std::uint32_t file_mb = 64;     ///< Of one file.
-  std::uint32_t scratch_mb = 256; ///< All that it writes into its scratch and its copy of `workdir`.
-  std::uint32_t cpu_s = 0;        ///< 0: as long as its timeout lets it.
-  std::uint32_t output_kb = 1024; ///< Of its output; for a resident, of one answer.
+  std::uint32_t processes = 64;  ///< At once.
+  std::uint32_t file_mb = 64;    ///< Of one file.
+  std::uint32_t scratch_mb =
+      256;                  ///< All that it writes into its scratch and its copy of `workdir`.
+  std::uint32_t cpu_s = 0;  ///< 0: as long as its timeout lets it.
+  std::uint32_t output_kb = 1024;  ///< Of its output; for a resident, of one answer.
   friend bool operator==(const CommandLimits&, const CommandLimits&) = default;
 };
 

@@ -200,8 +200,7 @@ Result<Child> start_command(const CommandLine& command, bool use_pidfd) {
     }
   }
   SpawnPlan plan;
-  int failed =
-      plan.add(input->theirs.get(), output->theirs.get(), errors->theirs.get(), command);
+  int failed = plan.add(input->theirs.get(), output->theirs.get(), errors->theirs.get(), command);
   Child child;
   if (failed == 0) {
     failed = plan.spawn(child.pid, command);

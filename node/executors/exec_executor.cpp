@@ -59,10 +59,10 @@ std::optional<BadEnd> bad_end_of(const ProcessEnd& end, bool is_sandboxed) {
       return BadEnd{with_last_error(cause_of_signal(number - signalled_status), error), false};
     }
   }
-  return BadEnd{with_last_error(by_signal ? cause_of_signal(number)
-                                          : "exit code " + std::to_string(number),
-                                error),
-                false};
+  return BadEnd{
+      with_last_error(by_signal ? cause_of_signal(number) : "exit code " + std::to_string(number),
+                      error),
+      false};
 }
 
 /// The thread of the executor. Owns every process; only the inbox is shared.
@@ -133,7 +133,7 @@ private:
   struct Resident {
     ProcessNumber process = 0;
     Task task;
-    std::string unread{};  ///< The beginning of a line.
+    std::string unread{};          ///< The beginning of a line.
     const char* closed = nullptr;  ///< The pipe that it closed.
   };
 
@@ -393,8 +393,7 @@ private:
             ? with_last_error(std::string("closed ") + resident.closed, end.last_error)
         : bad ? bad->cause
               : with_last_error("ended with exit code 0", end.last_error);
-    perform(residents_.gone(RunClock::now(), number, cause, bad && bad->is_lost,
-                            end.dead_handles));
+    perform(residents_.gone(RunClock::now(), number, cause, bad && bad->is_lost, end.dead_handles));
   }
 
   const ExecSettings settings_;

@@ -78,7 +78,7 @@ std::unique_ptr<Executor> make_native_executor(NativeFunctions functions, std::s
 
 class Sandbox;
 struct ExecSettings {
-  std::string folder = ".";  ///< Where commands run (the node's --tasks-dir).
+  std::string folder = ".";                     ///< Where commands run (the node's --tasks-dir).
   std::size_t output_bytes = output_bytes_max;  ///< Beside a task's own output_kb.
   Duration kill_after =
       std::chrono::milliseconds(10);  ///< From SIGTERM to SIGKILL of the whole group.

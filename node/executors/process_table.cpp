@@ -57,8 +57,9 @@ Result<ProcessNumber> ProcessTable::start(const CommandLine& command) {
   watch(made.output.get(), EPOLLIN, number, Source::output);
   watch(made.errors.get(), EPOLLIN, number, Source::errors);
   // Edge-triggered: a resident's stdin is writable for most of its life.
-  watch(made.input.get(), static_cast<std::uint32_t>(EPOLLOUT) | static_cast<std::uint32_t>(EPOLLET),
-        number, Source::input);
+  watch(made.input.get(),
+        static_cast<std::uint32_t>(EPOLLOUT) | static_cast<std::uint32_t>(EPOLLET), number,
+        Source::input);
   if (made.pidfd.is_open()) {
     watch(made.pidfd.get(), EPOLLIN, number, Source::leader);
   } else {

@@ -44,8 +44,8 @@ Result<ResidentLine> read_resident_line(std::string_view line) {
   const double* number = id == nullptr ? nullptr : id->number();
   if (number == nullptr || members != 2 || *number < 1 || *number > id_max ||
       *number != std::trunc(*number)) {
-    return fail(Errc::invalid, std::string("answer: no whole number as id, or other members") +
-                                   expected);
+    return fail(Errc::invalid,
+                std::string("answer: no whole number as id, or other members") + expected);
   }
   ResidentAnswer answer;
   answer.id = static_cast<std::uint64_t>(*number);

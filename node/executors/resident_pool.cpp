@@ -210,9 +210,8 @@ ResidentPool::Output ResidentPool::finish(Time now) {
   std::erase_if(programs_, [&](const auto& entry) {
     const Program& program = entry.second;
     return program.wanted == 0 && program.waiting.empty() && program.ends == 0 &&
-           std::none_of(processes_.begin(), processes_.end(), [&](const auto& process) {
-             return process.second.program == entry.first;
-           });
+           std::none_of(processes_.begin(), processes_.end(),
+                        [&](const auto& process) { return process.second.program == entry.first; });
   });
   std::optional<Time> wake;
   const auto wake_by = [&](Time time) { wake = wake ? std::min(*wake, time) : time; };
@@ -255,12 +254,11 @@ void ResidentPool::serve(Time now, const std::string& name, Program& program) {
   if (program.ends >= settings_.ends_max && program.next_start > now && running == 0) {
     for (Waiting& waiting : std::exchange(program.waiting, {})) {
       end_call(waiting.call,
-               ended_without_output(
-                   Ending::failed,
-                   "resident: ended " + std::to_string(program.ends) +
-                       " times in a row without an answer, so it is tried every " +
-                       std::to_string(settings_.rest / std::chrono::seconds(1)) +
-                       " s only; the last time: " + program.last_cause));
+               ended_without_output(Ending::failed,
+                                    "resident: ended " + std::to_string(program.ends) +
+                                        " times in a row without an answer, so it is tried every " +
+                                        std::to_string(settings_.rest / std::chrono::seconds(1)) +
+                                        " s only; the last time: " + program.last_cause));
     }
   }
 }

@@ -79,20 +79,20 @@ private:
     enum class Phase { idle, busy, cancelling, ending };
     std::string program;
     Phase phase = Phase::idle;
-    bool has_answered = false;     ///< Or said that it is ready.
-    bool was_broken = false;       ///< Killed for what it did.
-    std::uint64_t last_id = 0;     ///< Of the lines sent to it.
-    CallNumber call = 0;           ///< 0: none.
-    Task task{};                   ///< Of the call.
-    std::optional<RunEnded> end{}; ///< Of the call, once the process is gone.
-    Time kill_at{};                ///< While cancelling.
-    Time since{};                  ///< When it became idle.
+    bool has_answered = false;      ///< Or said that it is ready.
+    bool was_broken = false;        ///< Killed for what it did.
+    std::uint64_t last_id = 0;      ///< Of the lines sent to it.
+    CallNumber call = 0;            ///< 0: none.
+    Task task{};                    ///< Of the call.
+    std::optional<RunEnded> end{};  ///< Of the call, once the process is gone.
+    Time kill_at{};                 ///< While cancelling.
+    Time since{};                   ///< When it became idle.
   };
   struct Program {
-    Task task;                     ///< One of those that share it.
-    std::size_t wanted = 0;        ///< Kept without calls.
-    std::deque<Waiting> waiting{}; ///< Calls without a process.
-    std::uint32_t ends = 0;        ///< In a row without an answer.
+    Task task;                      ///< One of those that share it.
+    std::size_t wanted = 0;         ///< Kept without calls.
+    std::deque<Waiting> waiting{};  ///< Calls without a process.
+    std::uint32_t ends = 0;         ///< In a row without an answer.
     std::string last_cause{};
     Time next_start{};
   };

@@ -22,13 +22,36 @@ constexpr auto probe_interval = std::chrono::milliseconds(1);
 constexpr const char* helper_name = "forerun-sandbox";
 
 /// What commands need of a machine. Of /etc nothing that tells of users, keys or hosts.
-constexpr const char* system_paths[] = {
-    "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/opt", "/nix/store",
-    "/etc/alternatives", "/etc/ca-certificates", "/etc/fonts", "/etc/group", "/etc/java-17-openjdk",
-    "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/localtime",
-    "/etc/mime.types", "/etc/nsswitch.conf", "/etc/passwd", "/etc/pki", "/etc/protocols",
-    "/etc/python3", "/etc/python3.11", "/etc/R", "/etc/services", "/etc/ssl/certs",
-    "/etc/ssl/openssl.cnf", "/etc/timezone"};
+constexpr const char* system_paths[] = {"/usr",
+                                        "/bin",
+                                        "/sbin",
+                                        "/lib",
+                                        "/lib32",
+                                        "/lib64",
+                                        "/libx32",
+                                        "/opt",
+                                        "/nix/store",
+                                        "/etc/alternatives",
+                                        "/etc/ca-certificates",
+                                        "/etc/fonts",
+                                        "/etc/group",
+                                        "/etc/java-17-openjdk",
+                                        "/etc/ld.so.cache",
+                                        "/etc/ld.so.conf",
+                                        "/etc/ld.so.conf.d",
+                                        "/etc/localtime",
+                                        "/etc/mime.types",
+                                        "/etc/nsswitch.conf",
+                                        "/etc/passwd",
+                                        "/etc/pki",
+                                        "/etc/protocols",
+                                        "/etc/python3",
+                                        "/etc/python3.11",
+                                        "/etc/R",
+                                        "/etc/services",
+                                        "/etc/ssl/certs",
+                                        "/etc/ssl/openssl.cnf",
+                                        "/etc/timezone"};
 /// Of folders that every machine has, those that commands need least.
 constexpr const char* stages[] = {"/sys", "/mnt", "/media", "/tmp"};
 

@@ -66,9 +66,9 @@ Result<Words> sandbox_words(const SandboxSite& site, const Task& task,
   Words words = {site.helper, "--stage", stage};
   add_limits(words, task);
   words.emplace_back("--");
-  add(words, {site.bwrap, "--unshare-user", "--unshare-ipc", "--unshare-pid", "--unshare-uts",
-              "--unshare-cgroup-try", "--hostname", "sandbox", "--die-with-parent", "--cap-drop",
-              "ALL"});
+  add(words,
+      {site.bwrap, "--unshare-user", "--unshare-ipc", "--unshare-pid", "--unshare-uts",
+       "--unshare-cgroup-try", "--hostname", "sandbox", "--die-with-parent", "--cap-drop", "ALL"});
   if (!task.exec.network) {
     words.emplace_back("--unshare-net");
   }

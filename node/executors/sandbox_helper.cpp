@@ -55,8 +55,8 @@ std::optional<std::uint64_t> number(std::string_view text) {
 }
 
 const std::map<std::string_view, __rlimit_resource> limits = {
-    {"--data", RLIMIT_DATA},         {"--address-space", RLIMIT_AS}, {"--file", RLIMIT_FSIZE},
-    {"--processes", RLIMIT_NPROC},   {"--cpu", RLIMIT_CPU},
+    {"--data", RLIMIT_DATA},       {"--address-space", RLIMIT_AS}, {"--file", RLIMIT_FSIZE},
+    {"--processes", RLIMIT_NPROC}, {"--cpu", RLIMIT_CPU},
 };
 
 struct Request {
@@ -135,8 +135,8 @@ void copy_here_into(const std::filesystem::path& view) {
       fs::copy_file(at->path(), to, problem);
     }
     if (problem) {
-      give_up("copying the work folder", at->path().string() + ": " + problem.message() +
-                                             " (scratch_mb bounds the copy)");
+      give_up("copying the work folder",
+              at->path().string() + ": " + problem.message() + " (scratch_mb bounds the copy)");
     }
   }
   if (problem) {
@@ -156,14 +156,13 @@ void make_view(const std::string& stage) {
 }
 
 void make_stage(const Request& request) {
-  const std::string options =
-      "mode=0755,nr_inodes=100000,size=" + std::to_string(request.scratch);
+  const std::string options = "mode=0755,nr_inodes=100000,size=" + std::to_string(request.scratch);
   const std::string& stage = request.stage;
   require(::mount("tmpfs", stage.c_str(), "tmpfs", MS_NOSUID | MS_NODEV, options.c_str()) == 0,
           "scratch over " + stage);
-  for (const auto& [name, mode] : {std::pair{"/upper", 0755}, std::pair{"/work", 0755},
-                                   std::pair{"/view", 0755}, std::pair{"/scratch", 0700},
-                                   std::pair{"/shm", 0700}, std::pair{"/nothing", 0000}}) {
+  for (const auto& [name, mode] :
+       {std::pair{"/upper", 0755}, std::pair{"/work", 0755}, std::pair{"/view", 0755},
+        std::pair{"/scratch", 0700}, std::pair{"/shm", 0700}, std::pair{"/nothing", 0000}}) {
     require(::mkdir((stage + name).c_str(), static_cast<mode_t>(mode)) == 0, stage + name);
   }
   make_view(stage);

@@ -33,8 +33,8 @@ constexpr const char* denied[] = {
     "bpf", "perf_event_open", "userfaultfd", "add_key", "request_key", "keyctl", "memfd_secret"};
 /// Denied with ENOSYS: programs fall back. clone3 hides its flags from filters; System V shared
 /// memory escapes a process's limits.
-constexpr const char* absent[] = {"clone3", "io_uring_setup", "io_uring_enter",
-                                  "io_uring_register", "shmget", "shmat"};
+constexpr const char* absent[] = {"clone3", "io_uring_setup", "io_uring_enter", "io_uring_register",
+                                  "shmget", "shmat"};
 
 constexpr int socket_families[] = {AF_UNIX, AF_INET, AF_INET6, AF_NETLINK};
 constexpr std::uint64_t new_namespaces = CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS |
@@ -56,8 +56,7 @@ public:
     if (failed_ == 0) {
       note(::seccomp_rule_add_array(context_.get(),
                                     SCMP_ACT_ERRNO(static_cast<std::uint32_t>(reason)), number,
-                                    static_cast<unsigned>(conditions.size()),
-                                    conditions.begin()));
+                                    static_cast<unsigned>(conditions.size()), conditions.begin()));
     }
   }
   void write_to(int file) {

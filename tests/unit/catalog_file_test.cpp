@@ -212,7 +212,8 @@ resident = true
   REQUIRE(catalog);
   const Task& task = *catalog->task("a");
   CHECK(task.sandbox);
-  CHECK(task.exec.environment == std::map<std::string, std::string>{{"MODEL", "small"}, {"N", "1"}});
+  CHECK(task.exec.environment ==
+        std::map<std::string, std::string>{{"MODEL", "small"}, {"N", "1"}});
   CHECK(task.exec.workdir == "tools");
   CHECK(task.exec.network);
   CHECK(task.exec.resident);
@@ -228,7 +229,8 @@ TEST_CASE("surroundings that no command can have are refused", "[files]") {
   const auto task = [](const std::string& keys) {
     return problem_of("[task.a]\ncommand = [\"x\"]\n" + keys + "\n");
   };
-  CHECK_THAT(task("env = { \"A-B\" = \"x\" }"), Contains("c.toml:3: task.a.env: \"A-B\", expected"));
+  CHECK_THAT(task("env = { \"A-B\" = \"x\" }"),
+             Contains("c.toml:3: task.a.env: \"A-B\", expected"));
   CHECK_THAT(task("env = { A = 1 }"), Contains("task.a.env.A: a whole number, expected a text"));
   CHECK_THAT(task("workdir = \"../x\""), Contains("c.toml:3: task.a.workdir: \"../x\""));
   CHECK_THAT(task("readable = [\"models\"]"), Contains("expected an absolute path"));
