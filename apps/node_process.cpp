@@ -25,6 +25,7 @@
 #include "messages/codec.hpp"
 #include "node/executors/demo_functions.hpp"
 #include "node/executors/replay_executor.hpp"
+#include "node/executors/sandbox.hpp"
 #include "node/executors/replay_journal.hpp"
 #include "storage/store.hpp"
 #include "version.hpp"
@@ -234,6 +235,15 @@ Result<std::shared_ptr<Executors>> executors_of(const NodeProcessSettings& setti
   auto executors = std::make_shared<Executors>();
   ExecSettings exec;
   exec.folder = settings.tasks_dir.empty() ? "." : settings.tasks_dir.string();
+  exec.residents = slots;
+  std::error_code problem;
+  const auto data = std::filesystem::absolute(settings.data, problem).lexically_normal();
+  auto sandbox = Sandbox::probe({.helper = {}, .bwrap = {}, .hidden = {data.string()}});
+  if (!sandbox.is_usable()) {
+    log_line("no usable sandbox, so exec tasks without sandbox = false are refused: " +
+             sandbox.why());
+  }
+  exec.sandbox = std::make_shared<const Sandbox>(std::move(sandbox));
   executors->emplace(ExecutorKind::exec, make_exec_executor(exec));
   NativeFunctions functions = built_in_functions();
   if (!settings.demo_store.empty()) {
@@ -480,7 +490,12 @@ Result<int> run_node(const NodeProcessSettings& settings) {
   ports.audit = [stores](ReplicaAuditOrder order) { caf::anon_send(stores, std::move(order)); };
   ports.send = [&bus](std::vector<NodeMessage> messages) { send_all(**bus, messages); };
   ports.subscribe = [&bus](std::uint16_t port) { (*bus)->subscribe(port); };
-  ports.use_catalog = [catalogs](const std::string& text) { catalogs->use(text); };
+  ports.use_catalog = [catalogs, executors = *executors](const std::string& text) {
+    catalogs->use(text);
+    for (const auto& [kind, executor] : *executors) {
+      executor->prepare(*catalogs->get());
+    }
+  };
   ports.log = log_line;
   ports.diverged = [data = settings.data](const Divergence& divergence) {
     keep_divergence(data, divergence);

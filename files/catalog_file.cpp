@@ -298,6 +298,32 @@ bool comes_later(Problems& problems, const Field& at) {
   return problems.add(at, "comes in a later version; remove it");
 }
 
+bool read_variables(Problems& problems, const Field& at, std::map<std::string, std::string>& out) {
+  const toml::table* table = at.node.as_table();
+  if (table == nullptr) {
+    return expected(problems, at, "a table of texts such as { NAME = \"value\" }");
+  }
+  bool all = true;
+  for (const auto& [name, node] : *table) {
+    const Field field{node, at.path + "." + std::string(name.str()), name.source().begin.line};
+    all = read_text(problems, field, out[std::string(name.str())]) && all;
+  }
+  return all;
+}
+
+bool read_limit(Problems& problems, const Field& at, std::uint32_t& out) {
+  const auto* count = at.node.as_integer();
+  if (count == nullptr) {
+    return expected(problems, at, "a whole number");
+  }
+  if (count->get() < 0 || count->get() > command_limit_max) {
+    return problems.add(at, std::to_string(count->get()) + ", expected at most " +
+                                std::to_string(command_limit_max));
+  }
+  out = static_cast<std::uint32_t>(count->get());
+  return true;
+}
+
 bool read_tags(Problems& problems, const Field& at, std::optional<std::vector<std::string>>& out) {
   return read_texts(problems, at, out.emplace());
 }
@@ -323,7 +349,7 @@ bool read_example(Problems& problems, const Field& at, std::optional<json::Objec
   return true;
 }
 
-constexpr std::array<Key<FileTask>, 17> task_keys = {{
+constexpr std::array<Key<FileTask>, 28> task_keys = {{
     {"executor",
      [](Problems& p, const Field& at, FileTask& t) {
        return read_choice<ExecutorKind>(p, at, executors, t.executor);
@@ -355,7 +381,30 @@ constexpr std::array<Key<FileTask>, 17> task_keys = {{
     {"example",
      [](Problems& p, const Field& at, FileTask& t) { return read_example(p, at, t.example); }},
     {"envelope", [](Problems& p, const Field& at, FileTask&) { return comes_later(p, at); }},
-    {"resident", [](Problems& p, const Field& at, FileTask&) { return comes_later(p, at); }},
+    {"resident",
+     [](Problems& p, const Field& at, FileTask& t) { return read_flag(p, at, t.exec.resident); }},
+    {"env", [](Problems& p, const Field& at,
+               FileTask& t) { return read_variables(p, at, t.exec.environment); }},
+    {"workdir",
+     [](Problems& p, const Field& at, FileTask& t) { return read_text(p, at, t.exec.workdir); }},
+    {"network",
+     [](Problems& p, const Field& at, FileTask& t) { return read_flag(p, at, t.exec.network); }},
+    {"readable",
+     [](Problems& p, const Field& at, FileTask& t) { return read_texts(p, at, t.exec.readable); }},
+    {"writable",
+     [](Problems& p, const Field& at, FileTask& t) { return read_texts(p, at, t.exec.writable); }},
+    {"memory_mb", [](Problems& p, const Field& at,
+                     FileTask& t) { return read_limit(p, at, t.exec.limits.memory_mb); }},
+    {"processes", [](Problems& p, const Field& at,
+                     FileTask& t) { return read_limit(p, at, t.exec.limits.processes); }},
+    {"file_mb", [](Problems& p, const Field& at,
+                   FileTask& t) { return read_limit(p, at, t.exec.limits.file_mb); }},
+    {"scratch_mb", [](Problems& p, const Field& at,
+                      FileTask& t) { return read_limit(p, at, t.exec.limits.scratch_mb); }},
+    {"cpu_s", [](Problems& p, const Field& at,
+                 FileTask& t) { return read_limit(p, at, t.exec.limits.cpu_s); }},
+    {"output_kb", [](Problems& p, const Field& at,
+                     FileTask& t) { return read_limit(p, at, t.exec.limits.output_kb); }},
 }};
 
 bool read_conditions(Problems& problems, const Field& at, Race& race);
@@ -486,11 +535,32 @@ struct KeyRule {
   const char* why;
 };
 
-constexpr std::array<KeyRule, 8> key_rules = {{
+bool runs_command(const Task& task) {
+  return task.executor == ExecutorKind::exec;
+}
+bool is_sandboxed(const Task& task) {
+  return runs_command(task) && task.sandbox;
+}
+constexpr const char* only_commands = "only executor = \"exec\" runs a command";
+constexpr const char* only_sandboxes = "only a sandbox has it, and this task runs without one";
+
+constexpr std::array<KeyRule, 20> key_rules = {{
     {"command", [](const Task& t) { return t.executor == ExecutorKind::exec; },
      "only executor = \"exec\" runs a command"},
     {"sandbox", [](const Task& t) { return t.executor == ExecutorKind::exec; },
      "only executor = \"exec\" has a sandbox"},
+    {"env", &runs_command, only_commands},
+    {"workdir", &runs_command, only_commands},
+    {"resident", &runs_command, only_commands},
+    {"output_kb", &runs_command, only_commands},
+    {"network", &is_sandboxed, only_sandboxes},
+    {"readable", &is_sandboxed, only_sandboxes},
+    {"writable", &is_sandboxed, only_sandboxes},
+    {"memory_mb", &is_sandboxed, only_sandboxes},
+    {"processes", &is_sandboxed, only_sandboxes},
+    {"file_mb", &is_sandboxed, only_sandboxes},
+    {"scratch_mb", &is_sandboxed, only_sandboxes},
+    {"cpu_s", &is_sandboxed, only_sandboxes},
     {"function", [](const Task& t) { return t.executor == ExecutorKind::native; },
      "only executor = \"native\" calls a function"},
     {"reads", [](const Task& t) { return t.effect != Effect::pure; },
@@ -505,21 +575,13 @@ constexpr std::array<KeyRule, 8> key_rules = {{
      "only effect = \"read\" can grow old (write is the default)"},
 }};
 
-void check_task(Problems& problems, const Task& task, const std::string& path, Line line,
+void check_task(Problems& problems, const Task& task, const std::string& path,
                 const KeysFound& found) {
   for (const KeyRule& rule : key_rules) {
     const auto key = found.lines.find(rule.key);
     if (key != found.lines.end() && !rule.applies(task)) {
       problems.add(key->second, path + "." + rule.key + ": " + rule.why);
     }
-  }
-  if (task.executor == ExecutorKind::exec && task.sandbox) {
-    const auto key = found.lines.find("sandbox");
-    problems.add(key == found.lines.end() ? line : key->second,
-                 path + ".sandbox: " + (key == found.lines.end() ? "nothing" : "true") +
-                     ", expected false: this version has no sandbox yet, so the command runs with "
-                     "all the rights "
-                     "of its node; sandbox = false says that this is accepted");
   }
 }
 
@@ -619,7 +681,7 @@ private:
       task.function = task.name;
     }
     if (item.found.all_readable) {
-      check_task(problems_, task, at.path, at.line, item.found);
+      check_task(problems_, task, at.path, item.found);
     }
     if (task.example) {
       examples_.emplace(item.name, std::move(*task.example));

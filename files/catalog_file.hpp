@@ -21,7 +21,7 @@ inline constexpr std::size_t catalog_problems_max = 20;  ///< Told in one messag
 /// Reads catalog.toml (docs/catalog.md). Errors: too_large; invalid with one line "FILE:LINE:
 /// place: found, expected; did you mean …" for each problem, in the file's order, up to
 /// catalog_problems_max: unknown keys, wrong types, keys without effect, executors of later
-/// versions (http, mcp), an `exec` without `sandbox = false`, and everything Catalog::make refuses.
+/// versions (http, mcp), and everything Catalog::make refuses.
 /// A TOML syntax error stands alone.
 Result<Catalog> parse_catalog(std::string_view text, std::string_view file_name);
 

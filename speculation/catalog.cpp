@@ -99,6 +99,17 @@ Result<void> check_executor(const std::string& place, const Task& task) {
     return invalid(place + ".command",
                    "only for executor \"exec\", found " + quoted(to_string(task.executor)));
   }
+  if (task.executor != ExecutorKind::exec && task.exec != CommandSettings()) {
+    return invalid(place + ".exec",
+                   "only for executor \"exec\", found " + quoted(to_string(task.executor)));
+  }
+  if (task.effect != Effect::write && !task.exec.writable.empty()) {
+    return invalid(place + ".writable", "only a task with effect \"write\" writes, found " +
+                                            quoted(to_string(task.effect)));
+  }
+  if (const auto held = check_command_settings(place, task.exec); !held) {
+    return held;
+  }
   if (task.command.size() > command_arguments_max) {
     return invalid(place + ".command", std::to_string(task.command.size()) +
                                            " arguments, expected at most " +

@@ -13,6 +13,7 @@
 #include "base/result.hpp"
 #include "base/time.hpp"
 #include "speculation/call.hpp"
+#include "speculation/command_settings.hpp"
 #include "speculation/tie_break.hpp"
 
 namespace forerun {
@@ -39,6 +40,7 @@ struct Task {
   ExecutorKind executor = ExecutorKind::exec;
   Effect effect = Effect::write;
   std::vector<std::string> command;  ///< `exec` only; argv.
+  CommandSettings exec;              ///< `exec` only.
   std::string function;              ///< `native` only; the registered name, by default the task's.
   std::optional<std::vector<std::string>>
       reads;  ///< Tag patterns such as "order/{order_id}"; empty: not declared.

@@ -24,6 +24,7 @@ json::Value value_of(const Task& task) {
   out.set("executor", to_string(task.executor));
   out.set("effect", to_string(task.effect));
   out.set("command", list_of(task.command));
+  out.set("exec", command_settings_json(task.exec));
   out.set("function", task.function);
   out.set("reads", list_or_null(task.reads));
   out.set("writes", list_or_null(task.writes));
@@ -163,6 +164,7 @@ Result<Task> task_of(const std::string& name, const json::Value& value) {
   task.effect = in.one_of("effect", {Effect::pure, Effect::read, Effect::write});
   task.command = in.texts("command");
   task.function = in.text("function");
+  auto exec = command_settings_from(in.any("exec"));
   task.reads = in.texts_or_null("reads");
   task.writes = in.texts_or_null("writes");
   task.scope = in.one_of("scope", {HazardScope::tenant, HazardScope::session});
@@ -173,7 +175,12 @@ Result<Task> task_of(const std::string& name, const json::Value& value) {
   task.sandbox = in.flag("sandbox");
   task.pool = in.text("pool");
   task.description = in.text("description");
-  return in.finish().map([&] { return std::move(task); });
+  if (const auto held = in.finish(); !held || !exec) {
+    return !held ? tl::unexpected<Error>(held.error())
+                 : fail(exec.error().code, "task." + name + "." + exec.error().message);
+  }
+  task.exec = std::move(*exec);
+  return task;
 }
 
 Result<ValidCondition> condition_of(const std::string& place, const json::Value& value) {

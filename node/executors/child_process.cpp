@@ -85,7 +85,7 @@ public:
   }
 
   /// Returns an errno value.
-  int add(int input, int output, int errors, const std::string& folder) {
+  int add(int input, int output, int errors, const CommandLine& command) {
     const std::array<int, standard_descriptors> given{input, output, errors};
     for (int target = 0; target < standard_descriptors; ++target) {
       const int source = given[static_cast<std::size_t>(target)];
@@ -93,10 +93,19 @@ public:
         return failed;
       }
     }
-    if (const int failed = ::posix_spawn_file_actions_addchdir_np(&actions_, folder.c_str())) {
+    int kept = standard_descriptors;
+    if (command.extra >= 0) {
+      // Duplicating onto itself only takes close-on-exec off, as it must.
+      if (const int failed = ::posix_spawn_file_actions_adddup2(&actions_, command.extra, kept)) {
+        return failed;
+      }
+      ++kept;
+    }
+    if (const int failed =
+            ::posix_spawn_file_actions_addchdir_np(&actions_, command.folder.c_str())) {
       return failed;
     }
-    return ::posix_spawn_file_actions_addclosefrom_np(&actions_, standard_descriptors);
+    return ::posix_spawn_file_actions_addclosefrom_np(&actions_, kept);
   }
 
   int spawn(pid_t& pid, const CommandLine& command) {
@@ -191,8 +200,7 @@ Result<Child> start_command(const CommandLine& command, bool use_pidfd) {
     }
   }
   SpawnPlan plan;
-  int failed =
-      plan.add(input->theirs.get(), output->theirs.get(), errors->theirs.get(), command.folder);
+  int failed = plan.add(input->theirs.get(), output->theirs.get(), errors->theirs.get(), command);
   Child child;
   if (failed == 0) {
     failed = plan.spawn(child.pid, command);

@@ -38,6 +38,7 @@ struct CommandLine {
   std::vector<std::string> words;  ///< argv; the first is looked up in PATH unless it has a slash.
   std::vector<std::string> environment;  ///< NAME=VALUE, all that the command gets.
   std::string folder;                    ///< Working directory.
+  int extra = -1;  ///< A descriptor of ours that it gets as its fourth, number 3; -1: none.
 };
 
 /// A command in progress: leader of its own session and process group, whose ID is `pid`. Our ends
@@ -51,7 +52,8 @@ struct Child {
   Descriptor errors;  ///< Its stderr.
 };
 
-/// Starts a command with default signal actions and no descriptor but 0, 1 and 2.
+/// Starts a command with default signal actions and no descriptor but 0, 1, 2 and what
+/// `extra` says.
 /// Errors: invalid (the command cannot be started: not found, not executable, …);
 /// refused (this process lacks what it takes: processes, memory, descriptors, the folder).
 Result<Child> start_command(const CommandLine& command, bool use_pidfd);

@@ -1,622 +1,434 @@
 #include <signal.h>
-#include <sys/epoll.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <array>
-#include <cerrno>
 #include <cstdlib>
-#include <cstring>
 #include <filesystem>
-#include <mutex>
-#include <set>
 #include <thread>
+#include <utility>
 
 #include "base/assert.hpp"
-#include "node/executors/child_process.hpp"
-#include "node/executors/outcome.hpp"
+#include "node/executors/envelope.hpp"
+#include "node/executors/exec_inbox.hpp"
+#include "node/executors/process_table.hpp"
+#include "node/executors/resident_lines.hpp"
+#include "node/executors/resident_pool.hpp"
+#include "node/executors/sandbox.hpp"
 
 namespace forerun {
 namespace {
 
 using Time = RunClock::time_point;
 
-constexpr std::size_t exec_runs_max = 1024;     ///< Started and not ended; more are refused.
-constexpr std::size_t read_bytes = 64U << 10U;  ///< One read, and one turn of one pipe.
-constexpr std::size_t drain_reads_max = 32;     ///< Reads of one pipe once its command ended.
-constexpr std::size_t error_tail_bytes = 4096;  ///< Kept of stderr.
-constexpr int events_per_turn = 64;
-constexpr Duration poll_interval = std::chrono::milliseconds(2);  ///< Where there are no pidfds.
-// Once a leader has ended: looks at what is left of its group, each twice as late as the last.
-constexpr Duration look_first = std::chrono::microseconds(500);
-constexpr Duration look_interval_max = std::chrono::milliseconds(10);
-constexpr Duration kill_wait_max = std::chrono::seconds(2);  ///< For what was killed to end.
-/// For a pipe to close that no known process holds.
-constexpr Duration escape_wait_max = std::chrono::milliseconds(50);
-
-struct StartCommand {
-  std::uint64_t id = 0;
-  Run run;
-  RunDone done;
-  Time started;
-  bool is_refused = false;
-};
-
-/// How other threads reach the executor's thread. Outlives the executor while handles refer to it.
-class Inbox {
-public:
-  Inbox() : wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) { FORERUN_ASSERT(wake_.is_open()); }
-
-  std::uint64_t start(Run run, RunDone done) {
-    std::uint64_t id = 0;
-    {
-      const std::lock_guard lock(mutex_);
-      FORERUN_ASSERT(!is_closed_);
-      id = ++last_id_;
-      const bool is_refused = open_.size() >= exec_runs_max;
-      open_.insert(id);
-      starts_.push_back({id, std::move(run), std::move(done), RunClock::now(), is_refused});
-    }
-    wake();
-    return id;
-  }
-  void stop(std::uint64_t id) {
-    {
-      const std::lock_guard lock(mutex_);
-      if (!open_.contains(id)) {
-        return;
-      }
-      stops_.push_back(id);
-    }
-    wake();
-  }
-  void close() {
-    {
-      const std::lock_guard lock(mutex_);
-      is_closed_ = true;
-    }
-    wake();
-  }
-  /// A run has ended: there is room for another, and stopping it does nothing.
-  void ended(std::uint64_t id) {
-    const std::lock_guard lock(mutex_);
-    open_.erase(id);
-  }
-
-  struct Content {
-    std::vector<StartCommand> starts;
-    std::vector<std::uint64_t> stops;
-    bool is_closed = false;
-  };
-  Content take() {
-    std::uint64_t count = 0;
-    [[maybe_unused]] const ssize_t size = ::read(wake_.get(), &count, sizeof count);
-    const std::lock_guard lock(mutex_);
-    return {std::exchange(starts_, {}), std::exchange(stops_, {}), is_closed_};
-  }
-  int wake_descriptor() const { return wake_.get(); }
-
-private:
-  void wake() {
-    const std::uint64_t one = 1;
-    // Fails only when the counter is full, and then the thread is awake anyway.
-    [[maybe_unused]] const ssize_t size = ::write(wake_.get(), &one, sizeof one);
-  }
-
-  Descriptor wake_;
-  std::mutex mutex_;
-  std::vector<StartCommand> starts_;
-  std::vector<std::uint64_t> stops_;
-  std::set<std::uint64_t> open_;
-  std::uint64_t last_id_ = 0;
-  bool is_closed_ = false;
-};
-
-/// One command from its start until its group is gone.
-struct ExecRun {
-  enum class Phase {
-    running,
-    terminating,  ///< SIGTERM sent; SIGKILL follows at `next`.
-    killing,      ///< SIGKILL sent; the leader has not ended yet.
-    closing,      ///< The leader is reaped; what it left behind is going.
-    abandoned,    ///< Reported with a dead handle: the kernel does not let it die.
-  };
-  std::uint64_t id = 0;
-  Call call;
-  RunDone done;
-  Time started;
-  Child child;
-  Phase phase = Phase::running;
-  std::size_t input_written = 0;
-  std::string output{};
-  std::string error_tail{};
-  bool is_stopped = false;
-  std::optional<std::string> failure{};  ///< Found while it ran.
-  std::optional<ExitStatus> status{};
-  std::optional<Time> next{};  ///< When its phase must be looked at again.
-  Time closing_since{};
-  Duration closing_wait{};
-  bool was_looked_at = false;
-};
-
-std::string last_line(std::string_view text) {
-  while (!text.empty() && (text.back() == '\n' || text.back() == '\r' || text.back() == ' ')) {
-    text.remove_suffix(1);
-  }
-  const std::size_t before = text.rfind('\n');
-  return std::string(before == std::string_view::npos ? text : text.substr(before + 1));
-}
+constexpr int signalled_status = 128;  ///< A sandbox's exit code for signal 0.
 
 std::string with_last_error(std::string cause, std::string_view errors) {
-  const std::string line = last_line(errors);
-  return line.empty() ? cause : std::move(cause) + ": " + line;
+  return errors.empty() ? cause : std::move(cause) + ": " + std::string(errors);
 }
 
-/// The thread of the executor. Owns every command; only the inbox is shared.
-class ExecLoop {
-public:
-  ExecLoop(const ExecSettings& settings, Inbox& inbox) : settings_(settings), inbox_(inbox) {
-    const char* const path = std::getenv("PATH");
-    path_ = path != nullptr ? path : "/usr/local/bin:/usr/bin:/bin";
-    std::error_code problem;
-    home_ = std::filesystem::absolute(settings_.folder, problem).string();
-    if (problem || home_.empty()) {
-      home_ = "/";
+std::string cause_of_signal(int number) {
+  const std::string cause = "killed by signal " + std::to_string(number);
+  return number == SIGXCPU   ? cause + " (the limit cpu_s)"
+         : number == SIGXFSZ ? cause + " (the limit file_mb)"
+                             : cause;
+}
+
+/// Why a command ended, when it did not end well. `is_lost`: by no doing of its own.
+struct BadEnd {
+  std::string cause;
+  bool is_lost = false;
+};
+
+std::optional<BadEnd> bad_end_of(const ProcessEnd& end, bool is_sandboxed) {
+  if (!end.status) {
+    return BadEnd{"exec: exit status taken by another part of the program", true};
+  }
+  const auto [by_signal, number] = *end.status;
+  if (!by_signal && number == 0) {
+    return std::nullopt;
+  }
+  const std::string& error = end.last_error;
+  if (is_sandboxed && !by_signal) {
+    constexpr std::string_view not_found = "bwrap: execvp ";
+    if (error.starts_with(not_found)) {
+      return BadEnd{"cannot start " + error.substr(not_found.size()), false};
     }
-    FORERUN_ASSERT(epoll_.is_open());
-    watch(inbox_.wake_descriptor(), EPOLLIN, 0, Source::leader);
+    if (error.starts_with("bwrap: ") || error.starts_with("forerun-sandbox: ")) {
+      return BadEnd{"sandbox: " + error, true};
+    }
+    if (number > signalled_status && number < signalled_status + NSIG) {
+      return BadEnd{with_last_error(cause_of_signal(number - signalled_status), error), false};
+    }
+  }
+  return BadEnd{
+      with_last_error(by_signal ? cause_of_signal(number) : "exit code " + std::to_string(number),
+                      error),
+      false};
+}
+
+/// The thread of the executor. Owns every process; only the inbox is shared.
+class ExecLoop final : public ProcessListener {
+public:
+  ExecLoop(const ExecSettings& settings, ExecInbox& inbox)
+      : settings_(settings),
+        inbox_(inbox),
+        processes_(*this, settings.kill_after, settings.use_pidfd),
+        residents_(ResidentSettings{.per_program = settings.residents}) {
+    const char* const path = std::getenv("PATH");
+    path_ = path != nullptr ? path : sandbox_path;
+    std::error_code problem;
+    folder_ = std::filesystem::absolute(settings_.folder, problem);
+    if (problem || folder_.empty()) {
+      folder_ = "/";
+    }
+    processes_.watch_wake(inbox_.wake_descriptor());
   }
 
   /// Returns once the inbox is closed and every run has been reported.
   void run() {
-    std::array<epoll_event, events_per_turn> events{};
-    while (!is_closing_ || has_unreported()) {
-      const int count =
-          ::epoll_wait(epoll_.get(), events.data(), events_per_turn, milliseconds_to_wait());
-      FORERUN_ASSERT(count >= 0 || errno == EINTR);
-      for (int i = 0; i < count; ++i) {
-        handle(events[static_cast<std::size_t>(i)]);
+    while (!is_closing_ || !processes_.is_empty()) {
+      processes_.turn(wake_at_.value_or(Time::max()));
+      handle_inbox();
+      if (wake_at_ && *wake_at_ <= RunClock::now()) {
+        perform(residents_.time_passed(RunClock::now()));
       }
-      ask_for_ended_leaders();
-      pass_time();
+    }
+  }
+
+  // ---- ProcessListener
+
+  void on_output(ProcessNumber process, std::string_view text) override {
+    if (const auto at = commands_.find(process); at != commands_.end()) {
+      take_output(process, at->second, text);
+    } else if (const auto resident = resident_of_.find(process); resident != resident_of_.end()) {
+      take_lines(process, resident->second, text);
+    }
+  }
+
+  // A resident that closes a pipe is ending, and its end tells more; or else it is no good. A
+  // command that runs once need not read its input, and may work on after its output.
+  void on_output_closed(ProcessNumber process) override { is_closed(process, "its stdout"); }
+  void on_input_closed(ProcessNumber process) override { is_closed(process, "its stdin"); }
+
+  void on_end(ProcessNumber process, const ProcessEnd& end) override {
+    if (const auto at = commands_.find(process); at != commands_.end()) {
+      Command command = std::move(at->second);
+      commands_.erase(at);
+      process_of_.erase(command.start.id);
+      RunEnded ended = ending_of(command, end);
+      ended.dead_handles = end.dead_handles;
+      report(std::move(command.start), std::move(ended));
+    } else if (const auto resident = resident_of_.find(process); resident != resident_of_.end()) {
+      resident_ended(process, resident->second, end);
     }
   }
 
 private:
-  using Runs = std::map<std::uint64_t, ExecRun>;
-  /// What an event comes from. The number of a run and its source make the event's data.
-  enum class Source : std::uint64_t { leader, input, output, errors };
-  static constexpr std::uint64_t sources = 4;
+  /// A command that runs once.
+  struct Command {
+    ExecStart start;
+    std::string output{};
+    bool is_stopped = false;
+    std::optional<std::string> failure{};  ///< Found while it ran.
+  };
+  struct Resident {
+    ProcessNumber process = 0;
+    Task task;
+    std::string unread{};          ///< The beginning of a line.
+    const char* closed = nullptr;  ///< The pipe that it closed.
+  };
 
-  // ---- events
-
-  void handle(const epoll_event& event) {
-    const std::uint64_t id = event.data.u64 / sources;
-    if (id == 0) {
-      handle_inbox();
-      return;
-    }
-    const auto at = runs_.find(id);
-    if (at == runs_.end()) {
-      return;  // It ended earlier in this turn.
-    }
-    switch (static_cast<Source>(event.data.u64 % sources)) {
-      case Source::leader:
-        leader_ended(at);
-        break;
-      case Source::input:
-        write_input(at->second);
-        break;
-      case Source::output:
-        read_output(at->second);
-        break;
-      case Source::errors:
-        read_errors(at->second);
-        break;
-    }
-  }
+  // ---- inbox
 
   void handle_inbox() {
-    Inbox::Content content = inbox_.take();
+    ExecInbox::Content content = inbox_.take();
+    if (content.prepared && !is_closing_) {
+      perform(residents_.prepare(RunClock::now(), *content.prepared, run_tenant_default));
+    }
     is_closing_ = is_closing_ || content.is_closed;
     // A run whose stop came with its start costs no process.
     std::sort(content.stops.begin(), content.stops.end());
-    for (StartCommand& start : content.starts) {
+    for (ExecStart& start : content.starts) {
       const bool is_stopped =
           is_closing_ || std::binary_search(content.stops.begin(), content.stops.end(), start.id);
       begin(std::move(start), is_stopped);
     }
     for (const std::uint64_t id : content.stops) {
-      if (const auto at = runs_.find(id); at != runs_.end()) {
-        stop(at->second);
-      }
+      stop(id);
     }
-    if (is_closing_) {
-      for (auto& [id, run] : runs_) {
-        stop(run);
-      }
+    if (content.is_closed && !has_stopped_all_) {
+      has_stopped_all_ = true;
+      stop_all();
     }
   }
 
-  void begin(StartCommand start, bool is_stopped) {
-    const Task& task = start.run.task;
-    std::optional<RunEnded> ended;
-    Result<Child> child = fail(Errc::invalid, "");
-    if (is_stopped) {
-      ended = ended_without_output(Ending::cancelled, "stopped before it started");
-    } else if (start.is_refused) {
-      ended = ended_without_output(Ending::lost, "exec: " + std::to_string(exec_runs_max) +
-                                                     " commands are running, which is the limit");
-    } else if (task.command.empty()) {
-      ended = ended_without_output(Ending::failed, "task " + task.name + ": no command");
-    } else if (child = start_command(command_line(start.run), settings_.use_pidfd); !child) {
-      ended =
-          ended_without_output(child.error().code == Errc::refused ? Ending::lost : Ending::failed,
-                               child.error().message);
+  void stop_all() {
+    std::vector<std::uint64_t> runs;
+    for (const auto& [id, process] : process_of_) {
+      runs.push_back(id);
     }
-    if (ended) {
-      ended->latency = run_time_since(start.started);
-      inbox_.ended(start.id);
-      start.done(std::move(*ended));
+    for (const auto& [id, start] : resident_runs_) {
+      runs.push_back(id);
+    }
+    for (const std::uint64_t id : runs) {
+      stop(id);
+    }
+    for (const auto& [process, number] : resident_of_) {
+      processes_.kill(process);
+    }
+  }
+
+  void begin(ExecStart start, bool is_stopped) {
+    const Task& task = start.run.task;
+    if (is_stopped) {
+      report(std::move(start),
+             ended_without_output(Ending::cancelled, "stopped before it started"));
+    } else if (start.is_refused) {
+      report(std::move(start),
+             ended_without_output(Ending::lost, "exec: " + std::to_string(exec_runs_max) +
+                                                    " commands are running, which is the limit"));
+    } else if (task.command.empty()) {
+      report(std::move(start),
+             ended_without_output(Ending::failed, "task " + task.name + ": no command"));
+    } else if (task.exec.resident) {
+      const std::uint64_t id = start.id;
+      Run run = start.run;
+      const std::string tenant = run.tenant;
+      resident_runs_.emplace(id, std::move(start));
+      perform(residents_.call(RunClock::now(), id, std::move(run), tenant));
+    } else {
+      begin_command(std::move(start));
+    }
+  }
+
+  void begin_command(ExecStart start) {
+    const auto process = start_process(start.run.task, start.run.outside_key);
+    if (!process) {
+      const Error& error = process.error();
+      report(std::move(start),
+             ended_without_output(error.code == Errc::refused ? Ending::lost : Ending::failed,
+                                  error.message));
       return;
     }
     const std::uint64_t id = start.id;
-    ExecRun run{.id = id,
-                .call = std::move(start.run.call),
-                .done = std::move(start.done),
-                .started = start.started,
-                .child = std::move(*child)};
-    const auto at = runs_.emplace(id, std::move(run)).first;
-    const Child& made = at->second.child;
-    watch(made.output.get(), EPOLLIN, id, Source::output);
-    watch(made.errors.get(), EPOLLIN, id, Source::errors);
-    watch(made.input.get(), EPOLLOUT, id, Source::input);
-    if (made.pidfd.is_open()) {
-      watch(made.pidfd.get(), EPOLLIN, id, Source::leader);
-    } else {
-      without_pidfd_.insert(id);
-    }
-    write_input(at->second);
+    std::string input = text_for(start.run);
+    commands_.emplace(*process, Command{.start = std::move(start)});
+    process_of_.emplace(id, *process);
+    processes_.send(*process, std::move(input));
+    processes_.finish_input(*process);
   }
 
-  CommandLine command_line(const Run& run) const {
-    CommandLine line;
-    line.words = run.task.command;
-    line.folder = settings_.folder;
-    line.environment = {"PATH=" + path_, "HOME=" + home_, "LANG=C.UTF-8"};
-    if (run.task.effect == Effect::write) {
-      line.environment.push_back("FORERUN_OUTSIDE_KEY=" + run.outside_key);
+  Result<ProcessNumber> start_process(const Task& task, const std::string& outside_key) {
+    if (!task.sandbox) {
+      CommandLine line;
+      line.words = task.command;
+      line.folder = work_folder(task, folder_).string();
+      line.environment = command_environment(task, path_, folder_.string(), outside_key);
+      return processes_.start(line);
     }
-    return line;
+    static const Sandbox none;
+    const Sandbox& sandbox = settings_.sandbox ? *settings_.sandbox : none;
+    const auto command = sandbox.command(task, folder_, outside_key);
+    if (!command) {
+      return tl::unexpected<Error>(command.error());
+    }
+    return processes_.start(command->line);
   }
 
-  // ---- pipes
+  void stop(std::uint64_t id) {
+    if (resident_runs_.contains(id)) {
+      perform(residents_.cancel(RunClock::now(), id));
+    } else if (const auto at = process_of_.find(id); at != process_of_.end()) {
+      Command& command = commands_.at(at->second);
+      command.is_stopped = true;
+      // What a sandboxed command leaves half done vanishes with it.
+      if (command.start.run.task.sandbox) {
+        processes_.kill(at->second);
+      } else {
+        processes_.terminate(at->second);
+      }
+    }
+  }
 
-  void write_input(ExecRun& run) {
-    const std::string_view rest = run.call.canonical_input().substr(run.input_written);
-    if (!run.child.input.is_open()) {
+  // ---- commands that run once
+
+  std::size_t output_bytes(const Task& task) const {
+    return std::min<std::size_t>(settings_.output_bytes,
+                                 std::size_t{task.exec.limits.output_kb} << 10U);
+  }
+
+  void take_output(ProcessNumber process, Command& command, std::string_view text) {
+    const std::size_t most = output_bytes(command.start.run.task);
+    if (command.output.size() + text.size() <= most) {
+      command.output += text;
       return;
     }
-    const ssize_t size = ::write(run.child.input.get(), rest.data(), rest.size());
-    if (size < 0 && (errno == EAGAIN || errno == EINTR)) {
-      return;
+    if (!command.failure) {
+      command.failure = "output larger than " + std::to_string(most) + " bytes";
     }
-    // A command need not read its input: EPIPE is no failure.
-    run.input_written += size > 0 ? static_cast<std::size_t>(size) : 0;
-    if (size < 0 || static_cast<std::size_t>(size) == rest.size()) {
-      close(run.child.input);
-    }
+    processes_.stop_reading(process);
+    processes_.kill(process);
   }
 
-  /// One read. Nothing while the pipe is empty and open; an empty text closes it.
-  std::optional<std::string_view> read_some(Descriptor& pipe) {
-    const ssize_t size = ::read(pipe.get(), buffer_.data(), buffer_.size());
-    if (size < 0 && (errno == EAGAIN || errno == EINTR)) {
-      return std::nullopt;
-    }
-    if (size <= 0) {
-      close(pipe);
-      return std::string_view();
-    }
-    return std::string_view(buffer_.data(), static_cast<std::size_t>(size));
-  }
-
-  /// Returns false when there was nothing to read.
-  bool read_output(ExecRun& run) {
-    if (!run.child.output.is_open()) {
-      return false;
-    }
-    const auto text = read_some(run.child.output);
-    if (!text || text->empty()) {
-      return false;
-    }
-    if (run.output.size() + text->size() <= settings_.output_bytes) {
-      run.output += *text;
-      return true;
-    }
-    if (!run.failure) {
-      run.failure = "output larger than " + std::to_string(settings_.output_bytes) + " bytes";
-    }
-    close(run.child.output);
-    if (run.phase == ExecRun::Phase::running) {
-      kill(run);
-    }
-    return false;
-  }
-
-  bool read_errors(ExecRun& run) {
-    if (!run.child.errors.is_open()) {
-      return false;
-    }
-    const auto text = read_some(run.child.errors);
-    if (!text || text->empty()) {
-      return false;
-    }
-    run.error_tail += *text;
-    if (run.error_tail.size() > error_tail_bytes) {
-      run.error_tail.erase(0, run.error_tail.size() - error_tail_bytes);
-    }
-    return true;
-  }
-
-  void drain(ExecRun& run) {
-    for (std::size_t i = 0; i < drain_reads_max && read_output(run); ++i) {
-    }
-    for (std::size_t i = 0; i < drain_reads_max && read_errors(run); ++i) {
-    }
-  }
-
-  // ---- ends
-
-  void stop(ExecRun& run) {
-    if (run.phase != ExecRun::Phase::running) {
-      return;
-    }
-    run.is_stopped = true;
-    run.phase = ExecRun::Phase::terminating;
-    signal_group(run.child.pid, SIGTERM);
-    look_again(run, RunClock::now() + settings_.kill_after);
-  }
-
-  void kill(ExecRun& run) {
-    run.phase = ExecRun::Phase::killing;
-    signal_group(run.child.pid, SIGKILL);
-    look_again(run, RunClock::now() + kill_wait_max);
-  }
-
-  void leader_ended(Runs::iterator at) {
-    ExecRun& run = at->second;
-    // The leader is not reaped yet, so its ID still names this group and no other.
-    signal_group(run.child.pid, SIGKILL);
-    close(run.child.pidfd);
-    without_pidfd_.erase(run.id);
-    run.status = reap_leader(run.child.pid);
-    if (run.phase == ExecRun::Phase::abandoned) {
-      runs_.erase(at);
-      return;
-    }
-    run.phase = ExecRun::Phase::closing;
-    // All that the leader wrote is in the pipes by now.
-    drain(run);
-    close(run.child.input);
-    run.closing_since = RunClock::now();
-    run.closing_wait = look_first;
-    close_down(at);
-  }
-
-  /// Reports the run once nothing of it is left, or says how much is.
-  void close_down(Runs::iterator at) {
-    ExecRun& run = at->second;
-    drain(run);
-    if (!group_has_members(run.child.pid) && !has_open_pipe(run)) {
-      report(at, 0);
-      return;
-    }
-    if (!run.was_looked_at) {
-      // What was just killed is mostly gone by the next look, and that look is not cheap.
-      run.was_looked_at = true;
-      look_again(run, RunClock::now() + run.closing_wait);
-      return;
-    }
-    // Members may have left the group but not the session; and the dead may lie unreaped.
-    const std::vector<pid_t> members = live_members(run.child.pid);
-    for (const pid_t pid : members) {
-      ::kill(pid, SIGKILL);
-    }
-    drain(run);  // A member closed its pipes before it left the list.
-    if (members.empty() && !has_open_pipe(run)) {
-      report(at, 0);
-      return;
-    }
-    const Time now = RunClock::now();
-    const Time until = run.closing_since + (members.empty() ? escape_wait_max : kill_wait_max);
-    if (now >= until) {
-      // A pipe held by a process that left the session counts as one.
-      report(at, static_cast<std::uint32_t>(std::max<std::size_t>(members.size(), 1)));
-      return;
-    }
-    run.closing_wait = std::min(2 * run.closing_wait, look_interval_max);
-    look_again(run, std::min(now + run.closing_wait, until));
-  }
-
-  static bool has_open_pipe(const ExecRun& run) {
-    return run.child.output.is_open() || run.child.errors.is_open();
-  }
-
-  void report(Runs::iterator at, std::uint32_t dead_handles) {
-    ExecRun& run = at->second;
-    RunEnded ended = ending_of(run);
-    ended.dead_handles = dead_handles;
-    ended.latency = run_time_since(run.started);
-    const RunDone done = std::move(run.done);
-    const std::uint64_t id = run.id;
-    forget_time(run);
-    if (run.phase == ExecRun::Phase::abandoned) {
-      run.done = nullptr;
-    } else {
-      close(run.child.output);
-      close(run.child.errors);
-      runs_.erase(at);
-    }
-    inbox_.ended(id);
-    done(std::move(ended));
-  }
-
-  RunEnded ending_of(const ExecRun& run) const {
-    if (run.is_stopped) {
+  RunEnded ending_of(const Command& command, const ProcessEnd& end) const {
+    const Task& task = command.start.run.task;
+    if (command.is_stopped) {
       return ended_without_output(Ending::cancelled, "stopped");
     }
-    if (run.failure) {
-      return ended_without_output(Ending::failed, *run.failure);
+    if (command.failure) {
+      return ended_without_output(Ending::failed, *command.failure);
     }
-    if (!run.status) {
-      return ended_without_output(Ending::lost,
-                                  "exec: exit status taken by another part of the program");
+    if (const auto bad = bad_end_of(end, task.sandbox)) {
+      return ended_without_output(bad->is_lost ? Ending::lost : Ending::failed, bad->cause);
     }
-    if (run.status->by_signal || run.status->number != 0) {
-      const std::string what = run.status->by_signal ? "killed by signal " : "exit code ";
-      return ended_without_output(
-          Ending::failed,
-          with_last_error(what + std::to_string(run.status->number), run.error_tail));
-    }
-    const auto value = json::parse(run.output, json::Limits{.bytes = settings_.output_bytes});
-    if (!value) {
-      return ended_without_output(
-          Ending::failed, with_last_error("output: " + value.error().message, run.error_tail));
-    }
-    auto text = output_of(*value, settings_.output_bytes);
-    if (!text) {
-      return ended_without_output(Ending::failed, text.error().message);
-    }
-    RunEnded ended;
-    ended.output = std::move(*text);
-    return ended;
+    auto ended = ended_with(task, command.output, output_bytes(task));
+    return ended ? std::move(*ended)
+                 : ended_without_output(Ending::failed,
+                                        with_last_error(ended.error().message, end.last_error));
   }
 
-  // ---- time
-
-  void look_again(ExecRun& run, Time when) {
-    forget_time(run);
-    run.next = when;
-    times_.emplace(when, run.id);
+  void report(ExecStart start, RunEnded ended) {
+    ended.latency = run_time_since(start.started);
+    inbox_.ended(start.id);
+    start.done(std::move(ended));
   }
 
-  void forget_time(ExecRun& run) {
-    if (run.next) {
-      times_.erase({*run.next, run.id});
-      run.next.reset();
+  // ---- residents
+
+  void is_closed(ProcessNumber process, const char* pipe) {
+    if (const auto at = resident_of_.find(process); at != resident_of_.end()) {
+      residents_by_number_.at(at->second).closed = pipe;
+      processes_.expect_end(process);
     }
   }
 
-  void pass_time() {
-    const Time now = RunClock::now();
-    while (!times_.empty() && times_.begin()->first <= now) {
-      const auto at = runs_.find(times_.begin()->second);
-      FORERUN_ASSERT(at != runs_.end());
-      ExecRun& run = at->second;
-      forget_time(run);
-      switch (run.phase) {
-        case ExecRun::Phase::terminating:
-          kill(run);
-          break;
-        case ExecRun::Phase::killing:
-          abandon(at);
-          break;
-        case ExecRun::Phase::closing:
-          close_down(at);
-          break;
-        case ExecRun::Phase::running:
-        case ExecRun::Phase::abandoned:
-          break;
+  /// Does what the pool says. What comes of that is another turn of the pool's, after this one.
+  void perform(ResidentPool::Output output) {
+    todo_.push_back(std::move(output));
+    if (is_performing_) {
+      return;
+    }
+    is_performing_ = true;
+    while (!todo_.empty()) {
+      const ResidentPool::Output next = std::move(todo_.front());
+      todo_.pop_front();
+      perform_one(next);
+    }
+    is_performing_ = false;
+  }
+
+  void perform_one(const ResidentPool::Output& output) {
+    wake_at_ = output.wake_at;
+    for (const ResidentPool::ProcessNumber number : output.kill) {
+      if (const auto at = residents_by_number_.find(number); at != residents_by_number_.end()) {
+        processes_.kill(at->second.process);
       }
     }
-  }
-
-  /// SIGKILL was sent long ago and the leader lives: stuck in the kernel. Its slot must not be.
-  void abandon(Runs::iterator at) {
-    ExecRun& run = at->second;
-    run.phase = ExecRun::Phase::abandoned;
-    close(run.child.input);
-    close(run.child.output);
-    close(run.child.errors);
-    const std::size_t alive = live_members(run.child.pid).size();
-    report(at, static_cast<std::uint32_t>(std::max<std::size_t>(alive, 1)));
-  }
-
-  void ask_for_ended_leaders() {
-    const std::set<std::uint64_t> ids = without_pidfd_;
-    for (const std::uint64_t id : ids) {
-      const auto at = runs_.find(id);
-      FORERUN_ASSERT(at != runs_.end());
-      if (leader_has_ended(at->second.child.pid)) {
-        leader_ended(at);
+    for (const ResidentPool::Start& start : output.start) {
+      start_resident(start);
+    }
+    for (const ResidentPool::Send& send : output.send) {
+      if (const auto at = residents_by_number_.find(send.process);
+          at != residents_by_number_.end()) {
+        processes_.send(at->second.process, send.line);
       }
     }
-  }
-
-  int milliseconds_to_wait() const {
-    Duration wait = std::chrono::hours(1);
-    if (!times_.empty()) {
-      const auto left = times_.begin()->first - RunClock::now();
-      wait = std::max(Duration::zero(), std::chrono::ceil<Duration>(left));
+    for (const ResidentPool::Ended& end : output.ended) {
+      const auto at = resident_runs_.find(end.call);
+      FORERUN_ASSERT(at != resident_runs_.end());
+      ExecStart start = std::move(at->second);
+      resident_runs_.erase(at);
+      report(std::move(start), end.ended);
     }
-    if (!without_pidfd_.empty()) {
-      wait = std::min(wait, poll_interval);
+  }
+
+  void start_resident(const ResidentPool::Start& start) {
+    if (is_closing_) {
+      perform(residents_.gone(RunClock::now(), start.process, "the node is ending", true, 0));
+      return;
     }
-    return static_cast<int>(std::chrono::ceil<std::chrono::milliseconds>(wait).count());
-  }
-
-  bool has_unreported() const {
-    return std::any_of(runs_.begin(), runs_.end(), [](const auto& entry) {
-      return entry.second.phase != ExecRun::Phase::abandoned;
-    });
-  }
-
-  // ---- descriptors
-
-  void watch(int descriptor, std::uint32_t events, std::uint64_t id, Source source) {
-    epoll_event event{};
-    event.events = events;
-    event.data.u64 = id * sources + static_cast<std::uint64_t>(source);
-    FORERUN_ASSERT(::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, descriptor, &event) == 0);
-  }
-
-  /// A process that is just being spawned by another thread may hold a copy for a moment, so
-  /// closing alone would not end the watch.
-  void close(Descriptor& descriptor) {
-    if (descriptor.is_open()) {
-      ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, descriptor.get(), nullptr);
-      descriptor.close();
+    const auto process = start_process(start.task, "");
+    if (!process) {
+      perform(residents_.gone(RunClock::now(), start.process, process.error().message,
+                              process.error().code == Errc::refused, 0));
+      return;
     }
+    residents_by_number_.emplace(start.process, Resident{.process = *process, .task = start.task});
+    resident_of_.emplace(*process, start.process);
+  }
+
+  void take_lines(ProcessNumber process, ResidentPool::ProcessNumber number,
+                  std::string_view text) {
+    Resident& resident = residents_by_number_.at(number);
+    const std::size_t most = output_bytes(resident.task) + resident_line_extra;
+    resident.unread += text;
+    std::size_t begin = 0;
+    for (std::size_t end = resident.unread.find('\n'); end != std::string::npos;
+         end = resident.unread.find('\n', begin)) {
+      const std::string line = resident.unread.substr(begin, end - begin);
+      begin = end + 1;
+      perform(line.size() > most ? residents_.broken(RunClock::now(), number, too_long(most))
+                                 : residents_.line(RunClock::now(), number, line));
+    }
+    resident.unread.erase(0, begin);
+    if (resident.unread.size() > most) {
+      resident.unread.clear();
+      processes_.stop_reading(process);
+      perform(residents_.broken(RunClock::now(), number, too_long(most)));
+    }
+  }
+
+  static std::string too_long(std::size_t most) {
+    return "answer: a line larger than " + std::to_string(most) + " bytes";
+  }
+
+  void resident_ended(ProcessNumber process, ResidentPool::ProcessNumber number,
+                      const ProcessEnd& end) {
+    const Resident resident = std::move(residents_by_number_.at(number));
+    residents_by_number_.erase(number);
+    resident_of_.erase(process);
+    const auto bad = bad_end_of(end, resident.task.sandbox);
+    const bool was_killed = end.status && end.status->by_signal && end.status->number == SIGKILL;
+    const std::string cause =
+        resident.closed != nullptr && was_killed
+            ? with_last_error(std::string("closed ") + resident.closed, end.last_error)
+        : bad ? bad->cause
+              : with_last_error("ended with exit code 0", end.last_error);
+    perform(residents_.gone(RunClock::now(), number, cause, bad && bad->is_lost, end.dead_handles));
   }
 
   const ExecSettings settings_;
-  Inbox& inbox_;
+  ExecInbox& inbox_;
   std::string path_;
-  std::string home_;
-  Descriptor epoll_{::epoll_create1(EPOLL_CLOEXEC)};
-  Runs runs_;
-  std::set<std::pair<Time, std::uint64_t>> times_;
-  std::set<std::uint64_t> without_pidfd_;
-  std::array<char, read_bytes> buffer_{};
+  std::filesystem::path folder_;
+  ProcessTable processes_;
+  std::map<ProcessNumber, Command> commands_;
+  std::map<std::uint64_t, ProcessNumber> process_of_;  ///< By run.
+  ResidentPool residents_;
+  std::map<ResidentPool::ProcessNumber, Resident> residents_by_number_;
+  std::map<ProcessNumber, ResidentPool::ProcessNumber> resident_of_;
+  std::map<std::uint64_t, ExecStart> resident_runs_;
+  std::deque<ResidentPool::Output> todo_;
+  std::optional<Time> wake_at_;
+  bool is_performing_ = false;
   bool is_closing_ = false;
+  bool has_stopped_all_ = false;
 };
 
 class ExecTask final : public RunningTask {
 public:
-  ExecTask(std::shared_ptr<Inbox> inbox, std::uint64_t id) : inbox_(std::move(inbox)), id_(id) {}
+  ExecTask(std::shared_ptr<ExecInbox> inbox, std::uint64_t id)
+      : inbox_(std::move(inbox)), id_(id) {}
   ~ExecTask() override { inbox_->stop(id_); }
   void stop() override { inbox_->stop(id_); }
 
 private:
-  std::shared_ptr<Inbox> inbox_;
+  std::shared_ptr<ExecInbox> inbox_;
   std::uint64_t id_;
 };
 
 class ExecExecutor final : public Executor {
 public:
-  explicit ExecExecutor(const ExecSettings& settings) : inbox_(std::make_shared<Inbox>()) {
+  explicit ExecExecutor(const ExecSettings& settings) : inbox_(std::make_shared<ExecInbox>()) {
     // The thread inherits the mask: signals are the program's business, and a command that closed
     // its input must not raise SIGPIPE here.
     sigset_t all;
@@ -635,8 +447,18 @@ public:
     return std::make_unique<ExecTask>(inbox_, inbox_->start(std::move(run), std::move(done)));
   }
 
+  void prepare(const Catalog& catalog) override {
+    std::vector<Task> residents;
+    for (const auto& [name, task] : catalog.tasks()) {
+      if (task.executor == ExecutorKind::exec && task.exec.resident) {
+        residents.push_back(task);
+      }
+    }
+    inbox_->prepare(std::move(residents));
+  }
+
 private:
-  std::shared_ptr<Inbox> inbox_;
+  std::shared_ptr<ExecInbox> inbox_;
   std::jthread thread_;  ///< Last: joined before the rest goes.
 };
 

@@ -16,6 +16,8 @@
 
 namespace forerun {
 
+inline constexpr const char* run_tenant_default = "default";
+
 /// One run of a branch as an executor sees it: no run ID, step or seed.
 struct Run {
   Task task;
@@ -23,6 +25,7 @@ struct Run {
   json::Value state;
   std::string outside_key;  ///< For a `write`.
   std::optional<WorldPosition> world;
+  std::string tenant = run_tenant_default;  ///< Whose session it is of.
 };
 
 /// How a run ended. Exactly one is delivered for each start, also after a stop.
@@ -54,6 +57,8 @@ public:
   virtual ~Executor() = default;
   /// Null when `done` has been called already.
   virtual std::unique_ptr<RunningTask> start(Run run, RunDone done) = 0;
+  /// The tasks of a catalog that has just arrived: what is slow to start may start now.
+  virtual void prepare(const Catalog&) {}
 };
 
 /// What a native function gets. It must look at `stop` at least every few milliseconds.
@@ -71,17 +76,21 @@ using NativeFunctions = std::map<std::string, NativeFunction, std::less<>>;
 std::unique_ptr<Executor> make_native_executor(NativeFunctions functions, std::size_t threads,
                                                std::set<std::string> quick = {});
 
+class Sandbox;
 struct ExecSettings {
-  std::string folder = ".";  ///< Where commands run (the node's --tasks-dir).
-  std::size_t output_bytes = output_bytes_max;
+  std::string folder = ".";                     ///< Where commands run (the node's --tasks-dir).
+  std::size_t output_bytes = output_bytes_max;  ///< Beside a task's own output_kb.
   Duration kill_after =
-      std::chrono::milliseconds(50);  ///< From SIGTERM to SIGKILL of the whole group.
+      std::chrono::milliseconds(10);  ///< From SIGTERM to SIGKILL of the whole group.
   bool use_pidfd =
       true;  ///< False: ask for ended commands every 2 ms, as on kernels without pidfds.
+  std::shared_ptr<const Sandbox> sandbox;  ///< Null: tasks that want one are refused.
+  std::size_t residents = 1;               ///< Processes of one resident program: the node's slots.
 };
 /// Runs commands: input as canonical JSON on stdin, output as one JSON document on stdout, the last
-/// line of stderr as cause of a failure. Own process group, clean environment (PATH, HOME, LANG,
-/// FORERUN_OUTSIDE_KEY), no inherited descriptor. One thread of its own for all runs.
+/// line of stderr as cause of a failure; residents as docs/catalog.md tells. Own process group, the
+/// catalog's environment, no inherited descriptor; in a sandbox unless the task says not. One
+/// thread of its own for all runs.
 std::unique_ptr<Executor> make_exec_executor(const ExecSettings& settings);
 
 class RecordedWorld;

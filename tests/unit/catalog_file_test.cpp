@@ -134,6 +134,8 @@ timeout_ms = "soon"
 [task.c]
 executor = "exec"
 command = ["x"]
+sandbox = false
+network = true
 [task.d]
 executor = "world"
 effect = "pure"
@@ -144,10 +146,8 @@ branches = ["d", "nobody"]
   CHECK_THAT(problem, Contains("c.toml:8: task.a.effect: \"pur\"; did you mean \"pure\"?"));
   CHECK_THAT(problem,
              Contains("c.toml:11: task.b.timeout_ms: a text, expected a number of milliseconds"));
-  CHECK_THAT(
-      problem,
-      Contains("c.toml:12: task.c.sandbox: nothing, expected false: this version has no sandbox"));
-  CHECK_THAT(problem, Contains("c.toml:19: race.t"));
+  CHECK_THAT(problem, Contains("c.toml:16: task.c.network: only a sandbox has it"));
+  CHECK_THAT(problem, Contains("c.toml:21: race.t"));
   // r and s name a task that could not be read: nothing more can be said of them.
   CHECK_THAT(problem, !Contains("race.s"));
   CHECK(std::count(problem.begin(), problem.end(), '\n') == 4);
@@ -190,8 +190,57 @@ TEST_CASE("what a later version brings is refused as such", "[files]") {
       problem_of(
           "[task.a]\nexecutor = \"exec\"\nsandbox = false\ncommand = [\"x\"]\nenvelope = true\n"),
       Equals("c.toml:5: task.a.envelope: comes in a later version; remove it"));
-  CHECK_THAT(problem_of("[task.a]\ncommand = [\"x\"]\nsandbox = true\n"),
-             Contains("c.toml:3: task.a.sandbox: true, expected false"));
+}
+
+TEST_CASE("a command's surroundings are read with their limits", "[files]") {
+  const auto catalog = parse_catalog(R"([task.a]
+command = ["x"]
+env = { MODEL = "small", N = "1" }
+workdir = "tools"
+network = true
+readable = ["/srv/models"]
+writable = ["/srv/orders"]
+memory_mb = 200
+processes = 5
+file_mb = 6
+scratch_mb = 7
+cpu_s = 8
+output_kb = 9
+resident = true
+)",
+                                     "c.toml");
+  REQUIRE(catalog);
+  const Task& task = *catalog->task("a");
+  CHECK(task.sandbox);
+  CHECK(task.exec.environment ==
+        std::map<std::string, std::string>{{"MODEL", "small"}, {"N", "1"}});
+  CHECK(task.exec.workdir == "tools");
+  CHECK(task.exec.network);
+  CHECK(task.exec.resident);
+  CHECK(task.exec.readable == std::vector<std::string>{"/srv/models"});
+  CHECK(task.exec.writable == std::vector<std::string>{"/srv/orders"});
+  CHECK(task.exec.limits == CommandLimits{200, 5, 6, 7, 8, 9});
+  const auto read = Catalog::from_json(catalog->to_json());
+  REQUIRE(read);
+  CHECK(read->task("a")->exec == task.exec);
+}
+
+TEST_CASE("surroundings that no command can have are refused", "[files]") {
+  const auto task = [](const std::string& keys) {
+    return problem_of("[task.a]\ncommand = [\"x\"]\n" + keys + "\n");
+  };
+  CHECK_THAT(task("env = { \"A-B\" = \"x\" }"),
+             Contains("c.toml:3: task.a.env: \"A-B\", expected"));
+  CHECK_THAT(task("env = { A = 1 }"), Contains("task.a.env.A: a whole number, expected a text"));
+  CHECK_THAT(task("workdir = \"../x\""), Contains("c.toml:3: task.a.workdir: \"../x\""));
+  CHECK_THAT(task("readable = [\"models\"]"), Contains("expected an absolute path"));
+  CHECK_THAT(task("effect = \"read\"\nwritable = [\"/srv\"]"),
+             Contains("c.toml:4: task.a.writable: only a task with effect \"write\""));
+  CHECK_THAT(task("memory_mb = 1"), Contains("c.toml:3: task.a.memory_mb: 1, expected 16 to"));
+  CHECK_THAT(task("output_kb = 2000"), Contains("task.a.output_kb: 2000, expected 1 to 1024"));
+  CHECK_THAT(task("sandbox = false\ncpu_s = 1"), Contains("task.a.cpu_s: only a sandbox has it"));
+  CHECK_THAT(problem_of("[task.a]\nexecutor = \"world\"\nresident = true\n"),
+             Contains("c.toml:3: task.a.resident: only executor"));
 }
 
 TEST_CASE("values of the wrong kind or range are refused with what was expected", "[files]") {

@@ -90,6 +90,7 @@ Run command(std::vector<std::string> words, json::Object input = {}) {
   Task task;
   task.name = "tested";
   task.command = std::move(words);
+  task.sandbox = false;
   return run_of(std::move(task), std::move(input));
 }
 
@@ -201,9 +202,9 @@ TEST_CASE("a command sees a clean environment, its folder and three descriptors"
   ::unsetenv("FORERUN_TEST_SECRET");
   const std::string place = folder.path().string();
   const std::string path = std::string("PATH=") + ::getenv("PATH");
-  const std::string clean = "\"" + path + " HOME=" + place + " LANG=C.UTF-8 ";
-  CHECK(read.output == clean + "| " + place + " 0 1 2 3 1\"");
-  CHECK(write.output == clean + "FORERUN_OUTSIDE_KEY=k1 | " + place + " 0 1 2 3 1\"");
+  const std::string clean = "HOME=" + place + " LANG=C.UTF-8 " + path + " ";
+  CHECK(read.output == "\"" + clean + "| " + place + " 0 1 2 3 1\"");
+  CHECK(write.output == "\"FORERUN_OUTSIDE_KEY=k1 " + clean + "| " + place + " 0 1 2 3 1\"");
 }
 
 TEST_CASE("a command in the tasks folder is found by its relative path", "[exec]") {

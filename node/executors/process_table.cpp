@@ -1,0 +1,401 @@
+#include "node/executors/process_table.hpp"
+
+#include <signal.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "base/assert.hpp"
+
+namespace forerun {
+namespace {
+
+constexpr std::size_t drain_reads_max = 32;     ///< Reads of one pipe once its command ended.
+constexpr std::size_t error_tail_bytes = 4096;  ///< Kept of stderr.
+constexpr int events_per_turn = 64;
+constexpr Duration poll_interval = std::chrono::milliseconds(2);  ///< Where there are no pidfds.
+// Once a leader has ended: looks at what is left of its group, each twice as late as the last.
+constexpr Duration look_first = std::chrono::microseconds(500);
+constexpr Duration look_interval_max = std::chrono::milliseconds(10);
+constexpr Duration kill_wait_max = std::chrono::seconds(2);  ///< For what was killed to end.
+/// For a pipe to close that no known process holds.
+constexpr Duration escape_wait_max = std::chrono::milliseconds(50);
+
+std::string last_line(std::string_view text) {
+  while (!text.empty() && (text.back() == '\n' || text.back() == '\r' || text.back() == ' ')) {
+    text.remove_suffix(1);
+  }
+  const std::size_t before = text.rfind('\n');
+  return std::string(before == std::string_view::npos ? text : text.substr(before + 1));
+}
+
+bool has_open_pipe(const Child& child) {
+  return child.output.is_open() || child.errors.is_open();
+}
+
+}  // namespace
+
+ProcessTable::ProcessTable(ProcessListener& listener, Duration kill_after, bool use_pidfd)
+    : listener_(listener),
+      kill_after_(kill_after),
+      use_pidfd_(use_pidfd),
+      epoll_(::epoll_create1(EPOLL_CLOEXEC)) {
+  FORERUN_ASSERT(epoll_.is_open());
+}
+
+Result<ProcessNumber> ProcessTable::start(const CommandLine& command) {
+  auto child = start_command(command, use_pidfd_);
+  if (!child) {
+    return tl::unexpected<Error>(child.error());
+  }
+  const ProcessNumber number = ++last_number_;
+  const auto at =
+      processes_.emplace(number, Process{.number = number, .child = std::move(*child)}).first;
+  const Child& made = at->second.child;
+  watch(made.output.get(), EPOLLIN, number, Source::output);
+  watch(made.errors.get(), EPOLLIN, number, Source::errors);
+  // Edge-triggered: a resident's stdin is writable for most of its life.
+  watch(made.input.get(),
+        static_cast<std::uint32_t>(EPOLLOUT) | static_cast<std::uint32_t>(EPOLLET), number,
+        Source::input);
+  if (made.pidfd.is_open()) {
+    watch(made.pidfd.get(), EPOLLIN, number, Source::leader);
+  } else {
+    without_pidfd_.insert(number);
+  }
+  return number;
+}
+
+void ProcessTable::send(ProcessNumber number, std::string text) {
+  if (const auto at = processes_.find(number); at != processes_.end()) {
+    at->second.unwritten += text;
+    write_input(at->second);
+  }
+}
+
+void ProcessTable::finish_input(ProcessNumber number) {
+  if (const auto at = processes_.find(number); at != processes_.end()) {
+    at->second.is_input_finished = true;
+    write_input(at->second);
+  }
+}
+
+void ProcessTable::stop_reading(ProcessNumber number) {
+  if (const auto at = processes_.find(number); at != processes_.end()) {
+    close(at->second.child.output);
+  }
+}
+
+void ProcessTable::terminate(ProcessNumber number) {
+  const auto at = processes_.find(number);
+  if (at != processes_.end() && at->second.phase == Process::Phase::running) {
+    at->second.phase = Process::Phase::terminating;
+    signal_group(at->second.child.pid, SIGTERM);
+    look_again(at->second, RunClock::now() + kill_after_);
+  }
+}
+
+void ProcessTable::expect_end(ProcessNumber number) {
+  const auto at = processes_.find(number);
+  if (at != processes_.end() && at->second.phase == Process::Phase::running) {
+    at->second.phase = Process::Phase::terminating;
+    look_again(at->second, RunClock::now() + end_wait_max);
+  }
+}
+
+void ProcessTable::kill(ProcessNumber number) {
+  const auto at = processes_.find(number);
+  if (at == processes_.end() || (at->second.phase != Process::Phase::running &&
+                                 at->second.phase != Process::Phase::terminating)) {
+    return;
+  }
+  at->second.phase = Process::Phase::killing;
+  signal_group(at->second.child.pid, SIGKILL);
+  look_again(at->second, RunClock::now() + kill_wait_max);
+}
+
+void ProcessTable::turn(Time until) {
+  std::array<epoll_event, events_per_turn> events{};
+  const int count =
+      ::epoll_wait(epoll_.get(), events.data(), events_per_turn, milliseconds_to_wait(until));
+  FORERUN_ASSERT(count >= 0 || errno == EINTR);
+  for (int i = 0; i < count; ++i) {
+    const std::uint64_t data = events[static_cast<std::size_t>(i)].data.u64;
+    handle(data / sources, static_cast<Source>(data % sources));
+  }
+  ask_for_ended_leaders();
+  pass_time();
+}
+
+void ProcessTable::watch_wake(int wake) {
+  watch(wake, EPOLLIN, 0, Source::leader);  // 0 is no process.
+}
+
+bool ProcessTable::is_empty() const {
+  return std::all_of(processes_.begin(), processes_.end(), [](const auto& entry) {
+    return entry.second.phase == Process::Phase::abandoned;
+  });
+}
+
+void ProcessTable::handle(ProcessNumber number, Source source) {
+  const auto at = processes_.find(number);
+  if (at == processes_.end()) {
+    return;  // The wake, or it ended earlier in this turn.
+  }
+  switch (source) {
+    case Source::leader:
+      leader_ended(at);
+      break;
+    case Source::input:
+      write_input(at->second);
+      break;
+    case Source::output:
+      read_output(at->second);
+      break;
+    case Source::errors:
+      read_errors(at->second);
+      break;
+  }
+}
+
+// ---- pipes
+
+void ProcessTable::write_input(Process& process) {
+  while (process.child.input.is_open() && !process.unwritten.empty()) {
+    const ssize_t size =
+        ::write(process.child.input.get(), process.unwritten.data(), process.unwritten.size());
+    if (size < 0 && errno == EINTR) {
+      continue;
+    }
+    if (size < 0 && errno == EAGAIN) {
+      return;
+    }
+    if (size < 0) {
+      close(process.child.input);
+      process.unwritten.clear();
+      listener_.on_input_closed(process.number);
+      return;
+    }
+    process.unwritten.erase(0, static_cast<std::size_t>(size));
+  }
+  if (process.is_input_finished) {
+    close(process.child.input);
+  }
+}
+
+/// One read. Nothing while the pipe is empty and open; an empty text closes it.
+std::optional<std::string_view> ProcessTable::read_some(Descriptor& pipe) {
+  const ssize_t size = ::read(pipe.get(), buffer_.data(), buffer_.size());
+  if (size < 0 && (errno == EAGAIN || errno == EINTR)) {
+    return std::nullopt;
+  }
+  if (size <= 0) {
+    close(pipe);
+    return std::string_view();
+  }
+  return std::string_view(buffer_.data(), static_cast<std::size_t>(size));
+}
+
+/// Returns false when there was nothing to read.
+bool ProcessTable::read_output(Process& process) {
+  if (!process.child.output.is_open()) {
+    return false;
+  }
+  const auto text = read_some(process.child.output);
+  if (!text) {
+    return false;
+  }
+  if (text->empty()) {
+    listener_.on_output_closed(process.number);
+    return false;
+  }
+  listener_.on_output(process.number, *text);
+  return true;
+}
+
+bool ProcessTable::read_errors(Process& process) {
+  if (!process.child.errors.is_open()) {
+    return false;
+  }
+  const auto text = read_some(process.child.errors);
+  if (!text || text->empty()) {
+    return false;
+  }
+  process.error_tail += *text;
+  if (process.error_tail.size() > error_tail_bytes) {
+    process.error_tail.erase(0, process.error_tail.size() - error_tail_bytes);
+  }
+  return true;
+}
+
+void ProcessTable::drain(Process& process) {
+  for (std::size_t i = 0; i < drain_reads_max && read_output(process); ++i) {
+  }
+  for (std::size_t i = 0; i < drain_reads_max && read_errors(process); ++i) {
+  }
+}
+
+// ---- ends
+
+void ProcessTable::leader_ended(Processes::iterator at) {
+  Process& process = at->second;
+  // The leader is not reaped yet, so its ID still names this group and no other.
+  signal_group(process.child.pid, SIGKILL);
+  close(process.child.pidfd);
+  without_pidfd_.erase(process.number);
+  process.status = reap_leader(process.child.pid);
+  if (process.phase == Process::Phase::abandoned) {
+    processes_.erase(at);
+    return;
+  }
+  process.phase = Process::Phase::closing;
+  // All that the leader wrote is in the pipes by now.
+  drain(process);
+  close(process.child.input);
+  process.closing_since = RunClock::now();
+  process.closing_wait = look_first;
+  close_down(at);
+}
+
+/// Reports the process once nothing of it is left, or says how much is.
+void ProcessTable::close_down(Processes::iterator at) {
+  Process& process = at->second;
+  drain(process);
+  if (!group_has_members(process.child.pid) && !has_open_pipe(process.child)) {
+    report(at, 0);
+    return;
+  }
+  if (!process.was_looked_at) {
+    // What was just killed is mostly gone by the next look, and that look is not cheap.
+    process.was_looked_at = true;
+    look_again(process, RunClock::now() + process.closing_wait);
+    return;
+  }
+  // Members may have left the group but not the session; and the dead may lie unreaped.
+  const std::vector<pid_t> members = live_members(process.child.pid);
+  for (const pid_t pid : members) {
+    ::kill(pid, SIGKILL);
+  }
+  drain(process);  // A member closed its pipes before it left the list.
+  if (members.empty() && !has_open_pipe(process.child)) {
+    report(at, 0);
+    return;
+  }
+  const Time now = RunClock::now();
+  const Time until = process.closing_since + (members.empty() ? escape_wait_max : kill_wait_max);
+  if (now >= until) {
+    // A pipe held by a process that left the session counts as one.
+    report(at, static_cast<std::uint32_t>(std::max<std::size_t>(members.size(), 1)));
+    return;
+  }
+  process.closing_wait = std::min(2 * process.closing_wait, look_interval_max);
+  look_again(process, std::min(now + process.closing_wait, until));
+}
+
+void ProcessTable::report(Processes::iterator at, std::uint32_t dead_handles) {
+  Process& process = at->second;
+  const ProcessNumber number = process.number;
+  const ProcessEnd end{process.status, last_line(process.error_tail), dead_handles};
+  forget_time(process);
+  if (process.phase != Process::Phase::abandoned) {
+    close(process.child.output);
+    close(process.child.errors);
+    processes_.erase(at);
+  }
+  listener_.on_end(number, end);
+}
+
+/// SIGKILL was sent long ago and the leader lives: stuck in the kernel. Its slot must not be.
+void ProcessTable::abandon(Processes::iterator at) {
+  Process& process = at->second;
+  process.phase = Process::Phase::abandoned;
+  close(process.child.input);
+  close(process.child.output);
+  close(process.child.errors);
+  const std::size_t alive = live_members(process.child.pid).size();
+  report(at, static_cast<std::uint32_t>(std::max<std::size_t>(alive, 1)));
+}
+
+// ---- time
+
+void ProcessTable::look_again(Process& process, Time when) {
+  forget_time(process);
+  process.next = when;
+  times_.emplace(when, process.number);
+}
+
+void ProcessTable::forget_time(Process& process) {
+  if (process.next) {
+    times_.erase({*process.next, process.number});
+    process.next.reset();
+  }
+}
+
+void ProcessTable::pass_time() {
+  const Time now = RunClock::now();
+  while (!times_.empty() && times_.begin()->first <= now) {
+    const auto at = processes_.find(times_.begin()->second);
+    FORERUN_ASSERT(at != processes_.end());
+    Process& process = at->second;
+    forget_time(process);
+    switch (process.phase) {
+      case Process::Phase::terminating:
+        kill(process.number);
+        break;
+      case Process::Phase::killing:
+        abandon(at);
+        break;
+      case Process::Phase::closing:
+        close_down(at);
+        break;
+      case Process::Phase::running:
+      case Process::Phase::abandoned:
+        break;
+    }
+  }
+}
+
+void ProcessTable::ask_for_ended_leaders() {
+  const std::set<ProcessNumber> numbers = without_pidfd_;
+  for (const ProcessNumber number : numbers) {
+    const auto at = processes_.find(number);
+    FORERUN_ASSERT(at != processes_.end());
+    if (leader_has_ended(at->second.child.pid)) {
+      leader_ended(at);
+    }
+  }
+}
+
+int ProcessTable::milliseconds_to_wait(Time until) const {
+  const Time first = times_.empty() ? until : std::min(until, times_.begin()->first);
+  const auto left = first - RunClock::now();
+  Duration wait = std::clamp<Duration>(std::chrono::ceil<Duration>(left), Duration::zero(),
+                                       std::chrono::hours(1));
+  if (!without_pidfd_.empty()) {
+    wait = std::min(wait, poll_interval);
+  }
+  return static_cast<int>(std::chrono::ceil<std::chrono::milliseconds>(wait).count());
+}
+
+// ---- descriptors
+
+void ProcessTable::watch(int descriptor, std::uint32_t events, ProcessNumber number,
+                         Source source) {
+  epoll_event event{};
+  event.events = events;
+  event.data.u64 = number * sources + static_cast<std::uint64_t>(source);
+  FORERUN_ASSERT(::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, descriptor, &event) == 0);
+}
+
+/// A process that is just being spawned by another thread may hold a copy for a moment, so
+/// closing alone would not end the watch.
+void ProcessTable::close(Descriptor& descriptor) {
+  if (descriptor.is_open()) {
+    ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, descriptor.get(), nullptr);
+    descriptor.close();
+  }
+}
+
+}  // namespace forerun

@@ -1,0 +1,69 @@
+#include "node/executors/resident_lines.hpp"
+
+#include <cmath>
+
+#include "node/executors/envelope.hpp"
+
+namespace forerun {
+namespace {
+
+constexpr const char* expected =
+    R"(, expected {"id":…,"output":…}, {"id":…,"error":"…"} or {"id":…,"cancelled":true})";
+constexpr double id_max = 9007199254740991.0;
+
+}  // namespace
+
+std::string resident_call(std::uint64_t id, const Run& run) {
+  std::string line = R"({"id":)" + std::to_string(id) + R"(,"task":)" +
+                     json::canonical(json::Value(run.task.name)) + R"(,"input":)" + text_for(run);
+  if (run.task.effect == Effect::write) {
+    line += R"(,"key":)" + json::canonical(json::Value(run.outside_key));
+  }
+  return line + "}\n";
+}
+
+std::string resident_cancel(std::uint64_t id) {
+  return R"({"cancel":)" + std::to_string(id) + "}\n";
+}
+
+Result<ResidentLine> read_resident_line(std::string_view line) {
+  const json::Limits limits{.bytes = output_bytes_max + resident_line_extra,
+                            .depth = json::depth_max + 1};
+  const auto value = json::parse(line, limits);
+  if (!value) {
+    return fail(Errc::invalid, "answer: " + value.error().message);
+  }
+  if (value->object() == nullptr) {
+    return fail(Errc::invalid, std::string("answer: not an object") + expected);
+  }
+  const std::size_t members = value->object()->size();
+  if (const json::Value* ready = value->find("ready"); ready != nullptr && members == 1) {
+    return ResidentReady{};
+  }
+  const json::Value* id = value->find("id");
+  const double* number = id == nullptr ? nullptr : id->number();
+  if (number == nullptr || members != 2 || *number < 1 || *number > id_max ||
+      *number != std::trunc(*number)) {
+    return fail(Errc::invalid,
+                std::string("answer: no whole number as id, or other members") + expected);
+  }
+  ResidentAnswer answer;
+  answer.id = static_cast<std::uint64_t>(*number);
+  if (const json::Value* output = value->find("output")) {
+    answer.text = json::canonical(*output);
+    return answer;
+  }
+  if (const json::Value* error = value->find("error"); error != nullptr && error->string()) {
+    answer.kind = ResidentAnswer::Kind::error;
+    answer.text = *error->string();
+    return answer;
+  }
+  const json::Value* cancelled = value->find("cancelled");
+  if (cancelled != nullptr && cancelled->boolean() != nullptr && *cancelled->boolean()) {
+    answer.kind = ResidentAnswer::Kind::cancelled;
+    return answer;
+  }
+  return fail(Errc::invalid, std::string("answer: neither output, error nor cancelled") + expected);
+}
+
+}  // namespace forerun

@@ -1,0 +1,174 @@
+#include "node/executors/sandbox.hpp"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <catch2/catch.hpp>
+#include <cstdio>
+#include <fstream>
+
+#include "node/executors/executor.hpp"
+#include "node/executors/outcome.hpp"
+#include "tests/support/started_run.hpp"
+#include "tests/support/temp_directory.hpp"
+
+using namespace forerun;
+using namespace std::chrono_literals;
+using Catch::Matchers::Contains;
+
+namespace {
+
+/// A tasks folder, a node's data folder inside it, and an executor with this machine's sandbox.
+class Place {
+public:
+  Place() {
+    ::chmod(folder_.path().c_str(), 0755);
+    std::ofstream(folder_.path() / "given") << "given";
+    std::filesystem::create_directory(data());
+    std::ofstream(data() / "secret") << "secret";
+    sandbox_ = std::make_shared<const Sandbox>(Sandbox::probe(
+        {.helper = FORERUN_SANDBOX_HELPER, .bwrap = {}, .hidden = {data().string()}}));
+    ExecSettings settings;
+    settings.folder = folder_.path().string();
+    settings.sandbox = sandbox_;
+    executor_ = make_exec_executor(settings);
+  }
+  /// False, said aloud, where this machine has no sandbox to test.
+  bool is_usable() const {
+    if (!sandbox_->is_usable()) {
+      WARN("SKIPPED, since this machine has no usable sandbox: " << sandbox_->why());
+    }
+    return sandbox_->is_usable();
+  }
+  std::filesystem::path folder() const { return folder_.path(); }
+  std::filesystem::path data() const { return folder_.path() / "data"; }
+  Executor& executor() { return *executor_; }
+  static Task shell(const std::string& script) {
+    Task task;
+    task.name = "tested";
+    task.effect = Effect::read;
+    task.command = {"sh", "-c", script};
+    return task;
+  }
+  RunEnded end_of(Task task) {
+    return test::StartedRun(*executor_, test::run_of(std::move(task))).end();
+  }
+  /// "yes" if the command succeeds in the sandbox, "no" if it fails.
+  std::string can(const std::string& command) {
+    const RunEnded ended = end_of(
+        shell("if (" + command + ") >/dev/null 2>&1; then echo '\"yes\"'; else echo '\"no\"'; fi"));
+    return ended.ending == Ending::returned ? ended.output : ended.cause;
+  }
+
+private:
+  test::TempDirectory folder_;
+  std::shared_ptr<const Sandbox> sandbox_;
+  std::unique_ptr<Executor> executor_;
+};
+
+}  // namespace
+
+TEST_CASE("without a usable sandbox a task that wants one is refused with what to do",
+          "[sandbox]") {
+  const auto executor = make_exec_executor({});
+  const RunEnded ended = test::StartedRun(*executor, test::run_of(Place::shell("echo 1"))).end();
+  CHECK(ended.ending == Ending::lost);
+  CHECK_THAT(ended.cause, Contains("no usable sandbox") && Contains("sandbox = false"));
+  const Sandbox none = Sandbox::probe({.helper = "/nowhere", .bwrap = "/nowhere", .hidden = {}});
+  CHECK_THAT(none.why(), Contains("apt-get install bubblewrap"));
+}
+
+TEST_CASE("nothing of the machine can be reached from a sandbox", "[sandbox]") {
+  Place place;
+  if (!place.is_usable()) {
+    return;
+  }
+  const std::string data = place.data().string();
+  const std::string node = std::to_string(::getpid());
+  CHECK(place.can("cat given") == "\"yes\"");
+  for (const std::string& escape : std::vector<std::string>{
+           "cat /etc/shadow", "cat " + data + "/secret", "ls " + data, "touch /usr/x",
+           "touch /etc/x", "touch /x", "touch /dev/x",
+           "test -e /proc/" + node + "/environ && test " + node + " -gt 100", "kill -0 " + node,
+           "mount -t tmpfs none /tmp", "unshare -U true", "unshare -n true", "chroot / true",
+           "ls /proc/self/fd | grep -q 4",
+           "python3 -c 'import socket; socket.create_connection((\"127.0.0.1\", 22), 1)'",
+           "python3 -c 'import socket; socket.socket(40, 1, 0)'", "ln -s /etc/shadow l && cat l",
+           "ln -s " + data + "/secret l && cat l",
+           "test $(grep CapEff /proc/self/status | cut -f2) != 0000000000000000"}) {
+    INFO(escape);
+    CHECK(place.can(escape) == "\"no\"");
+  }
+}
+
+TEST_CASE("what a branch writes is gone with it, in scratch and in its work folder", "[sandbox]") {
+  Place place;
+  if (!place.is_usable()) {
+    return;
+  }
+  CHECK(place
+            .end_of(Place::shell("echo x > given; echo y > new; echo z > /tmp/left; echo w > "
+                                 "$HOME/left2; cat given new /tmp/left | tr -d '\\n' | "
+                                 "sed 's/.*/\"&\"/'"))
+            .output == "\"xyz\"");
+  CHECK(place.can("grep -q given given && ! test -e new && ! test -e /tmp/left") == "\"yes\"");
+  CHECK_FALSE(std::filesystem::exists(place.folder() / "new"));
+}
+
+TEST_CASE("a sandbox bounds memory, processes, files and output", "[sandbox]") {
+  Place place;
+  if (!place.is_usable()) {
+    return;
+  }
+  Task memory = Place::shell("exec python3 -c 'bytearray(300 << 20)'");
+  memory.exec.limits.memory_mb = 100;
+  CHECK_THAT(place.end_of(memory).cause, Contains("MemoryError"));
+  Task processes = Place::shell("for i in $(seq 60); do sleep 60 & done; echo 1");
+  processes.exec.limits.processes = 10;
+  const RunEnded forked = place.end_of(processes);
+  CHECK(forked.ending == Ending::failed);
+  CHECK_THAT(forked.cause, Contains("fork"));
+  CHECK(forked.dead_handles == 0);
+  Task file = Place::shell("exec head -c 3000000 /dev/zero > /tmp/large");
+  file.exec.limits.file_mb = 1;
+  CHECK_THAT(place.end_of(file).cause, Contains("file_mb"));
+  Task scratch =
+      Place::shell("for i in 1 2 3 4; do head -c 900000 /dev/zero > /tmp/f$i || exit 7; done");
+  scratch.exec.limits.scratch_mb = 2;
+  CHECK_THAT(place.end_of(scratch).cause, Contains("exit code 7"));
+  Task output = Place::shell("exec yes");
+  output.exec.limits.output_kb = 1;
+  CHECK(place.end_of(output).cause == "output larger than 1024 bytes");
+  Task spin = Place::shell("while :; do :; done");
+  spin.exec.limits.cpu_s = 1;
+  CHECK_THAT(place.end_of(spin).cause, Contains("killed by signal"));
+}
+
+TEST_CASE("three hundred cancelled branches leave no process and no descriptor", "[sandbox]") {
+  Place place;
+  if (!place.is_usable()) {
+    return;
+  }
+  const auto descriptors = [] {
+    return std::distance(std::filesystem::directory_iterator("/proc/self/fd"), {});
+  };
+  place.end_of(Place::shell("echo 1"));
+  const auto before = descriptors();
+  std::vector<Duration> freed;
+  for (int i = 0; i < 300; ++i) {
+    test::StartedRun run(place.executor(),
+                         test::run_of(Place::shell("setsid sleep 60 & trap '' TERM; sleep 60")));
+    ::usleep(i % 3 == 0 ? 0 : 15'000);
+    const auto stopped = RunClock::now();
+    run.stop();
+    const RunEnded ended = run.end();
+    freed.push_back(run_time_since(stopped));
+    REQUIRE(ended.ending == Ending::cancelled);
+    REQUIRE(ended.dead_handles == 0);
+  }
+  CHECK(descriptors() == before);
+  std::sort(freed.begin(), freed.end());
+  std::printf("sandboxed command freed: p50 %.2f ms, p99 %.2f ms\n", milliseconds_of(freed[150]),
+              milliseconds_of(freed[297]));
+}
