@@ -84,8 +84,8 @@ struct ExecSettings {
       std::chrono::milliseconds(10);  ///< From SIGTERM to SIGKILL of the whole group.
   bool use_pidfd =
       true;  ///< False: ask for ended commands every 2 ms, as on kernels without pidfds.
-  std::shared_ptr<const Sandbox> sandbox;  ///< Null: tasks that want one are refused.
-  std::size_t residents = 1;               ///< Processes of one resident program: the node's slots.
+  std::shared_ptr<const Sandbox> sandbox{};  ///< Null: tasks that want one are refused.
+  std::size_t residents = 1;  ///< Processes of one resident program: the node's slots.
 };
 /// Runs commands: input as canonical JSON on stdin, output as one JSON document on stdout, the last
 /// line of stderr as cause of a failure; residents as docs/catalog.md tells. Own process group, the

@@ -25,6 +25,7 @@ public:
   Place() {
     ::chmod(folder_.path().c_str(), 0755);
     std::ofstream(folder_.path() / "given") << "given";
+    ::chmod((folder_.path() / "given").c_str(), 0666);  // Root's commands run as nobody.
     std::filesystem::create_directory(data());
     std::ofstream(data() / "secret") << "secret";
     sandbox_ = std::make_shared<const Sandbox>(Sandbox::probe(
