@@ -10,6 +10,7 @@
 #include "base/time.hpp"
 #include "coordinator/admission.hpp"
 #include "coordinator/history_book.hpp"
+#include "coordinator/effect_queue.hpp"
 #include "coordinator/membership.hpp"
 #include "speculation/catalog.hpp"
 #include "speculation/ids.hpp"
@@ -20,6 +21,7 @@ struct CoordinatorSettings {
   std::string version;
   Catalog catalog;
   AdmissionSettings admission;
+  EffectSettings effects;
   Membership::Settings membership;
   HistoryLimits history;
   std::uint32_t publish_port = 0;

@@ -15,6 +15,7 @@
 
 #include "base/assert.hpp"
 #include "node/executors/child_process.hpp"
+#include "node/executors/envelope.hpp"
 #include "node/executors/outcome.hpp"
 
 namespace forerun {
@@ -123,7 +124,8 @@ struct ExecRun {
     abandoned,    ///< Reported with a dead handle: the kernel does not let it die.
   };
   std::uint64_t id = 0;
-  Call call;
+  Task task;
+  std::string input;  ///< What it reads.
   RunDone done;
   Time started;
   Child child;
@@ -263,7 +265,8 @@ private:
     }
     const std::uint64_t id = start.id;
     ExecRun run{.id = id,
-                .call = std::move(start.run.call),
+                .task = start.run.task,
+                .input = text_for(start.run),
                 .done = std::move(start.done),
                 .started = start.started,
                 .child = std::move(*child)};
@@ -294,7 +297,7 @@ private:
   // ---- pipes
 
   void write_input(ExecRun& run) {
-    const std::string_view rest = run.call.canonical_input().substr(run.input_written);
+    const std::string_view rest = std::string_view(run.input).substr(run.input_written);
     if (!run.child.input.is_open()) {
       return;
     }
@@ -480,18 +483,10 @@ private:
           Ending::failed,
           with_last_error(what + std::to_string(run.status->number), run.error_tail));
     }
-    const auto value = json::parse(run.output, json::Limits{.bytes = settings_.output_bytes});
-    if (!value) {
-      return ended_without_output(
-          Ending::failed, with_last_error("output: " + value.error().message, run.error_tail));
-    }
-    auto text = output_of(*value, settings_.output_bytes);
-    if (!text) {
-      return ended_without_output(Ending::failed, text.error().message);
-    }
-    RunEnded ended;
-    ended.output = std::move(*text);
-    return ended;
+    auto ended = ended_with(run.task, run.output, settings_.output_bytes);
+    return ended ? std::move(*ended)
+                 : ended_without_output(Ending::failed,
+                                        with_last_error(ended.error().message, run.error_tail));
   }
 
   // ---- time
