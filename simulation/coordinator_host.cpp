@@ -29,6 +29,7 @@ CoordinatorSettings settings_of(const Environment& env) {
   settings.admission.waste_ratio_max = 3.0;
   settings.admission.kept_per_session_max = 6;
   settings.run_id_block = 4;
+  settings.effects.timeout = std::chrono::milliseconds(1500);
   settings.effects.retry_max = std::chrono::seconds(1);
   settings.effects.attempts_max = 40;  // None is parked: all must arrive in the end.
   settings.predictions_per_event_max = 3;

@@ -399,10 +399,11 @@ Result<void> SqliteCoordinatorStore::read_rows(CoordinatorRecovery& recovery) {
     read = statements_.history_entries.each(
         [&](const Row& row) { recovery.history.push_back(history_entry_of(row)); });
   }
-  read =
-      statements_.effects.each([&](const Row& row) { recovery.effects.push_back(effect_of(row)); });
-}
-return read;
+  if (read) {
+    read = statements_.effects.each(
+        [&](const Row& row) { recovery.effects.push_back(effect_of(row)); });
+  }
+  return read;
 }
 
 Result<CoordinatorRecovery> SqliteCoordinatorStore::recover(

@@ -77,7 +77,7 @@ TEST_CASE("an effect is sent after its decision is durable, with its key", "[eff
   cluster.finish(sent, R"({"status":200})");
   cluster.persist();
   CHECK(number(effects(cluster), "waiting") == 0);
-  CHECK(number(*cluster.machine->status().find("effects"), "delivered") == 1);
+  CHECK(number(*cluster.machine->status("default").find("effects"), "delivered") == 1);
   cluster.crash_and_restart();
   cluster.join(1);
   CHECK_FALSE(cluster.has_request());
@@ -241,7 +241,7 @@ TEST_CASE("a write's tags are dirty until its effects are delivered", "[effects]
   }
   cluster.input(ClientRequest{RequestId{901}, "default", AddText{run, "look"}});
   CHECK_FALSE(cluster.has_dispatch("get"));
-  CHECK(number(*cluster.machine->status().find("not_started"), "dirty") >= 1);
+  CHECK(number(*cluster.machine->status("default").find("not_started"), "dirty") >= 1);
   cluster.finish(cluster.take_request(), "null");
   cluster.persist();
   cluster.input(ClientRequest{RequestId{902}, "default", AddText{run, "again"}});

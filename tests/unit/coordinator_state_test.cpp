@@ -258,7 +258,7 @@ TEST_CASE("once a task was seen to write, what it may change is not run ahead be
   cluster.confirm(run, {call("a", R"({"again":1})")});
   CHECK(cluster.has_dispatch("blind"));
   CHECK_FALSE(cluster.has_dispatch("price"));
-  CHECK(*cluster.machine->status().find("not_started")->find("state open") == json::Value(1));
+  CHECK(*cluster.machine->status("default").find("not_started")->find("state open") == json::Value(1));
 }
 
 TEST_CASE("a discarded speculation's writes are never seen", "[session_state]") {
