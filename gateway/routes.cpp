@@ -618,24 +618,6 @@ tl::expected<std::string, Problem> text_member(const json::Object& object, std::
   return *text;
 }
 
-/// How many arrays and objects a value nests. Bounded by the reader's own limit.
-std::size_t depth_of(const json::Value& value) {
-  std::size_t inner = 0;
-  if (const json::Array* items = value.array()) {
-    for (const json::Value& item : *items) {
-      inner = std::max(inner, depth_of(item));
-    }
-    return inner + 1;
-  }
-  if (const json::Object* members = value.object()) {
-    for (const json::Member& member : *members) {
-      inner = std::max(inner, depth_of(member.value));
-    }
-    return inner + 1;
-  }
-  return 0;
-}
-
 tl::expected<ClientRequestBody, Problem> opening_of(const Route& route, const json::Object& body) {
   if (auto problem =
           check_members(body, "session", {"context", "run_id", "speculation", "state", "world"})) {

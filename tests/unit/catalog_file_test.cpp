@@ -188,8 +188,8 @@ TEST_CASE("what a later version brings is refused as such", "[files]") {
   CHECK_THAT(problem_of("[task.a]\nexecutor = \"mcp\"\n"), Contains("comes in a later version"));
   CHECK_THAT(
       problem_of(
-          "[task.a]\nexecutor = \"exec\"\nsandbox = false\ncommand = [\"x\"]\nenvelope = true\n"),
-      Equals("c.toml:5: task.a.envelope: comes in a later version; remove it"));
+          "[task.a]\nexecutor = \"exec\"\nsandbox = false\ncommand = [\"x\"]\nresident = true\n"),
+      Equals("c.toml:5: task.a.resident: comes in a later version; remove it"));
   CHECK_THAT(problem_of("[task.a]\ncommand = [\"x\"]\nsandbox = true\n"),
              Contains("c.toml:3: task.a.sandbox: true, expected false"));
 }
