@@ -54,6 +54,7 @@ Result<void> prepare_replay(const std::filesystem::path& folder, CoordinatorSett
   settings.catalog = std::move(*catalog);
   settings.recorded_arrivals = recorded_arrivals(*recorded, settings.catalog);
   settings.accept_given_run_ids = true;
+  settings.effects.delivers = false;
   return {};
 }
 

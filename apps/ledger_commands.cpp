@@ -9,6 +9,7 @@
 
 #include "cluster/keys.hpp"
 #include "speculation/entry.hpp"
+#include "speculation/explanation.hpp"
 #include "speculation/ledger_audit.hpp"
 #include "speculation/merkle.hpp"
 #include "storage/checked_recovery.hpp"
@@ -104,10 +105,14 @@ Result<void> ledger_export(const std::filesystem::path& data, const std::filesys
   std::ofstream leaves(folder / "ledger.jsonl", std::ios::binary);
   std::ofstream inputs(folder / "inputs.jsonl", std::ios::binary);
   std::ofstream outputs(folder / "outputs.jsonl", std::ios::binary);
+  std::ofstream states(folder / "states.jsonl", std::ios::binary);
   std::set<Digest> inputs_seen;
   std::set<Digest> outputs_seen;
   const auto visited = each_entry(*ledger->store, head.size, [&](const StoredEntry& row) {
     leaves << row.leaf << '\n';
+    if (const auto state = given_state(row.story)) {
+      states << R"({"seq":)" << row.seq.value << R"(,"state_hash":")" << to_hex(*state) << "\"}\n";
+    }
     const Digest input_hash = sha256(row.call);
     if (!row.call.empty() && inputs_seen.insert(input_hash).second) {
       inputs << R"({"call":)" << row.call << R"(,"input_hash":")" << to_hex(input_hash) << "\"}\n";
@@ -127,7 +132,7 @@ Result<void> ledger_export(const std::filesystem::path& data, const std::filesys
     return tl::unexpected<Error>(catalog.error());
   }
   std::ofstream(folder / "catalog.toml", std::ios::binary) << catalog->value_or("");
-  if (!leaves.flush() || !inputs.flush() || !outputs.flush()) {
+  if (!leaves.flush() || !inputs.flush() || !outputs.flush() || !states.flush()) {
     return fail(Errc::io, folder.string() + ": cannot be written, is the disk full?");
   }
   out << "{\"entries\":" << head.size << ",\"folder\":";

@@ -64,6 +64,7 @@ int run(int argc, char** argv) {
   add_demo(app, chosen);
   add_dev(app, chosen);
   add_coordinator(app, chosen);
+  add_effects(app, chosen);
   add_node(app, chosen);
   add_bench(app, chosen);
   add_bench_peer(app, chosen);

@@ -24,9 +24,11 @@
 #include "files/traces.hpp"
 #include "messages/codec.hpp"
 #include "node/executors/demo_functions.hpp"
+#include "node/executors/effect_sender.hpp"
 #include "node/executors/replay_executor.hpp"
 #include "node/executors/sandbox.hpp"
 #include "node/executors/replay_journal.hpp"
+#include "speculation/effects.hpp"
 #include "storage/store.hpp"
 #include "version.hpp"
 
@@ -315,11 +317,27 @@ std::unique_ptr<RunningTask> not_started(const RunDone& done, std::string cause)
   return nullptr;
 }
 
-StartRun start_run_of(std::shared_ptr<Executors> executors,
-                      std::shared_ptr<SharedCatalog> catalogs) {
-  return [executors = std::move(executors), catalogs = std::move(catalogs)](
-             const Dispatch& dispatch, RunDone done) -> std::unique_ptr<RunningTask> {
+/// The node's own look at where an effect goes: it trusts its catalog, not a message.
+std::unique_ptr<RunningTask> send_effect(EffectSender& sender, const Catalog& catalog,
+                                         const Dispatch& dispatch, RunDone done) {
+  const auto checked = effect_list_of("[" + dispatch.http + "]", catalog);
+  const auto request = checked && *checked ? http_effect_of((*checked)->items.front().value())
+                                           : std::optional<HttpEffect>();
+  if (!request) {
+    return not_started(done, checked ? "not a request" : checked.error().message);
+  }
+  return sender.send(*request, dispatch.outside_key, dispatch.timeout, std::move(done));
+}
+
+StartRun start_run_of(std::shared_ptr<Executors> executors, std::shared_ptr<SharedCatalog> catalogs,
+                      std::shared_ptr<EffectSender> sender) {
+  return [executors = std::move(executors), catalogs = std::move(catalogs),
+          sender = std::move(sender)](const Dispatch& dispatch,
+                                      RunDone done) -> std::unique_ptr<RunningTask> {
     const auto catalog = catalogs->get();
+    if (!dispatch.http.empty()) {
+      return send_effect(*sender, *catalog, dispatch, std::move(done));
+    }
     const Task* task = catalog->task(dispatch.task);
     if (task == nullptr) {
       return not_started(done, "task " + dispatch.task + " is not in this node's catalog");
@@ -481,7 +499,8 @@ Result<int> run_node(const NodeProcessSettings& settings) {
                                                           std::move(replica_ports));
 
   const auto catalogs = std::make_shared<SharedCatalog>();
-  const StartRun start_run = start_run_of(*executors, catalogs);
+  const std::shared_ptr<EffectSender> sender = make_effect_sender();
+  const StartRun start_run = start_run_of(*executors, catalogs, sender);
   NodePorts ports;
   ports.persist = [stores](ReplicaBatch batch) { caf::anon_send(stores, std::move(batch)); };
   ports.persist_marks = [stores](std::vector<MarkRow> marks) {
@@ -534,6 +553,7 @@ Result<int> run_node(const NodeProcessSettings& settings) {
   caf::anon_send_exit(stores, caf::exit_reason::user_shutdown);
   caf::anon_send_exit(auditor, caf::exit_reason::user_shutdown);
   (*executors)->clear();
+  sender->close();
   system.await_all_actors_done();
   bus->reset();
   return Shutdown::exit_code();

@@ -55,6 +55,13 @@ void Object::set(std::string name, Value value) {
   members_.insert(at, Member{std::move(name), std::move(value)});
 }
 
+void Object::erase(std::string_view name) {
+  const auto at = std::lower_bound(members_.begin(), members_.end(), name, before);
+  if (at != members_.end() && at->name == name) {
+    members_.erase(at);
+  }
+}
+
 bool operator==(const Object& a, const Object& b) {
   return a.members_ == b.members_;
 }

@@ -29,6 +29,8 @@ public:
   Value* find(std::string_view name);
   /// Inserts or replaces.
   void set(std::string name, Value value);
+  /// Does nothing where there is no such member.
+  void erase(std::string_view name);
   std::size_t size() const { return members_.size(); }
   bool empty() const { return members_.empty(); }
   auto begin() const { return members_.begin(); }

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/hex.hpp"
+#include "speculation/explanation.hpp"
 
 namespace forerun {
 namespace {
@@ -111,9 +112,10 @@ void Audit::take(const StoredEntry& entry, const Catalog& catalog) {
   }
   const Task* task = catalog.task(commit->branch_names[*commit->winner]);
   auto call = Call::parse(entry.call);
-  // A recorded world answers from a session's place in it, which an audit has not.
+  // A recorded world answers from a session's place in it, which an audit has not, and a state that
+  // was given to a branch is not kept.
   if (task == nullptr || !call || task->effect != Effect::pure || !task->deterministic ||
-      task->executor == ExecutorKind::world) {
+      task->executor == ExecutorKind::world || (given_state(entry.story) && sees_state(*task))) {
     return;
   }
   Rerun rerun;

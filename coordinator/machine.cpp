@@ -12,6 +12,13 @@ namespace {
 /// the next one's for it.
 constexpr unsigned token_bits_per_term = 40;
 
+Task http_effect_task(const EffectSettings& settings) {
+  Task task;
+  task.name = "http";
+  task.timeout = settings.timeout;
+  return task;
+}
+
 /// A race has no branch that writes.
 std::set<std::string> speculable_names(const Catalog& catalog) {
   std::set<std::string> names;
@@ -38,6 +45,8 @@ CoordinatorMachine::CoordinatorMachine(CoordinatorSettings settings, SigningKey 
       budget_(settings_.admission),
       usefulness_(settings_.usefulness),
       catalog_text_(json::canonical(settings_.catalog.to_json())),
+      http_effect_(http_effect_task(settings_.effects)),
+      effects_(settings_.effects),
       speculable_(speculable_names(settings_.catalog)),
       history_(settings_.history),
       reading_(settings_.history) {}
@@ -62,7 +71,15 @@ void CoordinatorMachine::restore(const CoordinatorRecovery& recovery) {
     session.mode = row.mode;
     session.is_control = is_control(row.run_id, row.mode);
     session.world = row.world;
-    session.state = row.state;
+    auto state = SessionState::parse(row.state);
+    FORERUN_ASSERT(state.has_value());
+    session.state = std::move(*state);
+    session.durable_state = session.state;
+    if (!row.list_state.empty()) {
+      auto list_state = SessionState::parse(row.list_state);
+      FORERUN_ASSERT(list_state.has_value());
+      session.list_state = std::move(*list_state);
+    }
     session.committed_chain = row.chain;
     ++open_sessions_;
     std::deque<Lesson>& lessons = untaught_[row.run_id];
@@ -80,6 +97,13 @@ void CoordinatorMachine::restore(const CoordinatorRecovery& recovery) {
       }
     }
     session.durable_steps = static_cast<std::uint32_t>(session.steps.size());
+  }
+  for (const EffectRow& effect : recovery.effects) {
+    const std::vector<StoredEntry>& entries = restored_[effect.id.run_id];
+    const auto entry = std::find_if(entries.begin(), entries.end(), [&](const StoredEntry& each) {
+      return each.step == effect.id.step;
+    });
+    restore_effect(effect, entry == entries.end() ? nullptr : &*entry);
   }
   restored_.clear();
   restore_history(recovery);
@@ -178,6 +202,7 @@ void CoordinatorMachine::account_time() {
 }
 
 CoordinatorOutput CoordinatorMachine::finish() {
+  pump_effects();
   apply_turns();
   pump();
   pump_audit();
@@ -211,6 +236,9 @@ CoordinatorOutput CoordinatorMachine::finish() {
   };
   if (audit_) {
     sooner(audit_->deadline());
+  }
+  if (const auto due = effects_.next_due(); due && *due > now_) {
+    sooner(*due);
   }
   if (!deadlines_.empty()) {
     sooner(deadlines_.begin()->first);
@@ -316,6 +344,8 @@ void CoordinatorMachine::on(const ClientRequest& request) {
     void operator()(const ShowLedger& body) { machine.show(request, body); }
     void operator()(const LearnHistory& body) { machine.learn_history(request, body); }
     void operator()(const ForgetHistory&) { machine.forget_history(request); }
+    void operator()(const ShowEffects& body) { machine.show(request, body); }
+    void operator()(const ChangeEffects& body) { machine.change_effects(request, body); }
   };
   std::visit(Visitor{*this, request}, request.body);
 }
@@ -387,13 +417,19 @@ void CoordinatorMachine::on(const Persisted& persisted) {
     for (const MarkRow& mark : release.marks) {
       run_ids_.stored_here(mark.worker, mark.mark);
     }
-    for (const auto& [run_id, count] : release.steps) {
+    for (const EffectId& id : release.effects) {
+      effects_.durable(id);
+    }
+    for (auto& [run_id, count, state] : release.steps) {
       const auto at = sessions_.find(run_id);
       if (at == sessions_.end()) {
         continue;
       }
       Session& session = at->second;
-      session.durable_steps = std::max(session.durable_steps, count);
+      if (count > session.durable_steps) {
+        session.durable_steps = count;
+        session.durable_state = std::move(state);
+      }
       for (auto pending = session.requests.begin(); pending != session.requests.end();) {
         if (pending->second.first + pending->second.count > session.durable_steps) {
           break;
@@ -484,6 +520,12 @@ json::Value CoordinatorMachine::status(const std::string& tenant) const {
   speculation.set("wasted_calls", counters_.wasted_calls);
   speculation.set("shadow_calls", counters_.shadow_calls);
   speculation.set("shadow_hits", counters_.shadow_hits);
+  json::Object effects;
+  effects.set("waiting",
+              std::uint64_t{effects_.size() - effects_.parked_count() - effects_.running_count()});
+  effects.set("running", std::uint64_t{effects_.running_count()});
+  effects.set("parked", std::uint64_t{effects_.parked_count()});
+  effects.set("delivered", counters_.effects_delivered);
   json::Object not_started;
   for (const auto& [verdict, count] : counters_.not_started) {
     not_started.set(verdict, count);
@@ -500,7 +542,8 @@ json::Value CoordinatorMachine::status(const std::string& tenant) const {
   body.set("not_started", std::move(not_started));
   body.set("learning", learning_status(tenant));
   body.set("control_share", settings_.usefulness.control_share);
-  body.set("tasks", usefulness_.report(now_));
+  body.set("tasks", usefulness_.report(now_, tenant));
+  body.set("effects", std::move(effects));
   return body;
 }
 

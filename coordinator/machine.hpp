@@ -16,6 +16,7 @@
 
 #include "coordinator/admission.hpp"
 #include "coordinator/audit.hpp"
+#include "coordinator/effect_queue.hpp"
 #include "coordinator/history_book.hpp"
 #include "coordinator/known_nodes.hpp"
 #include "coordinator/ledger_writer.hpp"
@@ -24,6 +25,7 @@
 #include "coordinator/run_ids.hpp"
 #include "coordinator/session.hpp"
 #include "coordinator/settings.hpp"
+#include "coordinator/state_writers.hpp"
 #include "coordinator/usefulness.hpp"
 #include "speculation/history.hpp"
 
@@ -126,6 +128,7 @@ struct CoordinatorCounters {
   std::uint64_t shadow_hits = 0;   ///< Of these, asked for.
   std::uint64_t past_steps =
       0;  ///< Learned from the ledger of older terms and from taught sessions.
+  std::uint64_t effects_delivered = 0;
   Duration useful{};
   Duration wasted{};
   Duration race_losers{};
@@ -200,9 +203,15 @@ private:
   struct Release {
     BatchNumber batch;
     std::vector<ClientResponse> replies;
-    std::vector<std::pair<RunId, std::uint32_t>> steps;  ///< Durable up to this count.
+    struct Steps {
+      RunId run_id;
+      std::uint32_t count = 0;  ///< Durable up to this,
+      SessionState state;       ///< with this state after it.
+    };
+    std::vector<Steps> steps;
     std::vector<std::pair<RunId, StepNumber>> intents;
     std::vector<MarkRow> marks;
+    std::vector<EffectId> effects;
     Seq first;
     std::vector<EntryRecord> records;
     std::vector<std::string> races;
@@ -276,6 +285,8 @@ private:
   void decide(Session& session, OpenStep& step);
   void measure(const Session& session, const OpenStep& step);
   void commit_ready(Session& session);
+  bool take_writes(Session& session, OpenStep& step);
+  static bool has_more_of_its_request(const Session& session, const OpenStep& step);
   void commit(Session& session, OpenStep& step);
   static std::string story_of(const OpenStep& step);
   static std::string story_of(const Speculation& speculation, Instant now);
@@ -291,7 +302,7 @@ private:
   void pump();
   bool pool_is_full(const std::string& pool) const;
   void dispatch(Session& session, Work& work, std::size_t index, const BranchRef& ref,
-                const WorkerId& worker);
+                const WorkerId& worker, const SessionState& state);
   void confirm_running(Session& session, OpenStep& step);
   void cancel_branch(Work& work, std::size_t index);
   void stop_charging(Work& work, BranchRun& branch);
@@ -337,6 +348,21 @@ private:
   void catch_up(const RunId& run_id);
   json::Object learning_status(const std::string& tenant) const;
 
+  // machine_effects.cpp
+  std::vector<TagSet> effect_tags(const EffectRow& row, const Task* task,
+                                  const json::Object* input) const;
+  void add_effects(const Session& session, const OpenStep& step);
+  void restore_effect(const EffectRow& row, const StoredEntry* entry);
+  void pump_effects();
+  void dispatch_effect(const EffectId& id, const Task& task, const std::optional<Call>& call,
+                       const WorkerId& worker);
+  void park_or_retry(const EffectId& id, const std::string& cause);
+  void end_effect(const EffectId& id);
+  bool settle_effect(BranchToken token, const BranchEnded& ended);
+  bool lose_effect(BranchToken token);
+  void show(const ClientRequest& request, const ShowEffects& body);
+  void change_effects(const ClientRequest& request, const ChangeEffects& body);
+
   // machine_speculation.cpp
   void learn_later(Lesson lesson);
   void learn();
@@ -362,6 +388,11 @@ private:
   void apply_turns();
   void discard(Session& session, SpeculationNumber number, DiscardCause cause);
   void drop_conflicting(const TagSet& writes);
+  SessionState imagined_state(const Session& session, std::optional<StepNumber> after_step,
+                              std::optional<SpeculationNumber> after) const;
+  bool is_state_open(const Session& session, std::optional<SpeculationNumber> after,
+                     const StatePaths& paths) const;
+  void drop_conflicts(Session& session);
   bool is_dirty(const TagSet& reads) const;
   Duration usual(const std::string& task) const;
   Duration typical(const Task& task) const { return usual(task.name) * 5 / 4; }
@@ -394,6 +425,8 @@ private:
   Usefulness usefulness_;
   CoordinatorCounters counters_;
   std::string catalog_text_;
+  const Task http_effect_;  ///< For the slots and deadlines of effects that are requests.
+  EffectQueue effects_;
   const std::set<std::string> speculable_;  ///< Tasks and races whose calls may run unconfirmed.
 
   std::map<RunId, Session> sessions_;
@@ -424,6 +457,7 @@ private:
   std::map<std::string, std::set<std::pair<RunId, SpeculationNumber>>>
       readers_;                                       ///< Speculations by the space they read.
   std::map<std::string, std::vector<TagSet>> dirty_;  ///< By space.
+  StateWriters state_writers_;
   std::map<std::string, Duration, std::less<>>
       latencies_;  ///< Of confirmed branches, smoothed, by task; of all under an empty name.
   std::map<std::string, Duration, std::less<>>

@@ -36,7 +36,7 @@ void CoordinatorMachine::pump() {
       queue.pop_front();
       --queued_;
       dispatch(at->second, step->work, next.index, {next.run_id, next.step, {}, next.index},
-               *worker);
+               *worker, step->state);
     }
   }
   if (queued_ > 0) {
@@ -103,7 +103,8 @@ void CoordinatorMachine::stop_on_worker(BranchToken token, const WorkerId& worke
 }
 
 void CoordinatorMachine::dispatch(Session& session, Work& work, std::size_t index,
-                                  const BranchRef& ref, const WorkerId& worker) {
+                                  const BranchRef& ref, const WorkerId& worker,
+                                  const SessionState& state) {
   const Task& task = *work.plan.tasks[index];
   BranchRun& branch = work.branches[index];
   const BranchToken token = take_slot(task, worker);
@@ -132,7 +133,7 @@ void CoordinatorMachine::dispatch(Session& session, Work& work, std::size_t inde
   }
   message.task = task.name;
   message.input = work.call.canonical_input();
-  message.state = session.state;
+  message.state = state.part(task.state).canonical();
   message.speculative = !ref.step;
   message.timeout = task.timeout;
   if (task.effect == Effect::write) {
@@ -227,7 +228,7 @@ void CoordinatorMachine::settle(BranchToken token, const BranchEnded& ended) {
     slot_is_free(token);
     return;
   }
-  if (settle_rerun(token, ended)) {
+  if (settle_rerun(token, ended) || settle_effect(token, ended)) {
     return;
   }
   const auto at = branches_.find(token.value);
@@ -248,7 +249,7 @@ void CoordinatorMachine::settle(BranchToken token, const BranchEnded& ended) {
 /// The node is gone, or is not believed any more: the branch's run tells nothing about its
 /// validity.
 void CoordinatorMachine::lost_branch(BranchToken token, const std::string& why) {
-  if (lose_rerun(token, why)) {
+  if (lose_rerun(token, why) || lose_effect(token)) {
     return;
   }
   const auto at = branches_.find(token.value);
@@ -285,16 +286,22 @@ void CoordinatorMachine::record_result(Work& work, std::size_t index, const Bran
   branch.cause = json::clean_text(ended.cause, cause_bytes_max);  // It becomes part of a leaf.
   if (ended.ending == Ending::returned) {
     auto output = Output::parse(ended.output);
+    auto writes = write_set_of(ended.writes);
+    auto effects = effect_list_of(ended.effects, settings_.catalog);
     if (!output) {
       branch.cause = "output: " + output.error().message;
+    } else if (!writes) {
+      branch.cause = writes.error().message;
+    } else if (!effects) {
+      branch.cause = json::clean_text(effects.error().message, cause_bytes_max);
     } else if (work.plan.race != nullptr &&
                !output_is_valid(work.plan.race->valid, work.plan.names[index], output->value())) {
       branch.cause = "a `valid` condition of race " + work.plan.race->name + " does not hold";
     } else {
       branch.valid = true;
       branch.output = std::move(*output);
-      branch.writes = ended.writes;
-      branch.effects = ended.effects;
+      branch.writes = std::move(*writes);
+      branch.effects = std::move(*effects);
     }
   } else if (branch.cause.empty()) {
     branch.cause = "failed without a cause";
@@ -354,6 +361,9 @@ void CoordinatorMachine::settle_speculative_branch(Session& session, Speculation
     settle_premises(
         session, [number](const Speculation& child) { return child.parent == number; },
         branches.front().output->hash());
+    if (branches.front().writes) {
+      drop_conflicts(session);
+    }
   }
   limit_kept(session);
   look_ahead_later(session);

@@ -144,6 +144,10 @@ void CoordinatorMachine::give_up_unknown(BranchToken token) {
     if (now_ - rerun->started >= dispatch_settle) {
       lose_rerun(token, "lost on the way to its worker");
     }
+  } else if (const EffectQueue::Item* effect = effects_.running(token)) {
+    if (now_ - effect->started >= dispatch_settle) {
+      lose_effect(token);
+    }
   } else if (const auto ref = branches_.find(token.value); ref != branches_.end()) {
     const Work* work = work_of(ref->second);
     if (work != nullptr && now_ - work->branches[ref->second.index].started >= dispatch_settle) {

@@ -39,6 +39,9 @@ Digest request_hash(const OpenSession& body) {
   if (body.run_id) {
     request.set("run_id", to_string(*body.run_id));
   }
+  if (!body.state.empty()) {
+    request.set("state", to_hex(body.state.hash()));
+  }
   return sha256(json::canonical(request));
 }
 
@@ -160,6 +163,8 @@ void CoordinatorMachine::open_at(const ClientRequest& request, const OpenSession
   session.mode = body.mode;
   session.is_control = is_control(run_id, body.mode);
   session.world = body.world;
+  session.state = body.state;
+  session.durable_state = body.state;  // Nobody can ask for it before it is.
   session.answered = now_;
   watch_idleness(session);
   ++open_sessions_;
@@ -175,10 +180,15 @@ void CoordinatorMachine::open_at(const ClientRequest& request, const OpenSession
 }
 
 SessionRow CoordinatorMachine::row_of(const Session& session) const {
-  return {session.run_id,          session.tenant,
-          session.context,         session.mode,
-          session.world,           static_cast<std::uint32_t>(session.steps.size()),
-          session.committed_chain, session.state,
+  return {session.run_id,
+          session.tenant,
+          session.context,
+          session.mode,
+          session.world,
+          static_cast<std::uint32_t>(session.steps.size()),
+          session.committed_chain,
+          session.state.canonical(),
+          session.list_state ? session.list_state->canonical() : std::string(),
           session.is_ended};
 }
 
@@ -217,8 +227,14 @@ void CoordinatorMachine::show(const ClientRequest& request, const ShowSession& b
     return;
   }
   if (const Session* session = session_for(request, body.run_id, false)) {
-    SessionView view{session->run_id,   session->context,       session->mode,
-                     session->is_ended, session->durable_steps, {}};
+    SessionView view{session->run_id,
+                     session->context,
+                     session->mode,
+                     session->is_ended,
+                     session->durable_steps,
+                     {},
+                     {}};
+    view.state = session->durable_state.canonical();
     view.steps.assign(session->steps.begin(), session->steps.begin() + session->durable_steps);
     reply(request.id, std::move(view));
   }
@@ -383,7 +399,17 @@ void CoordinatorMachine::confirm(const ClientRequest& request, const ConfirmCall
            retry_soon);
     return;
   }
+  if (effects_.size() >= settings_.effects.pending_max) {
+    refuse(request.id, Refusal::overloaded,
+           std::to_string(effects_.size()) + " effects wait to be delivered, expected at most " +
+               std::to_string(settings_.effects.pending_max) + ": see `forerun effects list`",
+           retry_soon);
+    return;
+  }
   give_up_partial_requests(*session);
+  if (std::exchange(session->list_state, std::nullopt)) {
+    batch_.sessions.push_back(row_of(*session));
+  }
   ConfirmRequest pending{body.idempotency_key, hash,
                          session->confirmed(), static_cast<std::uint32_t>(body.calls.size()),
                          body.is_list,         {request.id}};
@@ -449,6 +475,7 @@ OpenStep& CoordinatorMachine::add_step(Session& session, const Call& call) {
   step.work.branches.resize(step.work.plan.names.size());
   step.confirmed_at = now_;
   step.is_foreseen = session.foreseen.contains(call.task());
+  step.state = session.list_state.value_or(session.state);
   if (const auto recorded = settings_.recorded_arrivals.find({session.run_id, number});
       recorded != settings_.recorded_arrivals.end()) {
     step.recorded_arrival = &recorded->second;
@@ -586,6 +613,9 @@ void CoordinatorMachine::decide(Session& session, OpenStep& step) {
     }
     cancel_branch(work, i);
   }
+  if (std::exchange(step.is_counted, true)) {
+    return;
+  }
   budget_.committed(
       Duration(std::llround(static_cast<double>(useful.count()) * settings_.admission.aim)));
   counters_.useful += useful;
@@ -626,16 +656,56 @@ void CoordinatorMachine::measure(const Session& session, const OpenStep& step) {
 
 /// Commits what can be, starts what that unblocks, and looks ahead again.
 void CoordinatorMachine::after_decision(Session& session) {
+  const Digest before = session.state.hash();
   commit_ready(session);
+  const bool open_writes =
+      std::any_of(session.open.begin(), session.open.end(),
+                  [](const OpenStep& step) { return step.state_writes() != nullptr; });
+  if (open_writes || session.state.hash() != before) {
+    drop_conflicts(session);
+  }
   look_ahead_later(session);
 }
 
 void CoordinatorMachine::commit_ready(Session& session) {
   while (!session.open.empty() && session.open.front().phase == OpenStep::Phase::decided) {
+    if (!take_writes(session, session.open.front())) {
+      continue;
+    }
     commit(session, session.open.front());
     session.open.pop_front();
     begin_unblocked(session);
   }
+}
+
+/// Changes the session's state as the step says. False when the state cannot take that: then its
+/// winner is invalid, and the race's rule goes on without it.
+bool CoordinatorMachine::take_writes(Session& session, OpenStep& step) {
+  const Output* writes = step.state_writes();
+  if (writes == nullptr) {
+    return true;
+  }
+  auto changed = session.state.patched(*writes);
+  if (changed) {
+    session.state = std::move(*changed);
+    for (const Task* task : step.work.plan.tasks) {
+      state_writers_.wrote(task->name, *writes);
+    }
+    return true;
+  }
+  BranchRun& branch = step.work.branches[*step.winner];
+  branch.valid = false;
+  branch.cause = changed.error().message;
+  branch.output.reset();
+  branch.writes.reset();
+  branch.effects.reset();
+  step.winner.reset();
+  step.phase = OpenStep::Phase::running;
+  decide(step);
+  if (step.phase == OpenStep::Phase::running) {
+    run_idle_branches(session, step);
+  }
+  return false;
 }
 
 CommitEntry CoordinatorMachine::commit_entry(const Session& session, const OpenStep& step) const {
@@ -667,6 +737,12 @@ CommitEntry CoordinatorMachine::commit_entry(const Session& session, const OpenS
                                                 validities, arrival, step.winner);
   if (step.winner) {
     entry.output_hash = work.branches[*step.winner].output->hash();
+  }
+  if (const Output* writes = step.state_writes()) {
+    entry.writes_hash = writes->hash();
+  }
+  if (const EffectList* effects = step.effects()) {
+    entry.effects_hash = effects->whole.hash();
   }
   entry.origin = step.origin;
   entry.hit = step.hit;
@@ -710,6 +786,9 @@ std::string CoordinatorMachine::story_of(const OpenStep& step) {
     foresight.set("not_started", step.not_started->why);
     story.set("foresight", std::move(foresight));
   }
+  if (!step.state.empty()) {
+    story.set("state_hash", to_hex(step.state.hash()));
+  }
   json::Object outputs;
   for (std::size_t i = 0; i < step.work.branches.size(); ++i) {
     const std::optional<Output>& output = step.work.branches[i].output;
@@ -733,6 +812,19 @@ std::string CoordinatorMachine::story_of(const Speculation& speculation, Instant
   return json::canonical(story);
 }
 
+/// Whether calls that came with this step follow it, confirmed or cut off by a crash.
+bool CoordinatorMachine::has_more_of_its_request(const Session& session, const OpenStep& step) {
+  if (session.open.back().number != step.number) {
+    return true;
+  }
+  const auto after = session.requests.upper_bound(step.number.value);
+  if (after == session.requests.begin()) {
+    return false;
+  }
+  const ConfirmRequest& request = std::prev(after)->second;
+  return request.first + request.count > step.number.value + 1;
+}
+
 void CoordinatorMachine::commit(Session& session, OpenStep& step) {
   const CommitEntry entry = commit_entry(session, step);
   const Digest decision_hash = entry.decision_hash();
@@ -749,6 +841,12 @@ void CoordinatorMachine::commit(Session& session, OpenStep& step) {
   stored.story = story_of(step);
   stored.call = step.work.call.canonical();
   stored.output = answer.output;
+  if (const Output* writes = step.state_writes()) {
+    stored.writes = writes->canonical();
+  }
+  if (const EffectList* effects = step.effects()) {
+    stored.effects = effects->whole.canonical();
+  }
   store_entry(std::move(stored));
 
   ++counters_.steps;
@@ -759,16 +857,20 @@ void CoordinatorMachine::commit(Session& session, OpenStep& step) {
   session.steps.push_back(std::move(answer));
   session.committed_chain = step.chain;
   session.answered = now_;
+  add_effects(session, step);
   if (step.has_intent) {
     mark_clean(step.writes);
   }
+  session.list_state =
+      has_more_of_its_request(session, step) ? std::optional(step.state) : std::nullopt;
   batch_.sessions.push_back(row_of(session));
   const auto request = session.requests.find(step.number.value);
   if (request != session.requests.end() && !request->second.key.empty()) {
     batch_.keys.push_back({to_string(session.run_id), request->second.key, request->second.hash,
                            session.run_id, request->second.first, request->second.count});
   }
-  release_.steps.emplace_back(session.run_id, static_cast<std::uint32_t>(session.steps.size()));
+  release_.steps.push_back(
+      {session.run_id, static_cast<std::uint32_t>(session.steps.size()), session.state});
   const StepNumber number = step.number;
   settle_premises(
       session,

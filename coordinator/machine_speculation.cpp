@@ -30,6 +30,7 @@ struct CoordinatorMachine::Weighed {
   CallPlan plan{};
   std::vector<std::size_t> branches{};  ///< Those that start ahead.
   TagSet reads{};
+  StatePaths state_paths{};
   Candidate candidate{};
   std::optional<std::string> obstacle{};  ///< Why it may not start now.
 };
@@ -190,7 +191,9 @@ void CoordinatorMachine::hang_under_root(Session& session, const ImaginedNode& r
     double& known = expected[prediction.call.hash()];
     known = std::max(known, joint);
     Speculation* same = joint < keep_running_above ? nullptr : same_call(session, prediction.call);
-    if (same != nullptr) {
+    if (same != nullptr &&
+        same->state_hash ==
+            imagined_state(session, root.parent_step, {}).part(same->state_paths).hash()) {
       same->parent.reset();
       same->parent_step = root.parent_step;
       same->premise =
@@ -200,7 +203,7 @@ void CoordinatorMachine::hang_under_root(Session& session, const ImaginedNode& r
   drop_overtaken(session, expected);
 }
 
-/// Which branches start ahead, and what they read.
+/// Which branches start ahead, what they read and what of the state they are given.
 void CoordinatorMachine::plan_ahead(const Session& session, const Call& call,
                                     Weighed& weighed) const {
   const CallPlan& plan = weighed.plan;
@@ -226,6 +229,10 @@ void CoordinatorMachine::plan_ahead(const Session& session, const Call& call,
       std::sort(reads.tags.begin(), reads.tags.end());
       reads.tags.erase(std::unique(reads.tags.begin(), reads.tags.end()), reads.tags.end());
     }
+  }
+  weighed.state_paths = plan.tasks.front()->state;
+  for (std::size_t i = 1; i < plan.tasks.size(); ++i) {
+    weighed.state_paths = joined(weighed.state_paths, plan.tasks[i]->state);
   }
 }
 
@@ -263,6 +270,8 @@ CoordinatorMachine::Weighed CoordinatorMachine::weigh(const Session& session,
   const Verdict verdict = admit(settings_.admission, budget_, candidate);
   if (is_dirty(weighed.reads)) {
     weighed.obstacle = "dirty";
+  } else if (is_state_open(session, node.parent, weighed.state_paths)) {
+    weighed.obstacle = "state open";
   } else if (verdict != Verdict::start) {
     weighed.obstacle = to_string(verdict);
   } else if (std::any_of(
@@ -303,6 +312,7 @@ std::optional<std::string> CoordinatorMachine::start_speculation(Session& sessio
     return weighed.obstacle;
   }
   const std::vector<std::size_t> branches = std::move(weighed.branches);
+  const SessionState state = imagined_state(session, node.parent_step, node.parent);
   const SpeculationNumber number{session.speculation_count++};
   Speculation speculation{
       number,
@@ -313,7 +323,8 @@ std::optional<std::string> CoordinatorMachine::start_speculation(Session& sessio
       joint,
       Work{prediction.call, std::move(weighed.plan)},
       std::move(weighed.reads),
-      session.state_version};
+      std::move(weighed.state_paths)};
+  speculation.state_hash = state.part(speculation.state_paths).hash();
   speculation.foresight = {node.parent_step, node.parent, speculation.premise, prediction.reasons};
   speculation.work.branches.resize(speculation.work.plan.names.size());
   Speculation& placed = session.speculations.emplace(number, std::move(speculation)).first->second;
@@ -325,7 +336,7 @@ std::optional<std::string> CoordinatorMachine::start_speculation(Session& sessio
       break;  // Slots are free only on nodes that lag behind.
     }
     placed.work.branches[i].value = joint;
-    dispatch(session, placed.work, i, {session.run_id, {}, number, i}, *worker);
+    dispatch(session, placed.work, i, {session.run_id, {}, number, i}, *worker, state);
   }
   if (placed.work.began == Instant{}) {
     discard(session, number, DiscardCause::preempted);
@@ -498,6 +509,75 @@ void CoordinatorMachine::drop_conflicting(const TagSet& writes) {
     const auto at = session.speculations.find(number);
     if (at != session.speculations.end() && conflict(at->second.reads, writes)) {
       discard(session, number, DiscardCause::stale);
+    }
+  }
+}
+
+/// The state that a call would be given after this step and these speculations, as far as it is
+/// known: what open steps and speculations that have not ended will write is left out.
+SessionState CoordinatorMachine::imagined_state(const Session& session,
+                                                std::optional<StepNumber> after_step,
+                                                std::optional<SpeculationNumber> after) const {
+  std::vector<const Output*> writes;  // From the last on.
+  while (after) {
+    const Speculation& parent = session.speculations.at(*after);
+    writes.push_back(parent.state_writes());
+    after_step = parent.parent_step;
+    after = parent.parent;
+  }
+  for (auto open = session.open.rbegin(); open != session.open.rend(); ++open) {
+    if (after_step && open->number <= *after_step) {
+      writes.push_back(open->state_writes());
+    }
+  }
+  SessionState state = session.state;
+  for (auto change = writes.rbegin(); change != writes.rend(); ++change) {
+    if (*change != nullptr) {
+      if (auto changed = state.patched(**change)) {
+        state = std::move(*changed);
+      }
+    }
+  }
+  return state;
+}
+
+/// Whether something that has not ended, before a call after these speculations, is likely to write
+/// what the call gets of the state: it would only end as a conflict.
+bool CoordinatorMachine::is_state_open(const Session& session,
+                                       std::optional<SpeculationNumber> after,
+                                       const StatePaths& paths) const {
+  const auto may_write = [&](const Work& work) {
+    return std::any_of(work.plan.tasks.begin(), work.plan.tasks.end(), [&](const Task* task) {
+      return state_writers_.may_write(task->name, paths);
+    });
+  };
+  for (const OpenStep& step : session.open) {
+    if (step.phase != OpenStep::Phase::decided && may_write(step.work)) {
+      return true;
+    }
+  }
+  while (after) {
+    const Speculation& parent = session.speculations.at(*after);
+    if ((!parent.is_finished() || parent.work.branches.size() > 1) && may_write(parent.work)) {
+      return true;
+    }
+    after = parent.parent;
+  }
+  return false;
+}
+
+/// Ends every speculation that was given another state than it would be given now.
+void CoordinatorMachine::drop_conflicts(Session& session) {
+  std::vector<SpeculationNumber> conflicting;
+  for (const auto& [number, speculation] : session.speculations) {
+    const SessionState now = imagined_state(session, speculation.parent_step, speculation.parent);
+    if (now.part(speculation.state_paths).hash() != speculation.state_hash) {
+      conflicting.push_back(number);
+    }
+  }
+  for (const SpeculationNumber number : conflicting) {
+    if (session.speculations.contains(number)) {
+      discard(session, number, DiscardCause::conflict);
     }
   }
 }
@@ -696,7 +776,7 @@ bool CoordinatorMachine::take_speculation(Session& session, OpenStep& step) {
   }
   Speculation& speculation = *same;
   const SpeculationNumber number = speculation.number;
-  if (speculation.state_version != session.state_version) {
+  if (speculation.state_hash != step.state.part(speculation.state_paths).hash()) {
     discard(session, number, DiscardCause::conflict);
     return false;
   }

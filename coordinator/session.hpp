@@ -11,8 +11,10 @@
 #include "speculation/catalog.hpp"
 #include "speculation/client_api.hpp"
 #include "speculation/durable.hpp"
+#include "speculation/effects.hpp"
 #include "speculation/hazard_tags.hpp"
 #include "speculation/protocol.hpp"
+#include "speculation/session_state.hpp"
 
 /// What the coordinator remembers of a session. Values; the rules are in CoordinatorMachine.
 namespace forerun {
@@ -35,8 +37,8 @@ struct BranchRun {
   Duration latency{};  ///< On its worker, of the settled attempt.
   std::optional<bool> valid;
   std::optional<Output> output;
-  std::string writes;
-  std::string effects;
+  std::optional<Output> writes;
+  std::optional<EffectList> effects;
   std::string cause;
 };
 
@@ -75,6 +77,7 @@ struct OpenStep {
   StepNumber number;
   ChainValue chain;
   Work work;
+  SessionState state{};  ///< Before the request that it came with.
   TagSet reads{};
   TagSet writes{};
   Phase phase = Phase::blocked;
@@ -89,7 +92,8 @@ struct OpenStep {
   Duration ahead{};                         ///< With `hit`: from its start to its confirmation.
   std::optional<NotStarted> not_started{};  ///< Of a miss that was expected.
   std::optional<std::size_t> winner{};
-  Duration losers{};  ///< Slot time of branches that lost.
+  bool is_counted = false;  ///< In the counters and the budget.
+  Duration losers{};        ///< Slot time of branches that lost.
   const std::vector<std::size_t>* recorded_arrival =
       nullptr;  ///< At replay, of a `first` race. Borrowed from the settings.
 
@@ -97,6 +101,14 @@ struct OpenStep {
   std::vector<std::size_t> arrival() const {
     return recorded_arrival == nullptr ? work.arrival
                                        : replayed_arrival(*recorded_arrival, work.arrival);
+  }
+  /// What its winner asks to be done outside; null: nothing, or it is not decided.
+  const EffectList* effects() const {
+    return winner && work.branches[*winner].effects ? &*work.branches[*winner].effects : nullptr;
+  }
+  /// What its winner changes in the state; null: nothing, or it is not decided.
+  const Output* state_writes() const {
+    return winner && work.branches[*winner].writes ? &*work.branches[*winner].writes : nullptr;
   }
 };
 
@@ -110,7 +122,8 @@ struct Speculation {
   double confidence = 0;  ///< Joint, when it started.
   Work work;
   TagSet reads;
-  std::uint64_t state_version = 0;
+  StatePaths state_paths{};  ///< What its branches get of the state.
+  Digest state_hash{};       ///< Of what they got.
   Foresight foresight{};
   /// All that was started of it has settled.
   bool is_finished() const {
@@ -120,6 +133,12 @@ struct Speculation {
       }
     }
     return true;
+  }
+  /// What it would change in the state; null: nothing, or it is not known.
+  const Output* state_writes() const {
+    return work.branches.size() == 1 && work.branches.front().writes
+               ? &*work.branches.front().writes
+               : nullptr;
   }
 };
 
@@ -146,14 +165,15 @@ struct Session {
   SpeculationMode mode = SpeculationMode::on;
   bool is_control = false;  ///< `on`, but in the control share: nothing runs ahead in it.
   std::string world;
-  std::string state = "{}";
-  std::uint64_t state_version = 0;
+  SessionState state;                      ///< After `steps`.
+  std::optional<SessionState> list_state;  ///< Before the list of calls that is partly committed.
   bool is_ended = false;
   Instant answered{};             ///< When it was opened, or its latest step decided.
   Instant touched{};              ///< When a client last asked for it.
   Instant idle_since{};           ///< As far as the machine has looked: at or before `touched`.
   std::vector<StepAnswer> steps;  ///< Committed.
   std::uint32_t durable_steps = 0;
+  SessionState durable_state;  ///< After that many.
   ChainValue committed_chain;
   std::deque<OpenStep> open;                         ///< Confirmed, in step order, beyond `steps`.
   std::map<std::uint32_t, ConfirmRequest> requests;  ///< By first step.

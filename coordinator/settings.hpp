@@ -10,6 +10,7 @@
 #include "base/time.hpp"
 #include "coordinator/admission.hpp"
 #include "coordinator/history_book.hpp"
+#include "coordinator/effect_queue.hpp"
 #include "coordinator/membership.hpp"
 #include "coordinator/usefulness.hpp"
 #include "speculation/catalog.hpp"
@@ -22,6 +23,7 @@ struct CoordinatorSettings {
   Catalog catalog;
   AdmissionSettings admission;
   UsefulnessSettings usefulness;
+  EffectSettings effects;
   Membership::Settings membership;
   HistoryLimits history;
   std::uint32_t publish_port = 0;

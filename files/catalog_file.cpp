@@ -349,7 +349,7 @@ bool read_example(Problems& problems, const Field& at, std::optional<json::Objec
   return true;
 }
 
-constexpr std::array<Key<FileTask>, 28> task_keys = {{
+constexpr std::array<Key<FileTask>, 29> task_keys = {{
     {"executor",
      [](Problems& p, const Field& at, FileTask& t) {
        return read_choice<ExecutorKind>(p, at, executors, t.executor);
@@ -380,7 +380,9 @@ constexpr std::array<Key<FileTask>, 28> task_keys = {{
      [](Problems& p, const Field& at, FileTask& t) { return read_text(p, at, t.description); }},
     {"example",
      [](Problems& p, const Field& at, FileTask& t) { return read_example(p, at, t.example); }},
-    {"envelope", [](Problems& p, const Field& at, FileTask&) { return comes_later(p, at); }},
+    {"envelope",
+     [](Problems& p, const Field& at, FileTask& t) { return read_flag(p, at, t.envelope); }},
+    {"state", [](Problems& p, const Field& at, FileTask& t) { return read_tags(p, at, t.state); }},
     {"resident",
      [](Problems& p, const Field& at, FileTask& t) { return read_flag(p, at, t.exec.resident); }},
     {"env", [](Problems& p, const Field& at,
@@ -431,6 +433,13 @@ constexpr std::array<Key<Pool>, 1> pool_keys = {{
        pool.in_flight_max = static_cast<std::uint32_t>(count->get());
        return true;
      }},
+}};
+
+constexpr std::array<Key<EffectRules>, 2> effect_keys = {{
+    {"allow",
+     [](Problems& p, const Field& at, EffectRules& r) { return read_texts(p, at, r.allow); }},
+    {"tasks",
+     [](Problems& p, const Field& at, EffectRules& r) { return read_texts(p, at, r.tasks); }},
 }};
 
 using Test = ValidCondition::Test;
@@ -544,7 +553,7 @@ bool is_sandboxed(const Task& task) {
 constexpr const char* only_commands = "only executor = \"exec\" runs a command";
 constexpr const char* only_sandboxes = "only a sandbox has it, and this task runs without one";
 
-constexpr std::array<KeyRule, 20> key_rules = {{
+constexpr std::array<KeyRule, 21> key_rules = {{
     {"command", [](const Task& t) { return t.executor == ExecutorKind::exec; },
      "only executor = \"exec\" runs a command"},
     {"sandbox", [](const Task& t) { return t.executor == ExecutorKind::exec; },
@@ -561,6 +570,7 @@ constexpr std::array<KeyRule, 20> key_rules = {{
     {"file_mb", &is_sandboxed, only_sandboxes},
     {"scratch_mb", &is_sandboxed, only_sandboxes},
     {"cpu_s", &is_sandboxed, only_sandboxes},
+    {"envelope", &runs_command, "only executor = \"exec\" has an envelope"},
     {"function", [](const Task& t) { return t.executor == ExecutorKind::native; },
      "only executor = \"native\" calls a function"},
     {"reads", [](const Task& t) { return t.effect != Effect::pure; },
@@ -610,11 +620,11 @@ private:
     std::string name;
     Line line = 0;
     KeysFound found;
-    std::string path() const { return kind + "." + name; }
+    std::string path() const { return name.empty() ? kind : kind + "." + name; }
   };
 
   void read_section(const toml::key& key, const toml::node& node) {
-    static const std::vector<std::string> kinds = {"task", "race", "pool"};
+    static const std::vector<std::string> kinds = {"task", "race", "pool", "effects"};
     const std::string kind(key.str());
     const Field at{node, kind, key.source().begin.line};
     if (std::find(kinds.begin(), kinds.end(), kind) == kinds.end()) {
@@ -623,7 +633,14 @@ private:
     }
     const toml::table* items = node.as_table();
     if (items == nullptr) {
-      expected(problems_, at, "tables [" + kind + ".NAME]");
+      expected(problems_, at,
+               kind == "effects" ? "a table [effects]" : "tables [" + kind + ".NAME]");
+      return;
+    }
+    if (kind == "effects") {
+      effects_at_.kind = kind;
+      effects_at_.line = at.line;
+      effects_at_.found = read_keys<EffectRules>(problems_, *items, kind, effect_keys, effects_);
       return;
     }
     for (const auto& [name, item] : *items) {
@@ -723,9 +740,13 @@ private:
     Result<Catalog> catalog;
     for (std::size_t i = 0; i < catalog_problems_max; ++i) {
       drop_broken();
-      catalog = Catalog::make(tasks_, races_, pools_);
+      catalog = Catalog::make(tasks_, races_, pools_, effects_);
       if (catalog) {
         break;
+      }
+      if (speaks_of(catalog.error().message, "effects")) {
+        problems_.add(line_of(effects_at_, catalog.error().message), catalog.error().message);
+        break;  // Checked last: nothing else is wrong.
       }
       const Item* culprit = item_of(catalog.error().message);
       if (culprit == nullptr) {
@@ -770,6 +791,8 @@ private:
   std::vector<Task> tasks_;
   std::vector<Race> races_;
   std::vector<Pool> pools_;
+  EffectRules effects_;
+  Item effects_at_{};
   std::map<std::string, json::Object, std::less<>> examples_;
   std::set<std::string, std::less<>> broken_;  ///< Paths.
 };

@@ -99,6 +99,22 @@ Result<LedgerExport> read_ledger_export(const std::filesystem::path& folder,
     return tl::unexpected(outputs.error());
   }
   result.outputs = std::move(*outputs);
+  std::error_code problem;
+  if (std::filesystem::exists(folder / "states.jsonl", problem)) {
+    const auto states =
+        each_line(folder / "states.jsonl", limits, [&](const std::string& line) -> Result<void> {
+          const auto parsed = json::parse(line, {limits.line_bytes, json::depth_max});
+          const json::Value* seq = parsed ? parsed->find("seq") : nullptr;
+          if (seq == nullptr || seq->number() == nullptr || *seq->number() < 0) {
+            return fail(Errc::invalid, "expected members seq and state_hash");
+          }
+          result.with_state.insert(Seq{static_cast<std::uint64_t>(*seq->number())});
+          return {};
+        });
+    if (!states) {
+      return tl::unexpected(states.error());
+    }
+  }
   const auto head_text = read_file(folder / "head.json", head_bytes_max);
   if (!head_text) {
     return tl::unexpected(head_text.error());

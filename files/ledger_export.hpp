@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <filesystem>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -17,6 +18,7 @@ struct LedgerExport {
   std::vector<std::string> leaves;        ///< Lines of ledger.jsonl, in order, without their ends.
   std::map<Digest, std::string> calls;    ///< C(call) by its hash; erased ones are absent.
   std::map<Digest, std::string> outputs;  ///< JCS(output) by its hash; erased ones are absent.
+  std::set<Seq> with_state;  ///< Steps that were given a session's state that was not empty.
   SignedHead head;
   std::string catalog;  ///< The text of catalog.toml.
 };
@@ -26,7 +28,8 @@ struct LedgerExportLimits {
   std::size_t line_bytes = 9U << 20U;
 };
 
-/// Reads ledger.jsonl, inputs.jsonl, outputs.jsonl, head.json and catalog.toml. Errors name file
+/// Reads ledger.jsonl, inputs.jsonl, outputs.jsonl, states.jsonl (where it is there), head.json and
+/// catalog.toml. Errors name file
 /// and line: not_found, io, too_large, invalid; verification when a stated hash is not that of the
 /// text beside it.
 Result<LedgerExport> read_ledger_export(const std::filesystem::path& folder,

@@ -48,6 +48,9 @@ std::string obstacle(const RecordedStep& step, std::size_t expected) {
   if (step.entry.writes_hash || step.entry.effects_hash) {
     return "it has writes or effects, which an export of this version does not hold";
   }
+  if (step.was_given_state) {
+    return "it was given a session's state, which an export of this version does not hold";
+  }
   return {};
 }
 
@@ -61,7 +64,7 @@ void find_end(RecordedSession& session) {
 }
 
 Result<RecordedStep> step_of(const LedgerExport& ledger, Seq seq, CommitEntry entry) {
-  RecordedStep step{seq, std::move(entry), {}, {}};
+  RecordedStep step{seq, std::move(entry), {}, {}, ledger.with_state.contains(seq)};
   const auto text = ledger.calls.find(step.entry.input_hash);
   if (text != ledger.calls.end()) {
     auto call = Call::parse(text->second);
@@ -228,7 +231,7 @@ Result<Catalog> replay_catalog(const Catalog& recorded) {
   for (const auto& [name, pool] : recorded.pools()) {
     pools.push_back(pool);
   }
-  return Catalog::make(std::move(tasks), std::move(races), std::move(pools));
+  return Catalog::make(std::move(tasks), std::move(races), std::move(pools), recorded.effects());
 }
 
 ReplayRecord::ReplayRecord(std::vector<RecordedSession> sessions, Catalog catalog)

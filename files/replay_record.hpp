@@ -22,6 +22,7 @@ struct RecordedStep {
   std::optional<Call> call;  ///< Empty where the input was erased.
   std::optional<Output>
       output;  ///< Of the winner; empty for a failed step and where it was erased.
+  bool was_given_state = false;  ///< That was not empty.
 };
 
 /// A session's decided steps, in order, over all terms.

@@ -182,6 +182,8 @@ HttpAnswer on(const SessionView& view) {
   append_member(answer.body, "speculation", mode_name(view.mode));
   append_member(answer.body, "ended", view.ended);
   append_member(answer.body, "next_step", std::uint64_t{view.next_step});
+  append_name(answer.body, "state");
+  answer.body += view.state.empty() ? "{}" : view.state;
   append_steps(answer.body, view.steps);
   answer.body.push_back('}');
   return answer;

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/assert.hpp"
+#include "speculation/effects.hpp"
 #include "speculation/history.hpp"
 #include "speculation/protocol.hpp"
 
@@ -22,7 +23,8 @@ constexpr std::string_view run_id_form =
     "8d65b0f2-7c1a-4f0e-9b53-2f1c6a7d9e10/17";
 constexpr std::string_view paths =
     "/v1/sessions, /v1/sessions/RUN_ID, /v1/sessions/RUN_ID/{steps,text,predictions,explanation}, "
-    "/v1/status, /v1/history, /v1/audits, /v1/ledger or /v1/healthz";
+    "/v1/status, /v1/history, /v1/audits, /v1/ledger, /v1/effects, /v1/effects/{redrive,drop} or "
+    "/v1/healthz";
 
 tl::unexpected<Problem> refuse(Problem problem) {
   return tl::unexpected<Problem>(std::move(problem));
@@ -258,6 +260,9 @@ struct Place {
     audits,
     ledger,
     history,
+    effects,
+    effects_redrive,
+    effects_drop,
     healthz
   };
   Kind kind = Kind::status;
@@ -377,6 +382,15 @@ tl::expected<Place, Problem> place_of(std::string_view target) {
     if (parts.size() == 2 && parts[1] == "history") {
       return Place{Place::Kind::history, {}};
     }
+    if (parts[1] == "effects" && parts.size() == 2) {
+      return Place{Place::Kind::effects, {}};
+    }
+    if (parts[1] == "effects" && parts.size() == 3 && parts[2] == "redrive") {
+      return Place{Place::Kind::effects_redrive, {}};
+    }
+    if (parts[1] == "effects" && parts.size() == 3 && parts[2] == "drop") {
+      return Place{Place::Kind::effects_drop, {}};
+    }
     if (parts.size() == 2 && parts[1] == "healthz") {
       return Place{Place::Kind::healthz, {}};
     }
@@ -389,7 +403,7 @@ struct Operation {
   std::string_view method;
   Endpoint endpoint;
 };
-constexpr std::array<Operation, 13> operations = {{
+constexpr std::array<Operation, 16> operations = {{
     {Place::Kind::sessions, "POST", Endpoint::open_session},
     {Place::Kind::session, "GET", Endpoint::show_session},
     {Place::Kind::session, "DELETE", Endpoint::end_session},
@@ -402,6 +416,9 @@ constexpr std::array<Operation, 13> operations = {{
     {Place::Kind::ledger, "GET", Endpoint::show_ledger},
     {Place::Kind::history, "POST", Endpoint::learn_history},
     {Place::Kind::history, "DELETE", Endpoint::forget_history},
+    {Place::Kind::effects, "GET", Endpoint::show_effects},
+    {Place::Kind::effects_redrive, "POST", Endpoint::redrive_effects},
+    {Place::Kind::effects_drop, "POST", Endpoint::drop_effects},
     {Place::Kind::healthz, "GET", Endpoint::healthz},
 }};
 
@@ -411,6 +428,8 @@ std::string_view allowed_at(Place::Kind place) {
     case Place::Kind::text:
     case Place::Kind::steps:
     case Place::Kind::audits:
+    case Place::Kind::effects_redrive:
+    case Place::Kind::effects_drop:
       return "POST";
     case Place::Kind::session:
       return "GET, DELETE";
@@ -420,6 +439,7 @@ std::string_view allowed_at(Place::Kind place) {
     case Place::Kind::explanation:
     case Place::Kind::status:
     case Place::Kind::ledger:
+    case Place::Kind::effects:
     case Place::Kind::healthz:
       return "GET";
   }
@@ -459,7 +479,8 @@ tl::expected<Route, Problem> route_at(const RequestHead& head, std::string_view 
 bool takes_body(Endpoint endpoint) {
   return endpoint == Endpoint::open_session || endpoint == Endpoint::add_text ||
          endpoint == Endpoint::confirm_calls || endpoint == Endpoint::start_audit ||
-         endpoint == Endpoint::learn_history;
+         endpoint == Endpoint::learn_history || endpoint == Endpoint::redrive_effects ||
+         endpoint == Endpoint::drop_effects;
 }
 
 std::optional<Problem> check_key(const RequestHead& head, Route& route) {
@@ -480,7 +501,8 @@ std::optional<Problem> check_key(const RequestHead& head, Route& route) {
   // Taking a key and not keeping it would promise what is not held. GET and DELETE may be repeated
   // anyway.
   if (route.endpoint == Endpoint::add_text || route.endpoint == Endpoint::start_audit ||
-      route.endpoint == Endpoint::learn_history) {
+      route.endpoint == Endpoint::learn_history || route.endpoint == Endpoint::redrive_effects ||
+      route.endpoint == Endpoint::drop_effects) {
     return Problem{.detail =
                        "header Idempotency-Key: expected on opening a session and on steps only"};
   }
@@ -598,7 +620,7 @@ tl::expected<std::string, Problem> text_member(const json::Object& object, std::
 
 tl::expected<ClientRequestBody, Problem> opening_of(const Route& route, const json::Object& body) {
   if (auto problem =
-          check_members(body, "session", {"context", "run_id", "speculation", "world"})) {
+          check_members(body, "session", {"context", "run_id", "speculation", "state", "world"})) {
     return refuse(std::move(*problem));
   }
   OpenSession opening;
@@ -628,6 +650,18 @@ tl::expected<ClientRequestBody, Problem> opening_of(const Route& route, const js
                      std::string(run_id_form));
     }
     opening.run_id = *run_id;
+  }
+  if (const json::Value* value = body.find("state")) {
+    if (depth_of(*value) > json::depth_max) {
+      return too_large("session: member \"state\": nested deeper than " +
+                       std::to_string(json::depth_max));
+    }
+    auto state = SessionState::parse(json::canonical(*value));
+    if (!state) {
+      const std::string detail = "session: member \"state\": " + state.error().message;
+      return state.error().code == Errc::too_large ? too_large(detail) : invalid(detail);
+    }
+    opening.state = std::move(*state);
   }
   if (const json::Value* value = body.find("speculation")) {
     const std::string* mode = value->string();
@@ -760,6 +794,7 @@ tl::expected<ClientRequestBody, Problem> confirmation_of(const Route& route,
 
 /// A whole number of a member from 0 to `most`, or nothing when it is not there.
 tl::expected<std::optional<std::uint64_t>, Problem> number_member(const json::Object& body,
+                                                                  std::string_view place,
                                                                   std::string_view name,
                                                                   double most) {
   const json::Value* value = body.find(name);
@@ -768,7 +803,8 @@ tl::expected<std::optional<std::uint64_t>, Problem> number_member(const json::Ob
   }
   const double* number = value->number();
   if (number == nullptr || !(*number >= 0) || *number > most || *number != std::floor(*number)) {
-    return invalid("audit: member " + quoted(name) + ": expected a whole number from 0 to " +
+    return invalid(std::string(place) + ": member " + quoted(name) +
+                   ": expected a whole number from 0 to " +
                    std::to_string(static_cast<std::uint64_t>(most)));
   }
   return static_cast<std::uint64_t>(*number);
@@ -802,9 +838,9 @@ tl::expected<ClientRequestBody, Problem> audit_of(const json::Object& body) {
   if (auto problem = check_members(body, "audit", {"sample", "seed", "sizes", "deadline_ms"})) {
     return refuse(std::move(*problem));
   }
-  const auto sample = number_member(body, "sample", audit_sample_max);
-  const auto seed = number_member(body, "seed", whole_number_max);
-  const auto deadline = number_member(body, "deadline_ms", deadline_ms_max);
+  const auto sample = number_member(body, "audit", "sample", audit_sample_max);
+  const auto seed = number_member(body, "audit", "seed", whole_number_max);
+  const auto deadline = number_member(body, "audit", "deadline_ms", deadline_ms_max);
   for (const auto* member : {&sample, &seed, &deadline}) {
     if (!*member) {
       return refuse(member->error());
@@ -855,6 +891,37 @@ tl::expected<ClientRequestBody, Problem> history_of(const json::Object& body) {
         {session->name, static_cast<std::uint32_t>(session->steps.size()), history_text(*session)});
   }
   return history;
+}
+
+/// `{"run_id", "step", "index"}`, or `{"all": true}`.
+tl::expected<ClientRequestBody, Problem> effects_of(const Route& route, const json::Object& body) {
+  if (auto problem = check_members(body, "effects", {"run_id", "step", "index", "all"})) {
+    return refuse(std::move(*problem));
+  }
+  ChangeEffects change;
+  change.change = route.endpoint == Endpoint::drop_effects ? ChangeEffects::Change::drop
+                                                           : ChangeEffects::Change::redrive;
+  if (const json::Value* all = body.find("all")) {
+    if (*all != json::Value(true) || body.size() != 1) {
+      return invalid("effects: expected {\"run_id\", \"step\", \"index\"} or {\"all\": true}");
+    }
+    return change;
+  }
+  constexpr double index_max = effects_per_step_max - 1;
+  const auto text = text_member(body, "effects", "run_id", run_id_bytes_max);
+  const auto step =
+      number_member(body, "effects", "step", std::numeric_limits<std::uint32_t>::max());
+  const auto index = number_member(body, "effects", "index", index_max);
+  if (!text || !step || !index) {
+    return refuse(!text ? text.error() : !step ? step.error() : index.error());
+  }
+  const auto run_id = RunId::parse(*text);
+  if (!run_id || !*step || !*index) {
+    return invalid("effects: expected a run ID, a step and an index, or {\"all\": true}");
+  }
+  change.id = EffectId{*run_id, StepNumber{static_cast<std::uint32_t>(**step)},
+                       static_cast<std::uint32_t>(**index)};
+  return change;
 }
 
 tl::expected<json::Object, Problem> object_of(const Route& route, std::string_view body,
@@ -922,6 +989,8 @@ tl::expected<ClientRequestBody, Problem> request_of(const Route& route, std::str
       return route.ledger;
     case Endpoint::forget_history:
       return ForgetHistory{};
+    case Endpoint::show_effects:
+      return ShowEffects{};
     case Endpoint::show_status:
     case Endpoint::healthz:
       return ShowStatus{};
@@ -930,6 +999,8 @@ tl::expected<ClientRequestBody, Problem> request_of(const Route& route, std::str
     case Endpoint::confirm_calls:
     case Endpoint::start_audit:
     case Endpoint::learn_history:
+    case Endpoint::redrive_effects:
+    case Endpoint::drop_effects:
       break;
   }
   const auto object = object_of(route, body, body_bytes_max);
@@ -944,6 +1015,9 @@ tl::expected<ClientRequestBody, Problem> request_of(const Route& route, std::str
   }
   if (route.endpoint == Endpoint::learn_history) {
     return history_of(*object);
+  }
+  if (route.endpoint == Endpoint::redrive_effects || route.endpoint == Endpoint::drop_effects) {
+    return effects_of(route, *object);
   }
   return route.endpoint == Endpoint::add_text ? text_of(route, *object)
                                               : confirmation_of(route, *object);

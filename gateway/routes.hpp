@@ -55,6 +55,9 @@ enum class Endpoint {
   show_ledger,
   learn_history,
   forget_history,
+  show_effects,
+  redrive_effects,
+  drop_effects,
   healthz,
 };
 

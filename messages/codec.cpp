@@ -18,7 +18,7 @@ namespace wire = forerun::wire::v1;
 constexpr std::size_t small_bytes_max =
     64U << 10U;  ///< One message of a kind without lists or documents.
 constexpr std::size_t entries_bytes_target = 1U << 20U;
-constexpr std::size_t outside_key_bytes = 64;
+constexpr std::size_t outside_key_bytes = 80;  ///< hex(Sk), and an effect's index.
 
 // ---- the kinds
 // -----------------------------------------------------------------------------------------------------
@@ -205,6 +205,7 @@ void write(const BranchOwner& from, wire::BranchOwner& to) {
   if (from.audit) {
     to.set_audit(from.audit->value);
   }
+  to.set_effect(from.effect);
 }
 
 void write(const WorldPosition& from, wire::WorldPosition& to) {
@@ -229,6 +230,7 @@ void write(const Dispatch& from, wire::Dispatch& to) {
   if (from.world) {
     write(*from.world, *to.mutable_world());
   }
+  to.set_http(from.http);
 }
 
 void write(const ConfirmBranch& from, wire::ConfirmBranch& to) {
@@ -539,8 +541,8 @@ void read(Fields& fields, const wire::BranchEnded& from, BranchEnded& to) {
                  "1 to 6");
   }
   fields.text("output", from.output(), to.output, output_bytes_max);
-  fields.text("writes", from.writes(), to.writes, output_bytes_max);
-  fields.text("effects", from.effects(), to.effects, output_bytes_max);
+  fields.text("writes", from.writes(), to.writes, writes_bytes_max);
+  fields.text("effects", from.effects(), to.effects, effects_bytes_max);
   fields.text("cause", from.cause(), to.cause, cause_bytes_max);
   to.latency = fields.duration("latency_us", from.latency_us());
   to.freed_after = fields.duration("freed_after_us", from.freed_after_us());
@@ -593,6 +595,7 @@ void read(Fields& fields, const wire::BranchOwner& from, BranchOwner& to) {
   if (from.has_audit()) {
     to.audit = AuditNumber{from.audit()};
   }
+  to.effect = from.effect();
 }
 
 void read(Fields& fields, const wire::WorldPosition& from, WorldPosition& to) {
@@ -617,6 +620,7 @@ void read(Fields& fields, const wire::Dispatch& from, Dispatch& to) {
   if (from.has_world()) {
     read(fields, from.world(), to.world.emplace());
   }
+  fields.text("http", from.http(), to.http, effects_bytes_max);
 }
 
 void read(Fields& fields, const wire::ConfirmBranch& from, ConfirmBranch& to) {

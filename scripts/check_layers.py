@@ -11,7 +11,7 @@ ALLOWED = {
     "speculation": (["base"], []),
     "coordinator": (["base", "speculation"], []),
     "node": (["base", "speculation"], []),
-    "node/executors": (["base", "speculation", "files"], ["seccomp.h"]),
+    "node/executors": (["base", "speculation", "files"], ["curl/", "seccomp.h"]),
     "messages": (["base", "speculation"], ["google/", "wire.pb.h", "messages/wire/"]),
     "cluster": (["base", "speculation"], ["zmq"]),
     "storage": (["base", "speculation"], ["sqlite3.h"]),

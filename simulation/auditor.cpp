@@ -1,8 +1,10 @@
 #include "simulation/auditor.hpp"
 
+#include <algorithm>
 #include <variant>
 
 #include "base/assert.hpp"
+#include "speculation/effects.hpp"
 
 namespace forerun::simulation {
 
@@ -20,6 +22,65 @@ void Auditor::durable(const CoordinatorBatch& batch) {
   }
   for (const StoredEntry& entry : batch.entries) {
     follow(entry);
+    follow_state(batch, entry);
+  }
+}
+
+/// Write-sets apply in step order, and each was made from the state that its step was to see.
+void Auditor::follow_state(const CoordinatorBatch& batch, const StoredEntry& stored) {
+  if (!stored.step) {
+    return;
+  }
+  const std::string place = "ledger entry " + to_string(stored.seq) + ": ";
+  const auto entry = entry_of(stored.leaf);
+  const auto* commit = entry ? std::get_if<CommitEntry>(&entry->body) : nullptr;
+  const auto row =
+      std::find_if(batch.sessions.rbegin(), batch.sessions.rend(), [&](const SessionRow& each) {
+        return each.run_id == *stored.run_id && each.next_step == stored.step->value + 1;
+      });
+  if (commit == nullptr || row == batch.sessions.rend()) {
+    timeline_.violate(place + "its session's row does not come with it");
+    return;
+  }
+  if (commit->writes_hash.has_value() == stored.writes.empty() ||
+      (commit->writes_hash && *commit->writes_hash != sha256(stored.writes)) ||
+      commit->effects_hash.has_value() == stored.effects.empty() ||
+      (commit->effects_hash && *commit->effects_hash != sha256(stored.effects))) {
+    timeline_.violate(place + "writes_hash or effects_hash is not of what is stored");
+  }
+  SessionState& state = states_[*stored.run_id];
+  const bool was_in_list = in_list_.contains(*stored.run_id);
+  const bool is_in_list = !row->list_state.empty();
+  if (!stored.writes.empty()) {
+    const std::int64_t before = count_of(state.canonical());
+    const std::int64_t made = count_of(stored.writes);
+    if (was_in_list || is_in_list ? made > before + 1 : made != before + 1) {
+      timeline_.violate(place + "it was given another state than that before its step: wrote " +
+                        std::to_string(made) + " after " + std::to_string(before));
+    }
+    const auto writes = write_set_of(stored.writes);
+    auto changed = writes && *writes ? state.patched(**writes)
+                                     : Result<SessionState>(fail(Errc::invalid, "no write-set"));
+    if (!changed) {
+      timeline_.violate(place + changed.error().message);
+      return;
+    }
+    state = std::move(*changed);
+  }
+  if (row->state != state.canonical()) {
+    timeline_.violate(place + "state: found " + row->state + ", expected " + state.canonical());
+  }
+  is_in_list ? static_cast<void>(in_list_.insert(*stored.run_id))
+             : static_cast<void>(in_list_.erase(*stored.run_id));
+  if (!stored.effects.empty()) {
+    effect_keys_.insert(effect_key(commit->chain, 0));
+  }
+}
+
+void Auditor::delivered(const std::string& key) {
+  delivered_.insert(key);
+  if (!effect_keys_.contains(key)) {
+    timeline_.violate("an effect with key " + key + " is delivered, and no commit has it");
   }
 }
 
@@ -110,6 +171,9 @@ void Auditor::replicated(const std::string& node, const StoredEntry& entry) {
 }
 
 void Auditor::dispatched(const Dispatch& dispatch) {
+  if (!dispatch.http.empty()) {
+    return;
+  }
   const Task* task = catalog_.task(dispatch.task);
   FORERUN_ASSERT(task != nullptr);
   if (dispatch.owner.speculation) {
@@ -127,6 +191,9 @@ void Auditor::started(const Dispatch& dispatch, std::size_t running, std::size_t
   if (running > slots) {
     timeline_.violate("worker " + to_string(dispatch.worker) + " runs " + std::to_string(running) +
                       " branches in " + std::to_string(slots) + " slots");
+  }
+  if (!dispatch.http.empty()) {
+    return;
   }
   const Task* task = catalog_.task(dispatch.task);
   if (task->effect == Effect::write && ++write_starts_[dispatch.outside_key] > 1 &&
@@ -183,6 +250,11 @@ void Auditor::ended(const RunId& run_id) {
 }
 
 void Auditor::finish(Epoch epoch) {
+  for (const std::string& key : effect_keys_) {
+    if (!delivered_.contains(key)) {
+      timeline_.violate("the committed effect with key " + key + " was never delivered");
+    }
+  }
   for (const SpeculationKey& key : speculations_) {
     if (std::get<0>(key) == epoch && ended_.contains(std::get<1>(key)) &&
         !ended_speculations_.contains(key)) {

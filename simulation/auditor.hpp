@@ -32,6 +32,8 @@ public:
   /// A worker starts a branch; it has so many running then.
   void started(const Dispatch& dispatch, std::size_t running, std::size_t slots);
   void answered(const StepAnswer& answer);
+  /// An effect with this key has reached its receiver.
+  void delivered(const std::string& key);
   /// A page of the ledger shows this.
   void shown(Seq seq, const LedgerPage::Row& row);
   /// Of a commit's output. @pre seq < size()
@@ -47,6 +49,11 @@ public:
   const std::set<RunId>& ended_sessions() const { return ended_; }
 
 private:
+  void follow_state(const CoordinatorBatch& batch, const StoredEntry& stored);
+  std::map<RunId, SessionState> states_;
+  std::set<RunId> in_list_;            ///< Sessions whose latest commit left a list of calls open.
+  std::set<std::string> effect_keys_;  ///< Of committed effects.
+  std::set<std::string> delivered_;
   using SpeculationKey = std::tuple<Epoch, RunId, SpeculationNumber>;
   void follow(const StoredEntry& stored);
   void follow(const StoredEntry& stored, const Entry& entry, const CommitEntry& commit);

@@ -41,6 +41,9 @@ CoordinatorSettings settings_of(const Environment& env) {
   settings.usefulness.window = 8;
   settings.usefulness.tasks_max = 3;
   settings.run_id_block = 4;
+  settings.effects.timeout = std::chrono::milliseconds(1500);
+  settings.effects.retry_max = std::chrono::seconds(1);
+  settings.effects.attempts_max = 40;  // None is parked: all must arrive in the end.
   settings.predictions_per_event_max = 3;
   settings.predictions_wanted = 4;
   settings.plant_skip_hazards = env.plant == Plant::skip_hazards;

@@ -211,6 +211,16 @@ void NodeHost::begin(const Dispatch& dispatch) {
 
 /// The one moment at which a branch reads or writes outside.
 void NodeHost::touch_outside(const Dispatch& dispatch) {
+  if (!dispatch.http.empty()) {
+    Running& sending = running_.at(dispatch.token);
+    if (env_.strikes(0.2)) {
+      sending.answer = fail(Errc::io, "status 503");
+    } else {
+      env_.auditor.delivered(dispatch.outside_key);
+      sending.answer = "null";
+    }
+    return;
+  }
   const auto input = json::parse(dispatch.input);
   FORERUN_ASSERT(input.has_value() && input->object() != nullptr);
   running_.at(dispatch.token).answer =
@@ -238,7 +248,10 @@ void NodeHost::end(BranchToken token, Ending ending, const std::string& cause) {
   finished.ended.cause = cause;
   finished.ended.latency = env_.time.now() - at->second.started;
   if (ending == Ending::returned) {
+    const Dispatch& dispatch = at->second.dispatch;
     finished.ended.output = **at->second.answer;
+    finished.ended.writes = writes_of(dispatch.task, dispatch.state);
+    finished.ended.effects = effects_of(dispatch.task, dispatch.input);
   }
   running_.erase(at);
   step(finished);

@@ -60,6 +60,12 @@ Catalog make_catalog() {
   tasks.push_back(add);
   tasks.push_back(task("audit", Effect::write));  // Undeclared: writes everything.
 
+  for (Task& each : tasks) {
+    if (each.name != "classify" && each.name != "scan") {
+      each.state = std::vector<std::string>{};  // Else every write-set would end all speculation.
+    }
+  }
+
   std::vector<Race> races;
   for (const auto& [name, rule] : {std::pair("score_ordered", SelectRule::ordered),
                                    std::pair("score_ranked", SelectRule::ranked),
@@ -70,7 +76,8 @@ Catalog make_catalog() {
     }
     races.push_back(std::move(race));
   }
-  auto catalog = Catalog::make(std::move(tasks), std::move(races), {Pool{"models", 3}});
+  auto catalog = Catalog::make(std::move(tasks), std::move(races), {Pool{"models", 3}},
+                               {{"http://receiver"}, {}});
   FORERUN_ASSERT(catalog.has_value());
   return std::move(*catalog);
 }
@@ -79,6 +86,23 @@ std::string key_of(const json::Object& input) {
   const json::Value* key = input.find("key");
   const std::string* text = key == nullptr ? nullptr : key->string();
   return text == nullptr ? std::string() : *text;
+}
+
+std::int64_t count_of(std::string_view state) {
+  const auto value = json::parse(state);
+  return value && value->object() != nullptr ? integer(*value->object(), "n") : 0;
+}
+
+std::string writes_of(std::string_view name, const std::string& state) {
+  return name == "classify" || name == "scan"
+             ? R"({"n":)" + std::to_string(count_of(state) + 1) + "}"
+             : std::string();
+}
+
+std::string effects_of(std::string_view name, const std::string& input) {
+  return name == "classify" || name == "put"
+             ? R"([{"http":{"body":)" + input + R"(,"method":"POST","url":"http://receiver/x"}}])"
+             : std::string();
 }
 
 Result<std::string> answer_of(std::string_view name, const json::Object& input,

@@ -23,6 +23,12 @@ Result<std::string> answer_of(std::string_view task, const json::Object& input,
 /// The value that a `write` leaves under its input's key.
 std::int64_t written_by(std::string_view task, const json::Object& input, std::int64_t stored);
 std::string key_of(const json::Object& input);
+/// What it changes in its session's state, given the part that it got; empty: nothing.
+std::string writes_of(std::string_view task, const std::string& state);
+/// What it asks to be done outside; empty: nothing.
+std::string effects_of(std::string_view task, const std::string& input);
+/// The number that writes_of() counts up.
+std::int64_t count_of(std::string_view state);
 
 /// The outside: a store of numbers that all workers share, whatever becomes of their answers.
 class Outside {

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "base/assert.hpp"
+#include "speculation/effects.hpp"
 #include "speculation/hazard_tags.hpp"
 
 namespace forerun {
@@ -115,9 +116,44 @@ Result<void> check_executor(const std::string& place, const Task& task) {
                                            " arguments, expected at most " +
                                            std::to_string(command_arguments_max));
   }
+  if (task.executor != ExecutorKind::exec && task.envelope) {
+    return invalid(place + ".envelope",
+                   "only for executor \"exec\", found " + quoted(to_string(task.executor)));
+  }
   if (task.executor != ExecutorKind::native && !task.function.empty()) {
     return invalid(place + ".function",
                    "only for executor \"native\", found " + quoted(to_string(task.executor)));
+  }
+  return {};
+}
+
+/// RFC 6901 §3.
+bool is_pointer(std::string_view pointer) {
+  if (pointer.empty()) {
+    return true;
+  }
+  for (std::size_t i = 0; i < pointer.size(); ++i) {
+    if (pointer[i] == '~' &&
+        (i + 1 == pointer.size() || (pointer[i + 1] != '0' && pointer[i + 1] != '1'))) {
+      return false;
+    }
+  }
+  return pointer.front() == '/';
+}
+
+Result<void> check_state(const std::string& place,
+                         const std::optional<std::vector<std::string>>& paths) {
+  if (!paths) {
+    return {};
+  }
+  if (paths->size() > state_paths_max) {
+    return invalid(place, std::to_string(paths->size()) + " paths, expected at most " +
+                              std::to_string(state_paths_max));
+  }
+  for (const std::string& path : *paths) {
+    if (!is_pointer(path)) {
+      return invalid(place, quoted(path) + ": expected a JSON pointer, as in \"/cart\"");
+    }
   }
   return {};
 }
@@ -142,6 +178,9 @@ Result<void> check_task(const Task& task, const Pools& pools) {
   if (const auto held = check_tags(place + ".writes", task.writes); !held) {
     return held;
   }
+  if (const auto held = check_state(place + ".state", task.state); !held) {
+    return held;
+  }
   if (task.timeout <= Duration::zero() || task.timeout > timeout_max) {
     return invalid(place + ".timeout_ms", "expected more than 0 and at most 24 hours");
   }
@@ -152,20 +191,6 @@ Result<void> check_task(const Task& task, const Pools& pools) {
     return invalid(place + ".pool", "no pool " + quoted(task.pool) + suggestion(task.pool, pools));
   }
   return {};
-}
-
-/// RFC 6901 §3.
-bool is_pointer(std::string_view pointer) {
-  if (pointer.empty()) {
-    return true;
-  }
-  for (std::size_t i = 0; i < pointer.size(); ++i) {
-    if (pointer[i] == '~' &&
-        (i + 1 == pointer.size() || (pointer[i + 1] != '0' && pointer[i + 1] != '1'))) {
-      return false;
-    }
-  }
-  return pointer.front() == '/';
 }
 
 Result<void> check_condition(const std::string& place, const Race& race,
@@ -230,6 +255,38 @@ Result<void> check_race(const Race& race, const Tasks& tasks) {
   for (const ValidCondition& condition : race.valid) {
     if (const auto held = check_condition(place + ".valid", race, condition); !held) {
       return held;
+    }
+  }
+  return {};
+}
+
+template <class Tasks>
+Result<void> check_effects(const EffectRules& rules, const Tasks& tasks) {
+  for (const auto* list : {&rules.allow, &rules.tasks}) {
+    if (list->size() > effect_targets_max) {
+      return invalid(list == &rules.allow ? "effects.allow" : "effects.tasks",
+                     std::to_string(list->size()) + " items, expected at most " +
+                         std::to_string(effect_targets_max));
+    }
+  }
+  for (const std::string& prefix : rules.allow) {
+    if (!is_url_prefix(prefix)) {
+      return invalid("effects.allow",
+                     quoted(prefix) +
+                         ": expected the beginning of an http or https URL with its host, as in "
+                         "\"https://hooks.example/orders/\"");
+    }
+  }
+  for (const std::string& name : rules.tasks) {
+    const auto task = tasks.find(name);
+    if (task == tasks.end()) {
+      return invalid("effects.tasks", "no task " + quoted(name) + suggestion(name, tasks));
+    }
+    if (task->second.effect != Effect::write || !task->second.idempotent) {
+      return invalid("effects.tasks",
+                     quoted(name) +
+                         ": expected a task with effect \"write\" and idempotent = "
+                         "true: an effect is delivered at least once");
     }
   }
   return {};
@@ -345,8 +402,9 @@ std::string_view to_string(ValidCondition::Test test) {
 }
 
 Result<Catalog> Catalog::make(std::vector<Task> tasks, std::vector<Race> races,
-                              std::vector<Pool> pools) {
+                              std::vector<Pool> pools, EffectRules effects) {
   Catalog catalog;
+  catalog.effects_ = std::move(effects);
   for (Task& task : tasks) {
     if (task.executor == ExecutorKind::native && task.function.empty()) {
       task.function = task.name;
@@ -373,6 +431,9 @@ Result<Catalog> Catalog::make(std::vector<Task> tasks, std::vector<Race> races,
     if (const auto held = check_race(race, catalog.tasks_); !held) {
       return tl::unexpected<Error>(held.error());
     }
+  }
+  if (const auto held = check_effects(catalog.effects_, catalog.tasks_); !held) {
+    return tl::unexpected<Error>(held.error());
   }
   // A catalog that no node could read must not start a coordinator.
   if (const auto wire = json::parse(json::canonical(catalog.to_json()), catalog_wire_limits);

@@ -50,11 +50,19 @@ struct Task {
   Duration age_max =
       std::chrono::seconds(30);  ///< `read` only: how old a speculative answer may be at commit.
   bool idempotent = false;       ///< `write` only: may run again with the same key.
+  std::optional<std::vector<std::string>>
+      state;  ///< JSON pointers into the session's state that it gets; empty: all of it.
+  bool envelope = false;  ///< `exec` only: input with the state, output with writes and effects.
   bool deterministic = true;
   bool sandbox = true;
   std::string pool;  ///< Empty: none.
   std::string description;
 };
+
+/// Whether its answers may depend on its session's state.
+inline bool sees_state(const Task& task) {
+  return !task.state || !task.state->empty();
+}
 
 /// A condition on one branch's output that must hold for the branch to be valid. It reads nothing
 /// else.
@@ -79,10 +87,18 @@ struct Pool {
   std::uint32_t in_flight_max = 0;
 };
 
+/// Where effects may go (design.md §4.4). Nowhere, unless the operator says so.
+struct EffectRules {
+  std::vector<std::string> allow;  ///< Beginnings of URLs.
+  std::vector<std::string> tasks;  ///< Names; each a `write` that may run again with its key.
+};
+
 inline constexpr std::size_t branches_max = 16;
+inline constexpr std::size_t effect_targets_max = 256;  ///< Of each kind.
 inline constexpr std::size_t tasks_max = 20'000;
-inline constexpr std::size_t tags_max = 32;        ///< Per task and direction.
-inline constexpr std::size_t conditions_max = 64;  ///< Per race.
+inline constexpr std::size_t tags_max = 32;         ///< Per task and direction.
+inline constexpr std::size_t conditions_max = 64;   ///< Per race.
+inline constexpr std::size_t state_paths_max = 32;  ///< Per task.
 inline constexpr std::size_t command_arguments_max = 256;
 inline constexpr Duration timeout_max = std::chrono::hours(24);
 /// For reading Catalog::to_json(): more than one document may have, less than a frame holds.
@@ -107,7 +123,7 @@ public:
   /// `writes` of any but a `write`, a limit exceeded. Messages name the place as in the file
   /// (`race.fraud.branches`) and suggest a near name.
   static Result<Catalog> make(std::vector<Task> tasks, std::vector<Race> races,
-                              std::vector<Pool> pools);
+                              std::vector<Pool> pools, EffectRules effects = {});
 
   /// How `name` is answered. Errors: not_found with a near name as suggestion.
   Result<CallPlan> plan(std::string_view name) const;
@@ -116,6 +132,8 @@ public:
   const std::map<std::string, Task, std::less<>>& tasks() const { return tasks_; }
   const std::map<std::string, Race, std::less<>>& races() const { return races_; }
   const std::map<std::string, Pool, std::less<>>& pools() const { return pools_; }
+
+  const EffectRules& effects() const { return effects_; }
 
   /// The wire form that nodes receive: JSON with every field written. from_json(to_json(c)) equals
   /// c in every field.
@@ -126,6 +144,7 @@ private:
   std::map<std::string, Task, std::less<>> tasks_;
   std::map<std::string, Race, std::less<>> races_;
   std::map<std::string, Pool, std::less<>> pools_;
+  EffectRules effects_;
 };
 
 /// The candidate nearest to `name` by edit distance, if near enough to suggest (at most a third of

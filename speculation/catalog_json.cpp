@@ -32,6 +32,8 @@ json::Value value_of(const Task& task) {
   out.set("timeout_us", static_cast<std::int64_t>(task.timeout.count()));
   out.set("max_age_us", static_cast<std::int64_t>(task.age_max.count()));
   out.set("idempotent", task.idempotent);
+  out.set("state", list_or_null(task.state));
+  out.set("envelope", task.envelope);
   out.set("deterministic", task.deterministic);
   out.set("sandbox", task.sandbox);
   out.set("pool", task.pool);
@@ -171,6 +173,8 @@ Result<Task> task_of(const std::string& name, const json::Value& value) {
   task.timeout = Duration(in.integer("timeout_us"));
   task.age_max = Duration(in.integer("max_age_us"));
   task.idempotent = in.flag("idempotent");
+  task.state = in.texts_or_null("state");
+  task.envelope = in.flag("envelope");
   task.deterministic = in.flag("deterministic");
   task.sandbox = in.flag("sandbox");
   task.pool = in.text("pool");
@@ -262,7 +266,11 @@ json::Value Catalog::to_json() const {
     each.set("max_in_flight", static_cast<std::int64_t>(pool.in_flight_max));
     pools.set(name, std::move(each));
   }
+  json::Object effects;
+  effects.set("allow", list_of(effects_.allow));
+  effects.set("tasks", list_of(effects_.tasks));
   json::Object out;
+  out.set("effects", std::move(effects));
   out.set("pool", std::move(pools));
   out.set("race", std::move(races));
   out.set("task", std::move(tasks));
@@ -282,7 +290,14 @@ Result<Catalog> Catalog::from_json(const json::Value& value) {
   if (!pools) {
     return tl::unexpected<Error>(std::move(pools.error()));
   }
-  return make(std::move(*tasks), std::move(*races), std::move(*pools));
+  static const json::Value nothing;
+  const json::Value* found = value.find("effects");
+  FieldReader in("effects", found == nullptr ? nothing : *found);
+  EffectRules effects{in.texts("allow"), in.texts("tasks")};
+  if (const auto held = in.finish(); !held) {
+    return tl::unexpected<Error>(held.error());
+  }
+  return make(std::move(*tasks), std::move(*races), std::move(*pools), std::move(effects));
 }
 
 }  // namespace forerun

@@ -12,6 +12,7 @@
 #include "speculation/durable.hpp"
 #include "speculation/entry.hpp"
 #include "speculation/ids.hpp"
+#include "speculation/session_state.hpp"
 
 /// What clients ask of the coordinator and what they get, free of HTTP. The gateway translates both
 /// ways.
@@ -32,6 +33,7 @@ struct OpenSession {
   std::string world;            ///< Name of a recorded session that answers; empty for none.
   std::string idempotency_key;  ///< Empty for none.
   std::optional<RunId> run_id;  ///< Given only on a store that accepts it (replay).
+  SessionState state;           ///< That it starts with.
 };
 struct AddText {
   RunId run_id;
@@ -84,13 +86,21 @@ struct LearnHistory {
 };
 /// Drops every session that was taught.
 struct ForgetHistory {};
+/// The tenant's effects that are not delivered.
+struct ShowEffects {};
+/// Parked effects are tried again, or given up for good.
+struct ChangeEffects {
+  enum class Change : std::uint8_t { redrive, drop };
+  Change change = Change::redrive;
+  std::optional<EffectId> id;  ///< None: all of the tenant's that are parked.
+};
 
 struct ClientRequest {
   RequestId id;
   std::string tenant;
   std::variant<OpenSession, AddText, ConfirmCalls, ShowSession, EndSession, ShowStatus,
                ShowPredictions, ShowExplanation, StartAudit, ShowLedger, LearnHistory,
-               ForgetHistory>
+               ForgetHistory, ShowEffects, ChangeEffects>
       body;
 };
 
@@ -132,6 +142,7 @@ struct SessionView {
   bool ended = false;
   std::uint32_t next_step = 0;
   std::vector<StepAnswer> steps;
+  std::string state;  ///< Canonical JSON object, after these steps.
 };
 
 /// Entries in order; fewer than asked for where the ledger or the page ends.

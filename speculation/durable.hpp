@@ -38,6 +38,7 @@ struct SessionRow {
   std::uint32_t next_step = 0;  ///< Steps committed.
   ChainValue chain;             ///< Of the last committed step; meaningless while next_step == 0.
   std::string state;            ///< Canonical JSON object.
+  std::string list_state;  ///< Before the list of calls that is partly committed; empty: none is.
   bool ended = false;
 };
 
@@ -86,6 +87,25 @@ struct HistoryRow {
   std::string text;
 };
 
+/// The index-th effect of a committed step.
+struct EffectId {
+  RunId run_id;
+  StepNumber step;
+  std::uint32_t index = 0;
+  friend auto operator<=>(const EffectId&, const EffectId&) = default;
+};
+
+/// An effect that was not delivered yet.
+struct EffectRow {
+  EffectId id;
+  std::string tenant;
+  std::string key;         ///< effect_key()
+  std::string effect;      ///< Canonical JSON.
+  bool is_parked = false;  ///< Given up, until an operator says otherwise.
+  std::uint32_t attempts = 0;
+  std::string cause;  ///< Of the latest attempt that failed.
+};
+
 /// One transaction of the coordinator: durable whole or not at all.
 struct CoordinatorBatch {
   BatchNumber number;
@@ -99,10 +119,13 @@ struct CoordinatorBatch {
   std::vector<MarkRow> marks;
   std::vector<std::uint64_t> forgotten;  ///< Numbers of taught sessions to drop, before `history`.
   std::vector<HistoryRow> history;       ///< Taught sessions to keep.
+  std::vector<EffectRow> effects;        ///< New or changed.
+  std::vector<EffectId> effects_ended;   ///< Delivered, or dropped by an operator.
   /// A signed head alone is not worth a sync.
   bool empty() const {
     return entries.empty() && sessions.empty() && keys.empty() && intents.empty() &&
-           marks.empty() && forgotten.empty() && history.empty();
+           marks.empty() && forgotten.empty() && history.empty() && effects.empty() &&
+           effects_ended.empty();
   }
 };
 
@@ -118,6 +141,7 @@ struct CoordinatorRecovery {
   std::vector<IntentRow> intents;
   std::vector<MarkRow> marks;
   std::vector<HistoryEntry> history;  ///< Taught sessions, by number.
+  std::vector<EffectRow> effects;     ///< In the order of their IDs.
 };
 
 /// One transaction of a node's replica. Not waited for by anyone outside the node.

@@ -86,6 +86,15 @@ json::Value step_of(const CommitEntry& commit, const StoredEntry& stored,
     step.set("depth", std::uint64_t{commit.hit->depth});
     step.set("speculation", std::uint64_t{commit.hit->speculation.value});
   }
+  if (const json::Value* state = told(story, "state_hash")) {
+    step.set("state_hash", *state);
+  }
+  if (!stored.writes.empty()) {
+    step.set("writes", text_value(stored.writes));
+  }
+  if (!stored.effects.empty()) {
+    step.set("effects", text_value(stored.effects));
+  }
   if (const json::Value* foresight = told(story, "foresight")) {
     step.set("foresight", *foresight);
   }
@@ -239,6 +248,19 @@ void tell_discard(const json::Value& item, std::string& text) {
 }
 
 }  // namespace
+
+std::optional<Digest> given_state(std::string_view story) {
+  if (story.find("\"state_hash\"") == std::string_view::npos) {
+    return std::nullopt;
+  }
+  const json::Value told_story = text_value(std::string(story));
+  const json::Value* hash = told(told_story, "state_hash");
+  if (hash == nullptr || hash->string() == nullptr) {
+    return std::nullopt;
+  }
+  const auto digest = digest_from_hex(*hash->string());
+  return digest ? std::optional(*digest) : std::nullopt;
+}
 
 json::Value explain(const SessionRow& session, std::span<const StoredEntry> commits,
                     std::span<const StoredEntry> discards) {

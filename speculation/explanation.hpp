@@ -4,8 +4,10 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "base/json.hpp"
+#include "base/sha256.hpp"
 #include "speculation/durable.hpp"
 
 /// The story of a session's decisions, told from its record alone.
@@ -15,6 +17,9 @@ namespace forerun {
 /// see docs/commands.md. An entry that cannot be read is told as such. Commits come in step order.
 json::Value explain(const SessionRow& session, std::span<const StoredEntry> commits,
                     std::span<const StoredEntry> discards);
+
+/// The hash of the session's state before a step, as its story tells; nothing when it was `{}`.
+std::optional<Digest> given_state(std::string_view story);
 
 /// The same for people, of one step or of all. Errors: not_found for a step that is not decided.
 Result<std::string> explanation_text(const json::Value& explanation,

@@ -9,6 +9,7 @@
 #include "base/time.hpp"
 #include "speculation/entry.hpp"
 #include "speculation/ids.hpp"
+#include "speculation/session_state.hpp"
 
 /// What travels between coordinator and nodes: one plain struct a message. docs/protocol.md tells
 /// the order. Texts named `call`, `output`, `state`, `writes`, `effects` are canonical JSON.
@@ -19,7 +20,8 @@ inline constexpr std::size_t frame_bytes_max = 8U << 20U;  ///< One frame: a lis
 inline constexpr std::size_t frame_messages_max = 1024;
 inline constexpr std::size_t messages_per_frame =
     64;  ///< What a sender puts into one; large outputs go alone.
-inline constexpr std::size_t output_bytes_max = 1U << 20U;  ///< One branch's output.
+inline constexpr std::size_t output_bytes_max = 1U << 20U;     ///< One branch's output.
+inline constexpr std::size_t effects_bytes_max = 256U << 10U;  ///< One branch's effects.
 inline constexpr std::size_t workers_per_node_max = 256;
 inline constexpr std::size_t slots_per_worker_max = 1024;
 inline constexpr std::size_t fetch_entries_max = 512;  ///< Entries in one answer to a fetch.
@@ -41,6 +43,7 @@ struct BranchOwner {
   std::optional<StepNumber> step;                ///< Set once confirmed.
   std::optional<SpeculationNumber> speculation;  ///< Set when it began as a speculation.
   std::optional<AuditNumber> audit;  ///< Set alone: it belongs to no session, CancelBranch ends it.
+  bool effect = false;  ///< Set alone: it delivers an effect of a committed step; as with `audit`.
   friend bool operator==(const BranchOwner&, const BranchOwner&) = default;
 };
 
@@ -173,8 +176,9 @@ struct Dispatch {
   std::string state;  ///< Snapshot of the session's state, canonical.
   bool speculative = false;
   Duration timeout{};
-  std::string outside_key;  ///< hex(Sk) for a `write`, else empty.
+  std::string outside_key;  ///< hex(Sk) for a `write`, effect_key() of an effect, else empty.
   std::optional<WorldPosition> world;
+  std::string http;  ///< An effect that is a request, canonical; `task` is empty then.
   friend bool operator==(const Dispatch&, const Dispatch&) = default;
 };
 

@@ -42,7 +42,7 @@ Result<StepAnswer> step_answer_of(const StoredEntry& stored) {
 }
 
 SessionView session_view_of(const SessionRow& row, std::span<const StoredEntry> commits) {
-  SessionView view{row.run_id, row.context, row.mode, row.ended, row.next_step, {}};
+  SessionView view{row.run_id, row.context, row.mode, row.ended, row.next_step, {}, row.state};
   for (const StoredEntry& commit : commits) {
     if (auto answer = step_answer_of(commit)) {
       view.steps.push_back(std::move(*answer));

@@ -27,7 +27,12 @@ constexpr const char* ledger_upgrades[] = {
     "TEXT;",
     "CREATE TABLE history(number INTEGER PRIMARY KEY, tenant TEXT NOT NULL, name TEXT NOT NULL, at "
     "INTEGER NOT NULL, steps INTEGER NOT NULL, bytes INTEGER NOT NULL, hash BLOB NOT NULL, text "
-    "TEXT NOT NULL, UNIQUE (tenant, name));"};
+    "TEXT NOT NULL, UNIQUE (tenant, name));"
+    "ALTER TABLE sessions ADD COLUMN list_state TEXT NOT NULL DEFAULT '';"
+    "CREATE TABLE effects(home BLOB NOT NULL, counter INTEGER NOT NULL, step INTEGER NOT NULL, "
+    "place INTEGER NOT NULL, tenant TEXT NOT NULL, key TEXT NOT NULL, effect TEXT NOT NULL, "
+    "is_parked INTEGER NOT NULL, attempts INTEGER NOT NULL, cause TEXT NOT NULL, "
+    "PRIMARY KEY (home, counter, step, place)) WITHOUT ROWID;"};
 
 constexpr StoreFile ledger_file = {.subject = "a ledger",
                                    .application_id = 0x46524c47,
@@ -45,12 +50,17 @@ CREATE TABLE payloads(seq INTEGER PRIMARY KEY, call TEXT NOT NULL, output TEXT N
 CREATE INDEX discards_by_session ON entries(session) WHERE step IS NULL;
 CREATE TABLE sessions(id INTEGER PRIMARY KEY, home BLOB NOT NULL, counter INTEGER NOT NULL, tenant TEXT, context TEXT,
                       mode INTEGER, world TEXT, next_step INTEGER, chain BLOB, state TEXT, ended INTEGER,
+                      list_state TEXT NOT NULL DEFAULT '',
                       UNIQUE (home, counter));
 CREATE TABLE keys(scope TEXT NOT NULL, key TEXT NOT NULL, request_hash BLOB NOT NULL, session INTEGER NOT NULL,
                   first_step INTEGER NOT NULL, step_count INTEGER NOT NULL, PRIMARY KEY (scope, key)) WITHOUT ROWID;
 CREATE TABLE intents(session INTEGER NOT NULL, step INTEGER NOT NULL, call TEXT NOT NULL, is_write INTEGER NOT NULL,
                      key TEXT NOT NULL, request_hash BLOB NOT NULL, first_step INTEGER NOT NULL,
                      step_count INTEGER NOT NULL, PRIMARY KEY (session, step)) WITHOUT ROWID;
+CREATE TABLE effects(home BLOB NOT NULL, counter INTEGER NOT NULL, step INTEGER NOT NULL, place INTEGER NOT NULL,
+                     tenant TEXT NOT NULL, key TEXT NOT NULL, effect TEXT NOT NULL, is_parked INTEGER NOT NULL,
+                     attempts INTEGER NOT NULL, cause TEXT NOT NULL,
+                     PRIMARY KEY (home, counter, step, place)) WITHOUT ROWID;
 CREATE TABLE marks(worker BLOB PRIMARY KEY, mark INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE history(number INTEGER PRIMARY KEY, tenant TEXT NOT NULL, name TEXT NOT NULL, at INTEGER NOT NULL,
                      steps INTEGER NOT NULL, bytes INTEGER NOT NULL, hash BLOB NOT NULL, text TEXT NOT NULL,
@@ -61,10 +71,10 @@ CREATE TABLE history(number INTEGER PRIMARY KEY, tenant TEXT NOT NULL, name TEXT
 /// Prepared once. The reading ones come first; a read-only store has no others.
 struct Statements {
   Statement epoch, heads, size, text, entries, leaves, sessions, session, commits, discards, keys,
-      intents, marks, history_entries, history, past_commits;
+      intents, marks, history_entries, history, past_commits, effects;
   Statement find_session, add_session, name_session, set_session, add_entry, add_payload, put_key,
       put_intent, drop_intents, raise_mark, set_epoch, set_head, set_signed_head, put_text,
-      add_history, drop_history;
+      add_history, drop_history, put_effect, drop_effect;
 };
 
 struct StatementText {
@@ -87,12 +97,12 @@ constexpr StatementText reading[] = {
      "WHERE e.seq >= ?1 "
      "ORDER BY e.seq"},
     {&Statements::sessions,
-     "SELECT home, counter, tenant, context, mode, world, next_step, chain, state, ended FROM "
-     "sessions "
+     "SELECT home, counter, tenant, context, mode, world, next_step, chain, state, ended, "
+     "list_state FROM sessions "
      "WHERE tenant IS NOT NULL AND ended = 0 ORDER BY home, counter"},
     {&Statements::session,
-     "SELECT home, counter, tenant, context, mode, world, next_step, chain, state, ended FROM "
-     "sessions "
+     "SELECT home, counter, tenant, context, mode, world, next_step, chain, state, ended, "
+     "list_state FROM sessions "
      "WHERE home = ?1 AND counter = ?2 AND tenant IS NOT NULL"},
     {&Statements::commits,
      "SELECT e.seq, e.epoch, e.leaf, p.call, p.output, p.writes, p.effects, e.step, s.home, "
@@ -126,19 +136,22 @@ constexpr StatementText reading[] = {
      "JOIN sessions s ON s.id = e.session LEFT JOIN payloads p ON p.seq = e.seq "
      "WHERE e.seq >= ?1 AND e.seq < ?2 AND e.step IS NOT NULL AND s.tenant IS NOT NULL "
      "ORDER BY e.seq"},
+    {&Statements::effects,
+     "SELECT home, counter, step, place, tenant, key, effect, is_parked, attempts, cause FROM "
+     "effects ORDER BY home, counter, step, place"},
 };
 
 constexpr StatementText writing[] = {
     {&Statements::find_session, "SELECT id FROM sessions WHERE home = ?1 AND counter = ?2"},
     {&Statements::add_session,
      "INSERT INTO sessions(home, counter, tenant, context, mode, world, next_step, chain, state, "
-     "ended) "
-     "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) RETURNING id"},
+     "ended, list_state) "
+     "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) RETURNING id"},
     {&Statements::name_session, "INSERT INTO sessions(home, counter) VALUES (?1, ?2) RETURNING id"},
     {&Statements::set_session,
      "UPDATE sessions SET tenant = ?2, context = ?3, mode = ?4, world = ?5, next_step = ?6, chain "
      "= ?7, state = ?8, "
-     "ended = ?9 WHERE id = ?1"},
+     "ended = ?9, list_state = ?10 WHERE id = ?1"},
     {&Statements::add_entry,
      "INSERT INTO entries(seq, epoch, session, step, leaf) VALUES (?1, ?2, ?3, ?4, ?5)"},
     {&Statements::add_payload,
@@ -160,6 +173,11 @@ constexpr StatementText writing[] = {
     {&Statements::set_epoch, "UPDATE meta SET epoch = ?1"},
     {&Statements::set_head, "UPDATE meta SET size = ?1, root = ?2, head_epoch = ?3"},
     {&Statements::set_signed_head, "UPDATE meta SET signed_head = ?1"},
+    {&Statements::put_effect,
+     "INSERT OR REPLACE INTO effects(home, counter, step, place, tenant, key, effect, is_parked, "
+     "attempts, cause) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"},
+    {&Statements::drop_effect,
+     "DELETE FROM effects WHERE home = ?1 AND counter = ?2 AND step = ?3 AND place = ?4"},
     {&Statements::put_text, "INSERT OR REPLACE INTO texts(name, text) VALUES (?1, ?2)"},
     {&Statements::add_history,
      "INSERT INTO history(number, tenant, name, at, steps, bytes, hash, text) VALUES (?1, ?2, ?3, "
@@ -222,6 +240,7 @@ SessionRow session_of(const Row& row) {
   session.chain.bytes = row.bytes<32>(7);
   session.state = row.text(8);
   session.ended = row.flag(9);
+  session.list_state = row.text(10);
   return session;
 }
 
@@ -245,6 +264,16 @@ CoordinatorStore::CommitRecord commit_record_of(const Row& row) {
   return {Seq{row.number(0)}, run_id_of(row, 2), StepNumber{row.number32(1)},
           row.flag(6),        row.text(4),       row.text(5),
           row.text(7),        row.text(8)};
+}
+
+EffectRow effect_of(const Row& row) {
+  return {{run_id_of(row, 0), StepNumber{row.number32(2)}, row.number32(3)},
+          row.text(4),
+          row.text(5),
+          row.text(6),
+          row.flag(7),
+          row.number32(8),
+          row.text(9)};
 }
 
 void read_heads(const Row& row, CoordinatorRecovery& recovery) {
@@ -370,6 +399,10 @@ Result<void> SqliteCoordinatorStore::read_rows(CoordinatorRecovery& recovery) {
     read = statements_.history_entries.each(
         [&](const Row& row) { recovery.history.push_back(history_entry_of(row)); });
   }
+  if (read) {
+    read = statements_.effects.each(
+        [&](const Row& row) { recovery.effects.push_back(effect_of(row)); });
+  }
   return read;
 }
 
@@ -494,6 +527,15 @@ void SqliteCoordinatorStore::write(sqlite::Transaction& transaction,
     transaction.run(statements_.add_history, entry.number, entry.tenant, entry.name, entry.at.value,
                     entry.steps, entry.bytes, entry.hash.bytes, row.text);
   }
+  for (const EffectRow& effect : batch.effects) {
+    transaction.run(statements_.put_effect, effect.id.run_id.home.uuid.bytes,
+                    effect.id.run_id.counter, effect.id.step.value, effect.id.index, effect.tenant,
+                    effect.key, effect.effect, effect.is_parked, effect.attempts, effect.cause);
+  }
+  for (const EffectId& id : batch.effects_ended) {
+    transaction.run(statements_.drop_effect, id.run_id.home.uuid.bytes, id.run_id.counter,
+                    id.step.value, id.index);
+  }
 }
 
 void SqliteCoordinatorStore::write_session(sqlite::Transaction& transaction,
@@ -502,13 +544,14 @@ void SqliteCoordinatorStore::write_session(sqlite::Transaction& transaction,
   if (const auto id = find(transaction, session.run_id)) {
     transaction.run(statements_.set_session, *id, session.tenant, session.context, mode,
                     session.world, session.next_step, session.chain.bytes, session.state,
-                    session.ended);
+                    session.ended, session.list_state);
     return;
   }
   const auto note = [&](const Row& row) { remember(session.run_id, row.number(0)); };
   transaction.each(statements_.add_session, note, session.run_id.home.uuid.bytes,
                    session.run_id.counter, session.tenant, session.context, mode, session.world,
-                   session.next_step, session.chain.bytes, session.state, session.ended);
+                   session.next_step, session.chain.bytes, session.state, session.ended,
+                   session.list_state);
 }
 
 void SqliteCoordinatorStore::write_entry(sqlite::Transaction& transaction,

@@ -102,6 +102,9 @@ Result<CoordinatorRecovery> MemoryCoordinatorStore::recover(
   for (const auto& [number, row] : history_) {
     recovery.history.push_back(row.entry);
   }
+  for (const auto& [id, effect] : effects_) {
+    recovery.effects.push_back(effect);
+  }
   writer_epoch_ = epoch_;
   return recovery;
 }
@@ -201,6 +204,12 @@ void MemoryCoordinatorStore::apply(const CoordinatorBatch& batch) {
   }
   for (const HistoryRow& row : batch.history) {
     history_.insert_or_assign(row.entry.number, row);
+  }
+  for (const EffectRow& effect : batch.effects) {
+    effects_.insert_or_assign(effect.id, effect);
+  }
+  for (const EffectId& id : batch.effects_ended) {
+    effects_.erase(id);
   }
 }
 

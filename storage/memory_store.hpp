@@ -59,6 +59,7 @@ private:
   std::map<std::pair<RunId, StepNumber>, IntentRow> intents_;
   std::map<WorkerId, std::uint64_t> marks_;
   std::map<std::uint64_t, HistoryRow> history_;
+  std::map<EffectId, EffectRow> effects_;
   std::map<std::string, std::string> texts_;
   std::uint64_t sync_count_ = 0;
   std::optional<FailedWrite> next_failure_;

@@ -10,6 +10,7 @@ void add_demo(CLI::App& app, Action& chosen);
 void add_dev(CLI::App& app, Action& chosen);
 void add_bench(CLI::App& app, Action& chosen);
 void add_bench_peer(CLI::App& app, Action& chosen);
+void add_effects(CLI::App& app, Action& chosen);
 void add_explain(CLI::App& app, Action& chosen);
 void add_keys(CLI::App& app, Action& chosen);
 void add_learn(CLI::App& app, Action& chosen);

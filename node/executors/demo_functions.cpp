@@ -198,6 +198,28 @@ NativeFunction store_put(const DemoStore& store, double speedup) {
   };
 }
 
+NativeFunction note(double speedup) {
+  return [speedup](const NativeCall& call) -> Result<NativeAnswer> {
+    const auto key = key_of(call, "demo.note");
+    if (!key) {
+      return tl::unexpected<Error>(key.error());
+    }
+    const json::Value* const value = call.input.find("value");
+    if (!wait_out(std::chrono::milliseconds(20), speedup, call.stop)) {
+      return was_stopped();
+    }
+    const json::Value* const before = call.state.find(*key);
+    NativeAnswer answer;
+    json::Object output;
+    output.set("before", before == nullptr ? json::Value() : *before);
+    answer.output = std::move(output);
+    json::Object writes;
+    writes.set(*key, value == nullptr ? json::Value() : *value);
+    answer.writes = std::move(writes);
+    return answer;
+  };
+}
+
 NativeFunction classify(std::string name, Duration latency, double speedup) {
   return [name = std::move(name), latency, speedup](const NativeCall& call) -> Result<json::Value> {
     if (!wait_out(latency, speedup, call.stop)) {
@@ -224,6 +246,7 @@ NativeFunctions make_demo_functions(std::filesystem::path store_folder, double s
   NativeFunctions functions;
   functions["demo.store_get"] = store_get(store, speedup);
   functions["demo.store_put"] = store_put(store, speedup);
+  functions["demo.note"] = note(speedup);
   functions["demo.classify_fast"] = classify("fast", std::chrono::milliseconds(40), speedup);
   functions["demo.classify_slow"] = classify("slow", std::chrono::milliseconds(400), speedup);
   functions["demo.classify_rules"] = classify("rules", std::chrono::milliseconds(5), speedup);

@@ -64,11 +64,19 @@ public:
 /// What a native function gets. It must look at `stop` at least every few milliseconds.
 struct NativeCall {
   const json::Object& input;
-  const json::Value& state;
+  const json::Value& state;  ///< What the task gets of its session's state: an object.
   std::string_view outside_key;
   std::stop_token stop;
 };
-using NativeFunction = std::function<Result<json::Value>(const NativeCall&)>;
+/// What a native function returns: an output, and what it changes in its session's state.
+struct NativeAnswer {
+  NativeAnswer() = default;
+  NativeAnswer(json::Value value) : output(std::move(value)) {}
+  json::Value output;
+  json::Value writes;   ///< A merge patch (RFC 7396), an object; null: none.
+  json::Value effects;  ///< A list of effects (docs/catalog.md); null: none.
+};
+using NativeFunction = std::function<Result<NativeAnswer>(const NativeCall&)>;
 using NativeFunctions = std::map<std::string, NativeFunction, std::less<>>;
 
 /// Runs functions on a pool of `threads` threads of its own. Those named in `quick` answer within
@@ -87,10 +95,10 @@ struct ExecSettings {
   std::shared_ptr<const Sandbox> sandbox{};  ///< Null: tasks that want one are refused.
   std::size_t residents = 1;  ///< Processes of one resident program: the node's slots.
 };
-/// Runs commands: input as canonical JSON on stdin, output as one JSON document on stdout, the last
-/// line of stderr as cause of a failure; residents as docs/catalog.md tells. Own process group, the
-/// catalog's environment, no inherited descriptor; in a sandbox unless the task says not. One
-/// thread of its own for all runs.
+/// Runs commands: input as canonical JSON on stdin, output as one JSON document on stdout (with
+/// `envelope`, both as in envelope.hpp), the last line of stderr as cause of a failure; residents as
+/// docs/catalog.md tells. Own process group, the catalog's environment, no inherited descriptor; in
+/// a sandbox unless the task says not. One thread of its own for all runs.
 std::unique_ptr<Executor> make_exec_executor(const ExecSettings& settings);
 
 class RecordedWorld;

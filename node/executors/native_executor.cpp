@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/assert.hpp"
+#include "node/executors/envelope.hpp"
 #include "node/executors/outcome.hpp"
 
 namespace forerun {
@@ -33,7 +34,7 @@ void report(NativeRun& run, RunEnded ended) {
 RunEnded call_function(const NativeFunction& function, NativeRun& run) {
   const NativeCall call{run.run.call.input(), run.run.state, run.run.outside_key,
                         run.stop.get_token()};
-  Result<json::Value> value = fail(Errc::invalid, "");
+  Result<NativeAnswer> value = fail(Errc::invalid, "");
   std::string thrown;
   try {
     value = function(call);
@@ -51,13 +52,8 @@ RunEnded call_function(const NativeFunction& function, NativeRun& run) {
   if (!value) {
     return ended_without_output(Ending::failed, value.error().message);
   }
-  auto output = output_of(*value, output_bytes_max);
-  if (!output) {
-    return ended_without_output(Ending::failed, output.error().message);
-  }
-  RunEnded ended;
-  ended.output = std::move(*output);
-  return ended;
+  auto ended = ended_with(value->output, value->writes, value->effects, output_bytes_max);
+  return ended ? std::move(*ended) : ended_without_output(Ending::failed, ended.error().message);
 }
 
 /// Threads and their queue. One thread more than asked for reports what never got a thread, so that

@@ -134,6 +134,12 @@ void ScriptedCluster::persist() {
       for (const MarkRow& mark : batch.marks) {
         marks_[mark.worker] = std::max(marks_[mark.worker], mark.mark);
       }
+      for (const EffectRow& effect : batch.effects) {
+        effects_[effect.id] = effect;
+      }
+      for (const EffectId& id : batch.effects_ended) {
+        effects_.erase(id);
+      }
     }
     input(Persisted{batches.back().number});
   }
@@ -181,9 +187,13 @@ void ScriptedCluster::earn() {
 }
 
 RunId ScriptedCluster::open(SpeculationMode mode) {
-  const RequestId id{next_request_++};
   OpenSession body;
   body.mode = mode;
+  return open(body);
+}
+
+RunId ScriptedCluster::open(const OpenSession& body) {
+  const RequestId id{next_request_++};
   input(ClientRequest{id, "default", body});
   persist();
   return std::get<SessionOpened>(*answer(id)).run_id;
@@ -204,6 +214,20 @@ RequestId ScriptedCluster::confirm(const RunId& run_id, std::vector<Call> calls,
 bool ScriptedCluster::has_dispatch(const std::string& task) const {
   return std::any_of(dispatches.begin(), dispatches.end(),
                      [&](const Dispatch& known) { return known.task == task; });
+}
+
+bool ScriptedCluster::has_request() const {
+  return std::any_of(dispatches.begin(), dispatches.end(),
+                     [](const Dispatch& known) { return !known.http.empty(); });
+}
+
+Dispatch ScriptedCluster::take_request() {
+  const auto at = std::find_if(dispatches.begin(), dispatches.end(),
+                               [](const Dispatch& known) { return !known.http.empty(); });
+  REQUIRE(at != dispatches.end());
+  Dispatch result = *at;
+  dispatches.erase(at);
+  return result;
 }
 
 Dispatch ScriptedCluster::take_dispatch(const std::string& task) {
@@ -241,6 +265,29 @@ void ScriptedCluster::free_slots() {
     ended.ending = Ending::cancelled;
     input(NodeSaid{connection, {"n" + std::to_string(worker->first.uuid.bytes[0])}, ended});
   }
+}
+
+void ScriptedCluster::finish_with(const Dispatch& dispatch, const std::string& text,
+                                  const std::string& writes, const std::string& effects) {
+  BranchEnded ended;
+  ended.epoch = dispatch.epoch;
+  ended.token = dispatch.token;
+  ended.output = text;
+  ended.writes = writes;
+  ended.effects = effects;
+  ended.latency = std::chrono::milliseconds(10);
+  now += ended.latency;
+  input(NodeSaid{connections_.at(dispatch.worker),
+                 {"n" + std::to_string(dispatch.worker.uuid.bytes[0])},
+                 ended});
+}
+
+std::string ScriptedCluster::state(const RunId& run_id) {
+  const RequestId id{next_request_++};
+  input(ClientRequest{id, "default", ShowSession{run_id}});
+  const ResponseBody* body = answer(id);
+  REQUIRE(body != nullptr);
+  return std::get<SessionView>(*body).state;
 }
 
 void ScriptedCluster::end(const Dispatch& dispatch, Ending ending, const std::string& cause) {
@@ -335,6 +382,9 @@ void ScriptedCluster::crash_and_restart() {
             });
   for (const auto& [worker, mark] : marks_) {
     recovery.marks.push_back({worker, mark});
+  }
+  for (const auto& [id, effect] : effects_) {
+    recovery.effects.push_back(effect);
   }
   auto scripted = std::make_unique<ScriptedPredictor>();
   predictor = scripted.get();

@@ -55,22 +55,31 @@ public:
   /// Fills the waste budget with a minute of committed work.
   void earn();
   RunId open(SpeculationMode mode = SpeculationMode::on);
+  RunId open(const OpenSession& body);
   /// Confirms calls and returns the request's number.
   RequestId confirm(const RunId& run_id, std::vector<Call> calls, const std::string& key = "");
   /// The dispatch of this task that has not been answered, oldest first. Fails the test when there
   /// is none.
   Dispatch take_dispatch(const std::string& task);
   bool has_dispatch(const std::string& task) const;
+  /// The oldest effect that is a request and was not answered. Fails the test when there is none.
+  Dispatch take_request();
+  bool has_request() const;
   void finish(const Dispatch& dispatch, const std::string& output,
               Duration latency = std::chrono::milliseconds(10));
   /// Nodes say of each cancelled branch that it has ended.
   void free_slots();
+  /// With a write-set and effects, as the node sends them; either may be empty.
+  void finish_with(const Dispatch& dispatch, const std::string& output, const std::string& writes,
+                   const std::string& effects = "");
   void end(const Dispatch& dispatch, Ending ending, const std::string& cause = "");
   /// The answer to a request; null when none has left.
   const ResponseBody* answer(RequestId request) const;
   /// Of what is durable.
   json::Value explanation(const RunId& run_id) const;
   const StepAnswer& step(RequestId request) const;
+  /// The session's state as its client sees it.
+  std::string state(const RunId& run_id);
   std::size_t cancels() const;
   /// Entries made durable or waiting to be, as JSON.
   std::vector<json::Value> entries() const;
@@ -104,6 +113,7 @@ private:
   std::vector<KeyRow> keys_;
   std::vector<IntentRow> intents_;
   std::map<WorkerId, std::uint64_t> marks_;
+  std::map<EffectId, EffectRow> effects_;
   std::map<WorkerId, ConnectionId> connections_;
   std::uint64_t next_connection_ = 1;
   std::uint64_t next_request_ = 1;

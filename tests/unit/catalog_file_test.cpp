@@ -186,10 +186,6 @@ TEST_CASE("what a later version brings is refused as such", "[files]") {
           "c.toml:2: task.a.executor: \"http\" comes in a later version, expected one of native, "
           "exec, world"));
   CHECK_THAT(problem_of("[task.a]\nexecutor = \"mcp\"\n"), Contains("comes in a later version"));
-  CHECK_THAT(
-      problem_of(
-          "[task.a]\nexecutor = \"exec\"\nsandbox = false\ncommand = [\"x\"]\nenvelope = true\n"),
-      Equals("c.toml:5: task.a.envelope: comes in a later version; remove it"));
 }
 
 TEST_CASE("a command's surroundings are read with their limits", "[files]") {

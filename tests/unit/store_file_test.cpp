@@ -60,7 +60,7 @@ TEST_CASE("a ledger of version 1 is upgraded by its owner and refused to readers
   TempDirectory directory;
   make_ledger(directory.path());
   alter(directory.path() / "ledger.db",
-        "DROP TABLE history;"
+        "DROP TABLE history; DROP TABLE effects; ALTER TABLE sessions DROP COLUMN list_state;"
         "DROP INDEX discards_by_session; ALTER TABLE payloads DROP COLUMN story;"
         "ALTER TABLE meta DROP COLUMN size; ALTER TABLE meta DROP COLUMN root;"
         "ALTER TABLE meta DROP COLUMN head_epoch; ALTER TABLE meta DROP COLUMN signed_head;"

@@ -1,0 +1,143 @@
+"""Session state and effects over real processes: kill -9 of the coordinator while effects are on their way to a real
+HTTP receiver that counts keys."""
+import collections
+import http.server
+import json
+import random
+import threading
+import unittest
+
+from harness import Cluster, until
+
+TASK = '''
+import json, sys
+call = json.load(sys.stdin)
+state, n = call["state"], call["input"]["n"]
+seen = state.get("seen", [])
+print(json.dumps({
+    "output": {"before": seen},
+    "writes": {"seen": seen + [n], "last": n},
+    "effects": [{"http": {"method": "POST", "url": "http://127.0.0.1:%d/hook", "body": {"n": n, "part": part}}}
+                for part in range(2)]}))
+'''
+
+CATALOG = """
+[effects]
+allow = ["http://127.0.0.1:%d/hook"]
+[task.note]
+executor = "exec"
+command  = ["python3", "note.py"]
+effect   = "pure"
+envelope = true
+sandbox  = false
+"""
+
+
+class Receiver(http.server.ThreadingHTTPServer):
+    """Counts what arrives, by key; refuses a share of it."""
+
+    def __init__(self, refuses=0.0):
+        self.lock = threading.Lock()
+        self.bodies = {}
+        self.counts = collections.Counter()
+        self.order = []
+        self.problems = []
+        self.refuses = refuses
+        self.random = random.Random(7)
+        receiver = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                key = self.headers["Idempotency-Key"]
+                with receiver.lock:
+                    refused = receiver.random.random() < receiver.refuses
+                    if not refused:
+                        if receiver.bodies.setdefault(key, body) != body:
+                            receiver.problems.append(f"key {key} came with two bodies")
+                        receiver.counts[key] += 1
+                        receiver.order.append((body["n"], body["part"]))
+                self.send_response(503 if refused else 200)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *_):
+                pass
+
+        super().__init__(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+
+class EffectsTest(unittest.TestCase):
+    def start(self, refuses=0.0):
+        self.receiver = Receiver(refuses)
+        self.addCleanup(self.receiver.server_close)
+        self.addCleanup(self.receiver.shutdown)
+        port = self.receiver.server_address[1]
+        cluster = Cluster(nodes=2, catalog=CATALOG % port)
+        self.addCleanup(cluster.close)
+        (cluster.tasks / "note.py").write_text(TASK % port)
+        return cluster
+
+    def expected_keys(self, cluster):
+        """Of every committed effect, from the ledger alone."""
+        folder = cluster.export("export-at-end")
+        keys = {}
+        for line in (folder / "ledger.jsonl").read_text().splitlines():
+            entry = json.loads(line)
+            if entry["kind"] == "commit" and entry["effects_hash"] is not None:
+                for index in range(2):
+                    keys[f"{entry['seed_chain']}-{index}"] = entry["step"]
+        return keys
+
+    def test_kill_9_loses_no_effect_and_invents_none(self):
+        cluster = self.start(refuses=0.2)
+        run_id = cluster.open(state={"seen": [], "kept": 1})
+        dice = random.Random(11)
+        for n in range(12):
+            until(f"step {n}", lambda: cluster.request(
+                "POST", f"/v1/sessions/{run_id}/steps", {"task": "note", "input": {"n": n}}, key=f"n{n}")[0] == 200, 20)
+            if n % 2 == 1:
+                # Somewhere between the decision, the sending, the answer and the note that it was delivered.
+                threading.Event().wait(dice.random() * 0.05)
+                cluster.kill("coordinator")
+                cluster.start_coordinator()
+        until("all effects are delivered",
+              lambda: cluster.request("GET", "/v1/effects")[1]["waiting"] == 0, 60)
+        shown = cluster.request("GET", f"/v1/sessions/{run_id}")[1]
+        self.assertEqual(shown["state"], {"kept": 1, "last": 11, "seen": list(range(12))})
+        self.assertEqual(shown["steps"][5]["output"], {"before": list(range(5))})
+        keys = self.expected_keys(cluster)
+        self.assertEqual(len(keys), 24)
+        self.assertEqual(set(self.receiver.counts), set(keys))  # Each at least once, and no other key.
+        self.assertEqual(self.receiver.problems, [])
+        firsts = list(dict.fromkeys(self.receiver.order))
+        self.assertEqual(firsts, [(n, part) for n in range(12) for part in range(2)])  # In step order.
+
+    def test_a_receiver_that_is_not_allowed_gets_nothing(self):
+        cluster = self.start()
+        (cluster.tasks / "note.py").write_text(TASK.replace("/hook", "/elsewhere")
+                                               % self.receiver.server_address[1])
+        run_id = cluster.open()
+        step = cluster.step(run_id, "note", n=1)
+        self.assertEqual(step["status"], "failed")
+        self.assertIn("not allowed", step["causes"][0])
+        self.assertEqual(cluster.request("GET", f"/v1/sessions/{run_id}")[1]["state"], {})
+        self.assertEqual(self.receiver.counts, {})
+
+    def test_the_command_lists_what_is_not_delivered(self):
+        cluster = self.start(refuses=1.0)
+        run_id = cluster.open()
+        cluster.step(run_id, "note", n=1)
+        listed = until("an attempt failed", lambda: (lambda shown: shown if shown["effects"][0]["cause"] else None)(
+            json.loads(cluster.command("effects", "list", "--url", "http://" + cluster.http).stdout)))
+        self.assertEqual(listed["waiting"], 2)
+        self.assertIn("status 503", listed["effects"][0]["cause"])
+        dropped = cluster.command("effects", "drop", run_id, 0, 0, "--url", "http://" + cluster.http)
+        self.assertEqual(dropped.returncode, 4, dropped.stderr)  # Only what is parked may be dropped.
+        self.receiver.refuses = 0.0
+        until("it is delivered", lambda: cluster.request("GET", "/v1/effects")[1]["waiting"] == 0, 20)
+
+
+if __name__ == "__main__":
+    unittest.main()
