@@ -500,7 +500,7 @@ json::Value CoordinatorMachine::status(const std::string& tenant) const {
   body.set("not_started", std::move(not_started));
   body.set("learning", learning_status(tenant));
   body.set("control_share", settings_.usefulness.control_share);
-  body.set("tasks", usefulness_.report(now_));
+  body.set("tasks", usefulness_.report(now_, tenant));
   return body;
 }
 

@@ -386,7 +386,7 @@ void CoordinatorMachine::show(const ClientRequest& request, const ShowPrediction
   report.set("after_step", session->steps.empty()
                                ? json::Value()
                                : json::Value(std::uint64_t{session->steps.size() - 1}));
-  report.set("in_control_share", session.is_control);
+  report.set("in_control_share", session->is_control);
   report.set("running", std::move(running));
   report.set("predictions", std::move(list));
   reply(request.id, JsonReport{std::move(report)});
