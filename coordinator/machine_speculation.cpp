@@ -274,9 +274,9 @@ CoordinatorMachine::Weighed CoordinatorMachine::weigh(const Session& session,
     weighed.obstacle = "state open";
   } else if (verdict != Verdict::start) {
     weighed.obstacle = to_string(verdict);
-  } else if (std::any_of(
-                 weighed.branches.begin(), weighed.branches.end(),
-                 [&](std::size_t i) { return pool_is_full(weighed.plan.tasks[i]->pool); })) {
+  } else if (std::any_of(weighed.branches.begin(), weighed.branches.end(), [&](std::size_t i) {
+               return pool_is_full(weighed.plan.tasks[i]->pool);
+             })) {
     weighed.obstacle = "pool full";
   }
   return weighed;
@@ -397,7 +397,7 @@ void CoordinatorMachine::show(const ClientRequest& request, const ShowPrediction
   report.set("after_step", session->steps.empty()
                                ? json::Value()
                                : json::Value(std::uint64_t{session->steps.size() - 1}));
-  report.set("in_control_share", session.is_control);
+  report.set("in_control_share", session->is_control);
   report.set("running", std::move(running));
   report.set("predictions", std::move(list));
   reply(request.id, JsonReport{std::move(report)});

@@ -324,11 +324,14 @@ std::vector<std::pair<std::string, std::string>> Usefulness::turned_off() const 
   return off;
 }
 
-json::Array Usefulness::report(Instant now) const {
+json::Array Usefulness::report(Instant now, const std::string& tenant) const {
   json::Array off;
   json::Array others;
   for (auto at = by_use_.rbegin(); at != by_use_.rend(); ++at) {
     const Key& key = at->second;
+    if (key.first != tenant) {
+      continue;
+    }
     const Known& known = *find(key.first, key.second);
     const bool is_off = known.runs_ahead.is_off || known.at_once.is_off;
     json::Array& list = is_off ? off : others;

@@ -75,8 +75,8 @@ public:
 
   /// Since the last time, in order.
   std::vector<Turn> take_turns();
-  /// One object a task: those that are off first, then the latest used; at most told_max.
-  json::Array report(Instant now) const;
+  /// One object a task of this tenant: those that are off first, then the latest used; at most told_max.
+  json::Array report(Instant now, const std::string& tenant) const;
   /// Tenants and tasks that do not run ahead now, the latest used first.
   std::vector<std::pair<std::string, std::string>> turned_off() const;
   std::size_t size() const { return by_use_.size(); }

@@ -1,21 +1,46 @@
 #include "node/executors/resident_lines.hpp"
 
 #include <cmath>
-
-#include "node/executors/envelope.hpp"
+#include <optional>
+#include <utility>
 
 namespace forerun {
 namespace {
 
 constexpr const char* expected =
-    R"(, expected {"id":…,"output":…}, {"id":…,"error":"…"} or {"id":…,"cancelled":true})";
+    R"(, expected {"id":…,"output":…} (with "writes" and "effects" beside the output of an envelope), )"
+    R"({"id":…,"error":"…"} or {"id":…,"cancelled":true})";
 constexpr double id_max = 9007199254740991.0;
+
+/// What an answer says, without its id.
+std::optional<ResidentAnswer> returned_in(const json::Object& members) {
+  ResidentAnswer answer;
+  json::Object said;
+  for (const json::Member& member : members) {
+    if (member.name == "output" || member.name == "writes" || member.name == "effects") {
+      said.set(member.name, member.value);
+    } else if (member.name != "id") {
+      return std::nullopt;
+    }
+  }
+  if (said.find("output") == nullptr) {
+    return std::nullopt;
+  }
+  answer.is_envelope = said.size() > 1;
+  answer.text = json::canonical(answer.is_envelope ? json::Value(said) : *said.find("output"));
+  return answer;
+}
 
 }  // namespace
 
 std::string resident_call(std::uint64_t id, const Run& run) {
   std::string line = R"({"id":)" + std::to_string(id) + R"(,"task":)" +
-                     json::canonical(json::Value(run.task.name)) + R"(,"input":)" + text_for(run);
+                     json::canonical(json::Value(run.task.name)) + R"(,"input":)";
+  line += run.call.canonical_input();
+  if (run.task.envelope) {
+    line += R"(,"state":)";
+    json::append_canonical(line, run.state);
+  }
   if (run.task.effect == Effect::write) {
     line += R"(,"key":)" + json::canonical(json::Value(run.outside_key));
   }
@@ -42,16 +67,20 @@ Result<ResidentLine> read_resident_line(std::string_view line) {
   }
   const json::Value* id = value->find("id");
   const double* number = id == nullptr ? nullptr : id->number();
-  if (number == nullptr || members != 2 || *number < 1 || *number > id_max ||
+  if (number == nullptr || members < 2 || *number < 1 || *number > id_max ||
       *number != std::trunc(*number)) {
     return fail(Errc::invalid,
-                std::string("answer: no whole number as id, or other members") + expected);
+                std::string("answer: no whole number as id, or nothing else") + expected);
   }
   ResidentAnswer answer;
-  answer.id = static_cast<std::uint64_t>(*number);
-  if (const json::Value* output = value->find("output")) {
-    answer.text = json::canonical(*output);
+  if (auto returned = returned_in(*value->object())) {
+    answer = std::move(*returned);
+    answer.id = static_cast<std::uint64_t>(*number);
     return answer;
+  }
+  answer.id = static_cast<std::uint64_t>(*number);
+  if (members != 2) {
+    return fail(Errc::invalid, std::string("answer: other members") + expected);
   }
   if (const json::Value* error = value->find("error"); error != nullptr && error->string()) {
     answer.kind = ResidentAnswer::Kind::error;

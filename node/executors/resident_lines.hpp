@@ -11,17 +11,19 @@
 /// The lines between a node and a resident command (docs/catalog.md, "Resident commands").
 namespace forerun {
 
-/// `{"id":…,"task":…,"input":…}` and its end of line.
+/// `{"id":…,"task":…,"input":…}`, with `envelope` also `"state"`, and its end of line.
 std::string resident_call(std::uint64_t id, const Run& run);
 /// `{"cancel":…}` and its end of line.
 std::string resident_cancel(std::uint64_t id);
 
 struct ResidentReady {};
-/// What a resident said of a call. `text` is its output, or why it failed.
+/// What a resident said of a call. `text` is its output (with writes or effects beside it, an
+/// envelope), or why it failed.
 struct ResidentAnswer {
   enum class Kind { output, error, cancelled };
   std::uint64_t id = 0;
   Kind kind = Kind::output;
+  bool is_envelope = false;
   std::string text;
 };
 using ResidentLine = std::variant<ResidentReady, ResidentAnswer>;

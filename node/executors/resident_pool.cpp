@@ -90,6 +90,23 @@ ResidentPool::Output ResidentPool::cancel(Time now, CallNumber call) {
   return finish(now);
 }
 
+namespace {
+
+RunEnded returned(const Task& task, ResidentAnswer& answer) {
+  if (answer.is_envelope && !task.envelope) {
+    return ended_without_output(Ending::failed,
+                                "answer: writes or effects, expected only of a task with "
+                                "envelope = true");
+  }
+  if (!answer.is_envelope && task.envelope) {
+    answer.text = R"({"output":)" + answer.text + "}";
+  }
+  auto ended = ended_with(task, answer.text, answer_bytes(task));
+  return ended ? std::move(*ended) : ended_without_output(Ending::failed, ended.error().message);
+}
+
+}  // namespace
+
 ResidentPool::Output ResidentPool::line(Time now, ProcessNumber number, std::string_view text) {
   const auto at = processes_.find(number);
   if (at == processes_.end() || at->second.phase == Process::Phase::ending) {
@@ -125,10 +142,8 @@ ResidentPool::Output ResidentPool::line(Time now, ProcessNumber number, std::str
     ended = cancelled();
   } else if (answer.kind == ResidentAnswer::Kind::error) {
     ended = ended_without_output(Ending::failed, answer.text);
-  } else if (auto returned = ended_with(process.task, answer.text, answer_bytes(process.task))) {
-    ended = std::move(*returned);
   } else {
-    ended = ended_without_output(Ending::failed, returned.error().message);
+    ended = returned(process.task, answer);
   }
   end_call(std::exchange(process.call, 0), std::move(ended));
   process.phase = Process::Phase::idle;

@@ -31,6 +31,9 @@ for line in sys.stdin:
     elif what == "id": say('{"id":99,"output":1}')
     elif what == "error": say(json.dumps({"id": call["id"], "error": "no such order"}))
     elif what == "honour": sys.stdin.readline(); say(json.dumps({"id": call["id"], "cancelled": True}))
+    elif what == "envelope":
+        n = call.get("state", {}).get("n", 0)
+        say(json.dumps({"id": call["id"], "output": call.get("state"), "writes": {"n": n + 1}}))
     else: say(json.dumps({"id": call["id"], "output": [call["task"], os.getpid()]}))
 )";
 
@@ -102,4 +105,23 @@ TEST_CASE("a resident that honours a cancellation stays, one that does not is re
   CHECK(hung.end().ending == Ending::cancelled);
   const std::string after = pid_in(end_of(*executor, asked("")));
   CHECK(after != before);
+}
+
+TEST_CASE("a resident's envelope brings state in, and writes and effects out", "[resident]") {
+  const auto executor = make_exec_executor({});
+  json::Object state;
+  state.set("n", 1);
+  Run run = asked("envelope");
+  run.task.envelope = true;
+  run.state = std::move(state);
+  const RunEnded ended = end_of(*executor, std::move(run));
+  CHECK(ended.cause.empty());
+  CHECK(ended.output == R"({"n":1})");
+  CHECK(ended.writes == R"({"n":2})");
+  const RunEnded refused = end_of(*executor, asked("envelope"));
+  CHECK(refused.ending == Ending::failed);
+  CHECK_THAT(refused.cause, Contains("expected only of a task with envelope = true"));
+  Run plain = asked("");
+  plain.task.envelope = true;
+  CHECK(end_of(*executor, std::move(plain)).ending == Ending::returned);
 }

@@ -156,7 +156,7 @@ TEST_CASE("nothing runs ahead in the control share, and what it waits is the bas
   cluster.finish(cluster.take_dispatch("b"), "2", 30ms);
   cluster.persist();
   CHECK(cluster.answer(request) == nullptr);
-  const json::Value status = cluster.machine->status();
+  const json::Value status = cluster.machine->status("default");
   CHECK(*status.find("control_share") == json::Value(1));
   CHECK(status.find("tasks")->array()->empty());  // Whoever asked for `off` is no control.
   CHECK(cluster.machine->counters().speculations == 0);
@@ -176,7 +176,7 @@ TEST_CASE("a foreseen call of the control share is measured, others are not", "[
   cluster.confirm(run, {call("b")});
   cluster.finish(cluster.take_dispatch("b"), "2", 30ms);
   cluster.persist();
-  const json::Value status = cluster.machine->status();
+  const json::Value status = cluster.machine->status("default");
   REQUIRE(status.find("tasks")->array()->size() == 1);
   const json::Value& b = task_status(status, "b");
   CHECK(*b.find("control")->find("n") == json::Value(1));
@@ -210,7 +210,7 @@ TEST_CASE("a task that saves nothing is turned off, with what runs ahead for it"
   cluster.persist();
   CHECK(cluster.step(request).origin == Origin::miss);
   CHECK(cluster.machine->counters().speculations == started);
-  json::Value status = cluster.machine->status();
+  json::Value status = cluster.machine->status("default");
   CHECK(*task_status(status, "b").find("speculation") == json::Value("off"));
   CHECK(task_status(status, "b").find("probes_in_ms")->number() != nullptr);
   CHECK(*status.find("not_started")->find("turned off")->number() >= 1);
@@ -226,7 +226,7 @@ TEST_CASE("a task that saves nothing is turned off, with what runs ahead for it"
     end_session(cluster, run);
   }
   CHECK_FALSE(is_off(cluster, "b"));
-  status = cluster.machine->status();
+  status = cluster.machine->status("default");
   CHECK(*task_status(status, "b").find("speculation") == json::Value("on"));
   CHECK(*task_status(status, "b").find("improvement")->number() > 0.9);
 }
@@ -264,7 +264,7 @@ TEST_CASE("shadow predicts and records, and runs nothing", "[turning_off]") {
   CHECK(cluster.machine->counters().shadow_hits == 1);
   CHECK(cluster.machine->counters().speculations == 0);
   CHECK(cluster.count_entries("discard") == 0);
-  const json::Value status = cluster.machine->status();
+  const json::Value status = cluster.machine->status("default");
   CHECK(*status.find("speculation")->find("shadow_calls") == json::Value(2));
   CHECK(*status.find("speculation")->find("shadow_hits") == json::Value(1));
   CHECK(cluster.step(a).origin == Origin::miss);
@@ -320,7 +320,7 @@ TEST_CASE("a race that one branch nearly always wins starts its branches one by 
   // Sessions without speculation, and the control share, race as ever.
   CHECK(run_race(cluster, cluster.open(SpeculationMode::off), race).at_once == 2);
   CHECK(run_race(cluster, open_kind(cluster, true), race).at_once == 2);
-  const json::Value status = cluster.machine->status();
+  const json::Value status = cluster.machine->status("default");
   CHECK(*task_status(status, race).find("race")->find("branches") == json::Value("one by one"));
   CHECK(*task_status(status, race).find("speculation") == json::Value("on"));
 }

@@ -137,7 +137,7 @@ TEST_CASE("what is off is probed later and later, up to a limit", "[usefulness]"
     CHECK_FALSE(turns[0].drops);
     CHECK_THAT(turns[0].text, Catch::StartsWith("turned on"));
     // What was measured before the probe does not count.
-    CHECK(*told(known.report(now), "a").find("ahead")->find("n") == json::Value(0));
+    CHECK(*told(known.report(now, "t"), "a").find("ahead")->find("n") == json::Value(0));
     feed(known, now, "a", 1s, 30);
   }
   // Once it has shown to pay, its time off is short again.
@@ -155,11 +155,11 @@ TEST_CASE("a call foreseen before its task was turned off counts for nothing", "
   const Instant now{1h};
   feed(known, now, "a", 1s, 100);
   REQUIRE(known.is_off("t", "a"));
-  const json::Value before = *told(known.report(now), "a").find("ahead");
+  const json::Value before = *told(known.report(now, "t"), "a").find("ahead");
   known.waited(now, "t", "a", Arm::ahead, 5s);
-  CHECK(*told(known.report(now), "a").find("ahead") == before);
+  CHECK(*told(known.report(now, "t"), "a").find("ahead") == before);
   known.waited(now, "t", "a", Arm::control, 5s);
-  CHECK_FALSE(*told(known.report(now), "a").find("control")->find("n") == json::Value(0));
+  CHECK_FALSE(*told(known.report(now, "t"), "a").find("control")->find("n") == json::Value(0));
 }
 
 TEST_CASE("a race that one branch nearly always wins starts one by one", "[usefulness]") {
@@ -195,7 +195,7 @@ TEST_CASE("a race that one branch nearly always wins starts one by one", "[usefu
     race(known, now, 60);
     CHECK(known.favourite("t", "race") == 0);
     CHECK(known.take_turns().size() == 1);
-    const json::Value report = told(known.report(now), "race");
+    const json::Value report = told(known.report(now, "t"), "race");
     CHECK(*report.find("race")->find("branches") == json::Value("one by one"));
     CHECK(*report.find("race")->find("looks_in_ms") == json::Value(600'000));
   }
@@ -207,7 +207,7 @@ TEST_CASE("the report holds the evidence", "[usefulness]") {
   feed(known, now, "on", 200ms, 150);
   feed(known, now, "off", 1s, 150);
   known.waited(now, "t", "new", Arm::ahead, 1s);
-  const json::Array report = known.report(now + 1min);
+  const json::Array report = known.report(now + 1min, "t");
   REQUIRE(report.size() == 3);
   CHECK(*report.front().find("task") == json::Value("off"));
   const json::Value& off = told(report, "off");
@@ -250,7 +250,7 @@ TEST_CASE("the table is bounded, and the longest unused task goes first", "[usef
   CHECK(known.size() == 3);
   CHECK(known.is_off("x", "a"));
   CHECK_FALSE(known.is_off("y", "b"));
-  CHECK(known.report(now).size() == 2);
+  CHECK(known.report(now, "t").size() == 2);
   for (int i = 0; i < 5000; ++i) {
     known.waited(now, "x", "a", Arm::control, 1s);
     known.waited(now, "t" + std::to_string(i), "a", Arm::ahead, 1s);
