@@ -701,7 +701,7 @@ bool CoordinatorMachine::take_writes(Session& session, OpenStep& step) {
   branch.effects.reset();
   step.winner.reset();
   step.phase = OpenStep::Phase::running;
-  decide(step);
+  decide(session, step);
   if (step.phase == OpenStep::Phase::running) {
     run_idle_branches(session, step);
   }
