@@ -180,8 +180,10 @@ void Usefulness::judge(Instant now, const Key& key, Known& known) {
     return;
   }
   Switch& which = known.runs_ahead;
+  // What has been shown to save too little has to show that it saves enough.
+  const double most = which.is_probing ? gain->value : gain->interval.high;
   which.is_probing = false;
-  if (gain->interval.high < settings_.improvement_min) {
+  if (most < settings_.improvement_min) {
     turn_off(now, which,
              "running ahead saves " + text_of(*gain) + " of the wait, expected at least " +
                  percent(settings_.improvement_min));

@@ -28,9 +28,9 @@ struct UsefulnessSettings {
   std::size_t control_min = 20;  ///< and of the control share.
   std::size_t races_min = 30;    ///< Before a race is judged.
   std::size_t look_every = 10;   ///< So many new ones between two judgements.
-  std::size_t window = 200;      ///< The latest that are looked at, of each kind.
-  std::size_t tasks_max = 4096;  ///< Tasks known, over all tenants; the longest unused goes first.
-  std::size_t told_max = 100;    ///< Tasks in one report.
+  std::size_t window = 1000;     ///< The latest that are looked at, of each kind.
+  std::size_t tasks_max = 2048;  ///< Tasks known, over all tenants; the longest unused goes first.
+  std::size_t told_max = 50;     ///< Tasks in one report.
 };
 
 /// Is this one of the control share? A function of run ID and share alone, so that every node and

@@ -145,7 +145,7 @@ TEST_CASE("what is off is probed later and later, up to a limit", "[usefulness]"
   REQUIRE(known.allows(now, "t", "a"));
   feed(known, now, "a", 100ms, 200);
   CHECK_FALSE(known.is_off("t", "a"));
-  feed(known, now, "a", 1s, 200);
+  feed(known, now, "a", 1s, 1000);
   REQUIRE(known.is_off("t", "a"));
   CHECK(known.allows(now + 60s, "t", "a"));
 }
