@@ -86,8 +86,8 @@ TEST_CASE("a task is turned off where it saves too little, with confidence", "[u
                                 Catch::Contains("expected at least 15.0 %") &&
                                 Catch::Contains("looks again in 300 s"));
   CHECK(known.take_turns().empty());
-  CHECK(known.turned_off() == std::vector<std::pair<std::string, std::string>>{
-                                  {"t", "harmful"}, {"t", "useless"}});
+  CHECK(known.turned_off() ==
+        std::vector<std::pair<std::string, std::string>>{{"t", "harmful"}, {"t", "useless"}});
 }
 
 TEST_CASE("what is not known well enough stays on", "[usefulness]") {
