@@ -82,7 +82,7 @@ struct OpenStep {
   TagSet writes{};
   Phase phase = Phase::blocked;
   Instant confirmed_at{};
-  bool has_intent = false;  ///< Its own write intent was asked for; it may have run.
+  bool has_intent = false;     ///< Its own write intent was asked for; it may have run.
   bool is_foreseen = false;    ///< Its task was in `Session::foreseen` when it was confirmed.
   bool is_one_by_one = false;  ///< A race whose branches start in rank order, each when the one
                                ///< before has settled invalid.

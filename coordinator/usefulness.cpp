@@ -180,8 +180,10 @@ void Usefulness::judge(Instant now, const Key& key, Known& known) {
     return;
   }
   Switch& which = known.runs_ahead;
+  // What has been shown to save too little has to show that it saves enough.
+  const double most = which.is_probing ? gain->value : gain->interval.high;
   which.is_probing = false;
-  if (gain->interval.high < settings_.improvement_min) {
+  if (most < settings_.improvement_min) {
     turn_off(now, which,
              "running ahead saves " + text_of(*gain) + " of the wait, expected at least " +
                  percent(settings_.improvement_min));
@@ -216,9 +218,8 @@ std::optional<Usefulness::Wins> Usefulness::most_wins(const Known& known) {
       names[*race.winner] = race.winner_name;
     }
   }
-  const auto most = std::max_element(wins.begin(), wins.end(), [](const auto& a, const auto& b) {
-    return a.second < b.second;
-  });
+  const auto most = std::max_element(
+      wins.begin(), wins.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
   if (most == wins.end()) {
     return std::nullopt;
   }
@@ -237,8 +238,9 @@ void Usefulness::judge_race(Instant now, const Key& key, Known& known) {
   if (is_clear) {
     known.favourite = wins->branch;
     turn_off(now, which,
-             "branch " + wins->name + " wins " + text_of(wins->share) + " of the races, more than " +
-                 percent(settings_.winner_share_max) + ": branches start one by one");
+             "branch " + wins->name + " wins " + text_of(wins->share) +
+                 " of the races, more than " + percent(settings_.winner_share_max) +
+                 ": branches start one by one");
     known.races.clear();  // What decides the next time has yet to happen.
     known.oldest_race = 0;
   } else if (was_off) {
@@ -249,8 +251,8 @@ void Usefulness::judge_race(Instant now, const Key& key, Known& known) {
     which.off_for = settings_.probe_after;
   }
   if (is_clear != was_off) {
-    turns_.push_back({key.first, key.second, false,
-                      (is_clear ? "turned off: " : "turned on: ") + which.why});
+    turns_.push_back(
+        {key.first, key.second, false, (is_clear ? "turned off: " : "turned on: ") + which.why});
   }
 }
 
@@ -304,12 +306,11 @@ json::Value Usefulness::report_of(Instant now, const Key& key, const Known& know
     at_once += each.at_once;
     one_by_one += each.one_by_one;
   }
-  race.set("longer_one_by_one",
-           at_once > Duration::zero()
-               ? ratio(static_cast<double>(one_by_one.count()) /
-                           static_cast<double>(at_once.count()) -
-                       1)
-               : json::Value());
+  race.set("longer_one_by_one", at_once > Duration::zero()
+                                    ? ratio(static_cast<double>(one_by_one.count()) /
+                                                static_cast<double>(at_once.count()) -
+                                            1)
+                                    : json::Value());
   out.set("race", std::move(race));
   return out;
 }

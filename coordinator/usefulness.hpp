@@ -22,19 +22,20 @@ struct UsefulnessSettings {
   double control_share = 0.05;
   double improvement_min = 0.15;   ///< Of a task's wait; less turns it off.
   double winner_share_max = 0.85;  ///< One branch that wins more often turns its race off.
-  Duration probe_after = std::chrono::minutes(5);  ///< Off so long at first, then twice as long,
+  Duration probe_after = std::chrono::minutes(5);    ///< Off so long at first, then twice as long,
   Duration probe_after_max = std::chrono::hours(6);  ///< up to this.
   std::size_t ahead_min = 30;    ///< Waits of sessions that run ahead, before a task is judged,
   std::size_t control_min = 20;  ///< and of the control share.
   std::size_t races_min = 30;    ///< Before a race is judged.
   std::size_t look_every = 10;   ///< So many new ones between two judgements.
-  std::size_t window = 200;      ///< The latest that are looked at, of each kind.
-  std::size_t tasks_max = 4096;  ///< Tasks known, over all tenants; the longest unused goes first.
-  std::size_t told_max = 100;    ///< Tasks in one report.
+  std::size_t window = 1000;     ///< The latest that are looked at, of each kind.
+  std::size_t tasks_max = 2048;  ///< Tasks known, over all tenants; the longest unused goes first.
+  std::size_t told_max = 50;     ///< Tasks in one report.
 };
 
 /// Is this one of the control share? A function of run ID and share alone, so that every node and
-/// every later run finds the same: bytes 4 to 7 of SHA-256(run ID), as a number, below share × 2^32.
+/// every later run finds the same: bytes 4 to 7 of SHA-256(run ID), as a number, below share ×
+/// 2^32.
 bool is_in_control_share(const RunId& run_id, double share);
 
 /// Which of a tenant's tasks are worth running ahead, and which races need all their branches at

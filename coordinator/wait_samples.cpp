@@ -91,8 +91,8 @@ Estimate share_of(std::size_t came, std::size_t count) {
   const double share = static_cast<double>(came) / n;
   const double z2 = errors_of_share * errors_of_share;
   const double middle = (share + z2 / (2 * n)) / (1 + z2 / n);
-  const double half = errors_of_share *
-                      std::sqrt(share * (1 - share) / n + z2 / (4 * n * n)) / (1 + z2 / n);
+  const double half =
+      errors_of_share * std::sqrt(share * (1 - share) / n + z2 / (4 * n * n)) / (1 + z2 / n);
   return {share, {middle - half, middle + half}};
 }
 

@@ -29,17 +29,17 @@ CoordinatorSettings settings_of(const Environment& env) {
   settings.admission.waste_ratio_max = 3.0;
   settings.admission.kept_per_session_max = 6;
   // Tasks and races turn off and on within a short run.
-  settings.usefulness.control_share = 0.2;
-  settings.usefulness.improvement_min = 0.5;
-  settings.usefulness.winner_share_max = 0.6;
+  settings.usefulness.control_share = 0.25;
+  settings.usefulness.improvement_min = 0.9;
+  settings.usefulness.winner_share_max = 0.3;
   settings.usefulness.probe_after = std::chrono::milliseconds(200);
   settings.usefulness.probe_after_max = std::chrono::seconds(1);
   settings.usefulness.ahead_min = 3;
   settings.usefulness.control_min = 2;
-  settings.usefulness.races_min = 4;
+  settings.usefulness.races_min = 3;
   settings.usefulness.look_every = 1;
   settings.usefulness.window = 8;
-  settings.usefulness.tasks_max = 3;
+  settings.usefulness.tasks_max = 6;
   settings.run_id_block = 4;
   settings.effects.timeout = std::chrono::milliseconds(1500);
   settings.effects.retry_max = std::chrono::seconds(1);

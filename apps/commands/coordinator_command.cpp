@@ -52,8 +52,7 @@ void add_coordinator(CLI::App& app, Action& chosen) {
   const auto s = std::make_shared<CoordinatorFlags>();
   CLI::App& command = add_command(app, "coordinator", "Run a coordinator", chosen, [s] {
     s->process.admission.bucket_max = Duration(static_cast<std::int64_t>(s->bucket_s * 1e6));
-    s->process.usefulness.probe_after =
-        Duration(static_cast<std::int64_t>(s->probe_after_s * 1e6));
+    s->process.usefulness.probe_after = Duration(static_cast<std::int64_t>(s->probe_after_s * 1e6));
     s->process.usefulness.probe_after_max =
         std::max(s->process.usefulness.probe_after,
                  Duration(static_cast<std::int64_t>(s->probe_after_max_s * 1e6)));

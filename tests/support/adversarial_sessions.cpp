@@ -1,5 +1,7 @@
 #include "tests/support/adversarial_sessions.hpp"
 
+#include <algorithm>
+
 #include "base/prng.hpp"
 #include "coordinator/prediction_graph.hpp"
 
@@ -7,7 +9,6 @@ namespace forerun::test {
 namespace {
 
 constexpr const char* tenant = "default";
-constexpr std::uint64_t ways = 4;  ///< Calls that may come at one place.
 
 Call call_at(std::size_t place, std::uint64_t way) {
   json::Object input;
@@ -47,20 +48,23 @@ private:
     return Duration(200'000 + static_cast<std::int64_t>(prng_.below(1'600'000)));
   }
 
-  double expected(const RunId& id, const Call& call) const {
+  /// By way.
+  std::vector<double> expected(const RunId& id, std::size_t place) const {
+    std::vector<double> probabilities(settings_.ways, 0);
     for (const Prediction& prediction : listener_.predict(id, {})) {
-      if (prediction.call == call) {
-        return prediction.probability;
+      for (std::uint64_t way = 0; way < settings_.ways; ++way) {
+        if (prediction.call == call_at(place, way)) {
+          probabilities[way] = prediction.probability;
+        }
       }
     }
-    return 0;
+    return probabilities;
   }
 
   /// The usual call while it is expected at less than this, else another.
   Call usual_below(const RunId& id, std::size_t place, double threshold) {
-    return expected(id, call_at(place, 0)) < threshold
-               ? call_at(place, 0)
-               : call_at(place, 1 + prng_.below(ways - 1));
+    return expected(id, place)[0] < threshold ? call_at(place, 0)
+                                              : call_at(place, 1 + prng_.below(settings_.ways - 1));
   }
 
   Call next_call(const RunId& id, std::size_t number, std::size_t place) {
@@ -70,13 +74,9 @@ private:
       case Trick::barely_earn:
         return usual_below(id, place, 0.4);
       case Trick::every_guess_wrong: {
-        std::uint64_t least = 0;
-        for (std::uint64_t way = 1; way < ways; ++way) {
-          if (expected(id, call_at(place, way)) < expected(id, call_at(place, least))) {
-            least = way;
-          }
-        }
-        return call_at(place, least);
+        const std::vector<double> probabilities = expected(id, place);
+        const auto least = std::min_element(probabilities.begin(), probabilities.end());
+        return call_at(place, static_cast<std::uint64_t>(least - probabilities.begin()));
       }
       case Trick::alternate:
         return call_at(place, number % 2);

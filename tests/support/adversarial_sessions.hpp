@@ -24,7 +24,8 @@ enum class Trick : std::uint8_t {
 struct AdversarialSettings {
   Trick trick = Trick::random_calls;
   std::size_t sessions = 200;
-  std::size_t steps = 6;  ///< Of each session.
+  std::size_t steps = 6;   ///< Of each session.
+  std::uint64_t ways = 4;  ///< Calls that may come at one place.
   std::uint64_t seed = 1;
 };
 

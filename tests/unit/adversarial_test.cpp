@@ -48,10 +48,11 @@ TEST_CASE("sessions made to mislead are no slower, and waste no more than the bu
       settings.admission.kill_cost = settings.costs.kill;
       const BacktestPass on = ran(sessions, settings);
       const BacktestPass off = without_speculation(sessions, settings);
-      INFO(to_string(trick) << ", control share " << control_share << ", " << slots << " slots: "
-                            << on.launched << " started, " << on.hits + on.late_hits
-                            << " asked for, saved " << 1 - (static_cast<double>(on.actual.count()) /
-                                                            static_cast<double>(off.actual.count()))
+      INFO(to_string(trick) << ", control share " << control_share << ", " << slots
+                            << " slots: " << on.launched << " started, " << on.hits + on.late_hits
+                            << " asked for, saved "
+                            << 1 - (static_cast<double>(on.actual.count()) /
+                                    static_cast<double>(off.actual.count()))
                             << ", waste " << on.waste_ratio());
       CHECK(on.actual <= off.actual);
       // Each discard may hold its slot until it is killed.
@@ -69,7 +70,7 @@ TEST_CASE("the tricks work: what listens is hardly ever guessed where it is sure
     const BacktestPass on = ran(adversarial_sessions({.trick = trick}), {});
     for (const Accuracy::Bin& bin : on.accuracy.reliability) {
       if (bin.count > 0 && bin.stated / static_cast<double>(bin.count) > 0.85) {
-        CHECK(bin.came < bin.count / 2);
+        CHECK(2 * bin.came <= bin.count);
       }
     }
   }
@@ -89,27 +90,22 @@ TEST_CASE("where calls are random at most 2 % is wasted", "[adversarial]") {
   }
 }
 
-TEST_CASE("eager guesses that save too little turn their task off", "[adversarial]") {
-  const auto sessions =
-      adversarial_sessions({.trick = Trick::every_guess_wrong, .sessions = 600});
+TEST_CASE("tasks that save less than is asked are turned off in a replay too", "[adversarial]") {
+  const auto sessions = adversarial_sessions({.trick = Trick::swap_in_blocks, .sessions = 600});
   BacktestSettings settings;
-  settings.admission.policy = AdmissionPolicy::bands;
-  settings.admission.start_above = 0.05;
-  settings.admission.idle_above = 0.02;
-  settings.admission.waste_ratio_max = 1.0;
+  settings.usefulness.improvement_min = 0.95;
+  settings.usefulness.probe_after = 24h;
   const BacktestPass always = ran(sessions, settings);
   CHECK(always.turned_off.empty());  // Nothing to compare with.
   settings.usefulness.control_share = 0.2;
   const BacktestPass measured = ran(sessions, settings);
-  CHECK(measured.turned_off.size() >= 3);
+  CHECK(measured.turned_off.size() >= 5);
   CHECK(measured.launched < always.launched / 2);
-  CHECK(measured.wasted < always.wasted / 2);
 }
 
 TEST_CASE("what pays is left on, and the control share costs no more than its share",
           "[adversarial]") {
-  const auto sessions =
-      adversarial_sessions({.trick = Trick::swap_in_blocks, .sessions = 600});
+  const auto sessions = adversarial_sessions({.trick = Trick::swap_in_blocks, .sessions = 600});
   BacktestSettings settings;
   const BacktestPass whole = ran(sessions, settings);
   settings.usefulness.control_share = 0.2;

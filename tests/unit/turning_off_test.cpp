@@ -43,8 +43,8 @@ Catalog catalog_of_races() {
     race.valid = {{"fails", "/sure", ValidCondition::Test::equals, json::Value(true)}};
     races.push_back(std::move(race));
   }
-  auto catalog = Catalog::make(
-      {task("a"), task("earner"), task("fails"), task("works")}, std::move(races), {});
+  auto catalog = Catalog::make({task("a"), task("earner"), task("fails"), task("works")},
+                               std::move(races), {});
   REQUIRE(catalog.has_value());
   return std::move(*catalog);
 }
@@ -111,8 +111,8 @@ struct Start {
 };
 
 /// One race, decided, by whatever the machine starts.
-Start run_race(ScriptedCluster& cluster, const RunId& run,
-                                  const std::string& race, bool is_sure = false) {
+Start run_race(ScriptedCluster& cluster, const RunId& run, const std::string& race,
+               bool is_sure = false) {
   static int number = 0;
   const RequestId request =
       cluster.confirm(run, {call(race, R"({"n":)" + std::to_string(++number) + "}")});
@@ -184,8 +184,7 @@ TEST_CASE("a foreseen call of the control share is measured, others are not", "[
   CHECK(*b.find("ahead")->find("n") == json::Value(0));
 }
 
-TEST_CASE("a task that saves nothing is turned off, with what runs ahead for it",
-          "[turning_off]") {
+TEST_CASE("a task that saves nothing is turned off, with what runs ahead for it", "[turning_off]") {
   ScriptedCluster cluster(quick_settings());
   cluster.join(1, 8);
   cluster.earn();

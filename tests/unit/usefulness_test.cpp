@@ -86,8 +86,8 @@ TEST_CASE("a task is turned off where it saves too little, with confidence", "[u
                                 Catch::Contains("expected at least 15.0 %") &&
                                 Catch::Contains("looks again in 300 s"));
   CHECK(known.take_turns().empty());
-  CHECK(known.turned_off() == std::vector<std::pair<std::string, std::string>>{
-                                  {"t", "harmful"}, {"t", "useless"}});
+  CHECK(known.turned_off() ==
+        std::vector<std::pair<std::string, std::string>>{{"t", "harmful"}, {"t", "useless"}});
 }
 
 TEST_CASE("what is not known well enough stays on", "[usefulness]") {
@@ -145,7 +145,7 @@ TEST_CASE("what is off is probed later and later, up to a limit", "[usefulness]"
   REQUIRE(known.allows(now, "t", "a"));
   feed(known, now, "a", 100ms, 200);
   CHECK_FALSE(known.is_off("t", "a"));
-  feed(known, now, "a", 1s, 200);
+  feed(known, now, "a", 1s, 1000);
   REQUIRE(known.is_off("t", "a"));
   CHECK(known.allows(now + 60s, "t", "a"));
 }
