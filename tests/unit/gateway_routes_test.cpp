@@ -259,7 +259,7 @@ TEST_CASE("a session opens with what its body says", "[gateway]") {
   CHECK_THAT(refusal(Endpoint::open_session, R"({"speculation": "maybe"})"), Contains("shadow"));
   CHECK_THAT(refusal(Endpoint::open_session, R"({"speculation": true})"), Contains("true"));
   CHECK_THAT(refusal(Endpoint::open_session, R"({"contex": "a"})"),
-             Contains("contex") && Contains("context, run_id, speculation, world"));
+             Contains("contex") && Contains("context, run_id, speculation, state, world"));
   refusal(Endpoint::open_session, R"({"world": 3})");
   refusal(Endpoint::open_session, R"({"context": ")" + std::string(text_bytes_max + 1, 'a') + "\"}",
           413);
