@@ -1,8 +1,12 @@
 #include <algorithm>
 #include <catch2/catch.hpp>
+#include <chrono>
+#include <filesystem>
+#include <thread>
 
 #include "node/executors/executor.hpp"
 #include "tests/support/started_run.hpp"
+#include "tests/support/temp_directory.hpp"
 
 using namespace forerun;
 using Catch::Matchers::Contains;
@@ -26,7 +30,7 @@ for line in sys.stdin:
         while True: os.write(1, b"x" * 65536)
     elif what == "exit": sys.exit(3)
     elif what == "crash": os.kill(os.getpid(), 11)
-    elif what == "hang": time.sleep(60)
+    elif what == "hang": open(call["input"]["mark"], "w").close(); time.sleep(60)
     elif what == "close": os.close(1); time.sleep(60)
     elif what == "id": say('{"id":99,"output":1}')
     elif what == "error": say(json.dumps({"id": call["id"], "error": "no such order"}))
@@ -100,7 +104,18 @@ TEST_CASE("a resident that honours a cancellation stays, one that does not is re
           "[resident]") {
   const auto executor = make_exec_executor({});
   const std::string before = pid_in(end_of(*executor, asked("")));
-  test::StartedRun hung(*executor, asked("hang"));
+  const test::TempDirectory folder;
+  const std::filesystem::path mark = folder.path() / "mark";
+  Run hanging = asked("hang");
+  json::Object input = hanging.call.input();
+  input.set("mark", mark.string());
+  hanging.call = Call::make(hanging.call.task(), std::move(input));
+  test::StartedRun hung(*executor, std::move(hanging));
+  // Stopped before its call was sent, it would stay.
+  for (int i = 0; i < 10'000 && !std::filesystem::exists(mark); ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  REQUIRE(std::filesystem::exists(mark));
   hung.stop();
   CHECK(hung.end().ending == Ending::cancelled);
   const std::string after = pid_in(end_of(*executor, asked("")));
