@@ -1,5 +1,5 @@
 #include "backtest/html_page.hpp"
-#include "backtest/formatted.hpp"
+#include "base/formatted.hpp"
 
 #include <algorithm>
 #include <cmath>

@@ -4,10 +4,10 @@
 #include <fstream>
 #include <ostream>
 
-#include "backtest/formatted.hpp"
 #include "backtest/html_page.hpp"
 #include "backtest/simulation.hpp"
 #include "backtest/simulation_input.hpp"
+#include "base/formatted.hpp"
 #include "files/costs_file.hpp"
 
 namespace forerun {

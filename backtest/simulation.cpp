@@ -1,5 +1,5 @@
 #include "backtest/simulation.hpp"
-#include "backtest/formatted.hpp"
+#include "base/formatted.hpp"
 
 #include <algorithm>
 #include <array>
@@ -59,10 +59,6 @@ Result<std::vector<BudgetRow>> budgets_of(const std::vector<TraceSession>& sessi
 }
 
 // ---- text
-
-std::string percent(double ratio) {
-  return formatted("%.1f %%", ratio * 100);
-}
 
 void add_row(std::string& text, const std::string& name, const std::string& value) {
   std::string row = "  " + name;

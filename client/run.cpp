@@ -14,11 +14,6 @@ namespace {
 
 constexpr Duration pause_max = std::chrono::milliseconds(100);  ///< Between two looks for a stop.
 
-Instant steady_now() {
-  return Instant(
-      std::chrono::duration_cast<Duration>(std::chrono::steady_clock::now().time_since_epoch()));
-}
-
 class Run {
 public:
   Run(const std::vector<TraceSession>& sessions, const RunSettings& settings)

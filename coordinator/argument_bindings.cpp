@@ -263,10 +263,6 @@ ValueRanker first_value_ranker() {
 
 namespace {
 
-double as_logarithm(double value) {
-  return std::log(std::max(value, 1e-4));
-}
-
 /// Logarithms of small whole numbers, which every candidate needs.
 double logarithm_of(std::size_t number) {
   static const auto table = [] {

@@ -358,6 +358,11 @@ private:
                        const WorkerId& worker);
   void park_or_retry(const EffectId& id, const std::string& cause);
   void end_effect(const EffectId& id);
+  struct RunningEffect {
+    EffectId id;
+    WorkerId worker;
+  };
+  std::optional<RunningEffect> forget_running_effect(BranchToken token);
   bool settle_effect(BranchToken token, const BranchEnded& ended);
   bool lose_effect(BranchToken token);
   void show(const ClientRequest& request, const ShowEffects& body);
@@ -372,7 +377,8 @@ private:
   bool may_speculate(const std::string& task) const { return speculable_.contains(task); }
   struct ImaginedNode;
   struct Weighed;
-  /// What a speculation of this call would be, and what admission thinks of it now. Changes nothing.
+  /// What a speculation of this call would be, and what admission thinks of it now. Changes
+  /// nothing.
   Weighed weigh(const Session& session, const ImaginedNode& node, const Call& call,
                 double joint) const;
   /// Which branches start ahead, and what they read.

@@ -172,31 +172,40 @@ void CoordinatorMachine::end_effect(const EffectId& id) {
   batch_.effects_ended.push_back(id);
 }
 
-bool CoordinatorMachine::settle_effect(BranchToken token, const BranchEnded& ended) {
+/// The effect that runs under this token, which names it no more.
+std::optional<CoordinatorMachine::RunningEffect> CoordinatorMachine::forget_running_effect(
+    BranchToken token) {
   const EffectQueue::Item* item = effects_.running(token);
   if (item == nullptr) {
+    return std::nullopt;
+  }
+  const RunningEffect effect{item->row.id, *item->worker};
+  forget_token(token);
+  return effect;
+}
+
+bool CoordinatorMachine::settle_effect(BranchToken token, const BranchEnded& ended) {
+  const auto effect = forget_running_effect(token);
+  if (!effect) {
     return false;
   }
-  const EffectId id = item->row.id;
-  const WorkerId worker = *item->worker;
-  forget_token(token);
-  membership_.release(worker, token);
+  membership_.release(effect->worker, token);
   slot_is_free(token);
   // No entry will name it, so the node is told to forget its result.
-  send_to(worker, CancelBranch{ledger_.epoch(), token});
+  send_to(effect->worker, CancelBranch{ledger_.epoch(), token});
   switch (ended.ending) {
     case Ending::returned:
       ++counters_.effects_delivered;
-      end_effect(id);
+      end_effect(effect->id);
       break;
     case Ending::failed:
     case Ending::timed_out:
-      park_or_retry(id, ended.cause.empty() ? "failed without a cause" : ended.cause);
+      park_or_retry(effect->id, ended.cause.empty() ? "failed without a cause" : ended.cause);
       break;
     case Ending::expired:
     case Ending::cancelled:
     case Ending::lost:
-      effects_.lost(id, now_);
+      effects_.lost(effect->id, now_);
       break;
   }
   return true;
@@ -204,15 +213,12 @@ bool CoordinatorMachine::settle_effect(BranchToken token, const BranchEnded& end
 
 /// Its node is gone, or is not believed any more: it may have been delivered, so it is again.
 bool CoordinatorMachine::lose_effect(BranchToken token) {
-  const EffectQueue::Item* item = effects_.running(token);
-  if (item == nullptr) {
+  const auto effect = forget_running_effect(token);
+  if (!effect) {
     return false;
   }
-  const EffectId id = item->row.id;
-  const WorkerId worker = *item->worker;
-  forget_token(token);
-  stop_on_worker(token, worker);
-  effects_.lost(id, now_);
+  stop_on_worker(token, effect->worker);
+  effects_.lost(effect->id, now_);
   return true;
 }
 

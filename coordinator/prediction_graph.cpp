@@ -192,10 +192,6 @@ struct Option {
   }
 };
 
-double as_logarithm(double value) {
-  return std::log(std::max(value, 1e-4));
-}
-
 double share_in(const std::vector<Likely>& votes, Key symbol) {
   for (const Likely& each : votes) {
     if (each.symbol == symbol) {

@@ -2,14 +2,10 @@
 
 #include <cstdio>
 
+#include "base/formatted.hpp"
+
 namespace forerun {
 namespace {
-
-std::string percent(double share) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.1f %%", share * 100);
-  return text;
-}
 
 double number_of(const json::Value& value, const char* member) {
   const json::Value* found = value.find(member);

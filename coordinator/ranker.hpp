@@ -12,6 +12,11 @@ namespace forerun::prediction {
 template <std::size_t N>
 using Features = std::array<double, N>;
 
+/// A share or odds as a feature: what is next to nothing is all alike.
+inline double as_logarithm(double value) {
+  return std::log(std::max(value, 1e-4));
+}
+
 /// Probabilities of rivals of which at most one comes, from what describes each: a conditional
 /// logit (McFadden 1974), learned online with a step of its own for each weight (AdaGrad, Duchi et
 /// al. 2011). Before the first lesson it gives what its first weights say. Pure and deterministic.

@@ -35,8 +35,6 @@ public:
   /// `wants` is not part of a place: an answer holds what was wanted when it was made.
   std::vector<Prediction> predict(const RunId& session, const Question& question) const override;
 
-  const Predictor& predictor() const { return *predictor_; }
-
 private:
   struct Answer {
     RunId session;

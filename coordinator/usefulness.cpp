@@ -2,19 +2,13 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 
 #include "base/assert.hpp"
+#include "base/formatted.hpp"
 #include "base/sha256.hpp"
 
 namespace forerun {
 namespace {
-
-std::string percent(double share) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.1f %%", share * 100);
-  return text;
-}
 
 /// "12.0 % (8.1 % to 15.9 %)"
 std::string text_of(const Estimate& estimate) {
@@ -23,9 +17,7 @@ std::string text_of(const Estimate& estimate) {
 }
 
 std::string seconds_text(Duration duration) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.3g s", static_cast<double>(duration.count()) / 1e6);
-  return text;
+  return formatted("%.3g s", static_cast<double>(duration.count()) / 1e6);
 }
 
 /// Microseconds as milliseconds, to the microsecond.

@@ -11,12 +11,13 @@
 #include "speculation/client_api.hpp"
 
 namespace forerun {
-namespace {
 
 Instant steady_now() {
   return Instant(
       std::chrono::duration_cast<Duration>(std::chrono::steady_clock::now().time_since_epoch()));
 }
+
+namespace {
 
 void steady_wait_until(Instant instant) {
   std::this_thread::sleep_until(std::chrono::steady_clock::time_point(instant.time_since_epoch()));

@@ -79,4 +79,7 @@ struct StepGroup {
 };
 std::vector<StepGroup> step_groups(const TraceSession& session);
 
+/// The machine's steady clock, for drivers that are given none.
+Instant steady_now();
+
 }  // namespace forerun

@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <utility>
 
 #include "base/assert.hpp"
+#include "base/formatted.hpp"
 
 namespace forerun {
 namespace {
@@ -99,12 +99,6 @@ void collect_failures(const DriveResult& drive, DemoReport& report) {
       }
     }
   }
-}
-
-std::string formatted(const char* format, double value) {
-  char text[64];
-  std::snprintf(text, sizeof text, format, value);
-  return text;
 }
 
 /// What a reader must know before the first figure.
@@ -310,10 +304,6 @@ json::Value to_json(const DemoReport& report) {
 }
 
 namespace {
-
-std::string percent(double ratio) {
-  return formatted("%.1f %%", ratio * 100);
-}
 
 std::string times_line(const char* name, const PassTimes& times) {
   std::string line = formatted("%8.3f s", times.mean_s) + formatted("  p50 %8.3f s", times.p50_s);

@@ -294,10 +294,6 @@ KeysFound read_keys(Problems& problems, const toml::table& table, const std::str
   return found;
 }
 
-bool comes_later(Problems& problems, const Field& at) {
-  return problems.add(at, "comes in a later version; remove it");
-}
-
 bool read_variables(Problems& problems, const Field& at, std::map<std::string, std::string>& out) {
   const toml::table* table = at.node.as_table();
   if (table == nullptr) {

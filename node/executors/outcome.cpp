@@ -100,6 +100,14 @@ std::string clean_cause(std::string_view text) {
   return clean;
 }
 
+std::string last_line(std::string_view text) {
+  while (!text.empty() && (text.back() == '\n' || text.back() == '\r' || text.back() == ' ')) {
+    text.remove_suffix(1);
+  }
+  const std::size_t before = text.rfind('\n');
+  return std::string(before == std::string_view::npos ? text : text.substr(before + 1));
+}
+
 RunEnded ended_without_output(Ending ending, std::string_view cause) {
   RunEnded ended;
   ended.ending = ending;

@@ -17,6 +17,9 @@ using RunClock = std::chrono::steady_clock;
 /// most cause_bytes_max. What does not fit is cut, what is malformed becomes U+FFFD.
 std::string clean_cause(std::string_view text);
 
+/// The last line that is not empty, without its end.
+std::string last_line(std::string_view text);
+
 /// An end without output.
 RunEnded ended_without_output(Ending ending, std::string_view cause);
 

@@ -8,6 +8,7 @@
 #include <cerrno>
 
 #include "base/assert.hpp"
+#include "node/executors/outcome.hpp"
 
 namespace forerun {
 namespace {
@@ -22,14 +23,6 @@ constexpr Duration look_interval_max = std::chrono::milliseconds(10);
 constexpr Duration kill_wait_max = std::chrono::seconds(2);  ///< For what was killed to end.
 /// For a pipe to close that no known process holds.
 constexpr Duration escape_wait_max = std::chrono::milliseconds(50);
-
-std::string last_line(std::string_view text) {
-  while (!text.empty() && (text.back() == '\n' || text.back() == '\r' || text.back() == ' ')) {
-    text.remove_suffix(1);
-  }
-  const std::size_t before = text.rfind('\n');
-  return std::string(before == std::string_view::npos ? text : text.substr(before + 1));
-}
 
 bool has_open_pipe(const Child& child) {
   return child.output.is_open() || child.errors.is_open();

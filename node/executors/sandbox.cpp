@@ -10,6 +10,7 @@
 #include <chrono>
 #include <thread>
 
+#include "node/executors/outcome.hpp"
 #include "node/executors/seccomp_filter.hpp"
 
 namespace forerun {
@@ -89,14 +90,10 @@ std::string found_program(const std::string& given, const std::vector<fs::path>&
   return {};
 }
 
-std::string last_text_of(const Descriptor& pipe) {
+std::string last_line_in(const Descriptor& pipe) {
   std::array<char, 4096> buffer{};
   const ssize_t size = ::read(pipe.get(), buffer.data(), buffer.size());
-  std::string text(buffer.data(), size > 0 ? static_cast<std::size_t>(size) : 0);
-  while (!text.empty() && text.back() == '\n') {
-    text.pop_back();
-  }
-  return text.substr(text.rfind('\n') + 1);
+  return last_line({buffer.data(), size > 0 ? static_cast<std::size_t>(size) : 0});
 }
 
 /// A folder for the time of a probe.
@@ -189,7 +186,7 @@ std::string Sandbox::try_out() const {
   if (status && !status->by_signal && status->number == 0) {
     return {};
   }
-  const std::string text = last_text_of(child->errors);
+  const std::string text = last_line_in(child->errors);
   return (text.empty() ? "trying it out failed" : text) + namespaces_hint;
 }
 

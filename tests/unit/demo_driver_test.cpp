@@ -5,25 +5,21 @@
 
 #include "demo/driver.hpp"
 #include "speculation/client_api.hpp"
+#include "tests/support/echo_cluster.hpp"
 
 namespace forerun {
 namespace {
 
-/// A cluster that answers every call with its input. Thread-safe: the clients of one pass share it.
-struct FakeCluster {
-  std::mutex mutex;
-  std::vector<std::string> opened;                        ///< Worlds in opening order.
-  std::map<std::string, std::vector<std::string>> heard;  ///< By run ID: texts and calls, in order.
-  std::vector<std::string> ended;
+struct FakeCluster : test::EchoCluster {
+  std::vector<std::string> opened;  ///< Worlds in opening order.
   std::vector<std::string> modes;
   std::string refuse_world;  ///< Opening this one fails.
-  std::string break_task;    ///< Confirming this task fails.
-  std::string lie_task;      ///< This task's answer is not what it should be.
 };
 
-class FakeClient : public SessionClient {
+class FakeClient final : public test::EchoClient {
 public:
-  FakeClient(FakeCluster& cluster, std::vector<std::string>& log) : cluster_(cluster), log_(log) {}
+  FakeClient(FakeCluster& cluster, std::vector<std::string>& log)
+      : EchoClient(cluster), cluster_(cluster), log_(log) {}
 
   Result<std::string> open(const SessionToOpen& session) override {
     const std::lock_guard lock(cluster_.mutex);
@@ -33,38 +29,8 @@ public:
     cluster_.opened.push_back(session.world);
     cluster_.modes.push_back(session.speculation);
     log_.push_back(session.speculation + " " + session.world);
-    return "home/" + std::to_string(cluster_.opened.size());
+    return EchoClient::opened();
   }
-  Result<void> add_text(const std::string& run_id, const std::string& text) override {
-    const std::lock_guard lock(cluster_.mutex);
-    cluster_.heard[run_id].push_back("text " + text);
-    return {};
-  }
-  Result<std::vector<StepResult>> confirm(const std::string& run_id, const std::vector<Call>& calls,
-                                          std::uint32_t expect_step,
-                                          const std::string& key) override {
-    const std::lock_guard lock(cluster_.mutex);
-    std::string line = std::to_string(expect_step) + " " + key + ":";
-    std::vector<StepResult> results;
-    for (const Call& call : calls) {
-      if (call.task() == cluster_.break_task) {
-        return fail(Errc::io, "cut");
-      }
-      line += " " + call.task();
-      const std::string output = std::string(call.canonical_input());
-      results.push_back({expect_step + static_cast<std::uint32_t>(results.size()), false,
-                         call.task() == cluster_.lie_task ? "\"marker\"" : output, "miss", 0,
-                         "hash"});
-    }
-    cluster_.heard[run_id].push_back(line);
-    return results;
-  }
-  Result<void> end(const std::string& run_id) override {
-    const std::lock_guard lock(cluster_.mutex);
-    cluster_.ended.push_back(run_id);
-    return {};
-  }
-  Result<json::Value> status() override { return json::Value(); }
 
 private:
   FakeCluster& cluster_;

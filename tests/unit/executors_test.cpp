@@ -25,12 +25,14 @@
 #include "node/executors/demo_functions.hpp"
 #include "node/executors/outcome.hpp"
 #include "node/executors/timed_executor.hpp"
+#include "tests/support/started_run.hpp"
 #include "tests/support/temp_directory.hpp"
 
 using namespace forerun;
 using namespace std::chrono_literals;
 using Catch::Matchers::Contains;
 using Catch::Matchers::StartsWith;
+using test::run_of;
 
 namespace {
 
@@ -76,15 +78,6 @@ private:
   std::shared_ptr<State> state_ = std::make_shared<State>();
   std::unique_ptr<RunningTask> handle_;
 };
-
-Run run_of(Task task, json::Object input = {}) {
-  Call call = Call::make(task.name, std::move(input));
-  return Run{.task = std::move(task),
-             .call = std::move(call),
-             .state = json::Object(),
-             .outside_key = {},
-             .world = {}};
-}
 
 Run command(std::vector<std::string> words, json::Object input = {}) {
   Task task;

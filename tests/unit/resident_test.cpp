@@ -1,8 +1,10 @@
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <catch2/catch.hpp>
-#include <chrono>
-#include <filesystem>
-#include <thread>
 
 #include "node/executors/executor.hpp"
 #include "tests/support/started_run.hpp"
@@ -30,7 +32,7 @@ for line in sys.stdin:
         while True: os.write(1, b"x" * 65536)
     elif what == "exit": sys.exit(3)
     elif what == "crash": os.kill(os.getpid(), 11)
-    elif what == "hang": open(call["input"]["mark"], "w").close(); time.sleep(60)
+    elif what == "hang": open(call["input"]["mark"], "w").write("x"); time.sleep(60)
     elif what == "close": os.close(1); time.sleep(60)
     elif what == "id": say('{"id":99,"output":1}')
     elif what == "error": say(json.dumps({"id": call["id"], "error": "no such order"}))
@@ -104,18 +106,20 @@ TEST_CASE("a resident that honours a cancellation stays, one that does not is re
           "[resident]") {
   const auto executor = make_exec_executor({});
   const std::string before = pid_in(end_of(*executor, asked("")));
+  // Stopped before its call was sent, it would stay: it says so through a pipe.
   const test::TempDirectory folder;
-  const std::filesystem::path mark = folder.path() / "mark";
+  const std::string mark = (folder.path() / "mark").string();
+  REQUIRE(::mkfifo(mark.c_str(), 0600) == 0);
+  const int pipe = ::open(mark.c_str(), O_RDWR | O_CLOEXEC);
+  REQUIRE(pipe >= 0);
   Run hanging = asked("hang");
   json::Object input = hanging.call.input();
-  input.set("mark", mark.string());
+  input.set("mark", mark);
   hanging.call = Call::make(hanging.call.task(), std::move(input));
   test::StartedRun hung(*executor, std::move(hanging));
-  // Stopped before its call was sent, it would stay.
-  for (int i = 0; i < 10'000 && !std::filesystem::exists(mark); ++i) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
-  }
-  REQUIRE(std::filesystem::exists(mark));
+  pollfd has_call{pipe, POLLIN, 0};
+  REQUIRE(::poll(&has_call, 1, 20'000) == 1);
+  ::close(pipe);
   hung.stop();
   CHECK(hung.end().ending == Ending::cancelled);
   const std::string after = pid_in(end_of(*executor, asked("")));

@@ -7,59 +7,32 @@
 #include <mutex>
 #include <set>
 
+#include "tests/support/echo_cluster.hpp"
+
 using namespace forerun;
 
 namespace {
 
-/// Answers every call with its input. Thread-safe: all clients share it.
-struct FakeCluster {
-  std::mutex mutex;
+struct FakeCluster : test::EchoCluster {
+  FakeCluster() {
+    origin = "hit";
+    saved_ms = 5;
+  }
   std::vector<SessionToOpen> opened;
-  std::map<std::string, std::vector<std::string>> heard;  ///< By run ID, in order.
-  std::vector<std::string> ended;
-  std::string break_task;
   std::size_t openings_max = 100;
 };
 
-class FakeClient final : public SessionClient {
+class FakeClient final : public test::EchoClient {
 public:
-  explicit FakeClient(FakeCluster& cluster) : cluster_(cluster) {}
+  explicit FakeClient(FakeCluster& cluster) : EchoClient(cluster), cluster_(cluster) {}
   Result<std::string> open(const SessionToOpen& session) override {
     const std::lock_guard lock(cluster_.mutex);
     if (cluster_.opened.size() == cluster_.openings_max) {
       return fail(Errc::refused, "no room");
     }
     cluster_.opened.push_back(session);
-    return "home/" + std::to_string(cluster_.opened.size());
+    return opened();
   }
-  Result<void> add_text(const std::string& run_id, const std::string& text) override {
-    const std::lock_guard lock(cluster_.mutex);
-    cluster_.heard[run_id].push_back("text " + text);
-    return {};
-  }
-  Result<std::vector<StepResult>> confirm(const std::string& run_id, const std::vector<Call>& calls,
-                                          std::uint32_t expect_step,
-                                          const std::string& key) override {
-    const std::lock_guard lock(cluster_.mutex);
-    std::string line = std::to_string(expect_step) + " " + key + ":";
-    std::vector<StepResult> results;
-    for (const Call& call : calls) {
-      if (call.task() == cluster_.break_task) {
-        return fail(Errc::io, "cut");
-      }
-      line += " " + call.task();
-      results.push_back({expect_step + static_cast<std::uint32_t>(results.size()), false,
-                         std::string(call.canonical_input()), "hit", 5, "hash"});
-    }
-    cluster_.heard[run_id].push_back(line);
-    return results;
-  }
-  Result<void> end(const std::string& run_id) override {
-    const std::lock_guard lock(cluster_.mutex);
-    cluster_.ended.push_back(run_id);
-    return {};
-  }
-  Result<json::Value> status() override { return json::Value(); }
 
 private:
   FakeCluster& cluster_;

@@ -135,13 +135,15 @@ std::size_t nulls(const json::Value& entry, const std::string& member) {
       std::count_if(list.begin(), list.end(), [](const json::Value& v) { return v.is_null(); }));
 }
 
-}  // namespace
-
-TEST_CASE("nothing runs ahead in the control share, and what it waits is the baseline",
-          "[turning_off]") {
+/// Every session is in the control share.
+CoordinatorSettings all_control() {
   CoordinatorSettings settings = quick_settings();
   settings.usefulness.control_share = 1;
-  ScriptedCluster cluster(settings);
+  return settings;
+}
+
+/// A session in which `b` is expected after its first step.
+RunId foresee_b(ScriptedCluster& cluster) {
   cluster.join(1);
   cluster.earn();
   cluster.predictor->next[""] = {prediction(call("b"), 0.95)};
@@ -149,6 +151,15 @@ TEST_CASE("nothing runs ahead in the control share, and what it waits is the bas
   cluster.confirm(run, {call("a")});
   cluster.finish(cluster.take_dispatch("a"), "1");
   cluster.persist();
+  return run;
+}
+
+}  // namespace
+
+TEST_CASE("nothing runs ahead in the control share, and what it waits is the baseline",
+          "[turning_off]") {
+  ScriptedCluster cluster(all_control());
+  const RunId run = foresee_b(cluster);
   CHECK_FALSE(cluster.has_dispatch("b"));
   const RequestId request = cluster.confirm(run, {call("b")});
   CHECK_FALSE(cluster.take_dispatch("b").speculative);
@@ -163,16 +174,8 @@ TEST_CASE("nothing runs ahead in the control share, and what it waits is the bas
 }
 
 TEST_CASE("a foreseen call of the control share is measured, others are not", "[turning_off]") {
-  CoordinatorSettings settings = quick_settings();
-  settings.usefulness.control_share = 1;
-  ScriptedCluster cluster(settings);
-  cluster.join(1);
-  cluster.earn();
-  cluster.predictor->next[""] = {prediction(call("b"), 0.95)};
-  const RunId run = cluster.open();
-  cluster.confirm(run, {call("a")});
-  cluster.finish(cluster.take_dispatch("a"), "1");
-  cluster.persist();
+  ScriptedCluster cluster(all_control());
+  const RunId run = foresee_b(cluster);
   cluster.confirm(run, {call("b")});
   cluster.finish(cluster.take_dispatch("b"), "2", 30ms);
   cluster.persist();

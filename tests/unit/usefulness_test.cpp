@@ -251,6 +251,12 @@ TEST_CASE("the table is bounded, and the longest unused task goes first", "[usef
   CHECK(known.is_off("x", "a"));
   CHECK_FALSE(known.is_off("y", "b"));
   CHECK(known.report(now, "x").size() == 1);
+  known.waited(now, "x", "e", Arm::control, 1s);
+  CHECK(known.report(now, "x").size() == 2);
+  known.waited(now, "x", "f", Arm::control, 1s);
+  known.waited(now, "x", "g", Arm::control, 1s);
+  REQUIRE(known.size() == 3);
+  CHECK(known.report(now, "x").size() == 2);  // Of three that are known.
   for (int i = 0; i < 5000; ++i) {
     known.waited(now, "x", "a", Arm::control, 1s);
     known.waited(now, "t" + std::to_string(i), "a", Arm::ahead, 1s);

@@ -12,4 +12,9 @@ inline std::string formatted(const char* format, double value) {
   return text;
 }
 
+/// A share as `12.3 %`.
+inline std::string percent(double share) {
+  return formatted("%.1f %%", share * 100);
+}
+
 }  // namespace forerun
