@@ -369,10 +369,16 @@ TEST_CASE("cost of a dispatch of 400 bytes", "[.measure]") {
 
 TEST_CASE("an audit's messages and the owner of its branches come back as they were sent",
           "[codec]") {
+  Dispatch effect;
+  effect.token = BranchToken{10};
+  effect.owner.effect = true;
+  effect.outside_key = "key-0";
+  effect.http = R"({"http":{"method":"POST","url":"https://a.example/"}})";
   const std::vector<CoordinatorMessage> orders = {
       AuditReplica{Epoch{3}, AuditNumber{2}, {1, 64, 1000}},
       Dispatch{Epoch{3}, BranchToken{9}, worker_a, BranchOwner{{}, {}, {}, AuditNumber{2}}, "t",
-               "{}", "{}", false, std::chrono::seconds(2), "", std::nullopt}};
+               "{}", "{}", false, std::chrono::seconds(2), "", std::nullopt},
+      effect};
   for (const CoordinatorMessage& order : orders) {
     const auto read = decode_coordinator_frame(coordinator_frame(order));
     REQUIRE(read);
