@@ -221,7 +221,12 @@ TEST_CASE("a restored coordinator takes over its lost term and ends what it cann
   LedgerHead head = replica.head();
   head.epoch = Epoch{6};
   const ConnectionId connection{40};
-  cluster.input(NodeSaid{connection, {"n1"}, Heartbeat{Epoch{6}, head, {}, {}}});
+  Join join;
+  join.name = "node-1";
+  join.workers = {{WorkerId{Uuid{{1}}}, 4, 1024}};
+  join.head = head;
+  join.epoch = Epoch{6};
+  cluster.input(NodeSaid{connection, {"n1"}, join});
   REQUIRE(cluster.sent.size() == 1);
   CHECK(std::get<FetchReplica>(cluster.sent.front().message).from == Seq{size - 1});
   CHECK(cluster.entries().size() == size - 1);
@@ -243,9 +248,14 @@ TEST_CASE("a restored coordinator takes over its lost term and ends what it cann
   REQUIRE(cluster.answer(late) != nullptr);
   CHECK(std::get<RequestFailed>(*cluster.answer(late)).message.find("ended") != std::string::npos);
 
-  cluster.join(1);
-  cluster.finish(cluster.take_dispatch("b"), "2");
+  const Dispatch waited = cluster.take_dispatch("b");
+  BranchEnded ended;
+  ended.epoch = waited.epoch;
+  ended.token = waited.token;
+  ended.output = "2";
+  cluster.input(NodeSaid{connection, {"n1"}, ended});
   cluster.persist();
   CHECK(cluster.step(early).step == 1);
+  cluster.join(1);
   CHECK(cluster.open(SpeculationMode::off).counter > untouched.counter);
 }
