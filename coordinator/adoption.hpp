@@ -41,7 +41,7 @@ public:
 
   /// Who may join, and so is waited for.
   void expect(std::set<NodeId> nodes);
-  /// A node told of its replica, and of the highest epoch that it accepted.
+  /// A node that wants to join told of its replica, and of the highest epoch that it accepted.
   void heard(ConnectionId connection, const NodeId& node, const LedgerHead& head, Epoch accepted);
   void answered(const NodeId& node, const Entries& page);
   void lost(ConnectionId connection);

@@ -27,13 +27,14 @@ void CoordinatorMachine::gather(const CoordinatorInput& input) {
   }
 }
 
-/// Whatever else a node says is of a term that is over.
+/// A node that is still in the last term is asked to join, so that it has a seat when the first
+/// client is served. Whatever else one says is of a term that is over.
 void CoordinatorMachine::gather(const NodeSaid& said) {
   if (const auto* join = std::get_if<Join>(&said.message)) {
     adoption_->heard(said.connection, said.node, join->head, join->epoch);
     joins_.insert_or_assign(said.connection, said);
   } else if (const auto* beat = std::get_if<Heartbeat>(&said.message)) {
-    adoption_->heard(said.connection, said.node, beat->head, beat->epoch);
+    out_.send.push_back({said.connection, JoinAgain{beat->epoch}});
   } else if (const auto* page = std::get_if<ReplicaEntries>(&said.message)) {
     adoption_->answered(said.node, page->entries);
   }

@@ -221,6 +221,10 @@ TEST_CASE("a restored coordinator takes over its lost term and ends what it cann
   LedgerHead head = replica.head();
   head.epoch = Epoch{6};
   const ConnectionId connection{40};
+  cluster.input(NodeSaid{connection, {"n1"}, Heartbeat{Epoch{6}, head, {}, {}}});
+  REQUIRE(cluster.sent.size() == 1);
+  CHECK(std::get<JoinAgain>(cluster.sent.front().message).epoch == Epoch{6});
+  cluster.sent.clear();
   Join join;
   join.name = "node-1";
   join.workers = {{WorkerId{Uuid{{1}}}, 4, 1024}};
@@ -256,6 +260,10 @@ TEST_CASE("a restored coordinator takes over its lost term and ends what it cann
   cluster.input(NodeSaid{connection, {"n1"}, ended});
   cluster.persist();
   CHECK(cluster.step(early).step == 1);
-  cluster.join(1);
+  for (const ToNode& message : std::vector<ToNode>(cluster.sent)) {
+    if (const auto* reserve = std::get_if<ReserveRunIds>(&message.message)) {
+      cluster.input(NodeSaid{connection, {"n1"}, MarkStored{reserve->worker, reserve->mark}});
+    }
+  }
   CHECK(cluster.open(SpeculationMode::off).counter > untouched.counter);
 }
