@@ -145,6 +145,7 @@ CoordinatorOutput CoordinatorMachine::start(Instant now) {
   if (settings_.adoption.wait > Duration::zero()) {
     adoption_.emplace(settings_.adoption, now, ledger_.tree(), ledger_.epoch(),
                       ledger_.public_key());
+    is_gathering_ = true;
   } else {
     open_term(ledger_.epoch(), {});
   }
@@ -193,9 +194,11 @@ CoordinatorOutput CoordinatorMachine::step(Instant now, const CoordinatorInput& 
 CoordinatorOutput CoordinatorMachine::step(Instant now, std::span<const CoordinatorInput> inputs) {
   begin(now);
   for (const CoordinatorInput& input : inputs) {
-    if (adoption_) {
+    if (is_gathering_) {
       gather(input);
-      adopt();
+      if (adoption_) {
+        adopt();
+      }
     } else {
       std::visit([this](const auto& body) { on(body); }, input);
     }
@@ -281,6 +284,9 @@ CoordinatorOutput CoordinatorMachine::finish() {
     sooner(signed_at_.value_or(now_) + settings_.head_interval);
   }
   out_.wake_at = wake;
+  if (is_gathering_) {
+    return std::exchange(out_, {});  // To look ahead waits, as all else does.
+  }
   if (past_.empty()) {
     out_.read_past = reading_.next(history_);
   }
