@@ -495,6 +495,9 @@ def _read_body(response: http.client.HTTPResponse, sock: Optional[socket.socket]
                 sock.settimeout(left_s)
         part = response.read1(1 << 16)
         if not part:
+            if response.length:
+                raise http.client.IncompleteRead(b"".join(parts), response.length)
+            response.close()  # read1() does not notice that it was the end.
             return b"".join(parts)
         size += len(part)
         if size > ANSWER_BYTES_MAX:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import enum
+import functools
 import inspect
 import json
 import math
@@ -97,7 +98,7 @@ class Spec:
 
     def run(self, given: Any, context: Context) -> Any:
         """Calls the function with a checked input. Raises InputError. A coroutine function returns its coroutine."""
-        hints = self._hints()
+        hints = hints_of(self.function)
         if not isinstance(given, dict):
             raise InputError(f"input: {shown(given)}, expected an object")
         arguments = {name: from_json(value, hints.get(name, Any), f"input.{name}") for name, value in given.items()
@@ -117,10 +118,8 @@ class Spec:
         hint = f"; did you mean {near[0]!r}?" if near else f", expected {', '.join(self.parameters) or 'none'}"
         raise InputError(f"input.{name}: unknown{hint}")
 
-    def _hints(self) -> Dict[str, Any]:
-        return hints_of(self.function)
 
-
+@functools.lru_cache(maxsize=None)
 def hints_of(function: Callable[..., Any]) -> Dict[str, Any]:
     try:
         return typing.get_type_hints(function)

@@ -8,7 +8,6 @@ stdout and stdin belong to the node: what a function prints goes to stderr, and 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import importlib
 import importlib.util
 import inspect
@@ -23,9 +22,12 @@ import sysconfig
 import threading
 import time
 import traceback
-from typing import Any, BinaryIO, Dict, List, Mapping, Optional, Sequence
+from typing import TYPE_CHECKING, Any, BinaryIO, Dict, List, Mapping, Optional, Sequence
 
 from forerun import tasks
+
+if TYPE_CHECKING:  # Else read when the first coroutine comes: a worker starts once a slot.
+    import asyncio
 
 ERROR_BYTES_MAX = 512  # Of a cause; the node keeps no more.
 OUTPUT_KB_DEFAULT = 1024
@@ -54,6 +56,8 @@ def load(files: Sequence[str]) -> None:
         spec.loader.exec_module(module)
     if not tasks.declared():
         raise ImportError(f"{', '.join(files)}: no function with @forerun.task")
+    for declared in tasks.declared():
+        tasks.hints_of(declared.function)  # Fails now, not at the first call.
 
 
 # ---- The catalog
@@ -75,6 +79,10 @@ def toml_key(name: str) -> str:
     return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else toml(name)
 
 
+def is_shown(path: str) -> bool:
+    return any(path == folder or path.startswith(folder + "/") for folder in SYSTEM_FOLDERS)
+
+
 class Site:
     """How a node starts Python so that it finds what this process found."""
 
@@ -85,15 +93,17 @@ class Site:
         if python is None and sys.prefix != sys.base_prefix:  # A virtual environment: its packages are wanted.
             self.command[0] = sys.executable
             self._show(sys.prefix)
-        home = pathlib.Path(__file__).resolve().parent.parent
-        # The working folder and the interpreter's own are searched anyway.
-        found = {pathlib.Path(os.getcwd()).resolve(), pathlib.Path(sysconfig.get_path("purelib")).resolve()}
-        if home not in found and not str(home).startswith("/usr/lib/python3"):
-            self.env["PYTHONPATH"] = str(home)
-            self._show(str(home))
+        home = str(pathlib.Path(__file__).resolve().parent.parent)
+        own = str(pathlib.Path(sysconfig.get_path("purelib")).resolve())
+        # What that interpreter searches anyway: the working folder, and its own packages.
+        is_own = home.startswith("/usr/lib/python3") or (home == own and self.command[0] in ("python3", sys.executable)
+                                                         and (sys.prefix != sys.base_prefix or is_shown(own)))
+        if home != os.path.realpath(os.getcwd()) and not is_own:
+            self.env["PYTHONPATH"] = home
+            self._show(home)
 
     def _show(self, path: str) -> None:
-        if not any(path == folder or path.startswith(folder + "/") for folder in SYSTEM_FOLDERS):
+        if not is_shown(path):
             self.readable.append(path)
 
 
@@ -152,8 +162,7 @@ def cause_of(error: BaseException, own_files: Sequence[str] = ()) -> str:
         if places:
             cause += f" ({os.path.basename(places[-1].filename)}:{places[-1].lineno})"
     cause = " ".join(cause.split())
-    data = cause.encode("utf-8", "replace")
-    return cause if len(data) <= ERROR_BYTES_MAX else data[:ERROR_BYTES_MAX].decode("utf-8", "ignore")
+    return cause.encode("utf-8", "replace")[:ERROR_BYTES_MAX].decode("utf-8", "ignore")
 
 
 def answer_of(spec: tasks.Spec, returned: Any) -> Dict[str, Any]:
@@ -209,13 +218,15 @@ class Worker:
             self._loop.close()
 
     def _read(self) -> None:
-        for line in self._calls:
-            message = json.loads(line)
-            if "cancel" in message:
-                self._cancel(message["cancel"])
-            else:
-                self._lines.put(message)
-        self._lines.put(None)
+        try:
+            for line in self._calls:
+                message = json.loads(line)
+                if "cancel" in message:
+                    self._cancel(message["cancel"])
+                else:
+                    self._lines.put(message)
+        finally:  # Also after a line that no node sends.
+            self._lines.put(None)
         time.sleep(END_WITHIN_S)  # Idle, this process has ended by now.
         os._exit(0)
 
@@ -255,7 +266,7 @@ class Worker:
                 members = answer_of(spec, returned)
             finally:
                 self._running = None
-        except (tasks.Cancelled, asyncio.CancelledError) as error:
+        except tasks.Cancelled as error:
             self._running = None
             if self._cancelled == call["id"]:
                 return {"cancelled": True}
@@ -268,6 +279,7 @@ class Worker:
         return members
 
     def _wait_for(self, coroutine: Any) -> Any:
+        import asyncio
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
             asyncio.set_event_loop(self._loop)
@@ -276,6 +288,8 @@ class Worker:
             self._task.cancel()
         try:
             return self._loop.run_until_complete(self._task)
+        except asyncio.CancelledError as error:
+            raise tasks.Cancelled() from error
         finally:
             self._task = None
 
