@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Dict, List, Mapping, Optional, 
 
 from forerun import tasks
 
-if TYPE_CHECKING:  # Else read when the first coroutine comes: a worker starts once a slot.
+if TYPE_CHECKING:  # Else read only where a function is a coroutine's: a worker starts once a slot.
     import asyncio
 
 ERROR_BYTES_MAX = 512  # Of a cause; the node keeps no more.
@@ -206,6 +206,8 @@ class Worker:
 
     def serve(self) -> None:
         """Until stdin ends."""
+        if any(inspect.iscoroutinefunction(spec.function) for spec in self._specs.values()):
+            self._start_loop()
         signal.signal(CANCEL_SIGNAL, self._on_signal)
         threading.Thread(target=self._read, name="forerun-lines", daemon=True).start()
         self._say({"ready": True})
@@ -278,11 +280,15 @@ class Worker:
             return {"error": cause_of(error, list(self._own_files))}
         return members
 
+    def _start_loop(self) -> None:
+        import asyncio
+        self._loop = asyncio.new_event_loop()
+        asyncio.set_event_loop(self._loop)
+
     def _wait_for(self, coroutine: Any) -> Any:
         import asyncio
-        if self._loop is None:
-            self._loop = asyncio.new_event_loop()
-            asyncio.set_event_loop(self._loop)
+        if self._loop is None:  # Of a function that returns an awaitable and is none of asyncio's.
+            self._start_loop()
         self._task = self._loop.create_task(_as_coroutine(coroutine))
         if self._cancelled == self._running:  # Between the first look and here.
             self._task.cancel()
