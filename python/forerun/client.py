@@ -209,6 +209,11 @@ class _Answer:
     body: bytes
 
 
+@dataclasses.dataclass(frozen=True)
+class _Done:
+    result: Any
+
+
 class _NotSentError(Exception):
     """Nothing was sent: the connection could not be made. `__cause__` says why."""
 
@@ -223,20 +228,20 @@ class _Attempts:
         self._made = 0
         self._is_sent = False  # Once an attempt may have arrived without our knowing.
 
-    def after_answer(self, answer: _Answer) -> Tuple[Optional[float], Any]:
-        """(seconds to wait before the next attempt, nothing) or (None, the result). Raises ProblemError."""
+    def after_answer(self, answer: _Answer) -> Union[_Done, float]:
+        """The result, or seconds to wait before the next attempt. Raises ProblemError."""
         self._made += 1
         if 200 <= answer.status < 300:
-            return None, _read_json(answer)
+            return _Done(_read_json(answer))
         problem = _problem_of(answer)
         if not isinstance(problem, UnavailableError):
             if self._is_sent and self._request.method == "DELETE" and problem.status == 409:
-                return None, None  # An attempt whose answer was lost has done it.
+                return _Done(None)  # An attempt whose answer was lost has done it.
             raise problem
         asked = problem.retry_after_s or 0.0
         if self._is_last() or asked > self._retries.retry_after_max_s:
             raise problem
-        return max(asked, self._wait()), None
+        return max(asked, self._wait())
 
     def after_failure(self, failure: BaseException) -> float:
         """Seconds to wait before the next attempt. Raises when there is none."""
@@ -261,7 +266,7 @@ class _Attempts:
 
     def _wait(self) -> float:
         bound = min(self._retries.first_s * 2 ** (self._made - 1), self._retries.max_s)
-        return bound * (0.5 + 0.5 * self._draw())
+        return float(bound * (0.5 + 0.5 * self._draw()))
 
 
 def _read_json(answer: _Answer) -> Any:
@@ -421,11 +426,12 @@ class Client:
             try:
                 answer = self._attempt(request)
             except (OSError, http.client.HTTPException, _NotSentError) as failure:
-                wait_s: Optional[float] = attempts.after_failure(failure)
+                wait_s = attempts.after_failure(failure)
             else:
-                wait_s, result = attempts.after_answer(answer)
-                if wait_s is None:
-                    return result
+                outcome = attempts.after_answer(answer)
+                if isinstance(outcome, _Done):
+                    return outcome.result
+                wait_s = outcome
             time.sleep(wait_s)
 
     def _attempt(self, request: _Request) -> _Answer:
@@ -624,11 +630,12 @@ class AsyncClient:
             try:
                 answer = await asyncio.wait_for(self._attempt(request), self._timeout_s)
             except (OSError, EOFError, asyncio.TimeoutError, http.client.HTTPException, _NotSentError) as failure:
-                wait_s: Optional[float] = attempts.after_failure(failure)
+                wait_s = attempts.after_failure(failure)
             else:
-                wait_s, result = attempts.after_answer(answer)
-                if wait_s is None:
-                    return result
+                outcome = attempts.after_answer(answer)
+                if isinstance(outcome, _Done):
+                    return outcome.result
+                wait_s = outcome
             await asyncio.sleep(wait_s)
 
     async def _attempt(self, request: _Request) -> _Answer:
@@ -687,7 +694,8 @@ async def _read_async_body(reader: asyncio.StreamReader, status: int, fields: ht
     if status in (204, 304):
         return b"", is_kept
     if fields.get("Transfer-Encoding", "").lower() == "chunked":
-        parts, size = [], 0
+        parts: List[bytes] = []
+        size = 0
         while True:
             length = _length_of((await reader.readuntil(b"\r\n")).split(b";")[0].decode("latin-1"), 16)
             size += length

@@ -11,6 +11,7 @@ import argparse
 import importlib
 import importlib.util
 import inspect
+import io
 import json
 import os
 import pathlib
@@ -280,20 +281,20 @@ class Worker:
             return {"error": cause_of(error, list(self._own_files))}
         return members
 
-    def _start_loop(self) -> None:
+    def _start_loop(self) -> "asyncio.AbstractEventLoop":
         import asyncio
         self._loop = asyncio.new_event_loop()
         asyncio.set_event_loop(self._loop)
+        return self._loop
 
     def _wait_for(self, coroutine: Any) -> Any:
         import asyncio
-        if self._loop is None:  # Of a function that returns an awaitable and is none of asyncio's.
-            self._start_loop()
-        self._task = self._loop.create_task(_as_coroutine(coroutine))
+        loop = self._loop or self._start_loop()  # None yet for a plain function that returned an awaitable.
+        self._task = loop.create_task(_as_coroutine(coroutine))
         if self._cancelled == self._running:  # Between the first look and here.
             self._task.cancel()
         try:
-            return self._loop.run_until_complete(self._task)
+            return loop.run_until_complete(self._task)
         except asyncio.CancelledError as error:
             raise tasks.Cancelled() from error
         finally:
@@ -317,7 +318,8 @@ def take_streams() -> "tuple[BinaryIO, BinaryIO]":
     os.close(nothing)
     os.dup2(2, 1)
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(line_buffering=True, errors="backslashreplace")
     return calls, answers
 
 

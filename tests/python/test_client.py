@@ -383,10 +383,10 @@ class AttemptsTest(unittest.TestCase):
 
     def test_the_coordinators_own_wait_is_the_least(self):
         answer = client_module._Answer(503, "7", b"{}")
-        self.assertEqual(self.attempts().after_answer(answer), (7, None))
-        self.assertEqual(self.attempts(first_s=9, max_s=9).after_answer(answer), (9, None))
+        self.assertEqual(self.attempts().after_answer(answer), 7)
+        self.assertEqual(self.attempts(first_s=9, max_s=9).after_answer(answer), 9)
         odd = client_module._Answer(503, "Wed, 21 Oct 2015 07:28:00 GMT", b"{}")
-        self.assertEqual(self.attempts(first_s=2).after_answer(odd), (2, None))
+        self.assertEqual(self.attempts(first_s=2).after_answer(odd), 2)
 
 
 class Awaited:
