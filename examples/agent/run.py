@@ -2,6 +2,7 @@
 """Starts the outside world and a cluster, lets the agent answer letters, and shows what ran ahead."""
 import argparse
 import concurrent.futures
+import contextlib
 import json
 import os
 import pathlib
@@ -23,6 +24,11 @@ CUSTOMERS = 12
 WORDS = ["it came broken", "where is my order?", "I want to exchange it"]
 ARTICLES = ["lamp", "kettle", "clock", "chair"]
 DELIVERED_WITHIN_S = 20
+MARKS = {"hit": "*", "late_hit": "+", "miss": ""}
+TOLD = """
+* was there already, + was running already
+{letters} letters, {steps} calls: {hits} hits, {late_hits} late hits; saved {saved_s} s, wasted {wasted_s} s of slot time
+{mails} mails, {refunds} refunds"""
 
 
 def prepare(folder, url):
@@ -34,17 +40,20 @@ def prepare(folder, url):
     (folder / "data").mkdir()
     database = sqlite3.connect(folder / "data" / "shop.db")
     with database:
-        database.executescript("CREATE TABLE customers (id INTEGER PRIMARY KEY, email TEXT, town TEXT);"
-                               "CREATE TABLE orders (id TEXT PRIMARY KEY, customer_id INTEGER, article TEXT, amount REAL, parcel TEXT);"
-                               "CREATE TABLE refunds (key TEXT PRIMARY KEY, order_id TEXT, amount REAL);")
+        database.executescript(
+            "CREATE TABLE customers (id INTEGER PRIMARY KEY, email TEXT, town TEXT);"
+            "CREATE TABLE orders (id TEXT PRIMARY KEY, customer_id INTEGER, article TEXT, amount REAL, parcel TEXT);"
+            "CREATE TABLE refunds (key TEXT PRIMARY KEY, order_id TEXT, amount REAL);")
         for number in range(CUSTOMERS):
-            database.execute("INSERT INTO customers VALUES (?, ?, ?)", (number, f"customer-{number}@example.org", f"town {number % 3}"))
+            database.execute("INSERT INTO customers VALUES (?, ?, ?)",
+                             (number, f"customer-{number}@example.org", f"town {number % 3}"))
             for nth in range(2):
                 database.execute("INSERT INTO orders VALUES (?, ?, ?, ?, ?)",
-                                 (f"A-{number:02}{nth}", number, ARTICLES[(number + nth) % 4], 10.5 + number, f"P-{number:02}{nth}"))
+                                 (f"A-{number:02}{nth}", number, ARTICLES[(number + nth) % 4], 10.5 + number,
+                                  f"P-{number:02}{nth}"))
     database.close()
-    for path in (folder / "data", folder / "data" / "shop.db"):
-        path.chmod(0o777 if path.is_dir() else 0o666)
+    (folder / "data").chmod(0o777)
+    (folder / "data" / "shop.db").chmod(0o666)
     with open(folder / "catalog.toml", "w") as catalog:
         subprocess.run([sys.executable, "-m", "forerun.worker", "tools.py", "--catalog"], cwd=folder, stdout=catalog, check=True,
                        env={**os.environ, "PYTHONPATH": str(ROOT / "python"), "PYTHONDONTWRITEBYTECODE": "1"})
@@ -82,7 +91,7 @@ def main():
             steps = agent.answer(client, letter, options.think_s, options.speculation)
             saved = sum(step.saved_ms for step in steps) / 1000
             took = time.monotonic() - begun
-            marks = " ".join(f"{step.task}{'*' if step.origin == 'hit' else '+' if step.origin == 'late_hit' else ''}" for step in steps)
+            marks = " ".join(step.task + MARKS[step.origin] for step in steps)
             if not options.json:
                 print(f"{letter['from']:24} {took:5.2f} s, saved {saved:4.2f} s  {marks}", flush=True)
             return steps
@@ -93,15 +102,14 @@ def main():
             delivered(client)
             status = client.status()
         steps = [step for session in sessions for step in session]
-        refunds = sqlite3.connect(folder / "data" / "shop.db").execute("SELECT count(*), count(DISTINCT order_id) FROM refunds").fetchone()
+        with contextlib.closing(sqlite3.connect(folder / "data" / "shop.db")) as database:
+            refunds = database.execute("SELECT count(*), count(DISTINCT order_id) FROM refunds").fetchone()
         report = {"letters": len(sessions), "steps": len(steps), "hits": sum(step.origin == "hit" for step in steps),
                   "late_hits": sum(step.origin == "late_hit" for step in steps), "mails": len(world.mails),
                   "refunds": refunds[0], "refunded_orders": refunds[1],
                   "saved_s": round(sum(step.saved_ms for step in steps) / 1000, 2),
                   "wasted_s": round(status["speculation"]["wasted_ms"] / 1000, 2)}
-    print(json.dumps(report) if options.json else
-          "\n* was there already, + was running already\n{letters} letters, {steps} calls: {hits} hits, {late_hits} late hits; saved "
-          "{saved_s} s, wasted {wasted_s} s of slot time; {mails} mails, {refunds} refunds".format(**report))
+    print(json.dumps(report) if options.json else TOLD.format(**report))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
 """What the agent can do: a database, files and two HTTP services. Each tool is a plain function with one decorator."""
+import contextlib
 import json
 import pathlib
 import sqlite3
@@ -13,13 +14,13 @@ forerun.allow_effects(f"{SERVICE}/mail")
 
 
 def database(mode):
-    database = sqlite3.connect(f"file:{HERE / 'data' / 'shop.db'}?mode={mode}", uri=True, timeout=5)
-    database.row_factory = sqlite3.Row
-    return database
+    connection = sqlite3.connect(f"file:{HERE / 'data' / 'shop.db'}?mode={mode}", uri=True, timeout=5)
+    connection.row_factory = sqlite3.Row
+    return connection
 
 
 def rows(query, *values):
-    with database("ro") as connection:
+    with contextlib.closing(database("ro")) as connection:
         return [dict(row) for row in connection.execute(query, values)]
 
 
@@ -71,12 +72,14 @@ def policy(topic: str) -> str:
 @forerun.task(effect="write", writes=["order/{order_id}"], idempotent=True, writable=["data"])
 def refund(order_id: str, amount: float, context: forerun.Context) -> dict:
     """Gives the money back; with the same key only once."""
-    with database("rw") as connection:
-        connection.execute("INSERT OR IGNORE INTO refunds (key, order_id, amount) VALUES (?, ?, ?)", (context.key, order_id, amount))
+    with contextlib.closing(database("rw")) as connection, connection:
+        connection.execute("INSERT OR IGNORE INTO refunds (key, order_id, amount) VALUES (?, ?, ?)",
+                           (context.key, order_id, amount))
     return {"order_id": order_id, "refunded": amount}
 
 
 @forerun.task(effect="write", writes=["mail to/{to}"], idempotent=True)
 def reply(to: str, text: str) -> forerun.Answer:
     """Sends a letter, once this step is decided for good."""
-    return forerun.Answer({"queued": True}, effects=[forerun.http_effect("POST", f"{SERVICE}/mail", body={"to": to, "text": text})])
+    mail = forerun.http_effect("POST", f"{SERVICE}/mail", body={"to": to, "text": text})
+    return forerun.Answer({"queued": True}, effects=[mail])

@@ -14,7 +14,8 @@ MODELS = 60  # Each from another sample of the letters: their share of votes say
 def features(text):
     """Words, and what is within them: `scratch` helps with `scratches`."""
     words = re.findall(r"[a-z]+", text.lower())
-    return [piece for word in words for size in (3, 4, 5) for piece in (f"^{word}$"[i:i + size] for i in range(max(1, len(word) + 3 - size)))] + words
+    pieces = [f"^{word}$"[i:i + size] for word in words for size in (3, 4, 5) for i in range(max(1, len(word) + 3 - size))]
+    return pieces + words
 
 
 class Bayes:

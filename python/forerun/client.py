@@ -578,8 +578,8 @@ class Session:
 
 
 class AsyncClient:
-    """As Client, for asyncio: `async with AsyncClient() as client: async with client.session("…") as session: await …`. Cancelling
-    a call closes its connection; its step goes on. For one event loop."""
+    """As Client, for asyncio: `async with AsyncClient() as client, client.session("…") as session: await session.call(…)`.
+    Cancelling a call closes its connection; its step goes on. For one event loop."""
 
     def __init__(self, url: Optional[str] = None, *, timeout_s: float = DEFAULT_TIMEOUT_S, retries: Retries = Retries(),
                  headers: Optional[Mapping[str, str]] = None, ssl_context: Optional[ssl.SSLContext] = None):

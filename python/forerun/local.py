@@ -21,8 +21,8 @@ def dev(catalog: Union[str, "os.PathLike[str]"], *, data: Optional[Union[str, "o
         binary: Optional[str] = None, **client: Any) -> Iterator[Client]:
     """Runs `forerun dev CATALOG` and yields a client of it. Tasks run in the catalog's folder.
 
-    `data`: kept between runs, else temporary. `binary`: by default $FORERUN_BINARY, else the `forerun` of PATH. Other keywords are
-    Client's. Raises ForerunError when it does not start, with what it said.
+    `data`: kept between runs, else temporary. `binary`: by default $FORERUN_BINARY, else the `forerun` of PATH. Other keywords
+    are Client's. Raises ForerunError when it does not start, with what it said.
     """
     program = binary or os.environ.get("FORERUN_BINARY") or shutil.which("forerun")
     if program is None:

@@ -88,8 +88,9 @@ class Spec:
 
     def bind(self, *args: Any, **fields: Any) -> Dict[str, Any]:
         """The input that a call of the function with these arguments stands for."""
-        bound = inspect.Signature([parameter for parameter in inspect.signature(self.function).parameters.values()
-                                   if parameter.name in self.parameters or parameter.kind is parameter.VAR_KEYWORD]).bind(*args, **fields)
+        parameters = [parameter for parameter in inspect.signature(self.function).parameters.values()
+                      if parameter.name in self.parameters or parameter.kind is parameter.VAR_KEYWORD]
+        bound = inspect.Signature(parameters).bind(*args, **fields)
         given = dict(bound.arguments)
         for parameter in bound.signature.parameters.values():
             if parameter.kind is parameter.VAR_KEYWORD:
@@ -207,7 +208,8 @@ def _spec(function: Callable[..., Any], name: str, given: Mapping[str, Any]) -> 
     for tag in [*keys.get("reads", ()), *keys.get("writes", ())]:
         for field in TAG_FIELD.findall(tag):
             if field not in parameters and not takes_others:
-                raise ValueError(f"{where}: tag {tag!r}: no parameter {field!r}, expected one of {', '.join(parameters) or 'none'}")
+                known = ", ".join(parameters) or "none"
+                raise ValueError(f"{where}: tag {tag!r}: no parameter {field!r}, expected one of {known}")
     if "description" not in keys and function.__doc__:
         keys["description"] = inspect.cleandoc(function.__doc__).splitlines()[0]
     returned = function.__annotations__.get("return")

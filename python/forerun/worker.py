@@ -94,6 +94,7 @@ class Site:
         if python is None and sys.prefix != sys.base_prefix:  # A virtual environment: its packages are wanted.
             self.command[0] = sys.executable
             self._show(sys.prefix)
+            self._show(sys.base_prefix)
         home = str(pathlib.Path(__file__).resolve().parent.parent)
         own = str(pathlib.Path(sysconfig.get_path("purelib")).resolve())
         # What that interpreter searches anyway: the working folder, and its own packages.
@@ -108,9 +109,9 @@ class Site:
             self.readable.append(path)
 
 
-# In the order of docs/catalog.md.
-KEYS = ("effect", "reads", "writes", "scope", "idempotent", "timeout_ms", "max_age_ms", "deterministic", "state", "envelope", "pool",
-        "network", "readable", "writable", "env", "output_kb", "memory_mb", "processes", "file_mb", "scratch_mb", "cpu_s",
+# Keys of a task's table beside its command, in the order in which they are written.
+KEYS = ("effect", "reads", "writes", "scope", "idempotent", "timeout_ms", "max_age_ms", "deterministic", "state", "envelope",
+        "pool", "network", "readable", "writable", "env", "output_kb", "memory_mb", "processes", "file_mb", "scratch_mb", "cpu_s",
         "description", "example")
 
 
@@ -310,7 +311,7 @@ async def _as_coroutine(awaitable: Any) -> Any:
 
 
 def take_streams() -> "tuple[BinaryIO, BinaryIO]":
-    """stdin and stdout for the node alone. What is 0 and 1 afterwards is empty and stderr, also for programs that a function starts."""
+    """stdin and stdout for the node alone. Afterwards 0 is empty and 1 is stderr, also for programs that a function starts."""
     calls = os.fdopen(os.dup(0), "rb")
     answers = os.fdopen(os.dup(1), "wb")
     nothing = os.open(os.devnull, os.O_RDONLY)
@@ -325,11 +326,13 @@ def take_streams() -> "tuple[BinaryIO, BinaryIO]":
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:
     parser = argparse.ArgumentParser(prog="python3 -m forerun.worker", description="Runs functions with @forerun.task.")
-    parser.add_argument("files", nargs="+", metavar="FILE", help="tools.py, or a module's name; a path is as the node's tasks folder has it")
+    parser.add_argument("files", nargs="+", metavar="FILE",
+                        help="tools.py, or a module's name; a path is as the node's tasks folder has it")
     parser.add_argument("--catalog", action="store_true", help="print catalog.toml of what the files declare, and end")
-    parser.add_argument("--python", metavar="PROGRAM", help="with --catalog: the nodes' Python (default: python3, or that of the active "
-                                                            "virtual environment)")
-    parser.add_argument("--no-sandbox", action="store_true", help="with --catalog: as if each task said sandbox=False")
+    parser.add_argument("--python", metavar="PROGRAM",
+                        help="with --catalog: the nodes' Python (default: python3, or that of the active virtual environment)")
+    parser.add_argument("--no-sandbox", action="store_true",
+                        help="with --catalog: as if each task said sandbox=False")
     options = parser.parse_args(arguments)
     if not options.catalog and (options.python or options.no_sandbox):
         parser.error("--python and --no-sandbox go with --catalog")
