@@ -96,7 +96,7 @@ def main():
                 print(f"{letter['from']:24} {took:5.2f} s, saved {saved:4.2f} s  {marks}", flush=True)
             return steps
 
-        with forerun.dev(folder / "catalog.toml", slots=8) as client:
+        with forerun.dev(folder / "catalog.toml", slots=4) as client:
             with concurrent.futures.ThreadPoolExecutor(options.at_once) as pool:
                 sessions = list(pool.map(answer, letters(options.letters)))
             delivered(client)

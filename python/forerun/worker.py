@@ -11,7 +11,6 @@ import argparse
 import importlib
 import importlib.util
 import inspect
-import io
 import json
 import os
 import pathlib
@@ -318,9 +317,8 @@ def take_streams() -> "tuple[BinaryIO, BinaryIO]":
     os.dup2(nothing, 0)
     os.close(nothing)
     os.dup2(2, 1)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(line_buffering=True, errors="backslashreplace")
+    # A new one: the old one may believe that it writes to a file.
+    sys.stdout = sys.__stdout__ = open(1, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)
     return calls, answers
 
 

@@ -249,6 +249,13 @@ class WorkerTest(unittest.TestCase):
         double = tomllib.loads(without.stdout)["task"]["double"]
         self.assertEqual((double["sandbox"], double["command"][0], "readable" in double), (False, "/p", False))
 
+    def test_the_catalog_can_go_to_a_file_while_stderr_is_a_pipe(self):
+        with open(self.folder / "catalog.toml", "wb") as catalog:
+            done = subprocess.run([sys.executable, "-m", "forerun.worker", "tools.py", "--catalog"], cwd=self.folder, stdout=catalog,
+                                  stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": PYTHON})
+        self.assertEqual((done.returncode, done.stderr), (0, "loading\n"))
+        self.assertIn("double", tomllib.loads((self.folder / "catalog.toml").read_text())["task"])
+
     def test_paths_are_the_files_own_and_texts_are_toml(self):
         (self.folder / "paths.py").write_text(
             'import forerun\n@forerun.task(effect="write", writable=["data"], readable=["/srv/x"], env={"A b": "1"}, timeout_ms=5,\n'
