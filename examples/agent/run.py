@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
 """Starts the outside world and a cluster, lets the agent answer letters, and shows what ran ahead."""
 import argparse
+import collections
 import concurrent.futures
 import contextlib
+import hashlib
 import json
 import os
 import pathlib
@@ -27,8 +29,9 @@ DELIVERED_WITHIN_S = 20
 MARKS = {"hit": "*", "late_hit": "+", "miss": ""}
 TOLD = """
 * was there already, + was running already
-{letters} letters, {steps} calls: {hits} hits, {late_hits} late hits; saved {saved_s} s, wasted {wasted_s} s of slot time
-{mails} mails, {refunds} refunds"""
+{letters} letters in {took_s} s, {steps} calls: {hits} hits, {late_hits} late hits
+saved {saved_s} s, wasted {wasted_s} s of slot time
+{mails} mails (hash {mails_hash}), {refunds} refunds"""
 
 
 def prepare(folder, url):
@@ -94,21 +97,24 @@ def main():
             marks = " ".join(step.task + MARKS[step.origin] for step in steps)
             if not options.json:
                 print(f"{letter['from']:24} {took:5.2f} s, saved {saved:4.2f} s  {marks}", flush=True)
-            return steps
+            return took, steps
 
         with forerun.dev(folder / "catalog.toml", slots=4) as client:
             with concurrent.futures.ThreadPoolExecutor(options.at_once) as pool:
                 sessions = list(pool.map(answer, letters(options.letters)))
             delivered(client)
             status = client.status()
-        steps = [step for session in sessions for step in session]
+        steps = [step for _, session in sessions for step in session]
         with contextlib.closing(sqlite3.connect(folder / "data" / "shop.db")) as database:
             refunds = database.execute("SELECT count(*), count(DISTINCT order_id) FROM refunds").fetchone()
-        report = {"letters": len(sessions), "steps": len(steps), "hits": sum(step.origin == "hit" for step in steps),
-                  "late_hits": sum(step.origin == "late_hit" for step in steps), "mails": len(world.mails),
-                  "refunds": refunds[0], "refunded_orders": refunds[1],
+        origins = collections.Counter(step.origin for step in steps)
+        sent = sorted(json.dumps(mail, sort_keys=True) for mail in world.mails.values())
+        report = {"letters": len(sessions), "took_s": round(sum(took for took, _ in sessions), 2), "steps": len(steps),
+                  "hits": origins["hit"], "late_hits": origins["late_hit"],
                   "saved_s": round(sum(step.saved_ms for step in steps) / 1000, 2),
-                  "wasted_s": round(status["speculation"]["wasted_ms"] / 1000, 2)}
+                  "wasted_s": round(status["speculation"]["wasted_ms"] / 1000, 2), "mails": len(sent),
+                  "mails_hash": hashlib.sha256("\n".join(sent).encode()).hexdigest()[:16],
+                  "refunds": refunds[0], "refunded_orders": refunds[1]}
     print(json.dumps(report) if options.json else TOLD.format(**report))
 
 

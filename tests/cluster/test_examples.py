@@ -31,6 +31,8 @@ class ExamplesTest(unittest.TestCase):
         self.assertGreater(report["refunds"], 0)
         self.assertGreater(report["hits"], 0)
         self.assertGreater(report["saved_s"], 0)
+        without = self.run_as_told("agent", "--think-s", 0, "--speculation", "off")
+        self.assertEqual((without["hits"], without["mails_hash"], without["refunds"]), (0, report["mails_hash"], report["refunds"]))
 
     def test_two_models_race_under_every_selection(self):
         report = self.run_as_told("models")
