@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import functools
 import http.client
 import io
 import json
@@ -26,7 +27,8 @@ import threading
 import time
 import urllib.parse
 import uuid
-from typing import Any, Callable, Dict, Iterable, List, Mapping, NoReturn, Optional, Tuple, Union
+from typing import (Any, Awaitable, Callable, Dict, Iterable, List, Mapping, NoReturn, Optional, Tuple, TypeVar, Union,
+                    cast)
 
 __all__ = ["AsyncClient", "AsyncSession", "Client", "ConflictError", "ConnectionFailedError", "ForerunError", "GoneError",
            "InvalidRequestError", "KeyReusedError", "NotFoundError", "ProblemError", "Retries", "Session", "Step",
@@ -39,6 +41,7 @@ HEAD_BYTES_MAX = 64 << 10
 IDLE_CONNECTIONS_MAX = 8
 CONNECT_TIMEOUT_S = 10.0
 
+Function = TypeVar("Function", bound=Callable[..., Any])
 Task = Union[str, Callable[..., Any]]
 Call = Tuple[Task, Mapping[str, Any]]
 
@@ -548,14 +551,14 @@ class Session:
         answer = self._client._send(_steps_request(self.run_id, _list_body(calls), expect_step, key))
         return _steps(answer)
 
-    def tool(self, function: Callable[..., Any]) -> Callable[..., Any]:
+    def tool(self, function: Function) -> Function:
         """The function, which has @forerun.task, as one of the same parameters that runs as a step of this session."""
         name, bind = _task_name(function), function.__forerun_task__.bind  # type: ignore[attr-defined]
 
         def confirmed(*args: Any, **fields: Any) -> Any:
             return self.call(name, bind(*args, **fields))
 
-        return confirmed
+        return cast(Function, functools.wraps(function)(confirmed))
 
     def text(self, text: str) -> None:
         """Says what reached the session since the last call, such as a customer's words; predictions read it."""
@@ -754,7 +757,7 @@ class AsyncSession:
         answer = await self._client._send(_steps_request(self.run_id, _list_body(calls), expect_step, key))
         return _steps(answer)
 
-    def tool(self, function: Callable[..., Any]) -> Callable[..., Any]:
+    def tool(self, function: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
         name, bind = _task_name(function), function.__forerun_task__.bind  # type: ignore[attr-defined]
 
         async def confirmed(*args: Any, **fields: Any) -> Any:

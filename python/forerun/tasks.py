@@ -14,7 +14,7 @@ import math
 import re
 import sys
 import typing
-from typing import Any, Callable, Dict, List, Literal, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, List, Literal, Mapping, Optional, Sequence, Tuple, TypeVar, Union
 
 __all__ = ["Answer", "Cancelled", "Context", "InputError", "OutputError", "allow_effects", "http_effect", "task", "task_effect"]
 
@@ -22,6 +22,7 @@ JSON_DEPTH_MAX = 64
 INTEGER_MAX = 2**53 - 1  # Beyond it a JSON number is not exact everywhere: send it as a text.
 TAG_FIELD = re.compile(r"\{([^{}]*)\}")
 MISSING: Any = object()
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class InputError(ValueError):
@@ -169,7 +170,7 @@ def task(*, effect: Literal["pure", "read", "write"], name: Optional[str] = None
          writable: Optional[Sequence[str]] = None, env: Optional[Mapping[str, str]] = None,
          output_kb: Optional[int] = None, memory_mb: Optional[int] = None, processes: Optional[int] = None,
          file_mb: Optional[int] = None, scratch_mb: Optional[int] = None,
-         cpu_s: Optional[int] = None) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+         cpu_s: Optional[int] = None) -> Callable[[Function], Function]:
     """Declares a function as a task. Each parameter is a key of its table in catalog.toml (docs/catalog.md), with its default.
 
     `effect` has none here: whether running it changes anything is what only its author knows. `readable` and `writable` may be
@@ -178,7 +179,7 @@ def task(*, effect: Literal["pure", "read", "write"], name: Optional[str] = None
     """
     given = {key: value for key, value in locals().items() if key != "name" and value is not None}
 
-    def declare(function: Callable[..., Any]) -> Callable[..., Any]:
+    def declare(function: Function) -> Function:
         spec = _spec(function, name or function.__name__, given)
         for other in _declared:
             if other.name == spec.name:

@@ -4,6 +4,7 @@ import enum
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -255,6 +256,15 @@ class WorkerTest(unittest.TestCase):
                                   stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": PYTHON})
         self.assertEqual((done.returncode, done.stderr), (0, "loading\n"))
         self.assertIn("double", tomllib.loads((self.folder / "catalog.toml").read_text())["task"])
+
+    def test_the_page_declares_what_it_says(self):
+        page = (pathlib.Path(PYTHON).parent / "docs" / "python.md").read_text()
+        (self.folder / "page.py").write_text(re.search(r"```python\n(.*?)```", page, re.S).group(1))
+        done = subprocess.run([sys.executable, "-m", "forerun.worker", "page.py", "--catalog"], cwd=self.folder, capture_output=True,
+                              text=True, env={**os.environ, "PYTHONPATH": PYTHON})
+        self.assertEqual(done.returncode, 0, done.stderr)
+        found = tomllib.loads(done.stdout)["task"]
+        self.assertEqual([(name, task["effect"]) for name, task in found.items()], [("order", "read"), ("refund", "write")])
 
     def test_paths_are_the_files_own_and_texts_are_toml(self):
         (self.folder / "paths.py").write_text(
