@@ -91,10 +91,12 @@ def main():
 
         def answer(letter):
             begun = time.monotonic()
-            steps = agent.answer(client, letter, options.think_s, options.speculation)
-            saved = sum(step.saved_ms for step in steps) / 1000
-            took = time.monotonic() - begun
-            marks = " ".join(step.task + MARKS[step.origin] for step in steps)
+            with client.session(letter["text"], speculation=options.speculation) as session, session.tools():
+                agent.answer(letter, options.think_s)
+                took = time.monotonic() - begun
+                steps = session.show()["steps"]
+            saved = sum(step["saved_ms"] for step in steps) / 1000
+            marks = " ".join(step["task"] + MARKS[step["origin"]] for step in steps)
             if not options.json:
                 print(f"{letter['from']:24} {took:5.2f} s, saved {saved:4.2f} s  {marks}", flush=True)
             return took, steps
@@ -107,11 +109,11 @@ def main():
         steps = [step for _, session in sessions for step in session]
         with contextlib.closing(sqlite3.connect(folder / "data" / "shop.db")) as database:
             refunds = database.execute("SELECT count(*), count(DISTINCT order_id) FROM refunds").fetchone()
-        origins = collections.Counter(step.origin for step in steps)
+        origins = collections.Counter(step["origin"] for step in steps)
         sent = sorted(json.dumps(mail, sort_keys=True) for mail in world.mails.values())
         report = {"letters": len(sessions), "took_s": round(sum(took for took, _ in sessions), 2), "steps": len(steps),
                   "hits": origins["hit"], "late_hits": origins["late_hit"],
-                  "saved_s": round(sum(step.saved_ms for step in steps) / 1000, 2),
+                  "saved_s": round(sum(step["saved_ms"] for step in steps) / 1000, 2),
                   "wasted_s": round(status["speculation"]["wasted_ms"] / 1000, 2), "mails": len(sent),
                   "mails_hash": hashlib.sha256("\n".join(sent).encode()).hexdigest()[:16],
                   "refunds": refunds[0], "refunded_orders": refunds[1]}

@@ -5,8 +5,8 @@
     @forerun.task(effect="read", reads=["order/{order_id}"])
     def order_lookup(order_id: str) -> dict: ...
 
-    with forerun.Client() as client, client.session("order A-17") as session:
-        session.call(order_lookup, order_id="A-17")
+    with forerun.Client() as client, client.session("a question about order A-17") as session:
+        session.call("order_lookup", order_id="A-17")
 """
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _HOMES = {
                "StepFailedError", "TimedOutError", "TooLargeError", "UnavailableError"],
     "local": ["dev"],
     "tasks": ["Answer", "Cancelled", "Context", "InputError", "OutputError", "allow_effects", "http_effect", "task",
-              "task_effect"],
+              "task_effect", "together"],
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = sorted(_HOME_OF)

@@ -14,7 +14,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-import functools
 import http.client
 import io
 import json
@@ -27,8 +26,7 @@ import threading
 import time
 import urllib.parse
 import uuid
-from typing import (Any, Awaitable, Callable, Dict, Iterable, List, Mapping, NoReturn, Optional, Tuple, TypeVar, Union,
-                    cast)
+from typing import Any, Callable, ContextManager, Dict, Iterable, List, Mapping, NoReturn, Optional, Tuple, Union
 
 __all__ = ["AsyncClient", "AsyncSession", "Client", "ConflictError", "ConnectionFailedError", "ForerunError", "GoneError",
            "InvalidRequestError", "KeyReusedError", "NotFoundError", "ProblemError", "Retries", "Session", "Step",
@@ -41,7 +39,6 @@ HEAD_BYTES_MAX = 64 << 10
 IDLE_CONNECTIONS_MAX = 8
 CONNECT_TIMEOUT_S = 10.0
 
-Function = TypeVar("Function", bound=Callable[..., Any])
 Task = Union[str, Callable[..., Any]]
 Call = Tuple[Task, Mapping[str, Any]]
 
@@ -517,6 +514,8 @@ def _read_body(response: http.client.HTTPResponse, sock: Optional[socket.socket]
 class Session:
     """One run: an ordered sequence of confirmed calls. Ends with its `with` block, or by end()."""
 
+    is_async = False
+
     def __init__(self, client: Client, run_id: str):
         self._client = client
         self.run_id = run_id
@@ -551,14 +550,10 @@ class Session:
         answer = self._client._send(_steps_request(self.run_id, _list_body(calls), expect_step, key))
         return _steps(answer)
 
-    def tool(self, function: Function) -> Function:
-        """The function, which has @forerun.task, as one of the same parameters that runs as a step of this session."""
-        name, bind = _task_name(function), function.__forerun_task__.bind  # type: ignore[attr-defined]
-
-        def confirmed(*args: Any, **fields: Any) -> Any:
-            return self.call(name, bind(*args, **fields))
-
-        return cast(Function, functools.wraps(function)(confirmed))
+    def tools(self) -> ContextManager[None]:
+        """In its block, functions with @forerun.task that are called (in this thread) run as steps of this session."""
+        from forerun.tasks import calls_go_to
+        return calls_go_to(self)
 
     def text(self, text: str) -> None:
         """Says what reached the session since the last call, such as a customer's words; predictions read it."""
@@ -729,6 +724,8 @@ def _length_of(text: str, base: int) -> int:
 class AsyncSession:
     """As Session, for asyncio."""
 
+    is_async = True
+
     def __init__(self, client: AsyncClient, run_id: str):
         self._client = client
         self.run_id = run_id
@@ -757,13 +754,10 @@ class AsyncSession:
         answer = await self._client._send(_steps_request(self.run_id, _list_body(calls), expect_step, key))
         return _steps(answer)
 
-    def tool(self, function: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
-        name, bind = _task_name(function), function.__forerun_task__.bind  # type: ignore[attr-defined]
-
-        async def confirmed(*args: Any, **fields: Any) -> Any:
-            return await self.call(name, bind(*args, **fields))
-
-        return confirmed
+    def tools(self) -> ContextManager[None]:
+        """As Session.tools(), for this task and those that it starts; functions must be coroutines'."""
+        from forerun.tasks import calls_go_to
+        return calls_go_to(self)
 
     async def text(self, text: str) -> None:
         await self._client._send(_text_request(self.run_id, text))

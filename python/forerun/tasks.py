@@ -1,9 +1,12 @@
 """`@forerun.task`: a function of an agent, declared as a task of a cluster. docs/python.md tells how they are run.
 
-A decorated function stays as it is: calling it runs it here. `forerun.worker` runs it in a cluster.
+A decorated function stays as it is: calling it runs it here, but in a block of Session.tools() as a step of that session.
+`forerun.worker` runs it in a cluster.
 """
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import dataclasses
 import difflib
 import enum
@@ -14,9 +17,12 @@ import math
 import re
 import sys
 import typing
-from typing import Any, Callable, Dict, List, Literal, Mapping, Optional, Sequence, Tuple, TypeVar, Union
+import uuid
+from typing import (Any, Callable, Dict, Iterator, List, Literal, Mapping, Optional, Sequence, Tuple, TypeVar, Union,
+                    cast)
 
-__all__ = ["Answer", "Cancelled", "Context", "InputError", "OutputError", "allow_effects", "http_effect", "task", "task_effect"]
+__all__ = ["Answer", "Cancelled", "Context", "InputError", "OutputError", "allow_effects", "http_effect", "task", "task_effect",
+           "together"]
 
 JSON_DEPTH_MAX = 64
 INTEGER_MAX = 2**53 - 1  # Beyond it a JSON number is not exact everywhere: send it as a text.
@@ -42,7 +48,7 @@ class Context:
     """What a call brings beside its input. A function gets one by a parameter annotated with this class."""
 
     state: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # What the task gets of its session's state.
-    key: str = ""  # Of a `write`, for the outside: equal when it runs again.
+    key: str = dataclasses.field(default_factory=lambda: uuid.uuid4().hex)  # Of a `write`: equal when it runs again.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,6 +88,7 @@ class Spec:
     keys: Mapping[str, Any]  # Of its table in catalog.toml, as given.
     parameters: Mapping[str, inspect.Parameter]
     takes_others: bool  # It has **fields.
+    context_names: Sequence[str]  # Parameters that take a Context.
 
     @property
     def envelope(self) -> bool:
@@ -108,10 +115,7 @@ class Spec:
         for name, parameter in self.parameters.items():
             if name not in given and parameter.default is parameter.empty:
                 raise InputError(f"input.{name}: missing, expected {type_name(hints.get(name, Any))}")
-        for name, hint in hints.items():
-            if hint is Context and name != "return":
-                arguments[name] = context
-        return self.function(**arguments)
+        return self.function(**arguments, **{name: context for name in self.context_names})
 
     def _refuse_unless_taken(self, name: str) -> bool:
         if self.takes_others:
@@ -185,10 +189,64 @@ def task(*, effect: Literal["pure", "read", "write"], name: Optional[str] = None
             if other.name == spec.name:
                 raise ValueError(f"task {spec.name}: declared by {place_of(other.function)} already; give one another name=")
         _declared.append(spec)
-        function.__forerun_task__ = spec  # type: ignore[attr-defined]
-        return function
+        routed = _routed(spec)
+        routed.__forerun_task__ = spec  # type: ignore[attr-defined]
+        return cast(Function, routed)
 
     return declare
+
+
+# ---- Calling
+
+
+_session: "contextvars.ContextVar[Any]" = contextvars.ContextVar("forerun_session", default=None)
+
+
+@contextlib.contextmanager
+def calls_go_to(session: Any) -> Iterator[None]:
+    """In this block, of this thread or asyncio task, a decorated function that is called runs as a step of `session`."""
+    token = _session.set(session)
+    try:
+        yield
+    finally:
+        _session.reset(token)
+
+
+def _routed(spec: Spec) -> Callable[..., Any]:
+    """The function, or in a block of calls_go_to() its step."""
+    function, is_async = spec.function, inspect.iscoroutinefunction(spec.function)
+    signature = inspect.signature(function)
+
+    def called(args: Tuple[Any, ...], fields: Dict[str, Any]) -> Any:
+        session = _session.get()
+        if session is None:
+            given = signature.bind_partial(*args, **fields).arguments if spec.context_names else {}
+            return function(*args, **fields, **{name: Context() for name in spec.context_names if name not in given})
+        if session.is_async != is_async:
+            raise TypeError(f"task {spec.name}: {'a coroutine' if is_async else 'a plain'} function, expected "
+                            f"{'a plain one in a Session' if is_async else 'a coroutine one in an AsyncSession'}")
+        return session.call(spec.name, spec.bind(*args, **fields))
+
+    @functools.wraps(function)
+    def plain(*args: Any, **fields: Any) -> Any:
+        return called(args, fields)
+
+    @functools.wraps(function)
+    async def coroutine(*args: Any, **fields: Any) -> Any:
+        return await called(args, fields)
+
+    return coroutine if is_async else plain
+
+
+def together(calls: Sequence[Tuple[Callable[..., Any], Mapping[str, Any]]]) -> List[Any]:
+    """Calls several decorated functions, each with its input, and returns what they return, in order: in a block of
+    Session.tools() side by side as one request, else one after another. For plain functions; else await AsyncSession.calls()."""
+    session = _session.get()
+    if session is None:
+        return [function(**given) for function, given in calls]
+    if session.is_async:
+        raise TypeError("together: in an AsyncSession's block, expected a Session's; await session.calls(…) there")
+    return cast(List[Any], session.calls(calls))
 
 
 def _spec(function: Callable[..., Any], name: str, given: Mapping[str, Any]) -> Spec:
@@ -202,7 +260,7 @@ def _spec(function: Callable[..., Any], name: str, given: Mapping[str, Any]) -> 
                 raise ValueError(f"{where}: {key} is for effect='write' only, this one is {keys['effect']!r}")
     if keys["effect"] == "pure" and "reads" in keys:
         raise ValueError(f"{where}: reads, but its effect is 'pure': it depends on its input alone")
-    parameters, takes_others = _parameters(function, where)
+    parameters, takes_others, context_names = _parameters(function, where)
     for key in ("reads", "writes", "state", "readable", "writable"):
         if isinstance(keys.get(key), str):
             raise TypeError(f"{where}: {key}={keys[key]!r}, expected a list of texts")
@@ -217,23 +275,24 @@ def _spec(function: Callable[..., Any], name: str, given: Mapping[str, Any]) -> 
     is_answer = returned is Answer or (isinstance(returned, str) and returned.rsplit(".", 1)[-1] == "Answer")
     if "envelope" not in keys and (is_answer or "state" in keys):
         keys["envelope"] = True
-    return Spec(name, function, keys, parameters, takes_others)
+    return Spec(name, function, keys, parameters, takes_others, context_names)
 
 
-def _parameters(function: Callable[..., Any], where: str) -> Tuple[Dict[str, inspect.Parameter], bool]:
+def _parameters(function: Callable[..., Any], where: str) -> Tuple[Dict[str, inspect.Parameter], bool, List[str]]:
     parameters: Dict[str, inspect.Parameter] = {}
+    context_names: List[str] = []
     takes_others = False
     for parameter in inspect.signature(function).parameters.values():
         annotation = parameter.annotation
         if annotation is Context or (isinstance(annotation, str) and annotation.rsplit(".", 1)[-1] == "Context"):
-            continue
-        if parameter.kind is parameter.VAR_KEYWORD:
+            context_names.append(parameter.name)
+        elif parameter.kind is parameter.VAR_KEYWORD:
             takes_others = True
         elif parameter.kind in (parameter.POSITIONAL_ONLY, parameter.VAR_POSITIONAL):
             raise TypeError(f"{where}: parameter {parameter}: an input has names only, so it can never be given")
         else:
             parameters[parameter.name] = parameter
-    return parameters, takes_others
+    return parameters, takes_others, context_names
 
 
 # ---- Values

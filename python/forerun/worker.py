@@ -197,6 +197,7 @@ class Worker:
     def __init__(self, calls: BinaryIO, answers: BinaryIO):
         self._calls = calls
         self._answers = answers
+        self._process = os.getpid()
         self._specs = {spec.name: spec for spec in tasks.declared()}
         self._own_files = {inspect.getsourcefile(spec.function) or "" for spec in tasks.declared()}
         self._lines: "queue.SimpleQueue[Optional[Dict[str, Any]]]" = queue.SimpleQueue()
@@ -216,7 +217,10 @@ class Worker:
             call = self._lines.get()
             if call is None:
                 break
-            self._say({"id": call["id"], **self._members(call)})
+            members = self._members(call)
+            if os.getpid() != self._process:
+                os._exit(0)  # The function forked and came back twice: one of both answers.
+            self._say({"id": call["id"], **members})
         if self._loop is not None:
             self._loop.close()
 

@@ -1,4 +1,5 @@
 """`@forerun.task` and `forerun.worker`: the lines of docs/catalog.md from the process's side, inputs, and the catalog."""
+import asyncio
 import dataclasses
 import enum
 import json
@@ -79,6 +80,11 @@ async def sleeps_async(seconds: float) -> str:
     print("sleeping")
     await asyncio.sleep(seconds)
     return "slept"
+
+@forerun.task(effect="pure")
+def forks(n: int) -> int:
+    child = os.fork()
+    return -1 if child == 0 else n
 
 @forerun.task(effect="pure")
 def leaves_a_program(seconds: float) -> str:
@@ -214,6 +220,11 @@ class WorkerTest(unittest.TestCase):
             self.assertIn(answer, [{"id": number, "cancelled": True}, {"id": number, "output": "slept"}])
         self.assertEqual(worker.ask(500, "double", n=1), {"id": 500, "output": 2})
 
+    def test_a_function_that_forks_answers_once(self):
+        worker = self.ready()
+        self.assertEqual([worker.ask(number, "forks", n=number) for number in range(1, 6)],
+                         [{"id": number, "output": number} for number in range(1, 6)])
+
     def test_an_envelope_brings_state_and_key_and_takes_writes_and_effects(self):
         worker = self.ready()
         worker.send({"id": 1, "task": "note", "input": {"n": 3}, "state": {"seen": [1]}, "key": "k"})
@@ -337,10 +348,57 @@ class DeclarationTest(unittest.TestCase):
         def add(a: int, b: int = 2, *, c: int = 3) -> int:
             return a + b + c
 
+        @forerun.task(effect="write")
+        def keeps(a: int, context: forerun.Context) -> str:
+            return context.key
+
         self.assertEqual(add(1), 6)
+        self.assertEqual(add.__name__, "add")
+        self.assertNotEqual(keeps(1), keeps(a=1))  # Each has a key of its own.
+        self.assertEqual(keeps(1, forerun.Context(key="k")), "k")
+        self.assertEqual(forerun.together([(add, {"a": 1}), (add, {"a": 2})]), [6, 7])
         self.assertEqual(tasks.spec_of(add).bind(1, c=5), {"a": 1, "c": 5})
         self.assertRaises(TypeError, tasks.spec_of(add).bind)
         self.assertRaises(TypeError, tasks.spec_of, print)
+
+    def test_in_a_sessions_block_a_function_is_a_step(self):
+        @forerun.task(effect="pure", name="plus")
+        def add(a: int, b: int = 2) -> int:
+            raise AssertionError("it runs here")
+
+        @forerun.task(effect="write")
+        def keeps(a: int, context: forerun.Context) -> str:
+            raise AssertionError("it runs here")
+
+        @forerun.task(effect="pure")
+        async def later(a: int) -> int:
+            raise AssertionError("it runs here")
+
+        class Session(forerun.Session):
+            def call(self, task, input=None, /, **fields):
+                return task, input or fields
+
+            def calls(self, calls):
+                return [(tasks.spec_of(task).name, given) for task, given in calls]
+
+        class AsyncSession(forerun.AsyncSession):
+            async def call(self, task, input=None, /, **fields):
+                return task, input or fields
+
+        with Session(None, "u/1").tools():
+            self.assertEqual(add(1), ("plus", {"a": 1}))
+            self.assertEqual(keeps(a=1), ("keeps", {"a": 1}))
+            self.assertEqual(forerun.together([(add, {"a": 1})]), [("plus", {"a": 1})])
+            self.assertRaisesRegex(TypeError, "missing a required argument: 'a'", add)
+            self.assertRaisesRegex(TypeError, "expected a plain one in a Session", lambda: asyncio.run(later(1)))
+        self.assertRaises(AssertionError, add, 1)
+
+        async def asynchronous():
+            with AsyncSession(None, "u/1").tools():
+                self.assertRaisesRegex(TypeError, "expected a coroutine one in an AsyncSession", add, 1)
+                return await asyncio.gather(later(1), later(a=2))
+
+        self.assertEqual(asyncio.run(asynchronous()), [("later", {"a": 1}), ("later", {"a": 2})])
 
     def test_what_can_never_work_is_refused_where_it_is_written(self):
         def by_id(order_id: str): ...
