@@ -26,7 +26,7 @@ import threading
 import time
 import urllib.parse
 import uuid
-from typing import Any, Callable, ContextManager, Dict, Iterable, List, Mapping, NoReturn, Optional, Tuple, Union
+from typing import Any, AsyncIterator, Callable, ContextManager, Dict, Iterable, List, Mapping, NoReturn, Optional, Tuple, Union
 
 __all__ = ["AsyncClient", "AsyncSession", "Client", "ConflictError", "ConnectionFailedError", "ForerunError", "GoneError",
            "InvalidRequestError", "KeyReusedError", "NotFoundError", "ProblemError", "Retries", "Session", "Step",
@@ -38,6 +38,7 @@ ANSWER_BYTES_MAX = 256 << 20
 HEAD_BYTES_MAX = 64 << 10
 IDLE_CONNECTIONS_MAX = 8
 CONNECT_TIMEOUT_S = 10.0
+CALLS_MAX = 64  # Of one list; the coordinator takes no more.
 
 Task = Union[str, Callable[..., Any]]
 Call = Tuple[Task, Mapping[str, Any]]
@@ -165,7 +166,10 @@ def _step(document: Any) -> Step:
 
 
 def _steps(document: Any) -> List[Step]:
-    return [_step(item) for item in _member(document, "steps")]
+    steps = _member(document, "steps")
+    if not isinstance(steps, list):
+        raise ForerunError("answer: steps is no list; is this a coordinator of this version?")
+    return [_step(item) for item in steps]
 
 
 # ---- One request and its attempts, without any input or output
@@ -512,13 +516,15 @@ def _read_body(response: http.client.HTTPResponse, sock: Optional[socket.socket]
 
 
 class Session:
-    """One run: an ordered sequence of confirmed calls. Ends with its `with` block, or by end()."""
+    """One run: an ordered sequence of confirmed calls. Ends with its `with` block, or by end(). Threads that call it at once take
+    turns; calls() runs several side by side."""
 
     is_async = False
 
     def __init__(self, client: Client, run_id: str):
         self._client = client
         self.run_id = run_id
+        self._turn = threading.Lock()
 
     def __enter__(self) -> "Session":
         return self
@@ -543,12 +549,15 @@ class Session:
     def step(self, task: Task, input: Mapping[str, Any], *, expect_step: Optional[int] = None, key: Optional[str] = None) -> Step:
         """As call(), but returns the whole record, also of a failed step. `key`: the same key and call return what was, also
         after a crash of this program; by default each call has a key of its own."""
-        return _step(self._client._send(_steps_request(self.run_id, _one_call(task, input), expect_step, key)))
+        request = _steps_request(self.run_id, _one_call(task, input), expect_step, key)
+        with self._turn:
+            return _step(self._client._send(request))
 
     def steps(self, calls: Iterable[Call], *, expect_step: Optional[int] = None, key: Optional[str] = None) -> List[Step]:
         """As calls(), but returns the whole records, also of failed steps."""
-        answer = self._client._send(_steps_request(self.run_id, _list_body(calls), expect_step, key))
-        return _steps(answer)
+        request = _steps_request(self.run_id, _list_body(calls), expect_step, key)
+        with self._turn:
+            return _steps(self._client._send(request))
 
     def tools(self) -> ContextManager[None]:
         """In its block, functions with @forerun.task that are called (in this thread) run as steps of this session."""
@@ -569,7 +578,8 @@ class Session:
 
     def end(self) -> None:
         """Ends it; what still runs ahead for it is discarded."""
-        self._client._send(_Request("DELETE", f"/v1/sessions/{self.run_id}"))
+        with self._turn:
+            self._client._send(_Request("DELETE", f"/v1/sessions/{self.run_id}"))
 
 
 # ---- asyncio
@@ -721,14 +731,21 @@ def _length_of(text: str, base: int) -> int:
     return length
 
 
+_Asked = Tuple[Dict[str, Any], "asyncio.Future[Step]"]  # A call, and who waits for its step.
+
+
 class AsyncSession:
-    """As Session, for asyncio."""
+    """As Session, for asyncio. Calls that are made side by side (`asyncio.gather`) go out as one list, or with the next one while
+    a request runs, in the order in which they were made."""
 
     is_async = True
 
     def __init__(self, client: AsyncClient, run_id: str):
         self._client = client
         self.run_id = run_id
+        self._asked: List[_Asked] = []
+        self._sender: Optional["asyncio.Task[None]"] = None
+        self._turn: Optional[asyncio.Lock] = None  # A session has one request for steps at a time.
 
     async def __aenter__(self) -> "AsyncSession":
         return self
@@ -736,9 +753,11 @@ class AsyncSession:
     async def __aexit__(self, kind: Any, *_: Any) -> None:
         if kind is None:
             await self.end()
-        else:
-            with contextlib.suppress(ForerunError):
-                await self.end()
+            return
+        if self._sender is not None:
+            self._sender.cancel()
+        with contextlib.suppress(ForerunError):
+            await self.end()
 
     async def call(self, task: Task, input: Optional[Mapping[str, Any]] = None, /, **fields: Any) -> Any:
         return (await self.step(task, _merged(input, fields))).result()
@@ -748,11 +767,70 @@ class AsyncSession:
 
     async def step(self, task: Task, input: Mapping[str, Any], *, expect_step: Optional[int] = None,
                    key: Optional[str] = None) -> Step:
-        return _step(await self._client._send(_steps_request(self.run_id, _one_call(task, input), expect_step, key)))
+        call = _one_call(task, input)
+        if expect_step is not None or key is not None:
+            async with self._in_turn():
+                return _step(await self._client._send(_steps_request(self.run_id, call, expect_step, key)))
+        loop = asyncio.get_running_loop()
+        answer: "asyncio.Future[Step]" = loop.create_future()
+        self._asked.append((call, answer))
+        if self._sender is None or self._sender.done():
+            self._sender = loop.create_task(self._send_asked())
+        return await answer
 
     async def steps(self, calls: Iterable[Call], *, expect_step: Optional[int] = None, key: Optional[str] = None) -> List[Step]:
-        answer = await self._client._send(_steps_request(self.run_id, _list_body(calls), expect_step, key))
-        return _steps(answer)
+        async with self._in_turn():
+            return _steps(await self._client._send(_steps_request(self.run_id, _list_body(calls), expect_step, key)))
+
+    @contextlib.asynccontextmanager
+    async def _in_turn(self) -> AsyncIterator[None]:
+        """Behind all that was asked before."""
+        if self._sender is not None and not self._sender.done():
+            await asyncio.wait([self._sender])
+        async with self._lock():
+            yield
+
+    def _lock(self) -> asyncio.Lock:
+        self._turn = self._turn or asyncio.Lock()
+        return self._turn
+
+    async def _send_asked(self) -> None:
+        await asyncio.sleep(0)  # Tasks that were started together have asked by then.
+        while self._asked:
+            async with self._lock():
+                asked, self._asked = self._asked[:CALLS_MAX], self._asked[CALLS_MAX:]
+                await self._send_list(asked)
+
+    async def _send_list(self, asked: List[_Asked]) -> None:
+        """One request, and its steps or error to all who wait; ends early when none of them waits any more."""
+        asked = [one for one in asked if not one[1].done()]
+        if not asked:
+            return
+        calls = [call for call, _ in asked]
+        request = _steps_request(self.run_id, calls[0] if len(calls) == 1 else {"calls": calls}, None, None)
+        sending = asyncio.ensure_future(self._client._send(request))
+        for _, answer in asked:
+            answer.add_done_callback(lambda _: all(answer.done() for _, answer in asked) and sending.cancel())
+        try:
+            found = await sending
+            steps = [_step(found)] if len(calls) == 1 else _steps(found)
+        except asyncio.CancelledError:
+            if not all(answer.done() for _, answer in asked):
+                for _, answer in asked:
+                    answer.cancel()
+                raise
+        except Exception as error:
+            if len(asked) > 1 and isinstance(error, ProblemError) and not isinstance(error, UnavailableError):
+                for one in asked:  # The list was refused whole: each call alone says which of them was meant.
+                    await self._send_list([one])
+                return
+            for _, answer in asked:
+                if not answer.done():
+                    answer.set_exception(error)
+        else:
+            for (_, answer), step in zip(asked, steps):
+                if not answer.done():
+                    answer.set_result(step)
 
     def tools(self) -> ContextManager[None]:
         """As Session.tools(), for this task and those that it starts; functions must be coroutines'."""
@@ -769,7 +847,8 @@ class AsyncSession:
         return await self._client.get(f"/v1/sessions/{self.run_id}/predictions")
 
     async def end(self) -> None:
-        await self._client._send(_Request("DELETE", f"/v1/sessions/{self.run_id}"))
+        async with self._in_turn():
+            await self._client._send(_Request("DELETE", f"/v1/sessions/{self.run_id}"))
 
 
 class _Opening:

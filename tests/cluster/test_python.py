@@ -173,7 +173,10 @@ class PythonTest(unittest.TestCase):
 
         async def one(asynchronous, n):
             async with asynchronous.session(f"session {n}") as session:
-                return await session.calls([("quick", {"n": n}), ("look_up", {"name": "nail"})])
+                both = asyncio.gather(session.call("quick", n=n), session.call("look_up", name="nail"))
+                lost = asyncio.gather(session.call("quick", nn=n), return_exceptions=True)
+                self.assertIsInstance((await lost)[0], forerun.StepFailedError)
+                return await both
 
         async def all_of_them():
             async with forerun.AsyncClient(client.url) as asynchronous:

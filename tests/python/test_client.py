@@ -1,5 +1,6 @@
 """The Python client against a small server that answers as it is told."""
 import asyncio
+import concurrent.futures
 import http.server
 import json
 import pathlib
@@ -341,7 +342,63 @@ class ClientTest(unittest.TestCase):
         imported = {line.split()[1].split(".")[0] for line in source.splitlines() if line.startswith(("import ", "from "))}
         self.assertLessEqual(imported, set(sys.stdlib_module_names))
 
-    def test_async_calls_run_side_by_side_and_a_cancelled_one_closes_its_connection(self):
+    def test_async_calls_made_together_are_one_list_and_later_ones_wait_their_turn(self):
+        release = threading.Event()
+
+        def hold(handler):
+            release.wait(10)
+            handler.reply(200, {"steps": [{**STEP, "output": 1}, {**STEP, "output": 2}]}, {})
+
+        async def steps(url):
+            async with forerun.AsyncClient(url, retries=QUICK) as client:
+                session = client.resume("u/1")
+                calls = [asyncio.ensure_future(session.call("look", n=n)) for n in (1, 2)]
+                while not server.seen:
+                    await asyncio.sleep(0.001)
+                calls += [asyncio.ensure_future(session.call("look", n=n)) for n in (3, 4, 5)]
+                await asyncio.sleep(0)
+                calls[3].cancel()
+                release.set()
+                return await asyncio.gather(*calls, session.end(), return_exceptions=True)
+
+        later = {"steps": [{**STEP, "output": 3}, {**STEP, "output": 5}]}
+        server = self.serve(hold, (200, later, {}), ENDED)
+        outputs = asyncio.run(steps(server.url))
+        self.assertEqual(outputs[:3] + outputs[4:5], [1, 2, 3, 5])
+        self.assertIsInstance(outputs[3], asyncio.CancelledError)
+        self.assertEqual([[call["input"]["n"] for call in body["calls"]] for _, _, body, _ in server.seen[:2]], [[1, 2], [3, 5]])
+        self.assertEqual(server.seen[2][0], "DELETE")
+
+    def test_of_async_calls_that_are_refused_as_a_list_each_hears_its_own_problem(self):
+        async def steps(url):
+            async with forerun.AsyncClient(url, retries=QUICK) as client:
+                session = client.resume("u/1")
+                return await asyncio.gather(session.call("look"), session.call("lok"), return_exceptions=True)
+
+        unknown = problem(404, "not-found", "no task lok")
+        found = asyncio.run(steps(self.serve(unknown, (200, STEP, {}), unknown).url))
+        self.assertEqual(found[0], {"n": 1})
+        self.assertIsInstance(found[1], forerun.NotFoundError)
+        down = asyncio.run(steps(self.serve(*[problem(503, "overloaded", "full")] * QUICK.attempts).url))
+        self.assertEqual([type(error) for error in down], [forerun.UnavailableError] * 2)
+
+    def test_threads_that_use_one_session_take_turns(self):
+        busy = threading.Lock()
+
+        def alone(handler):
+            self.assertTrue(busy.acquire(blocking=False))
+            handler.server.waited.wait(0.02)
+            busy.release()
+            handler.reply(200, STEP, {})
+
+        server = self.serve(*[alone] * 8)
+        server.waited = threading.Event()
+        with forerun.Client(server.url, retries=QUICK) as client:
+            session = client.resume("u/1")
+            with concurrent.futures.ThreadPoolExecutor(8) as pool:
+                self.assertEqual(list(pool.map(lambda n: session.call("look", n=n), range(8))), [{"n": 1}] * 8)
+
+    def test_async_sessions_run_side_by_side_and_a_cancelled_call_closes_its_connection(self):
         both = threading.Barrier(2, timeout=10)
         left = threading.Event()
 
@@ -357,7 +414,7 @@ class ClientTest(unittest.TestCase):
         async def steps(url):
             async with forerun.AsyncClient(url, retries=QUICK) as client:
                 session = client.resume("u/1")
-                outputs = await asyncio.gather(session.call("look", n=1), session.call("look", n=2))
+                outputs = await asyncio.gather(session.call("look", n=1), client.resume("u/2").call("look", n=2))
                 running = asyncio.ensure_future(session.call("look", n=3))
                 while len(server.seen) < 3:
                     await asyncio.sleep(0.001)
