@@ -11,7 +11,7 @@ import unittest
 PYTHON = pathlib.Path(__file__).resolve().parents[2] / "python"
 sys.path.insert(0, str(PYTHON))
 import forerun
-from harness import Cluster, until
+from harness import BINARY, Cluster, until
 
 TOOLS = '''
 import json, os, pathlib, sqlite3, time, uuid
@@ -68,6 +68,18 @@ def leaves(n: int) -> dict:
     pathlib.Path("left").write_text("x") if os.access(".", os.W_OK) else None
     return {"user": os.getuid(), "sees_home": os.path.isdir("/root/.ssh"), "can_write": os.access("/usr", os.W_OK)}
 '''
+EVERY_KEY = '''
+import forerun
+@forerun.task(effect="read", reads=["a/{a}"], scope="session", deterministic=False, timeout_ms=1000, max_age_ms=5, pool="few",
+              state=["/x"], envelope=True, description='a "b"', example={"a": "\\u00fc\\x7f"}, network=True, readable=["/srv"],
+              env={"A": "1"}, output_kb=3, memory_mb=100, processes=5, file_mb=2, scratch_mb=3, cpu_s=4, name="a.b c")
+def f(a: str): ...
+@forerun.task(effect="write", writes=["a/{a}"], idempotent=True, writable=["/srv"], sandbox=True)
+def g(a: str): ...
+@forerun.task(effect="write", writable=["/srv"], network=True, memory_mb=100, sandbox=False)
+def h(a: str): ...
+forerun.allow_effects("http://x.example/", tasks=[g])
+'''
 RACES = """
 [race.either]
 branches = ["sleeps", "quick"]
@@ -104,6 +116,20 @@ class PythonTest(unittest.TestCase):
         client = forerun.Client("http://" + cluster.http)
         self.addCleanup(client.close)
         return cluster, client
+
+    def test_every_key_is_one_that_a_catalog_has(self):
+        with tempfile.TemporaryDirectory() as folder:
+            (pathlib.Path(folder) / "tools.py").write_text(EVERY_KEY)
+            for flags in ([], ["--no-sandbox"]):
+                written = subprocess.run([sys.executable, "-m", "forerun.worker", "tools.py", "--catalog", *flags], cwd=folder,
+                                         capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(PYTHON)})
+                catalog = pathlib.Path(folder) / "catalog.toml"
+                catalog.write_text(written.stdout + "[pool.few]\nmax_in_flight = 1\n")
+                with forerun.dev(catalog, binary=BINARY) as client:
+                    self.assertEqual(client.status()["nodes"][0]["slots"], 4)
+                catalog.write_text(written.stdout)
+                with self.assertRaisesRegex(forerun.ForerunError, 'exit code 2: .*pool.*"few"'), forerun.dev(catalog, binary=BINARY):
+                    pass
 
     def sandboxed(self):
         cluster, client = self.start()
