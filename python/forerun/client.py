@@ -26,7 +26,8 @@ import threading
 import time
 import urllib.parse
 import uuid
-from typing import Any, AsyncIterator, Callable, ContextManager, Dict, Iterable, List, Mapping, NoReturn, Optional, Tuple, Union
+from typing import (Any, AsyncIterator, Callable, ContextManager, Dict, Iterable, List, Literal, Mapping, NoReturn, Optional,
+                    Tuple, Union)
 
 __all__ = ["AsyncClient", "AsyncSession", "Client", "ConflictError", "ConnectionFailedError", "ForerunError", "GoneError",
            "InvalidRequestError", "KeyReusedError", "NotFoundError", "ProblemError", "Retries", "Session", "Step",
@@ -42,6 +43,7 @@ CALLS_MAX = 64  # Of one list; the coordinator takes no more.
 
 Task = Union[str, Callable[..., Any]]
 Call = Tuple[Task, Mapping[str, Any]]
+Speculation = Literal["on", "off", "shadow"]
 
 
 # ---- What can go wrong
@@ -401,7 +403,7 @@ class Client:
         for connection in idle:
             connection.close()
 
-    def session(self, context: str = "", *, speculation: str = "on", state: Optional[Mapping[str, Any]] = None,
+    def session(self, context: str = "", *, speculation: Speculation = "on", state: Optional[Mapping[str, Any]] = None,
                 key: Optional[str] = None, world: Optional[str] = None) -> "Session":
         """Opens a session; as a context manager it ends with the block. `context`: what the session is about, in the user's
         words; predictions read it. `speculation`: "on", "off" or "shadow". `key`: the same key opens the same session."""
@@ -615,7 +617,7 @@ class AsyncClient:
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
 
-    def session(self, context: str = "", *, speculation: str = "on", state: Optional[Mapping[str, Any]] = None,
+    def session(self, context: str = "", *, speculation: Speculation = "on", state: Optional[Mapping[str, Any]] = None,
                 key: Optional[str] = None, world: Optional[str] = None) -> "_Opening":
         """As Client.session: `async with client.session(…) as session`, or `session = await client.session(…)`."""
         return _Opening(self, _open_request(context, speculation, state, key, world))

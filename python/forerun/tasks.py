@@ -117,6 +117,14 @@ class Spec:
                 raise InputError(f"input.{name}: missing, expected {type_name(hints.get(name, Any))}")
         return self.function(**arguments, **{name: context for name in self.context_names})
 
+    def returned(self, output: Any) -> Any:
+        """A step's output as the function itself would return it: a dataclass again, say. As it is where that does not fit."""
+        hint = hints_of(self.function).get("return", Any)
+        try:
+            return output if hint is Answer else from_json(output, hint, "output")
+        except InputError:
+            return output
+
     def _refuse_unless_taken(self, name: str) -> bool:
         if self.takes_others:
             return True
@@ -225,7 +233,8 @@ def _routed(spec: Spec) -> Callable[..., Any]:
         if session.is_async != is_async:
             raise TypeError(f"task {spec.name}: {'a coroutine' if is_async else 'a plain'} function, expected "
                             f"{'a plain one in a Session' if is_async else 'a coroutine one in an AsyncSession'}")
-        return session.call(spec.name, spec.bind(*args, **fields))
+        output = session.call(spec.name, spec.bind(*args, **fields))
+        return output if is_async else spec.returned(output)
 
     @functools.wraps(function)
     def plain(*args: Any, **fields: Any) -> Any:
@@ -233,7 +242,8 @@ def _routed(spec: Spec) -> Callable[..., Any]:
 
     @functools.wraps(function)
     async def coroutine(*args: Any, **fields: Any) -> Any:
-        return await called(args, fields)
+        output = await called(args, fields)
+        return output if _session.get() is None else spec.returned(output)
 
     return coroutine if is_async else plain
 
@@ -246,7 +256,8 @@ def together(calls: Sequence[Tuple[Callable[..., Any], Mapping[str, Any]]]) -> L
         return [function(**given) for function, given in calls]
     if session.is_async:
         raise TypeError("together: in an AsyncSession's block, expected a Session's; await session.calls(…) there")
-    return cast(List[Any], session.calls(calls))
+    outputs = session.calls([(function, spec_of(function).bind(**given)) for function, given in calls])
+    return [spec_of(function).returned(output) for (function, _), output in zip(calls, outputs)]
 
 
 def _spec(function: Callable[..., Any], name: str, given: Mapping[str, Any]) -> Spec:

@@ -374,9 +374,13 @@ class DeclarationTest(unittest.TestCase):
         async def later(a: int) -> int:
             raise AssertionError("it runs here")
 
+        @forerun.task(effect="pure")
+        def item(name: str) -> Optional[Item]:
+            raise AssertionError("it runs here")
+
         class Session(forerun.Session):
             def call(self, task, input=None, /, **fields):
-                return task, input or fields
+                return {"name": "n", "count": 2} if task == "item" else (task, input or fields)
 
             def calls(self, calls):
                 return [(tasks.spec_of(task).name, given) for task, given in calls]
@@ -389,6 +393,7 @@ class DeclarationTest(unittest.TestCase):
             self.assertEqual(add(1), ("plus", {"a": 1}))
             self.assertEqual(keeps(a=1), ("keeps", {"a": 1}))
             self.assertEqual(forerun.together([(add, {"a": 1})]), [("plus", {"a": 1})])
+            self.assertEqual(item("n"), Item("n", 2))  # As the function itself would have returned it.
             self.assertRaisesRegex(TypeError, "missing a required argument: 'a'", add)
             self.assertRaisesRegex(TypeError, "expected a plain one in a Session", lambda: asyncio.run(later(1)))
         self.assertRaises(AssertionError, add, 1)
