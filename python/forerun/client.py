@@ -157,8 +157,15 @@ class Step:
 _STEP_FIELDS = [field.name for field in dataclasses.fields(Step)]
 
 
-def _member(document: Any, name: str) -> Any:
-    if not isinstance(document, dict) or name not in document:
+def _document(answer: Any) -> Dict[str, Any]:
+    if not isinstance(answer, dict):
+        raise ForerunError("answer: no JSON object; is this a coordinator?")
+    return answer
+
+
+def _member(answer: Any, name: str) -> Any:
+    document = _document(answer)
+    if name not in document:
         raise ForerunError(f"answer: no member {name!r}; is this a coordinator of this version?")
     return document[name]
 
@@ -416,7 +423,7 @@ class Client:
 
     def status(self) -> Dict[str, Any]:
         """What the cluster does: nodes, sessions, steps, speculation (docs/http.md)."""
-        return self._send(_Request("GET", "/v1/status"))
+        return _document(self._send(_Request("GET", "/v1/status")))
 
     def get(self, path: str) -> Any:
         """Any other GET of docs/http.md, such as "/v1/effects"."""
@@ -572,11 +579,11 @@ class Session:
 
     def show(self) -> Dict[str, Any]:
         """All of the session: context, state, steps."""
-        return self._client.get(f"/v1/sessions/{self.run_id}")
+        return _document(self._client.get(f"/v1/sessions/{self.run_id}"))
 
     def predictions(self) -> Dict[str, Any]:
         """What is expected next, how sure, and why."""
-        return self._client.get(f"/v1/sessions/{self.run_id}/predictions")
+        return _document(self._client.get(f"/v1/sessions/{self.run_id}/predictions"))
 
     def end(self) -> None:
         """Ends it; what still runs ahead for it is discarded."""
@@ -626,7 +633,7 @@ class AsyncClient:
         return AsyncSession(self, run_id)
 
     async def status(self) -> Dict[str, Any]:
-        return await self._send(_Request("GET", "/v1/status"))
+        return _document(await self._send(_Request("GET", "/v1/status")))
 
     async def get(self, path: str) -> Any:
         return await self._send(_Request("GET", path))
@@ -843,10 +850,10 @@ class AsyncSession:
         await self._client._send(_text_request(self.run_id, text))
 
     async def show(self) -> Dict[str, Any]:
-        return await self._client.get(f"/v1/sessions/{self.run_id}")
+        return _document(await self._client.get(f"/v1/sessions/{self.run_id}"))
 
     async def predictions(self) -> Dict[str, Any]:
-        return await self._client.get(f"/v1/sessions/{self.run_id}/predictions")
+        return _document(await self._client.get(f"/v1/sessions/{self.run_id}/predictions"))
 
     async def end(self) -> None:
         async with self._in_turn():
