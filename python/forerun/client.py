@@ -37,7 +37,7 @@ DEFAULT_URL = "http://127.0.0.1:7480"
 DEFAULT_TIMEOUT_S = 120.0  # Of one attempt; a task's own default is 30 s, and a race's losers may come first.
 ANSWER_BYTES_MAX = 256 << 20
 HEAD_BYTES_MAX = 64 << 10
-IDLE_CONNECTIONS_MAX = 8
+IDLE_CONNECTIONS_MAX = 32
 CONNECT_TIMEOUT_S = 10.0
 CALLS_MAX = 64  # Of one list; the coordinator takes no more.
 

@@ -274,6 +274,37 @@ class ClientTest(unittest.TestCase):
         for _, error in self.each([drip], steps, timeout_s=0.1, retries=forerun.Retries(attempts=1)):
             self.assertIsInstance(error, forerun.TimedOutError)
 
+    def test_an_answer_that_ends_early_is_asked_for_again_and_one_in_chunks_is_read(self):
+        def short(handler):
+            handler.send_response(200)
+            handler.send_header("Content-Length", "100")
+            handler.end_headers()
+            handler.wfile.write(b'{"n":')
+            handler.close_connection = True
+
+        def in_chunks(handler):
+            handler.send_response(200)
+            handler.send_header("Transfer-Encoding", "chunked")
+            handler.end_headers()
+            handler.wfile.write(b'5\r\n{"n":\r\n2;x=y\r\n1}\r\n0\r\n\r\n')
+
+        def to_its_end(handler):
+            handler.send_response(200)
+            handler.send_header("Connection", "close")
+            handler.end_headers()
+            handler.wfile.write(b'{"n":2}')
+
+        def nonsense(handler):
+            handler.wfile.write(b"what?\r\n\r\n")
+            handler.close_connection = True
+
+        async def steps(client):
+            return [await client.status(), await client.status()]
+
+        for server, result in self.each([short, nonsense, in_chunks, to_its_end], steps):
+            self.assertEqual(result, [{"n": 1}, {"n": 2}])
+            self.assertEqual(len(server.seen), 4)
+
     def test_nobody_listens(self):
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
