@@ -113,6 +113,8 @@ class PythonTest(unittest.TestCase):
         (data / "items.db").chmod(0o666)
         cluster.start_coordinator()
         cluster.add_node("node-1")
+        # In order, so that no resident is left that still writes its byte code into a folder that goes.
+        self.addCleanup(lambda: (cluster.processes["node-1"].terminate(), cluster.processes["node-1"].wait(20)))
         client = forerun.Client("http://" + cluster.http)
         self.addCleanup(client.close)
         return cluster, client
