@@ -388,8 +388,11 @@ void CoordinatorMachine::on(const ClientLeft& left) {
     }
     waiting_in_.erase(at);
   }
-  std::erase_if(openings_,
-                [&](const WaitingOpen& waiting) { return waiting.request.id == left.request; });
+  std::erase_if(openings_, [&](const WaitingOpen& waiting) {
+    // Under a key it is opened all the same: a retry with that key asks for it.
+    return waiting.request.id == left.request &&
+           std::get<OpenSession>(waiting.request.body).idempotency_key.empty();
+  });
 }
 
 void CoordinatorMachine::on(const NodeSaid& said) {
