@@ -147,12 +147,18 @@ private:
       follow_link(now);
       follow_subscription(now);
       read(link_, events_.received);
+      work();
+      // What was run is waited for; what was published is only checked.
       read(subscription_, events_.published);
-      if (events_.work.run) {
-        events_.work.run();
-      }
-      write();
+      work();
     }
+  }
+
+  void work() {
+    if (events_.work.run) {
+      events_.work.run();
+    }
+    write();
   }
 
   void wait() {
