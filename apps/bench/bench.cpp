@@ -422,6 +422,7 @@ private:
       return fail(Errc::io, "bench: a session was not opened");
     }
     std::vector<float> latencies;
+    std::vector<float> from_outside;
     std::uint64_t asked = 0;
     const auto began = Clock::now();
     const auto goes_on = [&] {
@@ -432,7 +433,9 @@ private:
       ConfirmCalls body;
       body.run_id = session->run_id;
       body.calls.push_back(bench_call(0, step, input_bytes_, BenchWork::brief));
-      const auto answer = ask(cluster, {RequestId{++id}, {}, std::move(body)});
+      const bool is_outside = step % 2 == 0;
+      const auto answer = ask(cluster, {RequestId{++id}, {}, std::move(body)},
+                              is_outside ? AskFrom::caller : AskFrom::coordinator);
       if (!answer) {
         return tl::unexpected<Error>(answer.error());
       }
@@ -443,15 +446,17 @@ private:
       if (step >= rounds_to_learn * bench_tasks) {
         ++asked;
         if (answers->steps.front().origin == Origin::hit) {
-          latencies.push_back(static_cast<float>(answer->latency_us));
+          (is_outside ? from_outside : latencies).push_back(static_cast<float>(answer->latency_us));
         }
       }
       std::this_thread::sleep_for(think);
     }
     result_.hit.p50_us = percentile(latencies, 0.5);
     result_.hit.p99_us = percentile(latencies, 0.99);
-    result_.hit_share =
-        asked > 0 ? static_cast<double>(latencies.size()) / static_cast<double>(asked) : 0;
+    result_.hit_from_outside.p50_us = percentile(from_outside, 0.5);
+    result_.hit_from_outside.p99_us = percentile(from_outside, 0.99);
+    const auto hits = static_cast<double>(latencies.size() + from_outside.size());
+    result_.hit_share = asked > 0 ? hits / static_cast<double>(asked) : 0;
     return {};
   }
 
