@@ -101,8 +101,8 @@ public:
         schedule_.erase(schedule_.begin());
       }
     }
-    for (const unique_delayed_event_ptr& event : due) {
-      ship(*event);
+    for (const unique_delayed_event_ptr& one : due) {
+      ship(*one);
     }
   }
   std::optional<std::chrono::microseconds> rest() const {

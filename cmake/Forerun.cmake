@@ -10,6 +10,7 @@ target_compile_options(forerun_options INTERFACE -Wall -Wextra -Wpedantic -Wshad
 add_library(forerun_allocator INTERFACE)
 find_library(JEMALLOC jemalloc)
 if(JEMALLOC AND NOT "${CMAKE_CXX_FLAGS} ${CMAKE_CXX_FLAGS_DEBUG}" MATCHES "-fsanitize")
+  target_sources(forerun_allocator INTERFACE ${PROJECT_SOURCE_DIR}/apps/allocator.cpp)
   target_link_libraries(forerun_allocator INTERFACE -Wl,--no-as-needed ${JEMALLOC} -Wl,--as-needed)
 endif()
 

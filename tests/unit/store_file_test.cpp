@@ -102,6 +102,24 @@ TEST_CASE("an upgraded ledger still finds a session's entries, and refuses a ste
   CHECK(good(store->session(run(1))).commits.size() == 3);
 }
 
+TEST_CASE("a replica of version 1 is upgraded with its calls", "[store_file]") {
+  TempDirectory directory;
+  ReplicaBatch batch;
+  batch.entries = {commit(0, run(1), 0), commit(1, run(1), 1)};
+  batch.entries[1].call.clear();
+  good(good(open_replica_store(directory.path(), simulated_settings()))->persist(batch));
+  alter(directory.path() / "replica.db",
+        "CREATE TABLE payloads(seq INTEGER PRIMARY KEY, call TEXT NOT NULL);"
+        "INSERT INTO payloads SELECT seq, call FROM entries WHERE call IS NOT NULL;"
+        "ALTER TABLE entries DROP COLUMN call; PRAGMA user_version = 1");
+  const auto read =
+      good(good(open_replica_store(directory.path(), simulated_settings()))->read(Seq{0}, 10));
+  REQUIRE(read.size() == 2);
+  CHECK(read[0].call == batch.entries[0].call);
+  CHECK_FALSE(read[0].call.empty());
+  CHECK(read[1].call.empty());
+}
+
 TEST_CASE("another program's database is refused and not touched", "[store_file]") {
   TempDirectory directory;
   const auto path = directory.path() / "ledger.db";
