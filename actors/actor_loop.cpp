@@ -1,8 +1,9 @@
 #include "actors/actor_loop.hpp"
 
+#include <algorithm>
 #include <atomic>
 #include <caf/actor_system.hpp>
-#include <caf/detail/thread_safe_actor_clock.hpp>
+#include <caf/detail/simple_actor_clock.hpp>
 #include <caf/execution_unit.hpp>
 #include <caf/resumable.hpp>
 #include <caf/scheduler/abstract_coordinator.hpp>
@@ -13,6 +14,7 @@
 #include <mutex>
 #include <thread>
 #include <utility>
+#include <vector>
 
 namespace forerun {
 namespace {
@@ -51,6 +53,13 @@ public:
       wake_();
     }
   }
+  /// Unless the loop's own thread asks: it looks before it waits.
+  void wake() const {
+    const std::lock_guard lock(mutex_);
+    if (wake_ && std::this_thread::get_id() != thread_) {
+      wake_();
+    }
+  }
   void run_by(std::thread::id thread) { thread_ = thread; }
 
 private:
@@ -70,63 +79,123 @@ private:
   Jobs& jobs_;
 };
 
-/// Delayed messages come from a thread of its own. CAF cancels the timeouts of every actor that
-/// ends, which would wake that thread for each branch; as long as nobody has set one there is none.
-class LoopClock final : public caf::detail::thread_safe_actor_clock {
+/// Delayed messages and timeouts, given out by the loop's own thread: one of their own would be
+/// woken for each of them, and would wake the loop in turn.
+class LoopClock final : public caf::detail::simple_actor_clock {
 public:
-  using Base = caf::detail::thread_safe_actor_clock;
+  using Base = caf::detail::simple_actor_clock;
+
+  explicit LoopClock(std::shared_ptr<Jobs> jobs) : jobs_(std::move(jobs)) {}
+
+  /// From the loop's thread.
+  void give_out() {
+    std::vector<unique_delayed_event_ptr> due;
+    {
+      const std::lock_guard lock(mutex_);
+      const time_point now = Base::now();
+      while (!schedule_.empty() && schedule_.begin()->first <= now) {
+        due.push_back(std::move(schedule_.begin()->second));
+        if (due.back()->backlink != actor_lookup_.end()) {
+          actor_lookup_.erase(due.back()->backlink);
+        }
+        schedule_.erase(schedule_.begin());
+      }
+    }
+    for (const unique_delayed_event_ptr& one : due) {
+      ship(*one);
+    }
+  }
+  std::optional<std::chrono::microseconds> rest() const {
+    const std::lock_guard lock(mutex_);
+    if (schedule_.empty()) {
+      return std::nullopt;
+    }
+    using std::chrono::microseconds;
+    return std::max(std::chrono::ceil<microseconds>(schedule_.begin()->first - Base::now()),
+                    microseconds(0));
+  }
 
   void set_ordinary_timeout(time_point at, caf::abstract_actor* self, caf::atom_value type,
                             std::uint64_t id) override {
-    has_timeouts_ = true;
-    Base::set_ordinary_timeout(at, self, type, id);
+    change([&] { Base::set_ordinary_timeout(at, self, type, id); });
   }
   void set_request_timeout(time_point at, caf::abstract_actor* self, caf::message_id id) override {
-    has_timeouts_ = true;
-    Base::set_request_timeout(at, self, id);
+    change([&] { Base::set_request_timeout(at, self, id); });
   }
   void set_multi_timeout(time_point at, caf::abstract_actor* self, caf::atom_value type,
                          std::uint64_t id) override {
-    has_timeouts_ = true;
-    Base::set_multi_timeout(at, self, type, id);
+    change([&] { Base::set_multi_timeout(at, self, type, id); });
+  }
+  void cancel_ordinary_timeout(caf::abstract_actor* self, caf::atom_value type) override {
+    change([&] { Base::cancel_ordinary_timeout(self, type); });
+  }
+  void cancel_request_timeout(caf::abstract_actor* self, caf::message_id id) override {
+    change([&] { Base::cancel_request_timeout(self, id); });
   }
   void cancel_timeouts(caf::abstract_actor* self) override {
-    if (has_timeouts_) {
-      Base::cancel_timeouts(self);
-    }
+    change([&] { Base::cancel_timeouts(self); });
+  }
+  void schedule_message(time_point at, caf::strong_actor_ptr receiver,
+                        caf::mailbox_element_ptr content) override {
+    change([&] { Base::schedule_message(at, std::move(receiver), std::move(content)); });
+  }
+  void schedule_message(time_point at, caf::group target, caf::strong_actor_ptr sender,
+                        caf::message content) override {
+    change([&] {
+      Base::schedule_message(at, std::move(target), std::move(sender), std::move(content));
+    });
+  }
+  void cancel_all() override {
+    change([&] { Base::cancel_all(); });
   }
 
 private:
-  std::atomic<bool> has_timeouts_ = false;
+  /// Wakes the loop when it would now wait too long.
+  template <class Change>
+  void change(Change&& how) {
+    bool is_earlier = false;
+    {
+      const std::lock_guard lock(mutex_);
+      const auto next = [this] {
+        return schedule_.empty() ? time_point::max() : schedule_.begin()->first;
+      };
+      const time_point before = next();
+      how();
+      is_earlier = next() < before;
+    }
+    if (is_earlier) {
+      jobs_->wake();
+    }
+  }
+
+  const std::shared_ptr<Jobs> jobs_;
+  mutable std::recursive_mutex mutex_;  ///< An actor's last reference may go with its timeout.
 };
 
-/// CAF's scheduler interface over the jobs; timeouts come from a thread of their own.
+/// CAF's scheduler interface over the jobs and the clock.
 class LoopScheduler final : public caf::scheduler::abstract_coordinator {
 public:
-  LoopScheduler(caf::actor_system& system, std::shared_ptr<Jobs> jobs)
-      : caf::scheduler::abstract_coordinator(system), jobs_(std::move(jobs)) {}
+  LoopScheduler(caf::actor_system& system, std::shared_ptr<Jobs> jobs,
+                std::shared_ptr<LoopClock> clock)
+      : caf::scheduler::abstract_coordinator(system),
+        jobs_(std::move(jobs)),
+        clock_(std::move(clock)) {}
 
   void enqueue(caf::resumable* job) override { jobs_->push(job); }
-  caf::actor_clock& clock() noexcept override { return clock_; }
+  caf::actor_clock& clock() noexcept override { return *clock_; }
 
 protected:
-  void start() override {
-    timer_ = std::thread([this] { clock_.run_dispatch_loop(); });
-    caf::scheduler::abstract_coordinator::start();
-  }
   void stop() override {
     stop_actors();
     while (caf::resumable* job = jobs_->pop()) {
       cleanup_and_release(job);
     }
-    clock_.cancel_dispatch_loop();
-    timer_.join();
+    clock_->cancel_all();
   }
 
 private:
   const std::shared_ptr<Jobs> jobs_;
-  LoopClock clock_;
-  std::thread timer_;
+  const std::shared_ptr<LoopClock> clock_;
 };
 
 class Loop final : public ActorLoop {
@@ -135,14 +204,17 @@ public:
     config.module_factories.emplace_back(
         [this](caf::actor_system& system) -> caf::actor_system::module* {
           unit_ = std::make_unique<Unit>(&system, *jobs_);
-          return new LoopScheduler(system, jobs_);  // The actor system takes it over.
+          return new LoopScheduler(system, jobs_, clock_);  // The actor system takes it over.
         });
   }
   void wake_with(std::function<void()> wake) override { jobs_->wake_with(std::move(wake)); }
-  bool is_ready() const override { return !jobs_->is_empty(); }
+  std::optional<std::chrono::microseconds> rest() const override {
+    return jobs_->is_empty() ? clock_->rest() : std::chrono::microseconds(0);
+  }
 
   void run() override {
     jobs_->run_by(std::this_thread::get_id());
+    clock_->give_out();
     for (std::size_t count = 0; count < jobs_per_turn_max; ++count) {
       caf::resumable* job = jobs_->pop();
       if (job == nullptr) {
@@ -159,6 +231,7 @@ public:
 
 private:
   const std::shared_ptr<Jobs> jobs_ = std::make_shared<Jobs>();
+  const std::shared_ptr<LoopClock> clock_ = std::make_shared<LoopClock>(jobs_);
   std::unique_ptr<Unit> unit_;
 };
 

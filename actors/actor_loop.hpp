@@ -1,8 +1,10 @@
 #pragma once
 
 #include <caf/actor_system_config.hpp>
+#include <chrono>
 #include <functional>
 #include <memory>
+#include <optional>
 
 namespace forerun {
 
@@ -22,8 +24,9 @@ public:
   virtual void wake_with(std::function<void()> wake) = 0;
   /// From the loop's thread: runs what is ready, for a bounded while.
   virtual void run() = 0;
-  /// True when the loop's thread must not wait before the next run().
-  virtual bool is_ready() const = 0;
+  /// How long the loop's thread may wait before the next run(): zero when something is ready, until
+  /// the next delayed message otherwise; empty: until it is woken.
+  virtual std::optional<std::chrono::microseconds> rest() const = 0;
 };
 
 }  // namespace forerun

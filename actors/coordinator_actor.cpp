@@ -51,7 +51,9 @@ void perform(CoordinatorSelf self, CoordinatorOutput output, Outbox& outbox) {
   self->state.timer.arm(self, instant_of(self->clock()), output.wake_at);
   if (output.look_ahead && !self->state.looks_ahead) {
     self->state.looks_ahead = true;
-    self->send(self, Ahead{});  // Behind everything that already waits in the mailbox.
+    // By the clock: behind all that waits here, and behind a store that is about to release
+    // answers.
+    self->delayed_send(self, Duration::zero(), Ahead{});
   }
 }
 
@@ -94,6 +96,10 @@ CoordinatorActor::behavior_type coordinator_actor(CoordinatorSelf self,
         flush(self, outbox);
       },
       [self](const Ahead&) {
+        if (!self->state.waiting.empty()) {
+          self->send(self, Ahead{});  // Behind their Flush.
+          return;
+        }
         self->state.looks_ahead = false;
         Outbox outbox;
         perform(self, self->state.machine->step(instant_of(self->clock()), LookAhead{}), outbox);

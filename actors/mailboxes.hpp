@@ -29,7 +29,8 @@ struct PeerMessages {
 /// Sent by an actor to itself, behind what already waits in its mailbox: everything before it is
 /// one group.
 struct Flush {};
-/// Sent by the coordinator actor to itself for LookAhead, behind what already waits.
+/// Sent by the coordinator actor to itself for LookAhead, through the clock: behind what already
+/// waits, here and in the actors that this one has sent to.
 struct Ahead {};
 /// Sent by the node actor to itself: what was verified since is given to the replica's store.
 struct StoreReplica {};

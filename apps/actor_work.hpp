@@ -9,7 +9,7 @@ namespace forerun {
 
 /// Lets a bus's thread run the loop's actors.
 inline BusWork work_of(const std::shared_ptr<ActorLoop>& loop) {
-  return {[loop] { loop->run(); }, [loop] { return loop->is_ready(); },
+  return {[loop] { loop->run(); }, [loop] { return loop->rest(); },
           [loop](std::function<void()> wake) { loop->wake_with(std::move(wake)); }};
 }
 

@@ -4,6 +4,7 @@
 #include <charconv>
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 #include <system_error>
 
 #include "base/assert.hpp"
@@ -516,16 +517,41 @@ std::string clean_text(std::string_view text, std::size_t bytes_max) {
   return out;
 }
 
+namespace {
+
+/// Where the first character at or after `at` stands that a string cannot hold as it is; the size
+/// if none. Looks at eight at a time: a byte is below 0x20, or is one of the two after an exclusive
+/// or, where subtracting borrows from a high bit that was clear.
+std::size_t next_escaped(std::string_view text, std::size_t at) {
+  constexpr std::uint64_t ones = 0x0101010101010101U;
+  constexpr std::uint64_t highs = 0x8080808080808080U;
+  for (; at + sizeof(std::uint64_t) <= text.size(); at += sizeof(std::uint64_t)) {
+    std::uint64_t word = 0;
+    std::memcpy(&word, text.data() + at, sizeof word);
+    const std::uint64_t quote = word ^ (ones * '"');
+    const std::uint64_t backslash = word ^ (ones * '\\');
+    const std::uint64_t found = ((word - ones * 0x20U) & ~word) | ((quote - ones) & ~quote) |
+                                ((backslash - ones) & ~backslash);
+    if ((found & highs) != 0) {
+      break;
+    }
+  }
+  while (at < text.size() && static_cast<std::uint8_t>(text[at]) >= 0x20 && text[at] != '"' &&
+         text[at] != '\\') {
+    ++at;
+  }
+  return at;
+}
+
+}  // namespace
+
 void append_string(std::string& out, std::string_view text) {
   static constexpr char digits[] = "0123456789abcdef";
   out.push_back('"');
   std::size_t from = 0;
-  for (std::size_t at = 0; at < text.size(); ++at) {
+  for (std::size_t at = next_escaped(text, 0); at < text.size(); at = next_escaped(text, at + 1)) {
     const char c = text[at];
     const auto byte = static_cast<std::uint8_t>(c);
-    if (byte >= 0x20 && c != '"' && c != '\\') {
-      continue;
-    }
     out.append(text, from, at - from);
     from = at + 1;
     switch (c) {

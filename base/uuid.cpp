@@ -2,6 +2,8 @@
 
 #include <openssl/rand.h>
 
+#include <span>
+
 #include "base/assert.hpp"
 #include "base/hex.hpp"
 
@@ -63,14 +65,16 @@ Uuid Uuid::random() {
 }
 
 std::string to_string(const Uuid& uuid) {
-  const std::string digits = to_hex(uuid.bytes);
-  std::string text(text_size, '-');
-  std::size_t from = 0;
-  for (std::size_t i = 0; i < text_size; ++i) {
-    if (!hyphen_at(i)) {
-      text[i] = digits[from++];
-    }
+  const std::span<const std::uint8_t> bytes(uuid.bytes);
+  std::string text;
+  text.reserve(text_size);
+  append_hex(text, bytes.first(4));
+  for (std::size_t from = 4; from < 10; from += 2) {
+    text.push_back('-');
+    append_hex(text, bytes.subspan(from, 2));
   }
+  text.push_back('-');
+  append_hex(text, bytes.subspan(10));
   return text;
 }
 

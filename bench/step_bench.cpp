@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -98,6 +99,9 @@ private:
   /// Every session confirms its next step; all are answered.
   void round() {
     now_ += std::chrono::microseconds(500);
+    if (node_wake_ && *node_wake_ <= now_) {
+      from_node(node_.step(now_, TimePassed{}));
+    }
     const std::size_t answered = answered_;
     give(timed(generator, [&] {
       std::vector<CoordinatorInput> inputs;
@@ -170,6 +174,7 @@ private:
   }
 
   void from_node(NodeOutput output) {
+    node_wake_ = output.wake_at;
     std::vector<NodeInput> finished;
     for (const StartBranch& start : output.start) {
       BranchFinished branch;
@@ -211,6 +216,7 @@ private:
   NodeMachine node_;
   MemoryCoordinatorStore store_;
   std::vector<RunId> opened_;
+  std::optional<Instant> node_wake_;
   std::uint64_t requests_ = 0;
   std::uint64_t step_ = 0;
   std::size_t answered_ = 0;

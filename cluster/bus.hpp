@@ -1,8 +1,10 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -18,8 +20,9 @@ namespace forerun {
 
 /// What a bus does on its own thread between reading and writing, beside its sockets.
 struct BusWork {
-  std::function<void()> run;       ///< Does what is ready, for a bounded while.
-  std::function<bool()> is_ready;  ///< The bus must not wait before the next run().
+  std::function<void()> run;  ///< Does what is ready, for a bounded while.
+  /// How long the bus may wait before the next run(), if nothing arrives; empty: for ever.
+  std::function<std::optional<std::chrono::microseconds>()> rest;
   /// Gets what wakes the bus, callable from any thread; an empty function when the bus ends.
   std::function<void(std::function<void()> wake)> wake_with;
 };

@@ -126,14 +126,18 @@ private:
   }
 
   void wait() {
-    using std::chrono::milliseconds;
+    using std::chrono::microseconds;
     // Before the self-test has passed, nothing that a peer sends is read.
     const bool is_open = is_open_;
     std::array<Watched, 2> watched{zap_watch_, router_watch_};
-    const bool is_ready = is_open && events_.work.is_ready && events_.work.is_ready();
-    const milliseconds timeout = has_more_ || is_ready ? milliseconds(0)
-                                 : is_publishing_      ? milliseconds(-1)
-                                                       : rebind_pause;
+    const auto rest = is_open && events_.work.rest ? events_.work.rest() : std::nullopt;
+    microseconds timeout = rest.value_or(microseconds(-1));
+    if (!is_publishing_) {
+      timeout = rest ? std::min<microseconds>(*rest, rebind_pause) : rebind_pause;
+    }
+    if (has_more_) {
+      timeout = microseconds(0);
+    }
     if (wait_readable(std::span(watched).first(is_open ? 2 : 1), wake_.descriptor(), timeout)) {
       wake_.clear();
     }
@@ -187,7 +191,11 @@ private:
 
   void read() {
     std::vector<ConnectionId> heard;
-    for (std::size_t i = 0; i < receive_turn_max && receive(router_, route_); ++i) {
+    for (std::size_t i = 0; i < receive_turn_max; ++i) {
+      if (!receive(router_, route_)) {
+        router_watch_.is_unsure = false;
+        break;
+      }
       if (PeerTable::Peer* peer = read_frame()) {
         if (peer->frames.size() == 1) {
           heard.push_back(peer->connection);

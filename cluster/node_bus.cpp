@@ -147,21 +147,26 @@ private:
       follow_link(now);
       follow_subscription(now);
       read(link_, events_.received);
+      work();
+      // What was run is waited for; what was published is only checked.
       read(subscription_, events_.published);
-      if (events_.work.run) {
-        events_.work.run();
-      }
-      write();
+      work();
     }
   }
 
+  void work() {
+    if (events_.work.run) {
+      events_.work.run();
+    }
+    write();
+  }
+
   void wait() {
-    using std::chrono::milliseconds;
+    using std::chrono::microseconds;
     std::array<Watched, 4> watched{};
     std::size_t count = 0;
-    milliseconds timeout = has_more_ || (events_.work.is_ready && events_.work.is_ready())
-                               ? milliseconds(0)
-                               : milliseconds(-1);
+    const auto rest = events_.work.rest ? events_.work.rest() : std::nullopt;
+    microseconds timeout = has_more_ ? microseconds(0) : rest.value_or(microseconds(-1));
     for (Link* link : {&link_, &subscription_}) {
       if (link->is_open()) {
         watched[count++] = link->watch();
@@ -169,8 +174,8 @@ private:
       }
       if (const auto at = link->retry_at()) {
         const auto left =
-            std::max(std::chrono::ceil<milliseconds>(*at - Clock::now()), milliseconds(0));
-        timeout = timeout < milliseconds(0) ? left : std::min(timeout, left);
+            std::max(std::chrono::ceil<microseconds>(*at - Clock::now()), microseconds(0));
+        timeout = timeout < microseconds(0) ? left : std::min(timeout, left);
       }
     }
     if (wait_readable(std::span(watched).first(count), wake_.descriptor(), timeout)) {
@@ -237,7 +242,11 @@ private:
       return;
     }
     std::vector<std::string> frames;
-    while (frames.size() < batch_frames_max && receive(link.socket(), message_)) {
+    while (frames.size() < batch_frames_max) {
+      if (!receive(link.socket(), message_)) {
+        link.watch().is_unsure = false;
+        break;
+      }
       if (message_.more()) {
         skip_parts(link.socket(), message_);
       } else {

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <ctime>
 #include <zmq.hpp>
 
 #include "base/assert.hpp"
@@ -127,7 +128,7 @@ std::optional<Handshake> next_handshake(zmq::socket_t& monitor_socket) {
   }
 }
 
-bool wait_readable(std::span<Watched> sockets, int descriptor, std::chrono::milliseconds timeout) {
+bool wait_readable(std::span<Watched> sockets, int descriptor, std::chrono::microseconds timeout) {
   // zmq_poll would ask every socket twice, with a system call each.
   constexpr std::size_t items_max = 8;
   std::array<pollfd, items_max> items{};
@@ -136,11 +137,14 @@ bool wait_readable(std::span<Watched> sockets, int descriptor, std::chrono::mill
   for (Watched& watched : sockets) {
     watched.is_ready =
         watched.is_unsure && (watched.socket->get(zmq::sockopt::events) & ZMQ_POLLIN) != 0;
-    timeout = watched.is_ready ? std::chrono::milliseconds(0) : timeout;
+    timeout = watched.is_ready ? std::chrono::microseconds(0) : timeout;
     items[count++] = {watched.socket->get(zmq::sockopt::fd), POLLIN, 0};
   }
   items[count++] = {descriptor, POLLIN, 0};
-  if (::poll(items.data(), count, static_cast<int>(timeout.count())) <= 0) {
+  timespec time{};
+  time.tv_sec = static_cast<std::time_t>(timeout.count() / 1'000'000);
+  time.tv_nsec = static_cast<long>(timeout.count() % 1'000'000 * 1000);
+  if (::ppoll(items.data(), count, timeout.count() < 0 ? nullptr : &time, nullptr) <= 0) {
     return false;
   }
   for (std::size_t i = 0; i < sockets.size(); ++i) {

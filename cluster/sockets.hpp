@@ -78,7 +78,7 @@ struct Watched {
 
 /// Waits until one of the sockets, or the descriptor, is readable, or the time has passed
 /// (negative: for ever). True when the descriptor is readable.
-bool wait_readable(std::span<Watched> sockets, int descriptor, std::chrono::milliseconds timeout);
+bool wait_readable(std::span<Watched> sockets, int descriptor, std::chrono::microseconds timeout);
 
 /// Wakes the bus's thread out of wait_readable().
 class WakeUp {

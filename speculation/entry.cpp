@@ -1,5 +1,6 @@
 #include "speculation/entry.hpp"
 
+#include <algorithm>
 #include <charconv>
 
 #include "base/assert.hpp"
@@ -68,9 +69,14 @@ public:
 
 private:
   void begin(std::string_view name) {
-    text_ += text_.empty() ? "{\"" : ",\"";
-    text_ += name;
-    text_ += "\":";
+    const std::size_t from = text_.size();
+    text_.resize(from + name.size() + 4);
+    char* to = text_.data() + from;
+    *to++ = from == 0 ? '{' : ',';
+    *to++ = '"';
+    to = std::copy(name.begin(), name.end(), to);
+    *to++ = '"';
+    *to = ':';
   }
   void append_integer(std::int64_t value) {
     char buffer[24];

@@ -36,12 +36,12 @@ public:
   /// What is between quotation marks, if nothing in it is escaped.
   std::string_view plain_text() {
     expect("\"");
-    const std::size_t end = rest_.find_first_of("\"\\");
-    if (!is_good_ || end == std::string_view::npos || rest_[end] != '"') {
+    const std::size_t end = rest_.find('"');
+    const std::string_view text = rest_.substr(0, end);
+    if (!is_good_ || end == std::string_view::npos || text.find('\\') != std::string_view::npos) {
       give_up();
       return {};
     }
-    const std::string_view text = rest_.substr(0, end);
     rest_.remove_prefix(end + 1);
     return text;
   }

@@ -15,10 +15,11 @@ namespace {
 using sqlite::Row;
 using sqlite::Statement;
 
-/// Entries lie in order of their number, so a group commit touches the last page only; the same
-/// holds, nearly, for the index of steps, as young sessions have high numbers. It is unique: no
-/// step is committed twice. What may be erased lies apart, by the same number. A session without a
-/// tenant is known by name only: an entry or key came before its row.
+/// Entries lie in order of their number, so a group commit touches the last pages only. A session
+/// finds its entries by a chain: its row names the latest, each entry the one before. An index
+/// would touch a page for each busy session, and multiply what a commit writes. What may be erased
+/// lies apart, by the same number. A session without a tenant is known by name only: an entry or
+/// key came before its row.
 constexpr const char* ledger_upgrades[] = {
     "ALTER TABLE payloads ADD COLUMN story TEXT NOT NULL DEFAULT '';"
     "CREATE INDEX discards_by_session ON entries(session) WHERE step IS NULL;",
@@ -32,25 +33,34 @@ constexpr const char* ledger_upgrades[] = {
     "CREATE TABLE effects(home BLOB NOT NULL, counter INTEGER NOT NULL, step INTEGER NOT NULL, "
     "place INTEGER NOT NULL, tenant TEXT NOT NULL, key TEXT NOT NULL, effect TEXT NOT NULL, "
     "is_parked INTEGER NOT NULL, attempts INTEGER NOT NULL, cause TEXT NOT NULL, "
-    "PRIMARY KEY (home, counter, step, place)) WITHOUT ROWID;"};
+    "PRIMARY KEY (home, counter, step, place)) WITHOUT ROWID;",
+    "ALTER TABLE entries ADD COLUMN previous INTEGER;"
+    "ALTER TABLE sessions ADD COLUMN latest INTEGER;"
+    "ALTER TABLE sessions ADD COLUMN last_step INTEGER;"
+    "UPDATE entries SET previous = before.seq FROM "
+    "(SELECT seq AS own, lag(seq) OVER (PARTITION BY session ORDER BY seq) AS seq FROM entries "
+    "WHERE session IS NOT NULL) AS before WHERE before.own = entries.seq;"
+    "UPDATE sessions SET latest = own.seq, last_step = own.step FROM "
+    "(SELECT session, max(seq) AS seq, max(step) AS step FROM entries WHERE session IS NOT NULL "
+    "GROUP BY session) AS own WHERE own.session = sessions.id;"
+    "DROP INDEX entries_by_step; DROP INDEX discards_by_session;"};
 
 constexpr StoreFile ledger_file = {.subject = "a ledger",
                                    .application_id = 0x46524c47,
-                                   .version = 4,
+                                   .version = 5,
                                    .page_size = "PRAGMA page_size = 16384",
                                    .schema = R"sql(
 CREATE TABLE meta(one INTEGER PRIMARY KEY CHECK (one = 1), epoch INTEGER NOT NULL, size INTEGER, root BLOB,
                   head_epoch INTEGER, signed_head TEXT);
 INSERT INTO meta(one, epoch) VALUES (1, 0);
 CREATE TABLE texts(name TEXT PRIMARY KEY, text TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE entries(seq INTEGER PRIMARY KEY, epoch INTEGER NOT NULL, session INTEGER, step INTEGER, leaf TEXT NOT NULL);
-CREATE UNIQUE INDEX entries_by_step ON entries(session, step) WHERE step IS NOT NULL;
+CREATE TABLE entries(seq INTEGER PRIMARY KEY, epoch INTEGER NOT NULL, session INTEGER, step INTEGER, leaf TEXT NOT NULL,
+                     previous INTEGER);
 CREATE TABLE payloads(seq INTEGER PRIMARY KEY, call TEXT NOT NULL, output TEXT NOT NULL, writes TEXT NOT NULL,
                       effects TEXT NOT NULL, story TEXT NOT NULL DEFAULT '');
-CREATE INDEX discards_by_session ON entries(session) WHERE step IS NULL;
 CREATE TABLE sessions(id INTEGER PRIMARY KEY, home BLOB NOT NULL, counter INTEGER NOT NULL, tenant TEXT, context TEXT,
                       mode INTEGER, world TEXT, next_step INTEGER, chain BLOB, state TEXT, ended INTEGER,
-                      list_state TEXT NOT NULL DEFAULT '',
+                      list_state TEXT NOT NULL DEFAULT '', latest INTEGER, last_step INTEGER,
                       UNIQUE (home, counter));
 CREATE TABLE keys(scope TEXT NOT NULL, key TEXT NOT NULL, request_hash BLOB NOT NULL, session INTEGER NOT NULL,
                   first_step INTEGER NOT NULL, step_count INTEGER NOT NULL, PRIMARY KEY (scope, key)) WITHOUT ROWID;
@@ -72,15 +82,25 @@ CREATE TABLE history(number INTEGER PRIMARY KEY, tenant TEXT NOT NULL, name TEXT
 struct Statements {
   Statement epoch, heads, size, text, entries, leaves, sessions, session, commits, discards, keys,
       intents, marks, history_entries, history, past_commits, effects;
-  Statement find_session, add_session, name_session, set_session, add_entry, add_payload, put_key,
-      put_intent, drop_intents, raise_mark, set_epoch, set_head, set_signed_head, put_text,
-      add_history, drop_history, put_effect, drop_effect;
+  Statement find_session, add_session, name_session, set_session, set_latest, add_entry,
+      add_payload, put_key, put_intent, drop_intents, raise_mark, set_epoch, set_head,
+      set_signed_head, put_text, add_history, drop_history, put_effect, drop_effect;
 };
 
 struct StatementText {
   Statement Statements::*statement;
   const char* sql;
 };
+
+/// The entries of session (?1, ?2), from its latest back. CROSS JOIN keeps the order of look-ups.
+#define FORERUN_ENTRIES_OF_SESSION                                                             \
+  "WITH RECURSIVE own(seq, previous) AS ("                                                     \
+  "SELECT e.seq, e.previous FROM sessions s CROSS JOIN entries e ON e.seq = s.latest "         \
+  "WHERE s.home = ?1 AND s.counter = ?2 "                                                      \
+  "UNION ALL SELECT e.seq, e.previous FROM own CROSS JOIN entries e ON e.seq = own.previous) " \
+  "SELECT e.seq, e.epoch, e.leaf, p.call, p.output, p.writes, p.effects, e.step, s.home, "     \
+  "s.counter, p.story FROM own CROSS JOIN entries e ON e.seq = own.seq "                       \
+  "CROSS JOIN sessions s ON s.id = e.session LEFT JOIN payloads p ON p.seq = e.seq "
 
 constexpr StatementText reading[] = {
     {&Statements::epoch, "SELECT epoch FROM meta"},
@@ -104,16 +124,8 @@ constexpr StatementText reading[] = {
      "SELECT home, counter, tenant, context, mode, world, next_step, chain, state, ended, "
      "list_state FROM sessions "
      "WHERE home = ?1 AND counter = ?2 AND tenant IS NOT NULL"},
-    {&Statements::commits,
-     "SELECT e.seq, e.epoch, e.leaf, p.call, p.output, p.writes, p.effects, e.step, s.home, "
-     "s.counter, p.story FROM sessions s "
-     "JOIN entries e ON e.session = s.id LEFT JOIN payloads p ON p.seq = e.seq "
-     "WHERE s.home = ?1 AND s.counter = ?2 AND e.step IS NOT NULL ORDER BY e.step"},
-    {&Statements::discards,
-     "SELECT e.seq, e.epoch, e.leaf, p.call, p.output, p.writes, p.effects, e.step, s.home, "
-     "s.counter, p.story FROM sessions s "
-     "JOIN entries e ON e.session = s.id LEFT JOIN payloads p ON p.seq = e.seq "
-     "WHERE s.home = ?1 AND s.counter = ?2 AND e.step IS NULL ORDER BY e.seq"},
+    {&Statements::commits, FORERUN_ENTRIES_OF_SESSION "WHERE e.step IS NOT NULL ORDER BY e.step"},
+    {&Statements::discards, FORERUN_ENTRIES_OF_SESSION "WHERE e.step IS NULL ORDER BY e.seq"},
     {&Statements::keys,
      "SELECT k.scope, k.key, k.request_hash, s.home, s.counter, k.first_step, k.step_count FROM "
      "keys k "
@@ -141,19 +153,24 @@ constexpr StatementText reading[] = {
      "effects ORDER BY home, counter, step, place"},
 };
 
+#undef FORERUN_ENTRIES_OF_SESSION
+
 constexpr StatementText writing[] = {
-    {&Statements::find_session, "SELECT id FROM sessions WHERE home = ?1 AND counter = ?2"},
+    {&Statements::find_session,
+     "SELECT id, latest, last_step FROM sessions WHERE home = ?1 AND counter = ?2"},
     {&Statements::add_session,
      "INSERT INTO sessions(home, counter, tenant, context, mode, world, next_step, chain, state, "
      "ended, list_state) "
      "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) RETURNING id"},
     {&Statements::name_session, "INSERT INTO sessions(home, counter) VALUES (?1, ?2) RETURNING id"},
+    {&Statements::set_latest, "UPDATE sessions SET latest = ?2, last_step = ?3 WHERE id = ?1"},
     {&Statements::set_session,
      "UPDATE sessions SET tenant = ?2, context = ?3, mode = ?4, world = ?5, next_step = ?6, chain "
      "= ?7, state = ?8, "
-     "ended = ?9, list_state = ?10 WHERE id = ?1"},
+     "ended = ?9, list_state = ?10, latest = ?11, last_step = ?12 WHERE id = ?1"},
     {&Statements::add_entry,
-     "INSERT INTO entries(seq, epoch, session, step, leaf) VALUES (?1, ?2, ?3, ?4, ?5)"},
+     "INSERT INTO entries(seq, epoch, session, step, leaf, previous) VALUES (?1, ?2, ?3, ?4, ?5, "
+     "?6)"},
     {&Statements::add_payload,
      "INSERT INTO payloads(seq, call, output, writes, effects, story) VALUES (?1, ?2, ?3, ?4, ?5, "
      "?6)"},
@@ -316,6 +333,13 @@ public:
   std::uint64_t sync_count() const override { return disk_->sync_count(); }
 
 private:
+  /// A session's row, as this transaction leaves it.
+  struct Known {
+    std::uint64_t id = 0;
+    std::optional<std::uint64_t> latest;     ///< Its latest entry.
+    std::optional<std::uint32_t> last_step;  ///< Its latest commit.
+    bool is_written = true;                  ///< The row says so too.
+  };
   Result<std::uint64_t> number_of(Statement& statement);
   Result<void> visit_entries(const std::function<void(const StoredEntry&)>& visit);
   Result<void> read_rows(CoordinatorRecovery& recovery);
@@ -324,9 +348,9 @@ private:
   void write(sqlite::Transaction& transaction, const CoordinatorBatch& batch);
   void write_session(sqlite::Transaction& transaction, const SessionRow& session);
   void write_entry(sqlite::Transaction& transaction, const StoredEntry& entry);
-  std::optional<std::uint64_t> find(sqlite::Transaction& transaction, const RunId& run_id);
-  std::uint64_t find_or_name(sqlite::Transaction& transaction, const RunId& run_id);
-  void remember(const RunId& run_id, std::uint64_t id);
+  void write_latest(sqlite::Transaction& transaction);
+  Known* find(sqlite::Transaction& transaction, const RunId& run_id);
+  Known& find_or_name(sqlite::Transaction& transaction, const RunId& run_id);
 
   std::shared_ptr<Disk> disk_;
   sqlite::Connection connection_;
@@ -334,12 +358,13 @@ private:
   std::unique_ptr<Checkpointer> checkpointer_;
   Epoch epoch_;          ///< Seen last by this object: its own writer's.
   Result<void> usable_;  ///< The first failure to write, for good.
-  std::map<RunId, std::uint64_t> ids_;
+  std::map<RunId, Known> known_;
+  std::vector<RunId> unwritten_;  ///< Whose rows this batch has yet to bring up to date.
   bool may_have_intents_ =
       true;  ///< Until a recovery has found none: most clusters never have any.
 };
 
-/// Sessions whose numbers are remembered; beyond it they are looked up again.
+/// Sessions whose rows are remembered; beyond it they are looked up again.
 constexpr std::size_t remembered_sessions_max = 1 << 16;
 
 Result<std::uint64_t> SqliteCoordinatorStore::number_of(Statement& statement) {
@@ -440,7 +465,8 @@ Result<void> SqliteCoordinatorStore::writable() {
 Result<void> SqliteCoordinatorStore::finish(sqlite::Transaction& transaction) {
   Result<void> done = transaction.commit();
   if (!done) {
-    ids_.clear();
+    known_.clear();
+    unwritten_.clear();
     // A sync that failed may succeed when asked again though its pages are lost: nothing is written
     // any more.
     if (done.error().code == Errc::io) {
@@ -456,6 +482,9 @@ Result<void> SqliteCoordinatorStore::finish(sqlite::Transaction& transaction) {
 Result<void> SqliteCoordinatorStore::persist(std::span<const CoordinatorBatch> batches) {
   if (auto open = writable(); !open || batches.empty()) {
     return open;
+  }
+  if (known_.size() >= remembered_sessions_max) {
+    known_.clear();
   }
   Epoch epoch;
   std::uint64_t size = 0;
@@ -492,20 +521,21 @@ Result<void> SqliteCoordinatorStore::persist(std::span<const CoordinatorBatch> b
 
 void SqliteCoordinatorStore::write(sqlite::Transaction& transaction,
                                    const CoordinatorBatch& batch) {
-  for (const SessionRow& session : batch.sessions) {
-    write_session(transaction, session);
-  }
   for (const StoredEntry& entry : batch.entries) {
     write_entry(transaction, entry);
   }
+  for (const SessionRow& session : batch.sessions) {
+    write_session(transaction, session);
+  }
+  write_latest(transaction);
   for (const KeyRow& key : batch.keys) {
-    const std::uint64_t session = find_or_name(transaction, key.run_id);
+    const std::uint64_t session = find_or_name(transaction, key.run_id).id;
     transaction.run(statements_.put_key, key.scope, key.key, key.request_hash.bytes, session,
                     key.first_step, key.step_count);
   }
   may_have_intents_ = may_have_intents_ || !batch.intents.empty();
   for (const IntentRow& intent : batch.intents) {
-    const std::uint64_t session = find_or_name(transaction, intent.run_id);
+    const std::uint64_t session = find_or_name(transaction, intent.run_id).id;
     transaction.run(statements_.put_intent, session, intent.step.value, intent.call,
                     intent.is_write, intent.key, intent.request_hash.bytes, intent.first_step,
                     intent.step_count);
@@ -513,7 +543,7 @@ void SqliteCoordinatorStore::write(sqlite::Transaction& transaction,
   }
   if (may_have_intents_) {
     for (const SessionRow& session : batch.sessions) {
-      transaction.run(statements_.drop_intents, find_or_name(transaction, session.run_id));
+      transaction.run(statements_.drop_intents, find_or_name(transaction, session.run_id).id);
     }
   }
   for (const MarkRow& mark : batch.marks) {
@@ -541,13 +571,14 @@ void SqliteCoordinatorStore::write(sqlite::Transaction& transaction,
 void SqliteCoordinatorStore::write_session(sqlite::Transaction& transaction,
                                            const SessionRow& session) {
   const auto mode = static_cast<std::uint32_t>(session.mode);
-  if (const auto id = find(transaction, session.run_id)) {
-    transaction.run(statements_.set_session, *id, session.tenant, session.context, mode,
+  if (Known* known = find(transaction, session.run_id)) {
+    transaction.run(statements_.set_session, known->id, session.tenant, session.context, mode,
                     session.world, session.next_step, session.chain.bytes, session.state,
-                    session.ended, session.list_state);
+                    session.ended, session.list_state, known->latest, known->last_step);
+    known->is_written = true;
     return;
   }
-  const auto note = [&](const Row& row) { remember(session.run_id, row.number(0)); };
+  const auto note = [&](const Row& row) { known_[session.run_id] = {row.number(0), {}, {}}; };
   transaction.each(statements_.add_session, note, session.run_id.home.uuid.bytes,
                    session.run_id.counter, session.tenant, session.context, mode, session.world,
                    session.next_step, session.chain.bytes, session.state, session.ended,
@@ -558,14 +589,22 @@ void SqliteCoordinatorStore::write_entry(sqlite::Transaction& transaction,
                                          const StoredEntry& entry) {
   std::optional<std::uint64_t> session;
   std::optional<std::uint32_t> step;
+  std::optional<std::uint64_t> previous;
   if (entry.run_id) {
-    session = find_or_name(transaction, *entry.run_id);
-  }
-  if (entry.step) {
-    step = entry.step->value;
+    Known& known = find_or_name(transaction, *entry.run_id);
+    session = known.id;
+    previous = std::exchange(known.latest, entry.seq.value);
+    if (entry.step) {
+      step = entry.step->value;
+      transaction.require(store_rules::check_step(*entry.run_id, *entry.step, known.last_step));
+      known.last_step = step;
+    }
+    if (std::exchange(known.is_written, false)) {
+      unwritten_.push_back(*entry.run_id);
+    }
   }
   transaction.run(statements_.add_entry, entry.seq.value, entry.epoch.value, session, step,
-                  entry.leaf);
+                  entry.leaf, previous);
   if (!entry.call.empty() || !entry.output.empty() || !entry.writes.empty() ||
       !entry.effects.empty() || !entry.story.empty()) {
     transaction.run(statements_.add_payload, entry.seq.value, entry.call, entry.output,
@@ -573,42 +612,50 @@ void SqliteCoordinatorStore::write_entry(sqlite::Transaction& transaction,
   }
 }
 
-std::optional<std::uint64_t> SqliteCoordinatorStore::find(sqlite::Transaction& transaction,
-                                                          const RunId& run_id) {
-  if (const auto known = ids_.find(run_id); known != ids_.end()) {
-    return known->second;
+/// Of sessions whose rows the batch did not write anyway.
+void SqliteCoordinatorStore::write_latest(sqlite::Transaction& transaction) {
+  for (const RunId& run_id : std::exchange(unwritten_, {})) {
+    Known& known = known_.at(run_id);
+    if (!std::exchange(known.is_written, true)) {
+      transaction.run(statements_.set_latest, known.id, known.latest, known.last_step);
+    }
   }
-  std::optional<std::uint64_t> id;
+}
+
+/// Null when it has no row.
+SqliteCoordinatorStore::Known* SqliteCoordinatorStore::find(sqlite::Transaction& transaction,
+                                                            const RunId& run_id) {
+  if (const auto at = known_.find(run_id); at != known_.end()) {
+    return &at->second;
+  }
+  Known* known = nullptr;
   transaction.each(
-      statements_.find_session, [&id](const Row& row) { id = row.number(0); },
+      statements_.find_session,
+      [&](const Row& row) {
+        known = &known_[run_id];
+        known->id = row.number(0);
+        if (!row.is_null(1)) {
+          known->latest = row.number(1);
+        }
+        if (!row.is_null(2)) {
+          known->last_step = row.number32(2);
+        }
+      },
       run_id.home.uuid.bytes, run_id.counter);
-  if (id) {
-    remember(run_id, *id);
-  }
-  return id;
+  return known;
 }
 
 /// An entry or a key may come before its session's row, as in a ledger taken over from a node.
-std::uint64_t SqliteCoordinatorStore::find_or_name(sqlite::Transaction& transaction,
-                                                   const RunId& run_id) {
-  if (const auto id = find(transaction, run_id)) {
-    return *id;
+SqliteCoordinatorStore::Known& SqliteCoordinatorStore::find_or_name(
+    sqlite::Transaction& transaction, const RunId& run_id) {
+  if (Known* known = find(transaction, run_id)) {
+    return *known;
   }
-  std::uint64_t id = 0;
+  Known& known = known_[run_id];  // Forgotten again when the transaction fails.
   transaction.each(
-      statements_.name_session, [&id](const Row& row) { id = row.number(0); },
+      statements_.name_session, [&known](const Row& row) { known.id = row.number(0); },
       run_id.home.uuid.bytes, run_id.counter);
-  if (transaction.is_good()) {
-    remember(run_id, id);
-  }
-  return id;
-}
-
-void SqliteCoordinatorStore::remember(const RunId& run_id, std::uint64_t id) {
-  if (ids_.size() >= remembered_sessions_max) {
-    ids_.clear();
-  }
-  ids_.emplace(run_id, id);
+  return known;
 }
 
 Result<std::vector<StoredEntry>> SqliteCoordinatorStore::read(Seq from, std::size_t count,

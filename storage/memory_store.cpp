@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <limits>
+#include <map>
+#include <optional>
 
 #include "storage/rules.hpp"
 #include "storage/store_file.hpp"
@@ -33,21 +35,6 @@ Result<void> check_mark(const MarkRow& row) {
                                    ", expected less than 2^63");
   }
   return {};
-}
-
-using Steps = std::vector<std::pair<StepNumber, std::size_t>>;
-
-const std::size_t* place_of(const Steps& steps, StepNumber step) {
-  if (steps.empty() || steps.back().first < step) {
-    return nullptr;
-  }
-  const auto at = std::lower_bound(steps.begin(), steps.end(), std::pair(step, std::size_t{0}));
-  return at != steps.end() && at->first == step ? &at->second : nullptr;
-}
-
-tl::unexpected<Error> committed_already(const RunId& run_id, StepNumber step) {
-  return fail(Errc::refused, "ledger: session " + to_string(run_id) + ": step " + to_string(step) +
-                                 " is committed already, expected the next one");
 }
 
 template <class Entries>
@@ -112,7 +99,7 @@ Result<CoordinatorRecovery> MemoryCoordinatorStore::recover(
 Result<void> MemoryCoordinatorStore::check(std::span<const CoordinatorBatch> batches) const {
   Epoch epoch = epoch_;
   std::uint64_t size = entries_.size();
-  std::vector<std::pair<RunId, StepNumber>> steps;
+  std::map<RunId, std::uint32_t> last_steps;
   for (const CoordinatorBatch& batch : batches) {
     Result<void> good = store_rules::check_epoch(batch.epoch, epoch);
     if (good) {
@@ -128,18 +115,19 @@ Result<void> MemoryCoordinatorStore::check(std::span<const CoordinatorBatch> bat
       if (!entry.step) {
         continue;
       }
-      steps.emplace_back(*entry.run_id, *entry.step);
-      const auto session = steps_.find(*entry.run_id);
-      if (session != steps_.end() && place_of(session->second, *entry.step) != nullptr) {
-        return committed_already(*entry.run_id, *entry.step);
+      std::optional<std::uint32_t> last;
+      if (const auto at = last_steps.find(*entry.run_id); at != last_steps.end()) {
+        last = at->second;
+      } else if (const auto stored = steps_.find(*entry.run_id); stored != steps_.end()) {
+        last = stored->second.back().first.value;
       }
+      if (auto next = store_rules::check_step(*entry.run_id, *entry.step, last); !next) {
+        return next;
+      }
+      last_steps[*entry.run_id] = entry.step->value;
     }
     epoch = batch.epoch;
     size += batch.entries.size();
-  }
-  std::sort(steps.begin(), steps.end());
-  if (const auto twice = std::adjacent_find(steps.begin(), steps.end()); twice != steps.end()) {
-    return committed_already(twice->first, twice->second);
   }
   return {};
 }

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "storage/checkpointer.hpp"
@@ -14,23 +15,28 @@ namespace {
 using sqlite::Row;
 using sqlite::Statement;
 
-/// Shaped as the coordinator's ledger, without what only it knows. A node's entries name their
-/// sessions in the leaf.
+/// The coordinator's ledger without what only it knows: a node's entries name their sessions in the
+/// leaf, and of what lies beside them only the call is here, in the same row.
+constexpr const char* replica_upgrades[] = {
+    "ALTER TABLE entries ADD COLUMN call TEXT;"
+    "UPDATE entries SET call = (SELECT call FROM payloads p WHERE p.seq = entries.seq);"
+    "DROP TABLE payloads;"};
+
 constexpr StoreFile replica_file = {.subject = "a ledger replica",
                                     .application_id = 0x46525250,
-                                    .version = 1,
+                                    .version = 2,
                                     .page_size = "PRAGMA page_size = 16384",
                                     .schema = R"sql(
 CREATE TABLE meta(one INTEGER PRIMARY KEY CHECK (one = 1), epoch INTEGER NOT NULL);
 INSERT INTO meta VALUES (1, 0);
 CREATE TABLE head(one INTEGER PRIMARY KEY CHECK (one = 1), size INTEGER NOT NULL, root BLOB NOT NULL,
                   epoch INTEGER NOT NULL, signature BLOB NOT NULL, public_key BLOB NOT NULL);
-CREATE TABLE entries(seq INTEGER PRIMARY KEY, epoch INTEGER NOT NULL, leaf TEXT NOT NULL);
-CREATE TABLE payloads(seq INTEGER PRIMARY KEY, call TEXT NOT NULL);
-)sql"};
+CREATE TABLE entries(seq INTEGER PRIMARY KEY, epoch INTEGER NOT NULL, leaf TEXT NOT NULL, call TEXT);
+)sql",
+                                    .upgrades = replica_upgrades};
 
 struct ReplicaStatements {
-  Statement epoch, size, head, entries, add_entry, add_payload, set_epoch, set_head;
+  Statement epoch, size, head, entries, add_entry, set_epoch, set_head;
 };
 
 struct ReplicaStatementText {
@@ -43,11 +49,9 @@ constexpr ReplicaStatementText texts[] = {
     {&ReplicaStatements::size, "SELECT ifnull(max(seq) + 1, 0) FROM entries"},
     {&ReplicaStatements::head, "SELECT size, root, epoch, signature, public_key FROM head"},
     {&ReplicaStatements::entries,
-     "SELECT e.seq, e.epoch, e.leaf, p.call FROM entries e LEFT JOIN payloads p ON p.seq = e.seq "
-     "WHERE e.seq >= ?1 "
-     "ORDER BY e.seq"},
-    {&ReplicaStatements::add_entry, "INSERT INTO entries(seq, epoch, leaf) VALUES (?1, ?2, ?3)"},
-    {&ReplicaStatements::add_payload, "INSERT INTO payloads(seq, call) VALUES (?1, ?2)"},
+     "SELECT seq, epoch, leaf, call FROM entries WHERE seq >= ?1 ORDER BY seq"},
+    {&ReplicaStatements::add_entry,
+     "INSERT INTO entries(seq, epoch, leaf, call) VALUES (?1, ?2, ?3, ?4)"},
     {&ReplicaStatements::set_epoch, "UPDATE meta SET epoch = ?1"},
     {&ReplicaStatements::set_head,
      "INSERT OR REPLACE INTO head(one, size, root, epoch, signature, public_key) VALUES (1, ?1, "
@@ -228,9 +232,12 @@ Result<void> SqliteReplicaStore::write(const ReplicaBatch& batch, Epoch seen) {
   transaction.each(statements.size, [&size](const Row& row) { size = row.number(0); });
   transaction.require(store_rules::check_entries(batch.entries, size));
   for (const StoredEntry& entry : batch.entries) {
-    transaction.run(statements.add_entry, entry.seq.value, entry.epoch.value, entry.leaf);
-    if (!entry.call.empty()) {
-      transaction.run(statements.add_payload, entry.seq.value, entry.call);
+    if (entry.call.empty()) {
+      transaction.run(statements.add_entry, entry.seq.value, entry.epoch.value, entry.leaf,
+                      std::nullopt);
+    } else {
+      transaction.run(statements.add_entry, entry.seq.value, entry.epoch.value, entry.leaf,
+                      entry.call);
     }
   }
   if (batch.head) {

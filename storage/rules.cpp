@@ -41,4 +41,13 @@ Result<void> check_batch(const CoordinatorBatch& batch, std::uint64_t size) {
   return {};
 }
 
+Result<void> check_step(const RunId& run_id, StepNumber step, std::optional<std::uint32_t> last) {
+  if (last && step.value <= *last) {
+    return fail(Errc::refused, "ledger: session " + to_string(run_id) + ": step " +
+                                   to_string(step) +
+                                   " is committed already, expected the next one");
+  }
+  return {};
+}
+
 }  // namespace forerun::store_rules

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 
 #include "base/result.hpp"
@@ -16,5 +17,8 @@ Result<void> check_epoch(Epoch writer, Epoch seen);
 Result<void> check_entries(std::span<const StoredEntry> entries, std::uint64_t size);
 /// The same for a coordinator's batch; invalid when its head is not of the ledger with its entries.
 Result<void> check_batch(const CoordinatorBatch& batch, std::uint64_t size);
+/// A session's commits are in step order, so none comes twice. `last`: the latest that is stored.
+/// Errors: refused.
+Result<void> check_step(const RunId& run_id, StepNumber step, std::optional<std::uint32_t> last);
 
 }  // namespace forerun::store_rules

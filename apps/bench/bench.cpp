@@ -20,6 +20,10 @@
 #include "coordinator/prediction_graph.hpp"
 #include "messages/codec.hpp"
 
+/// jemalloc's, where it is linked.
+extern "C" [[gnu::weak]] int mallctl(const char* name, void* old, std::size_t* old_size, void* next,
+                                     std::size_t next_size);
+
 namespace forerun {
 namespace {
 
@@ -28,6 +32,19 @@ using Clock = std::chrono::steady_clock;
 constexpr std::size_t slices = 3;  ///< Of each measurement, for a median.
 constexpr std::size_t three = 3;   ///< Nodes.
 constexpr std::chrono::seconds peer_within{10};
+
+/// Bytes that this process has allocated and not freed.
+double allocated_bytes() {
+  if (mallctl == nullptr) {
+    return static_cast<double>(mallinfo2().uordblks);
+  }
+  std::uint64_t epoch = 1;  // Brings its figures up to date.
+  std::size_t allocated = 0;
+  std::size_t size = sizeof allocated;
+  mallctl("epoch", nullptr, nullptr, &epoch, sizeof epoch);
+  mallctl("stats.allocated", &allocated, &size, nullptr, 0);
+  return static_cast<double>(allocated);
+}
 
 /// The frame that dispatches one call of the load, as the coordinator would send it.
 std::size_t dispatch_frame_bytes(std::size_t input_bytes) {
@@ -405,6 +422,7 @@ private:
       return fail(Errc::io, "bench: a session was not opened");
     }
     std::vector<float> latencies;
+    std::vector<float> from_outside;
     std::uint64_t asked = 0;
     const auto began = Clock::now();
     const auto goes_on = [&] {
@@ -415,7 +433,9 @@ private:
       ConfirmCalls body;
       body.run_id = session->run_id;
       body.calls.push_back(bench_call(0, step, input_bytes_, BenchWork::brief));
-      const auto answer = ask(cluster, {RequestId{++id}, {}, std::move(body)});
+      const bool is_outside = step % 2 == 0;
+      const auto answer = ask(cluster, {RequestId{++id}, {}, std::move(body)},
+                              is_outside ? AskFrom::caller : AskFrom::coordinator);
       if (!answer) {
         return tl::unexpected<Error>(answer.error());
       }
@@ -426,25 +446,26 @@ private:
       if (step >= rounds_to_learn * bench_tasks) {
         ++asked;
         if (answers->steps.front().origin == Origin::hit) {
-          latencies.push_back(static_cast<float>(answer->latency_us));
+          (is_outside ? from_outside : latencies).push_back(static_cast<float>(answer->latency_us));
         }
       }
       std::this_thread::sleep_for(think);
     }
     result_.hit.p50_us = percentile(latencies, 0.5);
     result_.hit.p99_us = percentile(latencies, 0.99);
-    result_.hit_share =
-        asked > 0 ? static_cast<double>(latencies.size()) / static_cast<double>(asked) : 0;
+    result_.hit_from_outside.p50_us = percentile(from_outside, 0.5);
+    result_.hit_from_outside.p99_us = percentile(from_outside, 0.99);
+    const auto hits = static_cast<double>(latencies.size() + from_outside.size());
+    result_.hit_share = asked > 0 ? hits / static_cast<double>(asked) : 0;
     return {};
   }
 
   Result<void> measure_sessions(BenchCluster& cluster) {
     constexpr std::size_t sessions = 2'000;
     constexpr std::size_t steps = 10;
-    const auto allocated = [] { return static_cast<double>(mallinfo2().uordblks); };
     std::vector<RunId> opened;
     std::uint64_t id = 0;
-    const double before = allocated();
+    const double before = allocated_bytes();
     for (std::size_t i = 0; i < sessions; ++i) {
       OpenSession body;
       body.mode = SpeculationMode::off;
@@ -455,7 +476,7 @@ private:
       }
       opened.push_back(session->run_id);
     }
-    const double open = allocated();
+    const double open = allocated_bytes();
     for (std::size_t i = 0; i < sessions / steps; ++i) {
       for (std::size_t step = 0; step < steps; ++step) {
         ConfirmCalls body;
@@ -467,7 +488,7 @@ private:
       }
     }
     result_.session_bytes = (open - before) / sessions;
-    result_.session_step_bytes = (allocated() - open) / sessions;
+    result_.session_step_bytes = (allocated_bytes() - open) / sessions;
     return {};
   }
 
@@ -475,8 +496,7 @@ private:
   void measure_tasks() {
     constexpr std::size_t sessions = 200;
     constexpr std::size_t tasks = 10;
-    const auto allocated = [] { return static_cast<double>(mallinfo2().uordblks); };
-    const double before = allocated();
+    const double before = allocated_bytes();
     PredictionGraph graph;
     for (std::size_t session = 0; session < sessions; ++session) {
       const RunId run_id{WorkerId{}, session};
@@ -490,7 +510,7 @@ private:
       }
       graph.end(run_id);
     }
-    result_.task_bytes = (allocated() - before) / (sessions * tasks);
+    result_.task_bytes = (allocated_bytes() - before) / (sessions * tasks);
   }
 
   void measure_hash() {

@@ -46,6 +46,7 @@ struct BenchResult {
   BenchRate predicting;
   BenchRate http;
   BenchRate hit;
+  BenchRate hit_from_outside;  ///< Asked from another thread: two of them are woken.
   double hit_share = 0;        ///< Of the steps that were to be hits.
   double predicting_hits = 0;  ///< Share of steps that a speculation answered, finished or not.
   double jcs_hash_1kib_us = 0;

@@ -325,24 +325,37 @@ Result<LoadResult> run_load(BenchCluster& cluster, const LoadSettings& settings)
   return result;
 }
 
-Result<Asked> ask(BenchCluster& cluster, ClientRequest request) {
+Result<Asked> ask(BenchCluster& cluster, ClientRequest request, AskFrom from) {
   struct Waiting {
     std::mutex mutex;
     std::condition_variable changed;
+    std::optional<ClientRequest> request;  ///< To be handed over where the first answer comes.
     std::optional<ClientResponse> response;
+    Clock::time_point sent;
     Clock::time_point arrived;
   };
   const auto waiting = std::make_shared<Waiting>();
-  cluster.answer_to([waiting](ClientResponse response) {
+  cluster.answer_to([waiting, &cluster](ClientResponse response) {
     const auto now = Clock::now();
     const std::lock_guard lock(waiting->mutex);
+    if (waiting->request) {
+      CoordinatorInputs inputs = alone(*std::exchange(waiting->request, std::nullopt));
+      waiting->sent = Clock::now();
+      cluster.put(std::move(inputs));
+      return;
+    }
     waiting->response = std::move(response);
     waiting->arrived = now;
     waiting->changed.notify_all();
   });
   request.id.value |= local_requests_from;
   request.tenant = tenant;
-  const auto sent = Clock::now();
+  if (from == AskFrom::coordinator) {
+    ClientRequest knock{request.id, tenant, EndSession{}};  // Of no session: refused at once.
+    waiting->request = std::move(request);
+    request = std::move(knock);
+  }
+  waiting->sent = Clock::now();
   cluster.put(alone(std::move(request)));
   std::unique_lock lock(waiting->mutex);
   if (!waiting->changed.wait_for(lock, answered_within,
@@ -350,7 +363,7 @@ Result<Asked> ask(BenchCluster& cluster, ClientRequest request) {
     return fail(Errc::io, "bench: an answer stays away");
   }
   return Asked{std::move(*waiting->response),
-               std::chrono::duration<double, std::micro>(waiting->arrived - sent).count()};
+               std::chrono::duration<double, std::micro>(waiting->arrived - waiting->sent).count()};
 }
 
 }  // namespace forerun

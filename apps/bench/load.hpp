@@ -70,11 +70,15 @@ public:
 /// start(), measure() and stop().
 Result<LoadResult> run_load(BenchCluster& cluster, const LoadSettings& settings);
 
-/// One request at a time from the caller's thread.
+/// One request at a time.
 struct Asked {
   ClientResponse response;
   double latency_us = 0;  ///< From handing it over until its answer is there, on whatever thread.
 };
-Result<Asked> ask(BenchCluster& cluster, ClientRequest request);
+enum class AskFrom {
+  caller,       ///< The caller's thread: handing it over wakes the coordinator's.
+  coordinator,  ///< The coordinator's own thread, where an answer to something else has just come.
+};
+Result<Asked> ask(BenchCluster& cluster, ClientRequest request, AskFrom from = AskFrom::caller);
 
 }  // namespace forerun

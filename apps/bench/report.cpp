@@ -112,6 +112,8 @@ void print_bench_json(const BenchResult& result, const BenchSettings& settings, 
   json::Object hit;
   hit.set("p50_us", rounded(result.hit.p50_us));
   hit.set("p99_us", rounded(result.hit.p99_us));
+  hit.set("outside_p50_us", rounded(result.hit_from_outside.p50_us));
+  hit.set("outside_p99_us", rounded(result.hit_from_outside.p99_us));
   hit.set("share", rounded(result.hit_share));
   json::Object http;
   http.set("p50_us", rounded(result.http.p50_us));
@@ -156,6 +158,7 @@ void print_bench_table(const BenchResult& result, const BenchSettings& settings,
   table.rate("step, learning and predicting", result.predicting);
   table.rate("step over HTTP", result.http);
   table.rate("hit", result.hit);
+  table.rate("hit, asked from another thread", result.hit_from_outside);
   out << "\np50 and p99: one at a time; per s: " << settings.in_flight
       << " in flight; CPU: coordinator + nodes. A request is " << settings.size << " bytes.\n"
       << std::fixed << std::setprecision(2) << "One step takes "

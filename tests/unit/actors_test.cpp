@@ -1,5 +1,6 @@
 #include <caf/actor_system.hpp>
 #include <caf/actor_system_config.hpp>
+#include <caf/event_based_actor.hpp>
 #include <caf/scheduler/test_coordinator.hpp>
 #include <caf/typed_event_based_actor.hpp>
 #include <catch2/catch.hpp>
@@ -27,7 +28,12 @@ public:
 class Stage {
 public:
   caf::actor_system& system() { return system_; }
-  void run() { scheduler_.run(); }
+  /// Until nothing is left to do at this time.
+  void run() {
+    do {
+      scheduler_.run();
+    } while (scheduler_.clock().advance_time(Duration::zero()) > 0);
+  }
   bool run_one() { return scheduler_.try_run_once(); }
   /// Moves the clock, which puts what is due into mailboxes, and runs all of it.
   void pass(Duration duration) {
@@ -56,13 +62,27 @@ public:
         ScriptedCluster::settings_of(ScriptedCluster::default_catalog()),
         SigningKey::from_seed({1}), std::move(scripted));
     CoordinatorPorts ports;
-    ports.persist = [this](CoordinatorBatch batch) { batches.push_back(batch.number); };
+    ports.persist = [this](CoordinatorBatch batch) {
+      batches.push_back(batch.number);
+      if (store) {
+        caf::anon_send(store, batch.number.value);
+      }
+    };
     ports.send = [this](ConnectionId, std::vector<CoordinatorMessage> messages) {
       ++frames;
+      for (const CoordinatorMessage& message : messages) {
+        const auto* dispatch = std::get_if<Dispatch>(&message);
+        if (dispatch != nullptr && dispatch->speculative) {
+          events.emplace_back("run ahead");
+        }
+      }
       sent.insert(sent.end(), messages.begin(), messages.end());
     };
     ports.publish = [](Entries) {};
-    ports.reply = [this](ClientResponse response) { replies.push_back(std::move(response)); };
+    ports.reply = [this](ClientResponse response) {
+      events.emplace_back("reply");
+      replies.push_back(std::move(response));
+    };
     ports.serve_entries = [](ServeEntries) {};
     ports.serve_session = [](ServeSession) {};
     ports.race = [](const std::string&) {};
@@ -127,6 +147,8 @@ public:
   }
 
   CoordinatorActor actor;
+  caf::actor store;  ///< Gets the numbers of batches to persist; none: persist() answers for it.
+  std::vector<std::string> events;
   ScriptedPredictor* predictor = nullptr;
   std::vector<BatchNumber> batches;
   std::vector<CoordinatorMessage> sent;
@@ -224,6 +246,29 @@ TEST_CASE("the coordinator actor looks ahead after all that waited in its mailbo
   CHECK_FALSE(dispatches[0].speculative);
   CHECK(dispatches[1].task == "b");
   CHECK(dispatches[1].speculative);
+}
+
+TEST_CASE("an answer that a quick store releases does not wait for the look ahead", "[actors]") {
+  Stage stage;
+  Coordinator coordinator(stage);
+  coordinator.join();
+  const RunId run = coordinator.open();
+  coordinator.put(coordinator.confirm(run, call("a")));
+  stage.run();
+  coordinator.predictor->next[""] = {prediction(call("b"), 0.95)};
+  coordinator.store =
+      stage.system().spawn([actor = coordinator.actor](caf::event_based_actor*) -> caf::behavior {
+        return {[actor](std::uint64_t batch) {
+          caf::anon_send(actor,
+                         CoordinatorInputs{{CoordinatorInput(Persisted{BatchNumber{batch}})}});
+        }};
+      });
+  coordinator.events.clear();
+  coordinator.put(coordinator.finished(coordinator.dispatches().at(0)));
+  stage.run();
+  CHECK(coordinator.events == std::vector<std::string>{"reply", "run ahead"});
+  caf::anon_send_exit(coordinator.store, caf::exit_reason::user_shutdown);
+  coordinator.store = nullptr;
 }
 
 TEST_CASE("inputs that arrive together leave as one frame a peer", "[actors]") {

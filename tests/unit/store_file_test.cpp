@@ -49,9 +49,9 @@ TEST_CASE("a ledger of a newer version is refused and not touched", "[store_file
     const auto error = bad(result);
     CHECK(error.code == Errc::refused);
     CHECK(error.message ==
-          "ledger.db: written by a newer Forerun: found format 99, expected at most 4");
+          "ledger.db: written by a newer Forerun: found format 99, expected at most 5");
   }
-  alter(directory.path() / "ledger.db", "PRAGMA user_version = 4");
+  alter(directory.path() / "ledger.db", "PRAGMA user_version = 5");
   CHECK(good(good(open_coordinator_store(directory.path()))->size()) == 3);
 }
 
@@ -61,7 +61,9 @@ TEST_CASE("a ledger of version 1 is upgraded by its owner and refused to readers
   make_ledger(directory.path());
   alter(directory.path() / "ledger.db",
         "DROP TABLE history; DROP TABLE effects; ALTER TABLE sessions DROP COLUMN list_state;"
-        "DROP INDEX discards_by_session; ALTER TABLE payloads DROP COLUMN story;"
+        "ALTER TABLE entries DROP COLUMN previous; ALTER TABLE sessions DROP COLUMN latest;"
+        "ALTER TABLE sessions DROP COLUMN last_step; ALTER TABLE payloads DROP COLUMN story;"
+        "CREATE UNIQUE INDEX entries_by_step ON entries(session, step) WHERE step IS NOT NULL;"
         "ALTER TABLE meta DROP COLUMN size; ALTER TABLE meta DROP COLUMN root;"
         "ALTER TABLE meta DROP COLUMN head_epoch; ALTER TABLE meta DROP COLUMN signed_head;"
         "PRAGMA user_version = 1");
@@ -69,6 +71,53 @@ TEST_CASE("a ledger of version 1 is upgraded by its owner and refused to readers
         Errc::refused);
   CHECK(good(good(open_coordinator_store(directory.path()))->size()) == 3);
   CHECK(good(good(open_coordinator_store_readonly(directory.path()))->size()) == 3);
+}
+
+TEST_CASE("an upgraded ledger still finds a session's entries, and refuses a step that it has",
+          "[store_file]") {
+  TempDirectory directory;
+  {
+    const auto store = good(open_coordinator_store(directory.path(), simulated_settings()));
+    StoredEntry discarded = commit(3, run(1), 0);
+    discarded.step.reset();
+    CoordinatorBatch first = batch(1, {commit(0, run(1), 0), commit(1, run(2), 0),
+                                       commit(2, run(1), 1), discarded, commit(4, run(2), 1)});
+    first.sessions = {session(run(1), 2), session(run(2), 2)};
+    good(persist(*store, first));
+  }
+  alter(directory.path() / "ledger.db",
+        "ALTER TABLE entries DROP COLUMN previous; ALTER TABLE sessions DROP COLUMN latest;"
+        "ALTER TABLE sessions DROP COLUMN last_step;"
+        "CREATE UNIQUE INDEX entries_by_step ON entries(session, step) WHERE step IS NOT NULL;"
+        "CREATE INDEX discards_by_session ON entries(session) WHERE step IS NULL;"
+        "PRAGMA user_version = 4");
+  const auto store = good(open_coordinator_store(directory.path(), simulated_settings()));
+  const auto record = good(store->session(run(1)));
+  REQUIRE(record.commits.size() == 2);
+  CHECK(record.commits.back().seq == Seq{2});
+  REQUIRE(record.discards.size() == 1);
+  CHECK(record.discards.front().seq == Seq{3});
+  CHECK(bad(persist(*store, batch(1, {commit(5, run(1), 1)}))).code == Errc::refused);
+  good(persist(*store, batch(1, {commit(5, run(1), 2)})));
+  CHECK(good(store->session(run(1))).commits.size() == 3);
+}
+
+TEST_CASE("a replica of version 1 is upgraded with its calls", "[store_file]") {
+  TempDirectory directory;
+  ReplicaBatch batch;
+  batch.entries = {commit(0, run(1), 0), commit(1, run(1), 1)};
+  batch.entries[1].call.clear();
+  good(good(open_replica_store(directory.path(), simulated_settings()))->persist(batch));
+  alter(directory.path() / "replica.db",
+        "CREATE TABLE payloads(seq INTEGER PRIMARY KEY, call TEXT NOT NULL);"
+        "INSERT INTO payloads SELECT seq, call FROM entries WHERE call IS NOT NULL;"
+        "ALTER TABLE entries DROP COLUMN call; PRAGMA user_version = 1");
+  const auto read =
+      good(good(open_replica_store(directory.path(), simulated_settings()))->read(Seq{0}, 10));
+  REQUIRE(read.size() == 2);
+  CHECK(read[0].call == batch.entries[0].call);
+  CHECK_FALSE(read[0].call.empty());
+  CHECK(read[1].call.empty());
 }
 
 TEST_CASE("another program's database is refused and not touched", "[store_file]") {
