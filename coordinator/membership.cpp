@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/assert.hpp"
+#include "base/prng.hpp"
 
 namespace forerun {
 
@@ -188,21 +189,32 @@ std::vector<WorkerId> Membership::live_workers() const {
   return result;
 }
 
-std::optional<WorkerId> Membership::place(std::uint64_t ledger_size,
-                                          std::span<const NodeId> but) const {
+std::optional<WorkerId> Membership::place(std::uint64_t ledger_size, const Wish& wish) const {
   const WorkerSeat* best = nullptr;
+  std::uint64_t best_free = 0;
+  const auto drawn = [&wish](const WorkerSeat& seat) {
+    std::uint64_t bits = wish.draw;
+    for (const std::uint8_t byte : seat.id.uuid.bytes) {
+      bits = bits * 31 + byte;
+    }
+    return Prng(bits).next();
+  };
   for (const auto& [id, seat] : workers_) {
-    if (seat.busy >= seat.slots || std::find(but.begin(), but.end(), seat.node) != but.end()) {
+    if (seat.busy >= seat.slots ||
+        std::find(wish.but.begin(), wish.but.end(), seat.node) != wish.but.end()) {
       continue;
     }
     const LedgerHead& head = nodes_.at(seat.node).head;
     if (head.size + settings_.lag_entries_max < ledger_size) {
       continue;
     }
-    // Larger free share first, compared without division.
-    if (best == nullptr || std::uint64_t{seat.slots - seat.busy} * best->slots >
-                               std::uint64_t{best->slots - best->busy} * seat.slots) {
+    const bool is_cold = wish.warm != nullptr && !wish.warm->contains(id);
+    const std::uint64_t free = std::uint64_t{seat.slots - seat.busy} * (is_cold ? 1 : 2);
+    // Shares are compared without division.
+    if (best == nullptr || free * best->slots > best_free * seat.slots ||
+        (free * best->slots == best_free * seat.slots && drawn(seat) > drawn(*best))) {
       best = &seat;
+      best_free = free;
     }
   }
   return best == nullptr ? std::nullopt : std::optional<WorkerId>(best->id);

@@ -84,9 +84,15 @@ public:
   const WorkerSeat* worker(const WorkerId& id) const;
   /// Live workers in UUID order.
   std::vector<WorkerId> live_workers() const;
-  /// The live worker with the largest free share, ties by UUID; none when all are full or lag
-  /// behind `ledger_size`. Not one of the nodes `but`.
-  std::optional<WorkerId> place(std::uint64_t ledger_size, std::span<const NodeId> but = {}) const;
+  /// What one branch wishes of its place.
+  struct Wish {
+    std::uint64_t draw = 0;                    ///< Decides among equals, together with the UUIDs.
+    const std::set<WorkerId>* warm = nullptr;  ///< If any: all others count as half as free.
+    std::span<const NodeId> but{};             ///< Not one of these.
+  };
+  /// The live worker with the largest free share; none when all are full or lag behind
+  /// `ledger_size`.
+  std::optional<WorkerId> place(std::uint64_t ledger_size, const Wish& wish) const;
   std::uint64_t free_slots() const { return slots_total_ - slots_busy_; }
   std::uint64_t total_slots() const { return slots_total_; }
   void occupy(const WorkerId& id, BranchToken token);

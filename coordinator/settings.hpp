@@ -11,7 +11,9 @@
 #include "coordinator/admission.hpp"
 #include "coordinator/history_book.hpp"
 #include "coordinator/effect_queue.hpp"
+#include "coordinator/hedge_budget.hpp"
 #include "coordinator/membership.hpp"
+#include "coordinator/run_times.hpp"
 #include "coordinator/usefulness.hpp"
 #include "speculation/catalog.hpp"
 #include "speculation/ids.hpp"
@@ -24,6 +26,8 @@ struct CoordinatorSettings {
   AdmissionSettings admission;
   UsefulnessSettings usefulness;
   EffectSettings effects;
+  RunTimeSettings run_times;
+  HedgeSettings hedge;
   Membership::Settings membership;
   HistoryLimits history;
   std::uint32_t publish_port = 0;
