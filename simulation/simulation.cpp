@@ -294,6 +294,8 @@ SimulationReport Cluster::run() {
     report.node_crashes += node.crashes();
   }
   report.audits = operator_.audits();
+  report.hedges = coordinator_.hedges();
+  report.hedges_won = coordinator_.hedges_won();
   report.steps = auditor_.steps();
   return report;
 }
