@@ -344,7 +344,7 @@ private:
   void start_second_attempts();
   void start_second_attempt(const BranchRef& ref);
   void stop_second_attempt(Work& work, std::size_t index);
-  void count_lost_attempt(Work& work, std::size_t index, Duration ran);
+  void count_lost_attempt(Work& work, Duration ran);
   bool goes_on_after(const BranchRef& ref, Work& work, BranchToken token, Ending ending);
   void leave_to_other_attempt(const BranchRef& ref, Work& work, BranchToken token);
 

@@ -76,6 +76,7 @@ void CoordinatorMachine::preempt_for_queue() {
 std::optional<WorkerId> CoordinatorMachine::place(const Task& task, const std::string& tenant,
                                                   std::span<const NodeId> but) const {
   Membership::Wish wish;
+  wish.now = now_;
   wish.draw = next_token_;
   wish.but = but;
   if (task.exec.resident) {

@@ -85,21 +85,21 @@ void CoordinatorMachine::start_second_attempt(const BranchRef& ref) {
   send_to(*worker, dispatch_of(session, step.work, known, token, *worker, step.state, left));
 }
 
-/// Its time is no speculation's waste and no race's.
 void CoordinatorMachine::stop_second_attempt(Work& work, std::size_t index) {
   BranchRun& branch = work.branches[index];
   const SecondAttempt lost = *std::exchange(branch.second, std::nullopt);
-  count_lost_attempt(work, index, now_ - lost.started);
+  count_lost_attempt(work, now_ - lost.started);
   forget_token(lost.token);
   // As in cancel_branch(), also on a worker that is gone.
   stopping_[lost.token] = {lost.worker, now_};
   send_to(lost.worker, CancelBranch{ledger_.epoch(), lost.token});
 }
 
-void CoordinatorMachine::count_lost_attempt(Work& work, std::size_t index, Duration ran) {
+/// No speculation's waste and no race's. Nor does it teach how long the task takes: else a slow
+/// node, whose runs are the ones that lose, would push the p95 up until none is hedged any more.
+void CoordinatorMachine::count_lost_attempt(Work& work, Duration ran) {
   work.hedged += ran;
   counters_.hedge_losers += ran;
-  run_times_.stopped(work.plan.tasks[index]->name, ran);
 }
 
 /// One of two attempts of a branch ended by itself. The first answer of either is the branch's; of
@@ -122,6 +122,7 @@ bool CoordinatorMachine::goes_on_after(const BranchRef& ref, Work& work, BranchT
   }
   if (is_second) {
     ++counters_.hedges_won;
+    membership_.outrun(*branch.worker, now_);
     std::swap(branch.token, branch.second->token);
     std::swap(*branch.worker, branch.second->worker);
     std::swap(branch.started, branch.second->started);
@@ -138,10 +139,10 @@ void CoordinatorMachine::leave_to_other_attempt(const BranchRef& ref, Work& work
   const StepNumber step = *ref.step;
   forget_token(token);
   if (second.token == token) {
-    count_lost_attempt(work, ref.index, now_ - second.started);
+    count_lost_attempt(work, now_ - second.started);
     return;
   }
-  count_lost_attempt(work, ref.index, now_ - branch.started);
+  count_lost_attempt(work, now_ - branch.started);
   branch.token = second.token;
   branch.worker = second.worker;
   branch.started = second.started;

@@ -170,6 +170,29 @@ TEST_CASE("work goes to the least loaded worker, and equals take turns by a hash
   }
 }
 
+TEST_CASE("a worker that was outrun counts as busier for a while", "[membership]") {
+  Membership membership = members(2);
+  const Instant began{1h};
+  Membership::Wish wish;
+  wish.now = began;
+  membership.outrun(worker(1), began);
+  for (; wish.draw < 20; ++wish.draw) {
+    CHECK(membership.place(0, wish) == worker(2));
+  }
+  for (int i = 0; i < 100; ++i) {
+    membership.outrun(worker(1), began);
+  }
+  for (std::uint64_t token = 1; token <= 3; ++token) {
+    membership.occupy(worker(2), BranchToken{token});
+  }
+  CHECK(membership.place(0, wish) == worker(2));
+  membership.occupy(worker(2), BranchToken{4});
+  CHECK(membership.place(0, wish) == worker(1));  // Better than none.
+  membership.release(worker(2), BranchToken{4});
+  wish.now = began + 6s;  // Eight times were remembered, two are.
+  CHECK(membership.place(0, wish) == worker(1));
+}
+
 TEST_CASE("a warm resident draws its calls until its worker is half as free as others",
           "[membership]") {
   Membership membership = members(2);
