@@ -7,14 +7,14 @@
 namespace forerun {
 
 struct HedgeSettings {
-  double share = 0.05;  ///< Second attempts, of confirmed first ones; 0: none.
+  double share = 0.05;       ///< Second attempts, of confirmed first ones; 0: none.
   std::uint32_t burst = 16;  ///< So many may come at once after a quiet time.
   /// No run is slow before this: sooner the way there and back decides.
   Duration after_min = std::chrono::milliseconds(10);
 };
 
-/// How many second attempts may start: each confirmed attempt pays in `share` of one, up to `burst`;
-/// each term starts empty. Exact: started ≤ share × confirmed at every moment. Pure.
+/// How many second attempts may start: each confirmed attempt pays in `share` of one, up to
+/// `burst`; each term starts empty. Exact: started ≤ share × confirmed at every moment. Pure.
 class HedgeBudget {
 public:
   explicit HedgeBudget(const HedgeSettings& settings);

@@ -137,7 +137,7 @@ struct CoordinatorCounters {
   Duration race_losers{};
   std::uint64_t hedges = 0;      ///< Second attempts started.
   std::uint64_t hedges_won = 0;  ///< That answered before the first ones.
-  Duration hedge_losers{};       ///< Slot time of attempts that lost to another one of their branch.
+  Duration hedge_losers{};  ///< Slot time of attempts that lost to another one of their branch.
   Duration saved{};
   std::map<std::string, std::uint64_t> discards;     ///< By cause.
   std::map<std::string, std::uint64_t> not_started;  ///< By verdict.

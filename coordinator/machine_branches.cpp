@@ -29,8 +29,7 @@ void CoordinatorMachine::pump() {
         queue.pop_front();
         continue;
       }
-      const auto worker =
-          place(*step->work.plan.tasks[next.index], at->second.tenant);
+      const auto worker = place(*step->work.plan.tasks[next.index], at->second.tenant);
       if (!worker) {
         break;
       }
@@ -308,8 +307,7 @@ void CoordinatorMachine::lost_branch(BranchToken token, const std::string& why) 
   FORERUN_ASSERT(work != nullptr);
   BranchRun& branch = work->branches[ref.index];
   if (branch.second) {
-    const WorkerId worker =
-        branch.second->token == token ? branch.second->worker : *branch.worker;
+    const WorkerId worker = branch.second->token == token ? branch.second->worker : *branch.worker;
     leave_to_other_attempt(ref, *work, token);
     stop_on_worker(token, worker);
     return;

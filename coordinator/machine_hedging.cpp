@@ -103,8 +103,8 @@ void CoordinatorMachine::count_lost_attempt(Work& work, Duration ran) {
 }
 
 /// One of two attempts of a branch ended by itself. The first answer of either is the branch's; of
-/// any other end only the first attempt's own doing counts, as without a second one. Returns whether
-/// the branch goes on: then all is done.
+/// any other end only the first attempt's own doing counts, as without a second one. Returns
+/// whether the branch goes on: then all is done.
 bool CoordinatorMachine::goes_on_after(const BranchRef& ref, Work& work, BranchToken token,
                                        Ending ending) {
   BranchRun& branch = work.branches[ref.index];

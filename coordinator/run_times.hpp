@@ -16,10 +16,10 @@
 namespace forerun {
 
 struct RunTimeSettings {
-  std::size_t samples_min = 100;  ///< Before a task's own times say anything (design.md §6).
-  std::size_t window = 512;       ///< The latest that are looked at, of each task.
-  std::size_t look_every = 16;    ///< So many new ones between two looks.
-  std::size_t tasks_max = 2048;   ///< Tasks known; the longest unused goes first.
+  std::size_t samples_min = 100;     ///< Before a task's own times say anything (design.md §6).
+  std::size_t window = 512;          ///< The latest that are looked at, of each task.
+  std::size_t look_every = 16;       ///< So many new ones between two looks.
+  std::size_t tasks_max = 2048;      ///< Tasks known; the longest unused goes first.
   std::uint32_t timeout_margin = 3;  ///< A learned deadline is so many times the task's p99,
   Duration timeout_min = std::chrono::seconds(5);  ///< at least this: a machine may pause,
   Duration timeout_max = std::chrono::minutes(5);  ///< and at most this.
@@ -44,8 +44,8 @@ public:
   /// As the catalog says; else margin × p99 within the limits; below samples_min timeout_default.
   Duration timeout(const Task& task) const;
 
-  /// Of one task: `samples`, `p95_ms`, `p99_ms`, `timeout_ms`, `timeout_is_learned`; the latest used
-  /// first, at most told_max.
+  /// Of one task: `samples`, `p95_ms`, `p99_ms`, `timeout_ms`, `timeout_is_learned`; the latest
+  /// used first, at most told_max.
   json::Array report(const std::function<const Task*(std::string_view)>& find) const;
   std::size_t size() const { return tasks_.size(); }
 

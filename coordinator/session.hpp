@@ -41,10 +41,10 @@ struct BranchRun {
   double value = 0;  ///< Confidence, while speculative: the least is pre-empted first.
   std::uint32_t attempts = 0;
   Instant started{};
-  std::optional<Instant> slow_at{};        ///< Confirmed and running: due for a second attempt then.
-  std::optional<SecondAttempt> second{};   ///< Runs as well, on another node.
-  bool was_hedged = false;                 ///< It had its second attempt.
-  Duration latency{};  ///< On its worker, of the settled attempt.
+  std::optional<Instant> slow_at{};       ///< Confirmed and running: due for a second attempt then.
+  std::optional<SecondAttempt> second{};  ///< Runs as well, on another node.
+  bool was_hedged = false;                ///< It had its second attempt.
+  Duration latency{};                     ///< On its worker, of the settled attempt.
   std::optional<bool> valid;
   std::optional<Output> output;
   std::optional<Output> writes;

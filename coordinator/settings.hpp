@@ -9,9 +9,9 @@
 
 #include "base/time.hpp"
 #include "coordinator/admission.hpp"
-#include "coordinator/history_book.hpp"
 #include "coordinator/effect_queue.hpp"
 #include "coordinator/hedge_budget.hpp"
+#include "coordinator/history_book.hpp"
 #include "coordinator/membership.hpp"
 #include "coordinator/run_times.hpp"
 #include "coordinator/usefulness.hpp"

@@ -12,8 +12,8 @@
 namespace forerun {
 
 /// Which workers have answered a tenant's calls of a resident task, and so have its process up. A
-/// guess that only placement uses: processes come and go on nodes without a word. Bounded: a pair of
-/// tenant and task beyond pairs_max is not known. Pure.
+/// guess that only placement uses: processes come and go on nodes without a word. Bounded: a pair
+/// of tenant and task beyond pairs_max is not known. Pure.
 class WarmWorkers {
 public:
   static constexpr std::size_t pairs_max = 2048;

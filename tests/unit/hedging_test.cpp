@@ -176,8 +176,7 @@ TEST_CASE("when the first attempt's node is lost the second one goes on, with th
     CHECK(cluster.step(pair.request).causes.front()->find("3 attempts") != std::string::npos);
   }
   cluster.free_slots();
-  CHECK(cluster.machine->membership().free_slots() ==
-        cluster.machine->membership().total_slots());
+  CHECK(cluster.machine->membership().free_slots() == cluster.machine->membership().total_slots());
 }
 
 TEST_CASE("when the second attempt's node is lost the first one goes on", "[hedging]") {
@@ -220,10 +219,18 @@ TEST_CASE("no second attempt without another node, a free slot, a budget or leav
   CoordinatorSettings settings = hedging();
   std::string task = "a";
   int nodes = 2;
-  SECTION("one node") { nodes = 1; }
-  SECTION("no share") { settings.hedge.share = 0; }
-  SECTION("the budget is empty") { settings.hedge.share = 0.05; }
-  SECTION("a write") { task = "put_again"; }
+  SECTION("one node") {
+    nodes = 1;
+  }
+  SECTION("no share") {
+    settings.hedge.share = 0;
+  }
+  SECTION("the budget is empty") {
+    settings.hedge.share = 0.05;
+  }
+  SECTION("a write") {
+    task = "put_again";
+  }
   SECTION("hedge = false") {
     Task a;
     a.name = "a";
@@ -233,7 +240,9 @@ TEST_CASE("no second attempt without another node, a free slot, a budget or leav
     a.hedge = false;
     settings.catalog = *Catalog::make({a}, {}, {});
   }
-  SECTION("too few runs are known") { settings.run_times.samples_min = 12; }
+  SECTION("too few runs are known") {
+    settings.run_times.samples_min = 12;
+  }
   ScriptedCluster cluster(settings);
   for (int i = 1; i <= nodes; ++i) {
     cluster.join(i);

@@ -90,8 +90,8 @@ TEST_CASE("of too many tasks the longest unused is forgotten", "[run_times]") {
   CHECK(times.p95("a") == Duration(1ms));
   CHECK_FALSE(times.p95("b"));
   const Task task = named("c");
-  const json::Array report = times.report(
-      [&](std::string_view name) { return name == "c" ? &task : nullptr; });
+  const json::Array report =
+      times.report([&](std::string_view name) { return name == "c" ? &task : nullptr; });
   REQUIRE(report.size() == 1);
   CHECK(*report[0].find("p95_ms") == json::Value(3.0));
   CHECK(*report[0].find("timeout_is_learned") == json::Value(true));
