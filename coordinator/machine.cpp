@@ -368,8 +368,11 @@ void CoordinatorMachine::on(const ClientLeft& left) {
     }
     waiting_in_.erase(at);
   }
-  std::erase_if(openings_,
-                [&](const WaitingOpen& waiting) { return waiting.request.id == left.request; });
+  // One with a key goes on: a retry asks for what became of it.
+  std::erase_if(openings_, [&](const WaitingOpen& waiting) {
+    return waiting.request.id == left.request &&
+           std::get<OpenSession>(waiting.request.body).idempotency_key.empty();
+  });
 }
 
 void CoordinatorMachine::on(const NodeSaid& said) {

@@ -23,6 +23,35 @@ TEST_CASE("no reply leaves before its entry is durable", "[coordinator_machine]"
   CHECK(cluster.published.size() > published);
 }
 
+TEST_CASE("a session with a key is opened though its client left, for the retry to find",
+          "[coordinator_machine]") {
+  ScriptedCluster cluster;
+  cluster.join(1);
+  OpenSession opening;
+  opening.idempotency_key = "k";
+  // Until one has to wait for more run IDs.
+  std::uint64_t id = 1000;
+  const auto open_another = [&] {
+    ++id;
+    opening.idempotency_key = "k" + std::to_string(id);
+    cluster.input(ClientRequest{RequestId{id}, "default", opening});
+    const CoordinatorMachine& machine = *cluster.machine;
+    return machine.counters().sessions_opened;
+  };
+  std::uint64_t opened = 0;
+  while (open_another() > opened) {
+    ++opened;
+    REQUIRE(opened < 10'000);
+  }
+  cluster.input(ClientLeft{RequestId{id}});
+  cluster.join(2);
+  cluster.persist();
+  cluster.input(ClientRequest{RequestId{id + 1}, "default", opening});
+  cluster.persist();
+  REQUIRE(cluster.answer(RequestId{id + 1}) != nullptr);
+  CHECK(std::holds_alternative<SessionOpened>(*cluster.answer(RequestId{id + 1})));
+}
+
 TEST_CASE("a given run ID is taken only by a store that is to be thrown away",
           "[coordinator_machine]") {
   CoordinatorSettings settings = ScriptedCluster::settings_of(ScriptedCluster::default_catalog());
