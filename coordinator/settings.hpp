@@ -9,6 +9,7 @@
 
 #include "base/time.hpp"
 #include "coordinator/admission.hpp"
+#include "coordinator/adoption.hpp"
 #include "coordinator/effect_queue.hpp"
 #include "coordinator/hedge_budget.hpp"
 #include "coordinator/history_book.hpp"
@@ -29,6 +30,7 @@ struct CoordinatorSettings {
   RunTimeSettings run_times;
   HedgeSettings hedge;
   Membership::Settings membership;
+  AdoptionSettings adoption;
   HistoryLimits history;
   std::uint32_t publish_port = 0;
   double race_log_share = 0.10;       ///< Of run IDs; see race_log.hpp.
