@@ -28,23 +28,22 @@ TEST_CASE("a session with a key is opened though its client left, for the retry 
   ScriptedCluster cluster;
   cluster.join(1);
   OpenSession opening;
-  opening.idempotency_key = "k";
-  // Until one has to wait for more run IDs.
   std::uint64_t id = 1000;
-  const auto open_another = [&] {
-    ++id;
-    opening.idempotency_key = "k" + std::to_string(id);
-    cluster.input(ClientRequest{RequestId{id}, "default", opening});
-    const CoordinatorMachine& machine = *cluster.machine;
-    return machine.counters().sessions_opened;
-  };
   std::uint64_t opened = 0;
-  while (open_another() > opened) {
-    ++opened;
+  do {  // Until one has to wait for more run IDs.
+    opened = cluster.machine->counters().sessions_opened;
     REQUIRE(opened < 10'000);
-  }
+    opening.idempotency_key = "k" + std::to_string(++id);
+    cluster.input(ClientRequest{RequestId{id}, "default", opening});
+  } while (cluster.machine->counters().sessions_opened > opened);
   cluster.input(ClientLeft{RequestId{id}});
-  cluster.join(2);
+  cluster.persist();
+  for (const ToNode& message : std::vector(cluster.sent)) {
+    if (const auto* reserve = std::get_if<ReserveRunIds>(&message.message)) {
+      cluster.input(NodeSaid{message.connection, NodeId{"n1"},
+                             MarkStored{reserve->worker, reserve->mark}});
+    }
+  }
   cluster.persist();
   cluster.input(ClientRequest{RequestId{id + 1}, "default", opening});
   cluster.persist();
