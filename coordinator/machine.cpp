@@ -147,6 +147,7 @@ CoordinatorOutput CoordinatorMachine::start(Instant now) {
   if (settings_.adoption.wait > Duration::zero()) {
     adoption_.emplace(settings_.adoption, now, ledger_.tree(), ledger_.epoch(),
                       ledger_.public_key());
+    is_gathering_ = true;
   } else {
     open_term(ledger_.epoch(), {});
   }
@@ -195,9 +196,11 @@ CoordinatorOutput CoordinatorMachine::step(Instant now, const CoordinatorInput& 
 CoordinatorOutput CoordinatorMachine::step(Instant now, std::span<const CoordinatorInput> inputs) {
   begin(now);
   for (const CoordinatorInput& input : inputs) {
-    if (adoption_) {
+    if (is_gathering_) {
       gather(input);
-      adopt();
+      if (adoption_) {
+        adopt();
+      }
     } else {
       std::visit([this](const auto& body) { on(body); }, input);
     }
@@ -287,6 +290,9 @@ CoordinatorOutput CoordinatorMachine::finish() {
     sooner(signed_at_.value_or(now_) + settings_.head_interval);
   }
   out_.wake_at = wake;
+  if (is_gathering_) {
+    return std::exchange(out_, {});  // To look ahead waits, as all else does.
+  }
   if (past_.empty()) {
     out_.read_past = reading_.next(history_);
   }
@@ -388,8 +394,8 @@ void CoordinatorMachine::on(const ClientLeft& left) {
     }
     waiting_in_.erase(at);
   }
-  // One with a key goes on: a retry asks for what became of it.
   std::erase_if(openings_, [&](const WaitingOpen& waiting) {
+    // Under a key it is opened all the same: a retry with that key asks for it.
     return waiting.request.id == left.request &&
            std::get<OpenSession>(waiting.request.body).idempotency_key.empty();
   });

@@ -7,21 +7,34 @@
 
 namespace forerun {
 
-/// Before the term opens, only nodes are listened to; the rest waits its turn. How much that is,
-/// the gateway's connections and the nodes that may join bound.
+/// Before the term opens, and what was adopted is durable, only nodes are listened to; the rest
+/// waits its turn. How much that is, the gateway's connections and the nodes that may join bound.
 void CoordinatorMachine::gather(const CoordinatorInput& input) {
-  if (const auto* allowed = std::get_if<NodesAllowed>(&input)) {
+  if (const auto* unreachable = std::get_if<NodeUnreachable>(&input)) {
+    joins_.erase(unreachable->connection);
+  }
+  const auto* said = std::get_if<NodeSaid>(&input);
+  if (said != nullptr && std::holds_alternative<Join>(said->message)) {
+    joins_.insert_or_assign(said->connection, *said);
+  }
+  if (!adoption_) {
+    if (const auto* persisted = std::get_if<Persisted>(&input)) {
+      on(*persisted);
+      end_gathering();
+    } else if (said == nullptr) {
+      deferred_.push_back(input);
+    }
+  } else if (const auto* allowed = std::get_if<NodesAllowed>(&input)) {
     on(*allowed);
     std::set<NodeId> nodes;
     for (const auto& [node, name] : allowed->names) {
       nodes.insert(node);
     }
     adoption_->expect(std::move(nodes));
-  } else if (const auto* said = std::get_if<NodeSaid>(&input)) {
+  } else if (said != nullptr) {
     gather(*said);
   } else if (const auto* unreachable = std::get_if<NodeUnreachable>(&input)) {
     adoption_->lost(unreachable->connection);
-    joins_.erase(unreachable->connection);
   } else if (!std::holds_alternative<TimePassed>(input)) {
     deferred_.push_back(input);
   }
@@ -32,7 +45,6 @@ void CoordinatorMachine::gather(const CoordinatorInput& input) {
 void CoordinatorMachine::gather(const NodeSaid& said) {
   if (const auto* join = std::get_if<Join>(&said.message)) {
     adoption_->heard(said.connection, said.node, join->head, join->epoch);
-    joins_.insert_or_assign(said.connection, said);
   } else if (const auto* beat = std::get_if<Heartbeat>(&said.message)) {
     out_.send.push_back({said.connection, JoinAgain{beat->epoch}});
   } else if (const auto* page = std::get_if<ReplicaEntries>(&said.message)) {
@@ -53,7 +65,15 @@ void CoordinatorMachine::adopt() {
   const Epoch highest = adoption_->highest_epoch();
   std::vector<StoredEntry> adopted = adoption_->take_entries();
   adoption_.reset();
+  is_gathering_ = !adopted.empty();  // A welcome names the ledger that nodes are to follow.
   open_term(highest, std::move(adopted));
+  if (!is_gathering_) {
+    end_gathering();
+  }
+}
+
+void CoordinatorMachine::end_gathering() {
+  is_gathering_ = false;
   for (const auto& [connection, join] : std::exchange(joins_, {})) {
     on(join);
   }

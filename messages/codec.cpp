@@ -502,6 +502,7 @@ void read(Fields& fields, const wire::Join& from, Join& to) {
     worker.run_mark = offer.run_mark();
   }
   read(fields, "head", from.has_head(), from.head(), to.head);
+  to.epoch.value = from.epoch();
 }
 
 void read_tokens(Fields& fields, std::string_view name,

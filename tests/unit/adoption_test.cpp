@@ -244,7 +244,15 @@ TEST_CASE("a restored coordinator takes over its lost term and ends what it cann
         replica.page(Seq{size - 1}, 1, replica.signed_head()).records[0].leaf);
   CHECK(*entries[size].find("kind") == json::Value(std::string("epoch")));
   CHECK(*entries[size].find("root") == json::Value(to_hex(replica.head().root)));
+  const auto welcomes = [&cluster] {
+    return std::count_if(cluster.sent.begin(), cluster.sent.end(), [&](const ToNode& message) {
+      const auto* welcome = std::get_if<Welcome>(&message.message);
+      return welcome != nullptr && welcome->head.head.size == cluster.entries().size();
+    });
+  };
+  CHECK(welcomes() == 0);  // Nothing that it could welcome to is durable yet.
   cluster.persist();
+  CHECK(welcomes() == 1);
   CHECK_FALSE(cluster.has_dispatch("put"));  // It was committed: its intent is over.
   CHECK(cluster.count_entries("commit") == 3);
 

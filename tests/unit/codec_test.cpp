@@ -47,7 +47,7 @@ std::vector<NodeMessage> node_messages() {
            ~0ULL,
            {{worker_a, 4, 4096}, {worker_b, 1024, 0}},
            head_of(3, 'r', 2),
-           Epoch{4}},
+           {}},
       Heartbeat{Epoch{2},
                 head_of(3, 'r', 2),
                 {BranchToken{7}, BranchToken{300}},
@@ -406,6 +406,11 @@ TEST_CASE("what a coordinator asks before its term comes back as it was sent", "
   const auto asked = decode_coordinator_frame(coordinator_frame(question));
   REQUIRE(asked);
   CHECK(*asked == std::vector<CoordinatorMessage>{question});
+  Join join = std::get<Join>(node_messages().front());
+  join.epoch = Epoch{4};
+  const auto heard = decode_node_frame(node_frame(join));
+  REQUIRE(heard);
+  CHECK(*heard == std::vector<NodeMessage>{join});
   const NodeMessage page =
       ReplicaEntries{{Seq{9}, {{"{\"a\":1}", "{}"}, {"{\"b\":2}", ""}}, signed_head(11)}};
   const auto read = decode_node_frame(node_frame(page));
