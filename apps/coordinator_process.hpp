@@ -18,6 +18,7 @@ struct CoordinatorProcessSettings {
   std::string http = "127.0.0.1:7480";
   AdmissionSettings admission;
   UsefulnessSettings usefulness;
+  HedgeSettings hedge;
   double race_log_share = CoordinatorSettings{}.race_log_share;
   HistoryLimits history;
   Duration adopt_wait = std::chrono::seconds(1);  ///< AdoptionSettings::wait.

@@ -3,6 +3,7 @@
 #include <caf/actor_system.hpp>
 #include <caf/actor_system_config.hpp>
 #include <caf/typed_event_based_actor.hpp>
+#include <condition_variable>
 #include <fstream>
 #include <memory>
 #include <mutex>
@@ -26,8 +27,8 @@
 #include "node/executors/demo_functions.hpp"
 #include "node/executors/effect_sender.hpp"
 #include "node/executors/replay_executor.hpp"
-#include "node/executors/sandbox.hpp"
 #include "node/executors/replay_journal.hpp"
+#include "node/executors/sandbox.hpp"
 #include "speculation/effects.hpp"
 #include "storage/store.hpp"
 #include "version.hpp"
@@ -36,6 +37,7 @@ namespace forerun {
 namespace {
 
 constexpr std::chrono::milliseconds signals_checked_every{1000};
+constexpr double nap_ms_max = 60'000;
 constexpr double as_fast_as_possible = 1e6;  ///< Of modelled latencies.
 using NodeInlet = Inlet<NodeActor, NodeInputs>;
 
@@ -219,8 +221,23 @@ private:
   std::shared_ptr<const Catalog> catalog_ = std::make_shared<const Catalog>();
 };
 
+/// As long as `ms` says, or until it is stopped.
+Result<json::Value> nap(const NativeCall& call) {
+  const json::Value* ms = call.input.find("ms");
+  const double* length = ms == nullptr ? nullptr : ms->number();
+  if (length == nullptr || !(*length >= 0 && *length <= nap_ms_max)) {
+    return fail(Errc::invalid, "nap: ms: expected a number of milliseconds, at most a minute");
+  }
+  std::mutex mutex;
+  std::condition_variable_any stopped;
+  std::unique_lock lock(mutex);
+  stopped.wait_for(lock, call.stop, std::chrono::duration<double, std::milli>(*length),
+                   [] { return false; });
+  return json::Object();
+}
+
 /// What every node offers, for measuring what a step costs beside its task: `noop` answers `{}`,
-/// `brief` does so after a fifth of a millisecond.
+/// `brief` does so after a fifth of a millisecond, `nap` after as many as it is told.
 NativeFunctions built_in_functions() {
   NativeFunctions functions;
   functions.emplace("noop",
@@ -229,6 +246,7 @@ NativeFunctions built_in_functions() {
     std::this_thread::sleep_for(std::chrono::microseconds(200));
     return json::Object();
   });
+  functions.emplace("nap", nap);
   return functions;
 }
 

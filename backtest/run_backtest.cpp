@@ -355,6 +355,7 @@ Result<BacktestReport> run_backtest(std::vector<TraceSession> sessions,
   machine.catalog = std::move(*catalog);
   machine.admission = settings.admission;
   machine.usefulness = settings.usefulness;
+  machine.hedge.share = 0;  // A second run would take as long as the first.
 
   BacktestReport report;
   report.budget = settings.admission.waste_ratio_max;

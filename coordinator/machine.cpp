@@ -44,6 +44,8 @@ CoordinatorMachine::CoordinatorMachine(CoordinatorSettings settings, SigningKey 
       run_ids_(settings_.run_id_block),
       budget_(settings_.admission),
       usefulness_(settings_.usefulness),
+      run_times_(settings_.run_times),
+      hedge_budget_(settings_.hedge),
       catalog_text_(json::canonical(settings_.catalog.to_json())),
       http_effect_(http_effect_task(settings_.effects)),
       effects_(settings_.effects),
@@ -230,6 +232,7 @@ CoordinatorOutput CoordinatorMachine::finish() {
   pump_effects();
   apply_turns();
   pump();
+  start_second_attempts();
   pump_audit();
   forget_ended();
   if (!batch_.empty()) {
@@ -267,6 +270,9 @@ CoordinatorOutput CoordinatorMachine::finish() {
   }
   if (!deadlines_.empty()) {
     sooner(deadlines_.begin()->first);
+  }
+  if (const auto slow = next_slow()) {
+    sooner(*slow);
   }
   if (!by_idleness_.empty()) {
     sooner(by_idleness_.begin()->first + settings_.session_idle_max);
@@ -550,6 +556,11 @@ json::Value CoordinatorMachine::status(const std::string& tenant) const {
   speculation.set("wasted_calls", counters_.wasted_calls);
   speculation.set("shadow_calls", counters_.shadow_calls);
   speculation.set("shadow_hits", counters_.shadow_hits);
+  json::Object hedging;
+  hedging.set("share", settings_.hedge.share);
+  hedging.set("started", counters_.hedges);
+  hedging.set("won", counters_.hedges_won);
+  hedging.set("losers_ms", ms(counters_.hedge_losers));
   json::Object effects;
   effects.set("waiting",
               std::uint64_t{effects_.size() - effects_.parked_count() - effects_.running_count()});
@@ -573,6 +584,10 @@ json::Value CoordinatorMachine::status(const std::string& tenant) const {
   body.set("learning", learning_status(tenant));
   body.set("control_share", settings_.usefulness.control_share);
   body.set("tasks", usefulness_.report(now_, tenant));
+  body.set("run_times", run_times_.report([this](std::string_view name) {
+    return settings_.catalog.task(name);
+  }));
+  body.set("hedging", std::move(hedging));
   body.set("effects", std::move(effects));
   return body;
 }

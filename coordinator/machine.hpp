@@ -18,16 +18,19 @@
 #include "coordinator/adoption.hpp"
 #include "coordinator/audit.hpp"
 #include "coordinator/effect_queue.hpp"
+#include "coordinator/hedge_budget.hpp"
 #include "coordinator/history_book.hpp"
 #include "coordinator/known_nodes.hpp"
 #include "coordinator/ledger_writer.hpp"
 #include "coordinator/membership.hpp"
 #include "coordinator/predictor.hpp"
 #include "coordinator/run_ids.hpp"
+#include "coordinator/run_times.hpp"
 #include "coordinator/session.hpp"
 #include "coordinator/settings.hpp"
 #include "coordinator/state_writers.hpp"
 #include "coordinator/usefulness.hpp"
+#include "coordinator/warm_workers.hpp"
 #include "speculation/history.hpp"
 
 namespace forerun {
@@ -133,6 +136,9 @@ struct CoordinatorCounters {
   Duration useful{};
   Duration wasted{};
   Duration race_losers{};
+  std::uint64_t hedges = 0;      ///< Second attempts started.
+  std::uint64_t hedges_won = 0;  ///< That answered before the first ones.
+  Duration hedge_losers{};  ///< Slot time of attempts that lost to another one of their branch.
   Duration saved{};
   std::map<std::string, std::uint64_t> discards;     ///< By cause.
   std::map<std::string, std::uint64_t> not_started;  ///< By verdict.
@@ -328,12 +334,30 @@ private:
   void give_up_unknown(BranchToken token);
   void slot_is_free(BranchToken token);
   void forget_token(BranchToken token);
-  BranchToken take_slot(const Task& task, const WorkerId& worker);
-  void set_deadline(BranchToken token, const Task& task);
+  std::optional<WorkerId> place(const Task& task, const std::string& tenant,
+                                std::span<const NodeId> but = {}) const;
+  BranchToken take_slot(const Task& task, const WorkerId& worker, Duration timeout);
+  void set_deadline(BranchToken token, Duration timeout);
+  Dispatch dispatch_of(const Session& session, const Work& work, const BranchRef& ref,
+                       BranchToken token, const WorkerId& worker, const SessionState& state,
+                       Duration timeout) const;
+  void learn_run_time(const Session& session, const Task& task, const BranchRun& branch,
+                      Ending ending);
   void stop_on_worker(BranchToken token, const WorkerId& worker);
   Work* work_of(const BranchRef& ref);
   void after_decision(Session& session);
   void preempt_for_queue();
+
+  // machine_hedging.cpp: second attempts
+  void watch_slowness(BranchRun& branch, const Task& task);
+  void unwatch_slowness(BranchRun& branch);
+  std::optional<Instant> next_slow() const;
+  void start_second_attempts();
+  void start_second_attempt(const BranchRef& ref);
+  void stop_second_attempt(Work& work, std::size_t index);
+  void count_lost_attempt(Work& work, Duration ran);
+  bool goes_on_after(const BranchRef& ref, Work& work, BranchToken token, Ending ending);
+  void leave_to_other_attempt(const BranchRef& ref, Work& work, BranchToken token);
 
   // machine_audit.cpp: replicas read again, steps run again, beside everything else
   void start_audit(const ClientRequest& request, const StartAudit& body);
@@ -440,6 +464,9 @@ private:
   RunIdAllocator run_ids_;
   WasteBudget budget_;
   Usefulness usefulness_;
+  RunTimes run_times_;
+  HedgeBudget hedge_budget_;
+  WarmWorkers warm_;
   CoordinatorCounters counters_;
   std::string catalog_text_;
   const Task http_effect_;  ///< For the slots and deadlines of effects that are requests.
@@ -463,6 +490,7 @@ private:
   std::map<BranchToken, Stopping> stopping_;
   std::set<std::pair<Instant, BranchToken>> deadlines_;
   std::unordered_map<std::uint64_t, Instant> deadline_of_;  ///< Looked up only.
+  std::set<std::pair<Instant, BranchToken>> slow_;  ///< Watched branches by `BranchRun::slow_at`.
   std::unordered_map<std::uint64_t, std::string>
       pool_of_;  ///< Of running and stopping branches; looked up only.
   std::map<std::string, std::deque<QueuedBranch>>

@@ -103,12 +103,13 @@ std::optional<WorkerId> CoordinatorMachine::place_rerun(Rerun& rerun) const {
       rerun.not_on.clear();
     }
   }
-  return membership_.place(ledger_.size(), rerun.not_on);
+  return place(*rerun.task, {}, rerun.not_on);
 }
 
 void CoordinatorMachine::dispatch_rerun(Rerun& rerun, const WorkerId& worker) {
   rerun.state = Rerun::State::running;
-  rerun.token = take_slot(*rerun.task, worker);
+  const Duration timeout = run_times_.timeout(*rerun.task);
+  rerun.token = take_slot(*rerun.task, worker, timeout);
   rerun.worker = worker;
   const NodeId node = membership_.worker(worker)->node;
   rerun.node = membership_.find(node)->name;
@@ -127,7 +128,7 @@ void CoordinatorMachine::dispatch_rerun(Rerun& rerun, const WorkerId& worker) {
   message.task = rerun.task->name;
   message.input = rerun.call->canonical_input();
   message.state = "{}";
-  message.timeout = rerun.task->timeout;
+  message.timeout = timeout;
   send_to(worker, std::move(message));
 }
 

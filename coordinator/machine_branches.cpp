@@ -29,7 +29,7 @@ void CoordinatorMachine::pump() {
         queue.pop_front();
         continue;
       }
-      const auto worker = membership_.place(ledger_.size());
+      const auto worker = place(*step->work.plan.tasks[next.index], at->second.tenant);
       if (!worker) {
         break;
       }
@@ -71,19 +71,33 @@ void CoordinatorMachine::preempt_for_queue() {
   }
 }
 
+/// Equally free workers take turns by a hash of the token that comes next.
+std::optional<WorkerId> CoordinatorMachine::place(const Task& task, const std::string& tenant,
+                                                  std::span<const NodeId> but) const {
+  Membership::Wish wish;
+  wish.now = now_;
+  wish.draw = next_token_;
+  wish.but = but;
+  if (task.exec.resident) {
+    wish.warm = warm_.of(tenant, task.name);
+  }
+  return membership_.place(ledger_.size(), wish);
+}
+
 /// A slot of this worker, and of the task's pool, until slot_is_free().
-BranchToken CoordinatorMachine::take_slot(const Task& task, const WorkerId& worker) {
+BranchToken CoordinatorMachine::take_slot(const Task& task, const WorkerId& worker,
+                                          Duration timeout) {
   const BranchToken token{next_token_++};
   membership_.occupy(worker, token);
   ++pool_running_[task.pool];
   pool_of_[token.value] = task.pool;
-  set_deadline(token, task);
+  set_deadline(token, timeout);
   return token;
 }
 
 /// From now on. Beyond it the node is not believed any more.
-void CoordinatorMachine::set_deadline(BranchToken token, const Task& task) {
-  const Instant deadline = now_ + task.timeout + settings_.result_grace;
+void CoordinatorMachine::set_deadline(BranchToken token, Duration timeout) {
+  const Instant deadline = now_ + timeout + settings_.result_grace;
   const auto [at, is_new] = deadline_of_.try_emplace(token.value, deadline);
   if (!is_new) {
     deadlines_.erase({at->second, token});
@@ -107,7 +121,8 @@ void CoordinatorMachine::dispatch(Session& session, Work& work, std::size_t inde
                                   const SessionState& state) {
   const Task& task = *work.plan.tasks[index];
   BranchRun& branch = work.branches[index];
-  const BranchToken token = take_slot(task, worker);
+  const Duration timeout = run_times_.timeout(task);
+  const BranchToken token = take_slot(task, worker, timeout);
   branch.state = BranchRun::State::running;
   branch.token = token;
   branch.worker = worker;
@@ -120,8 +135,17 @@ void CoordinatorMachine::dispatch(Session& session, Work& work, std::size_t inde
   branches_[token.value] = ref;
   if (branch.is_speculative) {
     speculative_.emplace(branch.value, token);
+  } else {
+    watch_slowness(branch, task);
   }
+  send_to(worker, dispatch_of(session, work, ref, token, worker, state, timeout));
+}
 
+Dispatch CoordinatorMachine::dispatch_of(const Session& session, const Work& work,
+                                         const BranchRef& ref, BranchToken token,
+                                         const WorkerId& worker, const SessionState& state,
+                                         Duration timeout) const {
+  const Task& task = *work.plan.tasks[ref.index];
   Dispatch message;
   message.epoch = ledger_.epoch();
   message.token = token;
@@ -135,10 +159,10 @@ void CoordinatorMachine::dispatch(Session& session, Work& work, std::size_t inde
   message.input = work.call.canonical_input();
   message.state = state.part(task.state).canonical();
   message.speculative = !ref.step;
-  message.timeout = task.timeout;
+  message.timeout = timeout;
   if (task.effect == Effect::write) {
     FORERUN_ASSERT(ref.step.has_value());
-    message.outside_key = to_hex(session.open_step(*ref.step)->chain);
+    message.outside_key = to_hex(session.open[ref.step->value - session.steps.size()].chain);
   }
   if (!session.world.empty()) {
     WorldPosition position;
@@ -149,7 +173,7 @@ void CoordinatorMachine::dispatch(Session& session, Work& work, std::size_t inde
     }
     message.world = std::move(position);
   }
-  send_to(worker, std::move(message));
+  return message;
 }
 
 /// A speculation was asked for: what still runs is confirmed work from now on.
@@ -162,9 +186,10 @@ void CoordinatorMachine::confirm_running(Session& session, OpenStep& step) {
     stop_charging(step.work, branch);
     const Task& task = *step.work.plan.tasks[i];
     branches_[branch.token.value] = {session.run_id, step.number, {}, i};
-    set_deadline(branch.token, task);
-    send_to(*branch.worker,
-            ConfirmBranch{ledger_.epoch(), branch.token, step.number, task.timeout});
+    const Duration timeout = run_times_.timeout(task);
+    set_deadline(branch.token, timeout);
+    watch_slowness(branch, task);
+    send_to(*branch.worker, ConfirmBranch{ledger_.epoch(), branch.token, step.number, timeout});
   }
 }
 
@@ -201,6 +226,11 @@ void CoordinatorMachine::cancel_branch(Work& work, std::size_t index) {
     branch.state = BranchRun::State::idle;  // Its place in the queue is skipped when it comes up.
     --queued_;
   } else if (branch.state == BranchRun::State::running) {
+    if (branch.second) {
+      stop_second_attempt(work, index);
+    }
+    unwatch_slowness(branch);
+    run_times_.stopped(work.plan.tasks[index]->name, now_ - branch.started);
     stop_charging(work, branch);
     forget_token(branch.token);
     // Also on a worker that is gone: whoever took it out goes through all of its tokens.
@@ -238,12 +268,30 @@ void CoordinatorMachine::settle(BranchToken token, const BranchEnded& ended) {
   const BranchRef ref = at->second;
   Work* work = work_of(ref);
   FORERUN_ASSERT(work != nullptr);
+  if (goes_on_after(ref, *work, token, ended.ending)) {
+    return;
+  }
   BranchRun& branch = work->branches[ref.index];
+  unwatch_slowness(branch);
   stop_charging(*work, branch);
+  learn_run_time(sessions_.at(ref.run_id), *work->plan.tasks[ref.index], branch, ended.ending);
   forget_token(token);
   membership_.release(*branch.worker, token);
   slot_is_free(token);
   settle_owner(ref, ended);
+}
+
+void CoordinatorMachine::learn_run_time(const Session& session, const Task& task,
+                                        const BranchRun& branch, Ending ending) {
+  const Duration ran = now_ - branch.started;
+  if (ending == Ending::returned || ending == Ending::timed_out) {
+    run_times_.ended(task.name, ran);
+  } else if (ending == Ending::expired) {
+    run_times_.stopped(task.name, ran);
+  }
+  if (ending == Ending::returned && task.exec.resident) {
+    warm_.answered(session.tenant, task.name, *branch.worker);
+  }
 }
 
 /// The node is gone, or is not believed any more: the branch's run tells nothing about its
@@ -258,6 +306,13 @@ void CoordinatorMachine::lost_branch(BranchToken token, const std::string& why) 
   Work* work = work_of(ref);
   FORERUN_ASSERT(work != nullptr);
   BranchRun& branch = work->branches[ref.index];
+  if (branch.second) {
+    const WorkerId worker = branch.second->token == token ? branch.second->worker : *branch.worker;
+    leave_to_other_attempt(ref, *work, token);
+    stop_on_worker(token, worker);
+    return;
+  }
+  unwatch_slowness(branch);
   stop_charging(*work, branch);
   forget_token(token);
   stop_on_worker(token, *branch.worker);

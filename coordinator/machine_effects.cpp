@@ -119,7 +119,7 @@ void CoordinatorMachine::pump_effects() {
     if (pool_is_full(task->pool)) {
       continue;
     }
-    const auto worker = membership_.place(ledger_.size());
+    const auto worker = place(*task, effects_.find(id)->row.tenant);
     if (!worker) {
       yield_audit_slots();
       if (stopping_.empty() && !speculative_.empty()) {
@@ -137,7 +137,8 @@ void CoordinatorMachine::dispatch_effect(const EffectId& id, const Task& task,
   const EffectRow& row = effects_.find(id)->row;
   Dispatch message;
   message.epoch = ledger_.epoch();
-  message.token = take_slot(task, worker);
+  message.timeout = run_times_.timeout(task);
+  message.token = take_slot(task, worker, message.timeout);
   message.worker = worker;
   message.owner.effect = true;
   if (call) {
@@ -148,7 +149,6 @@ void CoordinatorMachine::dispatch_effect(const EffectId& id, const Task& task,
     message.input = "{}";
   }
   message.state = "{}";
-  message.timeout = task.timeout;
   message.outside_key = row.key;
   effects_.started(id, message.token, worker, now_);
   send_to(worker, std::move(message));

@@ -83,6 +83,9 @@ void CoordinatorMachine::lose_node(const NodeId& node, const std::string& why) {
   if (audit_) {
     audit_->lost(node, why);
   }
+  for (const WorkerId& worker : seat->workers) {
+    warm_.lost(worker);
+  }
   for (const BranchToken token : membership_.lose(node)) {
     if (stopping_.contains(token)) {
       slot_is_free(token);
@@ -150,7 +153,8 @@ void CoordinatorMachine::give_up_unknown(BranchToken token) {
     }
   } else if (const auto ref = branches_.find(token.value); ref != branches_.end()) {
     const Work* work = work_of(ref->second);
-    if (work != nullptr && now_ - work->branches[ref->second.index].started >= dispatch_settle) {
+    if (work != nullptr &&
+        now_ - work->branches[ref->second.index].started_of(token) >= dispatch_settle) {
       lost_branch(token, "lost on the way to its worker");
     }
   }

@@ -746,7 +746,7 @@ CommitEntry CoordinatorMachine::commit_entry(const Session& session, const OpenS
   }
   entry.origin = step.origin;
   entry.hit = step.hit;
-  entry.wasted = step.losers;
+  entry.wasted = step.losers + work.hedged;
   return entry;
 }
 

@@ -331,7 +331,7 @@ std::optional<std::string> CoordinatorMachine::start_speculation(Session& sessio
   readers_[placed.reads.space].emplace(session.run_id, number);
   ++counters_.speculations;
   for (const std::size_t i : branches) {
-    const auto worker = membership_.place(ledger_.size());
+    const auto worker = place(*placed.work.plan.tasks[i], session.tenant);
     if (!worker) {
       break;  // Slots are free only on nodes that lag behind.
     }

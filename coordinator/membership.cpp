@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/assert.hpp"
+#include "base/prng.hpp"
 
 namespace forerun {
 
@@ -99,7 +100,7 @@ void Membership::seat(Instant now, ConnectionId connection, const NodeId& node, 
   for (const WorkerOffer& offer : join.workers) {
     const auto [at, is_new] = workers_.try_emplace(offer.worker);
     if (is_new) {
-      at->second = {offer.worker, node, offer.slots, 0};
+      at->second = {offer.worker, node, offer.slots, 0, 0, {}};
       seat.workers.push_back(offer.worker);
       slots_total_ += offer.slots;
     }
@@ -188,24 +189,53 @@ std::vector<WorkerId> Membership::live_workers() const {
   return result;
 }
 
-std::optional<WorkerId> Membership::place(std::uint64_t ledger_size,
-                                          std::span<const NodeId> but) const {
+std::optional<WorkerId> Membership::place(std::uint64_t ledger_size, const Wish& wish) const {
   const WorkerSeat* best = nullptr;
+  std::uint64_t best_free = 0;
+  const auto drawn = [&wish](const WorkerSeat& seat) {
+    std::uint64_t bits = wish.draw;
+    for (const std::uint8_t byte : seat.id.uuid.bytes) {
+      bits = bits * 31 + byte;
+    }
+    return Prng(bits).next();
+  };
   for (const auto& [id, seat] : workers_) {
-    if (seat.busy >= seat.slots || std::find(but.begin(), but.end(), seat.node) != but.end()) {
+    if (seat.busy >= seat.slots ||
+        std::find(wish.but.begin(), wish.but.end(), seat.node) != wish.but.end()) {
       continue;
     }
     const LedgerHead& head = nodes_.at(seat.node).head;
     if (head.size + settings_.lag_entries_max < ledger_size) {
       continue;
     }
-    // Larger free share first, compared without division.
-    if (best == nullptr || std::uint64_t{seat.slots - seat.busy} * best->slots >
-                               std::uint64_t{best->slots - best->busy} * seat.slots) {
+    const bool is_cold = wish.warm != nullptr && !wish.warm->contains(id);
+    const std::uint32_t lacking = seat.busy + still_outrun(seat, wish.now);
+    const std::uint64_t free =
+        std::uint64_t{seat.slots - std::min(seat.slots, lacking)} * (is_cold ? 1 : 2);
+    // Shares are compared without division.
+    if (best == nullptr || free * best->slots > best_free * seat.slots ||
+        (free * best->slots == best_free * seat.slots && drawn(seat) > drawn(*best))) {
       best = &seat;
+      best_free = free;
     }
   }
   return best == nullptr ? std::nullopt : std::optional<WorkerId>(best->id);
+}
+
+void Membership::outrun(const WorkerId& id, Instant now) {
+  if (const auto at = workers_.find(id); at != workers_.end()) {
+    WorkerSeat& seat = at->second;
+    seat.outrun = std::min(2 * seat.slots, still_outrun(seat, now) + 1);
+    seat.outrun_at = now;
+  }
+}
+
+std::uint32_t Membership::still_outrun(const WorkerSeat& seat, Instant now) const {
+  if (seat.outrun == 0) {
+    return 0;
+  }
+  const auto forgotten = (now - seat.outrun_at) / settings_.outrun_forgotten;
+  return forgotten >= seat.outrun ? 0 : seat.outrun - static_cast<std::uint32_t>(forgotten);
 }
 
 void Membership::occupy(const WorkerId& id, BranchToken token) {

@@ -19,6 +19,8 @@ struct WorkerSeat {
   NodeId node;
   std::uint32_t slots = 0;
   std::uint32_t busy = 0;
+  std::uint32_t outrun = 0;  ///< Times that another worker was faster, less what is forgotten,
+  Instant outrun_at{};       ///< as of then.
 };
 
 struct NodeSeat {
@@ -43,6 +45,7 @@ public:
         800);  ///< A known node's other instance waits so long for its silence.
     std::size_t nodes_max = 1024;
     std::uint64_t lag_entries_max = 50'000;  ///< A replica further behind gets no work.
+    Duration outrun_forgotten = std::chrono::seconds(1);  ///< One time after each such time.
   };
   explicit Membership(Settings settings) : settings_(settings) {}
 
@@ -84,16 +87,27 @@ public:
   const WorkerSeat* worker(const WorkerId& id) const;
   /// Live workers in UUID order.
   std::vector<WorkerId> live_workers() const;
-  /// The live worker with the largest free share, ties by UUID; none when all are full or lag
-  /// behind `ledger_size`. Not one of the nodes `but`.
-  std::optional<WorkerId> place(std::uint64_t ledger_size, std::span<const NodeId> but = {}) const;
+  /// What one branch wishes of its place.
+  struct Wish {
+    Instant now{};
+    std::uint64_t draw = 0;                    ///< Decides among equals, together with the UUIDs.
+    const std::set<WorkerId>* warm = nullptr;  ///< If any: all others count as half as free.
+    std::span<const NodeId> but{};             ///< Not one of these.
+  };
+  /// The live worker with the largest free share; none when all are full or lag behind
+  /// `ledger_size`. Each time that a worker was outrun lately counts as a slot that it lacks.
+  std::optional<WorkerId> place(std::uint64_t ledger_size, const Wish& wish) const;
   std::uint64_t free_slots() const { return slots_total_ - slots_busy_; }
   std::uint64_t total_slots() const { return slots_total_; }
+  /// A call's second attempt, on another worker, answered before the first one, on this. What is
+  /// remembered is at most twice the worker's slots.
+  void outrun(const WorkerId& id, Instant now);
   void occupy(const WorkerId& id, BranchToken token);
   void release(const WorkerId& id, BranchToken token);
 
 private:
   void forget_waiting(ConnectionId connection);
+  std::uint32_t still_outrun(const WorkerSeat& seat, Instant now) const;
 
   Settings settings_;
   std::map<NodeId, NodeSeat> nodes_;

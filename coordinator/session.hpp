@@ -19,6 +19,13 @@
 /// What the coordinator remembers of a session. Values; the rules are in CoordinatorMachine.
 namespace forerun {
 
+/// A second attempt of a branch, beside the first one.
+struct SecondAttempt {
+  BranchToken token;
+  WorkerId worker;
+  Instant started{};
+};
+
 /// One branch of a call, over all its attempts.
 struct BranchRun {
   enum class State : std::uint8_t {
@@ -34,12 +41,20 @@ struct BranchRun {
   double value = 0;  ///< Confidence, while speculative: the least is pre-empted first.
   std::uint32_t attempts = 0;
   Instant started{};
-  Duration latency{};  ///< On its worker, of the settled attempt.
+  std::optional<Instant> slow_at{};       ///< Confirmed and running: due for a second attempt then.
+  std::optional<SecondAttempt> second{};  ///< Runs as well, on another node.
+  bool was_hedged = false;                ///< It had its second attempt.
+  Duration latency{};                     ///< On its worker, of the settled attempt.
   std::optional<bool> valid;
   std::optional<Output> output;
   std::optional<Output> writes;
   std::optional<EffectList> effects;
   std::string cause;
+
+  /// Of the running attempt with this token.
+  Instant started_of(BranchToken attempt) const {
+    return second && second->token == attempt ? second->started : started;
+  }
 };
 
 /// A call being answered: its branches and what they returned.
@@ -50,6 +65,7 @@ struct Work {
   std::vector<std::size_t> arrival{};
   Instant began{};     ///< First dispatch of any branch.
   Duration charged{};  ///< Speculative slot time that ended, as charged to the budget.
+  Duration hedged{};   ///< Slot time of attempts that lost to another one of their branch.
 };
 
 /// How a speculation came about.

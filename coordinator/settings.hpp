@@ -10,9 +10,11 @@
 #include "base/time.hpp"
 #include "coordinator/admission.hpp"
 #include "coordinator/adoption.hpp"
-#include "coordinator/history_book.hpp"
 #include "coordinator/effect_queue.hpp"
+#include "coordinator/hedge_budget.hpp"
+#include "coordinator/history_book.hpp"
 #include "coordinator/membership.hpp"
+#include "coordinator/run_times.hpp"
 #include "coordinator/usefulness.hpp"
 #include "speculation/catalog.hpp"
 #include "speculation/ids.hpp"
@@ -25,6 +27,8 @@ struct CoordinatorSettings {
   AdmissionSettings admission;
   UsefulnessSettings usefulness;
   EffectSettings effects;
+  RunTimeSettings run_times;
+  HedgeSettings hedge;
   Membership::Settings membership;
   AdoptionSettings adoption;
   HistoryLimits history;

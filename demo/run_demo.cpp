@@ -147,7 +147,8 @@ private:
     cluster.read_only = workload_.read_only;
     cluster.speedup = settings_.speedup;
     // Every session of the one pass is compared with its pair in the other: no further control.
-    cluster.coordinator_flags = {"--control-share", "0"};
+    // Nor does anything but speculation make the one faster than the other.
+    cluster.coordinator_flags = {"--control-share", "0", "--hedge-share", "0"};
     if (pass == Pass::on && !settings_.plant.empty()) {
       cluster.coordinator_flags.insert(cluster.coordinator_flags.end(),
                                        {"--plant", settings_.plant});

@@ -345,7 +345,7 @@ bool read_example(Problems& problems, const Field& at, std::optional<json::Objec
   return true;
 }
 
-constexpr std::array<Key<FileTask>, 29> task_keys = {{
+constexpr std::array<Key<FileTask>, 30> task_keys = {{
     {"executor",
      [](Problems& p, const Field& at, FileTask& t) {
        return read_choice<ExecutorKind>(p, at, executors, t.executor);
@@ -362,13 +362,14 @@ constexpr std::array<Key<FileTask>, 29> task_keys = {{
     {"scope", [](Problems& p, const Field& at,
                  FileTask& t) { return read_choice<HazardScope>(p, at, scopes, t.scope); }},
     {"timeout_ms", [](Problems& p, const Field& at,
-                      FileTask& t) { return read_milliseconds(p, at, 1, t.timeout); }},
+                      FileTask& t) { return read_milliseconds(p, at, 1, t.timeout.emplace()); }},
     {"max_age_ms", [](Problems& p, const Field& at,
                       FileTask& t) { return read_milliseconds(p, at, 0, t.age_max); }},
     {"idempotent",
      [](Problems& p, const Field& at, FileTask& t) { return read_flag(p, at, t.idempotent); }},
     {"deterministic",
      [](Problems& p, const Field& at, FileTask& t) { return read_flag(p, at, t.deterministic); }},
+    {"hedge", [](Problems& p, const Field& at, FileTask& t) { return read_flag(p, at, t.hedge); }},
     {"sandbox",
      [](Problems& p, const Field& at, FileTask& t) { return read_flag(p, at, t.sandbox); }},
     {"pool", [](Problems& p, const Field& at, FileTask& t) { return read_text(p, at, t.pool); }},
@@ -549,7 +550,7 @@ bool is_sandboxed(const Task& task) {
 constexpr const char* only_commands = "only executor = \"exec\" runs a command";
 constexpr const char* only_sandboxes = "only a sandbox has it, and this task runs without one";
 
-constexpr std::array<KeyRule, 21> key_rules = {{
+constexpr std::array<KeyRule, 22> key_rules = {{
     {"command", [](const Task& t) { return t.executor == ExecutorKind::exec; },
      "only executor = \"exec\" runs a command"},
     {"sandbox", [](const Task& t) { return t.executor == ExecutorKind::exec; },
@@ -579,6 +580,8 @@ constexpr std::array<KeyRule, 21> key_rules = {{
      "only effect = \"write\" (the default) needs it; pure and read tasks always are"},
     {"max_age_ms", [](const Task& t) { return t.effect == Effect::read; },
      "only effect = \"read\" can grow old (write is the default)"},
+    {"hedge", [](const Task& t) { return t.effect != Effect::write; },
+     "a write (the default) never gets a second attempt beside the first"},
 }};
 
 void check_task(Problems& problems, const Task& task, const std::string& path,

@@ -220,8 +220,10 @@ Result<Catalog> replay_catalog(const Catalog& recorded) {
     tasks.push_back(task);
     Task& changed = tasks.back();
     changed.idempotent = task.effect == Effect::write;
-    changed.timeout =
-        std::min(timeout_max, std::max(replay_timeout_min, task.timeout * timeout_factor));
+    changed.timeout = std::min(
+        timeout_max,
+        std::max(replay_timeout_min, task.timeout.value_or(timeout_default) * timeout_factor));
+    changed.hedge = false;
   }
   std::vector<Race> races;
   for (const auto& [name, race] : recorded.races()) {

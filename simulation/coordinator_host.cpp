@@ -41,6 +41,11 @@ CoordinatorSettings settings_of(Environment& env) {
   settings.usefulness.look_every = 1;
   settings.usefulness.window = 8;
   settings.usefulness.tasks_max = 6;
+  // Calls are hedged long before a task's p95 is well known.
+  settings.run_times.samples_min = 8;
+  settings.run_times.window = 32;
+  settings.run_times.look_every = 4;
+  settings.hedge.share = 0.3;
   settings.run_id_block = 4;
   if (env.prng.chance(0.5)) {
     settings.adoption.wait = env.between(std::chrono::milliseconds(1), adopt_wait_max);
@@ -117,6 +122,8 @@ void CoordinatorHost::crash() {
 void CoordinatorHost::count() {
   const CoordinatorCounters& counters = machine_->counters();
   hits_ += counters.hits + counters.late_hits;
+  hedges_ += counters.hedges;
+  hedges_won_ += counters.hedges_won;
   for (const auto& [cause, number] : counters.discards) {
     discards_ += number;
   }
@@ -124,6 +131,14 @@ void CoordinatorHost::count() {
 
 std::uint64_t CoordinatorHost::hits() const {
   return hits_ + (is_up() ? machine_->counters().hits + machine_->counters().late_hits : 0);
+}
+
+std::uint64_t CoordinatorHost::hedges() const {
+  return hedges_ + (is_up() ? machine_->counters().hedges : 0);
+}
+
+std::uint64_t CoordinatorHost::hedges_won() const {
+  return hedges_won_ + (is_up() ? machine_->counters().hedges_won : 0);
 }
 
 std::uint64_t CoordinatorHost::discards() const {

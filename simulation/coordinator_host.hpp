@@ -43,6 +43,8 @@ public:
   /// Over all terms.
   std::uint64_t hits() const;
   std::uint64_t discards() const;
+  std::uint64_t hedges() const;
+  std::uint64_t hedges_won() const;
 
 private:
   void perform(CoordinatorOutput output);
@@ -70,6 +72,8 @@ private:
   std::uint64_t crashes_ = 0;
   std::uint64_t hits_ = 0;
   std::uint64_t discards_ = 0;
+  std::uint64_t hedges_ = 0;
+  std::uint64_t hedges_won_ = 0;
 };
 
 }  // namespace forerun::simulation

@@ -191,7 +191,8 @@ void NodeHost::begin(const Dispatch& dispatch) {
   if (env_.plant == Plant::repeated_run && env_.prng.chance(0.2)) {
     env_.auditor.started(dispatch, static_cast<std::size_t>(running), identity_.slots);
   }
-  const Duration latency = std::min(env_.around(median_of(dispatch.task)), latency_max);
+  const Duration latency =
+      std::min(env_.around(median_of(dispatch.task) * identity_.slowness), latency_max);
   const Duration touched =
       Duration(static_cast<Duration::rep>(static_cast<double>(latency.count()) * env_.prng.unit()));
   const BranchToken token = dispatch.token;

@@ -21,6 +21,7 @@ public:
     PublicKey ledger_key;
     std::vector<WorkerId> workers;
     std::uint32_t slots = 1;
+    int slowness = 1;  ///< Its runs take so many times as long.
   };
   NodeHost(Environment& environment, Network& network, Identity identity);
 

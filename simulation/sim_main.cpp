@@ -101,6 +101,8 @@ void add(SimulationReport& sum, const SimulationReport& report) {
   sum.coordinator_crashes += report.coordinator_crashes;
   sum.node_crashes += report.node_crashes;
   sum.audits += report.audits;
+  sum.hedges += report.hedges;
+  sum.hedges_won += report.hedges_won;
 }
 
 int run(const Arguments& arguments) {
@@ -123,13 +125,18 @@ int run(const Arguments& arguments) {
   if (!arguments.prints_hash) {
     std::printf(
         "%llu seeds: %llu steps, %llu hits, %llu discards, %llu entries, %llu coordinator crashes, "
-        "%llu node crashes, %llu audits, %llu events\n",
+        "%llu node crashes, %llu audits, %llu second attempts (%llu answered first), %llu events\n",
         shown(arguments.count), shown(sum.steps), shown(sum.hits), shown(sum.discards),
         shown(sum.entries), shown(sum.coordinator_crashes), shown(sum.node_crashes),
-        shown(sum.audits), shown(sum.events));
+        shown(sum.audits), shown(sum.hedges), shown(sum.hedges_won), shown(sum.events));
   }
   if (arguments.wants_violation) {
     std::fprintf(stderr, "no seed found the planted bug %s\n", arguments.plant_name.c_str());
+    return EXIT_FAILURE;
+  }
+  if (arguments.count > 50 && sum.hedges_won == 0) {
+    std::fprintf(stderr, "nothing was hedged in %llu seeds, so nothing is shown\n",
+                 shown(arguments.count));
     return EXIT_FAILURE;
   }
   if (arguments.count > 1 && (sum.hits == 0 || sum.discards == 0)) {

@@ -127,6 +127,7 @@ void Cluster::make_nodes() {
     identity.index = i;
     identity.ledger_key = key_.public_key();
     identity.slots = 1 + static_cast<std::uint32_t>(prng_.below(3));
+    identity.slowness = prng_.chance(0.25) ? 8 : 1;
     for (std::uint64_t count = 1 + prng_.below(2); count > 0; --count) {
       identity.workers.push_back(WorkerId{uuid_of(prng_)});
     }
@@ -296,6 +297,8 @@ SimulationReport Cluster::run() {
     report.node_crashes += node.crashes();
   }
   report.audits = operator_.audits();
+  report.hedges = coordinator_.hedges();
+  report.hedges_won = coordinator_.hedges_won();
   report.steps = auditor_.steps();
   return report;
 }

@@ -39,7 +39,9 @@ struct SimulationReport {
   std::uint64_t entries = 0;
   std::uint64_t coordinator_crashes = 0;
   std::uint64_t node_crashes = 0;
-  std::uint64_t audits = 0;  ///< Answered.
+  std::uint64_t audits = 0;      ///< Answered.
+  std::uint64_t hedges = 0;      ///< Second attempts started,
+  std::uint64_t hedges_won = 0;  ///< and those that answered first.
 };
 
 /// Runs one cluster, its clients and its faults to the end, or to the first rule that is broken.

@@ -181,7 +181,7 @@ Result<void> check_task(const Task& task, const Pools& pools) {
   if (const auto held = check_state(place + ".state", task.state); !held) {
     return held;
   }
-  if (task.timeout <= Duration::zero() || task.timeout > timeout_max) {
+  if (task.timeout && (*task.timeout <= Duration::zero() || *task.timeout > timeout_max)) {
     return invalid(place + ".timeout_ms", "expected more than 0 and at most 24 hours");
   }
   if (task.age_max < Duration::zero() || task.age_max > timeout_max) {

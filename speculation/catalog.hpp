@@ -46,7 +46,8 @@ struct Task {
       reads;  ///< Tag patterns such as "order/{order_id}"; empty: not declared.
   std::optional<std::vector<std::string>> writes;  ///< As reads.
   HazardScope scope = HazardScope::tenant;
-  Duration timeout = std::chrono::seconds(30);
+  /// Empty: timeout_default, until the coordinator knows how long the task takes (run_times.hpp).
+  std::optional<Duration> timeout;
   Duration age_max =
       std::chrono::seconds(30);  ///< `read` only: how old a speculative answer may be at commit.
   bool idempotent = false;       ///< `write` only: may run again with the same key.
@@ -54,6 +55,7 @@ struct Task {
       state;  ///< JSON pointers into the session's state that it gets; empty: all of it.
   bool envelope = false;  ///< `exec` only: input with the state, output with writes and effects.
   bool deterministic = true;
+  bool hedge = true;  ///< A slow confirmed run may get a second attempt; never of a `write`.
   bool sandbox = true;
   std::string pool;  ///< Empty: none.
   std::string description;
@@ -101,6 +103,7 @@ inline constexpr std::size_t conditions_max = 64;   ///< Per race.
 inline constexpr std::size_t state_paths_max = 32;  ///< Per task.
 inline constexpr std::size_t command_arguments_max = 256;
 inline constexpr Duration timeout_max = std::chrono::hours(24);
+inline constexpr Duration timeout_default = std::chrono::seconds(30);
 /// For reading Catalog::to_json(): more than one document may have, less than a frame holds.
 inline constexpr json::Limits catalog_wire_limits{7U << 20U, json::depth_max};
 

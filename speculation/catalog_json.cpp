@@ -29,12 +29,14 @@ json::Value value_of(const Task& task) {
   out.set("reads", list_or_null(task.reads));
   out.set("writes", list_or_null(task.writes));
   out.set("scope", to_string(task.scope));
-  out.set("timeout_us", static_cast<std::int64_t>(task.timeout.count()));
+  out.set("timeout_us", task.timeout ? json::Value(static_cast<std::int64_t>(task.timeout->count()))
+                                     : json::Value());
   out.set("max_age_us", static_cast<std::int64_t>(task.age_max.count()));
   out.set("idempotent", task.idempotent);
   out.set("state", list_or_null(task.state));
   out.set("envelope", task.envelope);
   out.set("deterministic", task.deterministic);
+  out.set("hedge", task.hedge);
   out.set("sandbox", task.sandbox);
   out.set("pool", task.pool);
   out.set("description", task.description);
@@ -117,6 +119,13 @@ public:
     }
     return texts(name);
   }
+  std::optional<std::int64_t> integer_or_null(const char* name) {
+    if (members_ != nullptr && members_->find(name) != nullptr && members_->find(name)->is_null()) {
+      ++read_;
+      return std::nullopt;
+    }
+    return integer(name);
+  }
   template <class Enum>
   Enum one_of(const char* name, std::initializer_list<Enum> known) {
     const std::string found = text(name);
@@ -170,12 +179,15 @@ Result<Task> task_of(const std::string& name, const json::Value& value) {
   task.reads = in.texts_or_null("reads");
   task.writes = in.texts_or_null("writes");
   task.scope = in.one_of("scope", {HazardScope::tenant, HazardScope::session});
-  task.timeout = Duration(in.integer("timeout_us"));
+  if (const auto timeout = in.integer_or_null("timeout_us")) {
+    task.timeout = Duration(*timeout);
+  }
   task.age_max = Duration(in.integer("max_age_us"));
   task.idempotent = in.flag("idempotent");
   task.state = in.texts_or_null("state");
   task.envelope = in.flag("envelope");
   task.deterministic = in.flag("deterministic");
+  task.hedge = in.flag("hedge");
   task.sandbox = in.flag("sandbox");
   task.pool = in.text("pool");
   task.description = in.text("description");

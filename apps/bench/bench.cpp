@@ -143,6 +143,8 @@ public:
     done = done ? measure_raw(*peer) : done;
     then(wants("durable"), &Bench::measure_durable);
     then(wants("three_nodes"), &Bench::measure_three_nodes);
+    then(wants("confirmed_first"), &Bench::measure_preemption);
+    then(wants("hedging"), &Bench::measure_slow_node);
     done = done ? measure_raw(*peer) : done;
     if (!done) {
       return tl::unexpected<Error>(done.error());
@@ -379,6 +381,22 @@ private:
       }
     }
     return {};
+  }
+
+  TailSettings tail_settings() const { return {settings_.binary, folder_, slices * slice_}; }
+
+  Result<void> measure_preemption() {
+    say("confirmed work among speculation");
+    return measure_confirmed_first(tail_settings()).map([this](const ConfirmedFirst& measured) {
+      result_.confirmed_first = measured;
+    });
+  }
+
+  Result<void> measure_slow_node() {
+    say("one slow node among four, without and with second attempts");
+    return measure_hedging(tail_settings()).map([this](const HedgingTail& measured) {
+      result_.hedging = measured;
+    });
   }
 
   Result<void> measure_http(BenchCluster& cluster) {

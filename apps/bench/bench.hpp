@@ -8,14 +8,16 @@
 #include <string>
 #include <vector>
 
+#include "apps/bench/tail.hpp"
 #include "base/result.hpp"
 #include "base/time.hpp"
 
 namespace forerun {
 
 /// What can be measured alone, beside the raw round trip.
-inline constexpr std::array<const char*, 7> bench_parts = {
-    "step", "durable", "three_nodes", "predicting", "hit", "http", "memory"};
+inline constexpr std::array<const char*, 9> bench_parts = {
+    "step", "durable",         "three_nodes", "predicting", "hit",
+    "http", "confirmed_first", "hedging",     "memory"};
 
 /// The flags of `forerun bench`.
 struct BenchSettings {
@@ -49,6 +51,8 @@ struct BenchResult {
   BenchRate hit_from_outside;  ///< Asked from another thread: two of them are woken.
   double hit_share = 0;        ///< Of the steps that were to be hits.
   double predicting_hits = 0;  ///< Share of steps that a speculation answered, finished or not.
+  ConfirmedFirst confirmed_first;
+  HedgingTail hedging;
   double jcs_hash_1kib_us = 0;
   std::uint64_t syncs = 0;
   std::uint64_t durable_steps = 0;

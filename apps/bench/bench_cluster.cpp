@@ -72,7 +72,7 @@ private:
 
 Result<Catalog> bench_catalog() {
   std::vector<Task> tasks;
-  for (const char* function : {"noop", "brief"}) {
+  for (const char* function : {"noop", "brief", "nap"}) {
     for (std::size_t number = 0; number < bench_tasks; ++number) {
       Task task;
       task.name = bench_task(function, number);
@@ -176,11 +176,8 @@ private:
     host_settings.machine.version = program_version;
     host_settings.machine.catalog = std::move(*catalog);
     host_settings.learns = settings_.learns;
-    // A no-op takes next to no slot time, so its waste, the way to the node and back, is many times
-    // what was useful.
-    host_settings.machine.admission.waste_ratio_max = no_op_waste_ratio;
-    // Nor does it hide any time: by value nothing would run ahead, and this measures running ahead.
-    host_settings.machine.admission.policy = AdmissionPolicy::bands;
+    host_settings.machine.admission = settings_.admission;
+    host_settings.machine.hedge.share = settings_.hedge_share;
     host_settings.machine.usefulness.control_share = 0;
     host_settings.is_store_quick = !settings_.is_durable;
     host_settings.log = [](const std::string&) {};
@@ -230,6 +227,13 @@ private:
 };
 
 }  // namespace
+
+AdmissionSettings BenchClusterSettings::no_op_admission() {
+  AdmissionSettings settings;
+  settings.waste_ratio_max = no_op_waste_ratio;
+  settings.policy = AdmissionPolicy::bands;
+  return settings;
+}
 
 std::string bench_task(const std::string& function, std::size_t number) {
   return function + "_" + std::to_string(number);

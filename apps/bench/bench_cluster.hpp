@@ -20,10 +20,17 @@ struct BenchClusterSettings {
   std::size_t slots = 64;   ///< Of each node.
   bool is_durable = false;  ///< The ledger on a disk, synced; else in memory.
   bool learns = false;      ///< The coordinator learns from every step.
+  AdmissionSettings admission = no_op_admission();
+  double hedge_share = 0;
+
+  /// A no-op takes next to no slot time, so its waste, the way to the node and back, is many times
+  /// what was useful. Nor does it hide any time: by value nothing would run ahead, and this
+  /// measures running ahead.
+  static AdmissionSettings no_op_admission();
 };
 
-/// The tasks that a bench cluster knows: so many that run the nodes' own function `noop`, and as
-/// many that run `brief`.
+/// The tasks that a bench cluster knows: so many that run the nodes' own function `noop`, as many
+/// that run `brief`, and as many that run `nap`.
 inline constexpr std::size_t bench_tasks = 8;
 std::string bench_task(const std::string& function, std::size_t number);
 

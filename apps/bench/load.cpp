@@ -254,10 +254,15 @@ Call bench_call(std::size_t session, std::uint64_t step, std::size_t input_bytes
   if (!is_cyclic) {
     input.set("session", std::uint64_t{session});
   }
+  if (work == BenchWork::nap) {
+    input.set("ms", 5);
+  }
   const std::size_t own = json::canonical(input).size() + std::string_view(",\"pad\":\"\"").size();
   input.set("pad", std::string(input_bytes > own ? input_bytes - own : 0, 'x'));
-  return Call::make(bench_task(work == BenchWork::brief ? "brief" : "noop", is_cyclic ? number : 0),
-                    std::move(input));
+  const char* function = work == BenchWork::brief ? "brief"
+                         : work == BenchWork::nap ? "nap"
+                                                  : "noop";
+  return Call::make(bench_task(function, is_cyclic ? number : 0), std::move(input));
 }
 
 double percentile(std::vector<float> values, double share) {

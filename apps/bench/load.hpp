@@ -17,6 +17,7 @@ enum class BenchWork {
   distinct,  ///< Every call is one of a kind.
   cycle,     ///< The same calls round and round, which a predictor learns.
   brief,     ///< As cycle, of tasks that take a moment.
+  nap,       ///< As cycle, of tasks that take 5 ms without a processor.
 };
 /// Call number `step` of session `session`. Its canonical input has `input_bytes` bytes, if it has
 /// room for its own members.

@@ -12,6 +12,10 @@ json::Value rounded(double number) {
   return number >= 1000 ? std::round(number) : std::round(number * 100) / 100;
 }
 
+double ratio(double a, double b) {
+  return b > 0 ? a / b : 0;
+}
+
 json::Object shares_json(const std::vector<std::pair<std::string, double>>& shares) {
   json::Object object;
   for (const auto& [name, us] : shares) {
@@ -27,8 +31,36 @@ json::Object cpu_json(const BenchRate& rate) {
   return cpu;
 }
 
-double ratio(double a, double b) {
-  return b > 0 ? a / b : 0;
+json::Object confirmed_first_json(const ConfirmedFirst& measured) {
+  json::Object idle;
+  idle.set("p50_us", rounded(measured.idle_p50_us));
+  idle.set("p99_us", rounded(measured.idle_p99_us));
+  json::Object busy;
+  busy.set("p50_us", rounded(measured.busy_p50_us));
+  busy.set("p99_us", rounded(measured.busy_p99_us));
+  busy.set("samples", std::uint64_t{measured.preempting});
+  json::Object full;
+  full.set("off_p99_us", rounded(measured.full_off_p99_us));
+  full.set("on_p99_us", rounded(measured.full_on_p99_us));
+  full.set("on_to_off", rounded(ratio(measured.full_on_p99_us, measured.full_off_p99_us)));
+  full.set("off_per_s", rounded(measured.full_off_per_s));
+  full.set("on_per_s", rounded(measured.full_on_per_s));
+  json::Object object;
+  object.set("idle", std::move(idle));
+  object.set("slots_full_of_speculation", std::move(busy));
+  object.set("slots_full_of_confirmed", std::move(full));
+  return object;
+}
+
+json::Object hedging_json(const HedgingTail& measured) {
+  json::Object object;
+  object.set("off_p50_us", rounded(measured.off_p50_us));
+  object.set("off_p99_us", rounded(measured.off_p99_us));
+  object.set("on_p50_us", rounded(measured.on_p50_us));
+  object.set("on_p99_us", rounded(measured.on_p99_us));
+  object.set("off_to_on_p99", rounded(ratio(measured.off_p99_us, measured.on_p99_us)));
+  object.set("second_share", std::round(measured.second_share * 1e4) / 1e4);
+  return object;
 }
 
 class Table {
@@ -69,6 +101,20 @@ private:
   }
   std::ostream& out_;
 };
+
+void print_tail(const BenchResult& result, std::ostream& out) {
+  const ConfirmedFirst& first = result.confirmed_first;
+  const HedgingTail& hedging = result.hedging;
+  const auto number = &Table::number;
+  out << "A confirmed no-op, p50 and p99 in µs: " << number(first.idle_p50_us) << " and "
+      << number(first.idle_p99_us) << " with idle slots, " << number(first.busy_p50_us) << " and "
+      << number(first.busy_p99_us) << " with every slot taken by speculation.\n"
+      << "All slots busy with confirmed work, p99 in µs: " << number(first.full_off_p99_us)
+      << " without speculation, " << number(first.full_on_p99_us) << " with it.\n"
+      << "One slow node among four, p99 in µs: " << number(hedging.off_p99_us)
+      << " without second attempts, " << number(hedging.on_p99_us) << " with them ("
+      << std::setprecision(1) << 100 * hedging.second_share << " % of the steps).\n";
+}
 
 void print_shares(const std::string& title,
                   const std::vector<std::pair<std::string, double>>& shares, std::ostream& out) {
@@ -138,6 +184,8 @@ void print_bench_json(const BenchResult& result, const BenchSettings& settings, 
   body.set("predicting", std::move(predicting));
   body.set("hit", std::move(hit));
   body.set("http_step", std::move(http));
+  body.set("confirmed_first", confirmed_first_json(result.confirmed_first));
+  body.set("hedging", hedging_json(result.hedging));
   body.set("jcs_hash_1kib_us", rounded(result.jcs_hash_1kib_us));
   body.set("disk", std::move(disk));
   body.set("memory", std::move(memory));
@@ -171,6 +219,7 @@ void print_bench_table(const BenchResult& result, const BenchSettings& settings,
       << result.jcs_hash_1kib_us << " µs. Memory: " << std::setprecision(0) << result.session_bytes
       << " bytes an open session, " << result.session_step_bytes << " more a step; "
       << result.task_bytes << " bytes a learned task.\n";
+  print_tail(result, out);
   print_shares("One node", result.shares, out);
   print_shares("One node, durable", result.shares_durable, out);
 }

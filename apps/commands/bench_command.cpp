@@ -39,7 +39,7 @@ void add_bench(CLI::App& app, Action& chosen) {
   command
       .add_option("--only", s->bench.only,
                   "One part alone, as for a profiler: step, durable, three_nodes, predicting, hit, "
-                  "http or memory")
+                  "http, confirmed_first, hedging or memory")
       ->check(CLI::IsMember(std::vector<std::string>(bench_parts.begin(), bench_parts.end())));
   command.add_flag("--check", s->bench.check, "Only show that it cannot flatter itself");
   command.add_option("--output", s->output, "table or json")

@@ -100,6 +100,12 @@ void add_coordinator(CLI::App& app, Action& chosen) {
       ->capture_default_str();
   add_usefulness(command, *s);
   command
+      .add_option("--hedge-share", s->process.hedge.share,
+                  "Second attempts of slow confirmed pure and read calls on another node, of "
+                  "confirmed attempts; 0: none")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
+  command
       .add_option("--learn-again", s->process.history.learn_again_steps_max,
                   "Latest steps that a start learns again, from ledger and taught sessions")
       ->check(number_within(0, 10'000'000))

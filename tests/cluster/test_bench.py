@@ -29,6 +29,12 @@ class BenchTest(unittest.TestCase):
                               "http_step": ["p50_us", "per_s"]}.items():
             for member in members:
                 self.assertGreater(report[name][member], 0, f"{name}.{member}")
+        first = report["confirmed_first"]
+        self.assertGreater(first["idle"]["p50_us"], 0)
+        self.assertGreaterEqual(first["slots_full_of_speculation"]["samples"], 100)
+        self.assertGreater(first["slots_full_of_confirmed"]["on_to_off"], 0)
+        self.assertGreater(report["hedging"]["on_p99_us"], 0)
+        self.assertLessEqual(report["hedging"]["second_share"], 0.05)
         self.assertGreater(report["jcs_hash_1kib_us"], 0)
         self.assertGreater(report["memory"]["session_bytes"], 0)
 

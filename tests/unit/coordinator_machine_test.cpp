@@ -23,6 +23,34 @@ TEST_CASE("no reply leaves before its entry is durable", "[coordinator_machine]"
   CHECK(cluster.published.size() > published);
 }
 
+TEST_CASE("a session with a key is opened though its client left, for the retry to find",
+          "[coordinator_machine]") {
+  ScriptedCluster cluster;
+  cluster.join(1);
+  OpenSession opening;
+  std::uint64_t id = 1000;
+  std::uint64_t opened = 0;
+  do {  // Until one has to wait for more run IDs.
+    opened = cluster.machine->counters().sessions_opened;
+    REQUIRE(opened < 10'000);
+    opening.idempotency_key = "k" + std::to_string(++id);
+    cluster.input(ClientRequest{RequestId{id}, "default", opening});
+  } while (cluster.machine->counters().sessions_opened > opened);
+  cluster.input(ClientLeft{RequestId{id}});
+  cluster.persist();
+  for (const ToNode& message : std::vector(cluster.sent)) {
+    if (const auto* reserve = std::get_if<ReserveRunIds>(&message.message)) {
+      cluster.input(
+          NodeSaid{message.connection, NodeId{"n1"}, MarkStored{reserve->worker, reserve->mark}});
+    }
+  }
+  cluster.persist();
+  cluster.input(ClientRequest{RequestId{id + 1}, "default", opening});
+  cluster.persist();
+  REQUIRE(cluster.answer(RequestId{id + 1}) != nullptr);
+  CHECK(std::holds_alternative<SessionOpened>(*cluster.answer(RequestId{id + 1})));
+}
+
 TEST_CASE("a given run ID is taken only by a store that is to be thrown away",
           "[coordinator_machine]") {
   CoordinatorSettings settings = ScriptedCluster::settings_of(ScriptedCluster::default_catalog());
