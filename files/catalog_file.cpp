@@ -436,9 +436,9 @@ constexpr std::array<Key<FileTask>, 43> task_keys = {{
     {"stream",
      [](Problems& p, const Field& at, FileTask& t) { return read_flag(p, at, t.is_streamed); }},
     {"template",
-     [](Problems& p, const Field& at, FileTask& t) {
-       return read_choice<HttpTemplate>(p, at, templates, t.http_template.emplace());
-     }},
+     [](Problems& p, const Field& at,
+        FileTask&
+            t) { return read_choice<HttpTemplate>(p, at, templates, t.http_template.emplace()); }},
     {"model",
      [](Problems& p, const Field& at, FileTask& t) { return read_text(p, at, t.model.model); }},
     {"system",

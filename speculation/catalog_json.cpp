@@ -162,9 +162,8 @@ Result<Task> task_of(const std::string& name, const json::Value& value) {
   FieldReader in("task." + name, value);
   Task task;
   task.name = name;
-  task.executor =
-      in.one_of("executor", {ExecutorKind::native, ExecutorKind::exec, ExecutorKind::world,
-                             ExecutorKind::http});
+  task.executor = in.one_of("executor", {ExecutorKind::native, ExecutorKind::exec,
+                                         ExecutorKind::world, ExecutorKind::http});
   task.effect = in.one_of("effect", {Effect::pure, Effect::read, Effect::write});
   task.command = in.texts("command");
   task.function = in.text("function");

@@ -68,8 +68,7 @@ Result<void> check_http(const json::Value& request, const Catalog& catalog) {
     return held;
   }
   const json::Value* method = request.find("method");
-  if (method == nullptr || method->string() == nullptr ||
-      !is_http_method(*method->string())) {
+  if (method == nullptr || method->string() == nullptr || !is_http_method(*method->string())) {
     return invalid("http.method: expected GET, POST, PUT, PATCH or DELETE");
   }
   const json::Value* url = request.find("url");

@@ -14,8 +14,8 @@ namespace forerun {
 namespace {
 
 /// Headers that carry secrets: a catalog is stored and shown.
-constexpr std::array<std::string_view, 5> secret_headers = {
-    "authorization", "proxy-authorization", "x-api-key", "api-key", "cookie"};
+constexpr std::array<std::string_view, 5> secret_headers = {"authorization", "proxy-authorization",
+                                                            "x-api-key", "api-key", "cookie"};
 
 tl::unexpected<Error> bad_setting(const std::string& place, const std::string& why) {
   return fail(Errc::invalid, place + ": " + why);
@@ -44,10 +44,10 @@ Result<void> check_url(const std::string& place, const std::string& url) {
                                   " bytes, without user, fragment or dot segments");
   }
   if (call_begins <= whole->origin.size()) {
-    return bad_setting(place,
-                       "\"" + url +
-                           "\": a call must not choose the host, expected ${input:…} and ${state:…} "
-                           "in path or query only");
+    return bad_setting(
+        place, "\"" + url +
+                   "\": a call must not choose the host, expected ${input:…} and ${state:…} "
+                   "in path or query only");
   }
   return {};
 }
@@ -173,8 +173,8 @@ void apply_http_template(HttpTemplate kind, const ModelSettings& model, bool is_
   settings.body = std::move(body);
   const std::size_t path_end = std::min(settings.url.find('?'), settings.url.size());
   const bool has_slash = path_end > 0 && settings.url[path_end - 1] == '/';
-  settings.url.insert(path_end, std::string(has_slash ? "" : "/") +
-                                    (is_chat ? "chat/completions" : "completions"));
+  settings.url.insert(
+      path_end, std::string(has_slash ? "" : "/") + (is_chat ? "chat/completions" : "completions"));
   if (settings.answer.empty()) {
     settings.answer = is_chat ? "/choices/0/message/content" : "/choices/0/text";
   }
@@ -214,8 +214,7 @@ Result<void> check_http_settings(const std::string& place, const HttpSettings& s
                                                  std::to_string(http_answer_kb_max));
   }
   if (settings.retries > http_retries_max) {
-    return bad_setting(place + ".retries", std::to_string(settings.retries) +
-                                               ", expected 0 to " +
+    return bad_setting(place + ".retries", std::to_string(settings.retries) + ", expected 0 to " +
                                                std::to_string(http_retries_max));
   }
   return {};
@@ -270,8 +269,8 @@ Result<HttpSettings> http_settings_from(const json::Value& value) {
     }
     *text = *found->string();
   }
-  for (const auto& [name, number] : {std::pair{"answer_kb", &settings.answer_kb},
-                                     std::pair{"retries", &settings.retries}}) {
+  for (const auto& [name, number] :
+       {std::pair{"answer_kb", &settings.answer_kb}, std::pair{"retries", &settings.retries}}) {
     const json::Value* found = value.find(name);
     const double* read = found == nullptr ? nullptr : found->number();
     if (read == nullptr || *read != std::trunc(*read) || *read < 0 || *read > UINT32_MAX) {

@@ -23,16 +23,16 @@ std::string_view to_string(HttpStream stream);
 /// The request of an `http` task, and what of its answer is the output. Texts are templates
 /// (text_template.hpp); secrets are in it by name only.
 struct HttpSettings {
-  std::string url;
+  std::string url{};
   std::string method = "POST";
-  std::map<std::string, std::string> headers;
-  std::optional<json::Value> body;  ///< Empty: the input, or nothing for GET and DELETE.
-  std::string answer;               ///< JSON pointer to the output in what comes back.
-  bool answer_is_json = false;      ///< What it points to is a text that holds JSON.
+  std::map<std::string, std::string> headers{};
+  std::optional<json::Value> body{};  ///< Empty: the input, or nothing for GET and DELETE.
+  std::string answer{};               ///< JSON pointer to the output in what comes back.
+  bool answer_is_json = false;        ///< What it points to is a text that holds JSON.
   HttpStream stream = HttpStream::none;
   std::uint32_t answer_kb = 4096;  ///< Of what comes back.
   std::uint32_t retries = 2;
-  std::string ca_file;  ///< Trusted instead of the system's; empty: the system's.
+  std::string ca_file{};  ///< Trusted instead of the system's; empty: the system's.
   friend bool operator==(const HttpSettings&, const HttpSettings&) = default;
 };
 
@@ -44,8 +44,8 @@ inline constexpr std::uint32_t http_retries_max = 10;
 enum class HttpTemplate { openai_chat, openai_completions };
 /// What a known kind of endpoint is told.
 struct ModelSettings {
-  std::string model;
-  std::string system;                       ///< Empty: none.
+  std::string model{};
+  std::string system{};                     ///< Empty: none.
   std::string prompt = "${input:/prompt}";  ///< Of the user.
 };
 /// Completes settings whose `url` is the API's base, as in "https://models.example/v1". Members of

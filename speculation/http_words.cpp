@@ -100,7 +100,7 @@ std::optional<HttpUrl> http_url_of(std::string_view text) {
     return std::nullopt;
   }
   return HttpUrl{scheme + "://" + lowered(authority), target.substr(0, target.find('?')),
-             target.find('?') != std::string_view::npos};
+                 target.find('?') != std::string_view::npos};
 }
 
 bool is_http_method(std::string_view text) {

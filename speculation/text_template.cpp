@@ -12,20 +12,18 @@ namespace {
 
 using Source = TemplatePart::Source;
 
-constexpr std::array<std::pair<std::string_view, Source>, 4> sources = {
-    {{"input", Source::input},
-     {"state", Source::state},
-     {"env", Source::env},
-     {"file", Source::file}}};
+constexpr std::array<std::pair<std::string_view, Source>, 4> sources = {{{"input", Source::input},
+                                                                         {"state", Source::state},
+                                                                         {"env", Source::env},
+                                                                         {"file", Source::file}}};
 constexpr std::string_view place_begin = "${";
 constexpr std::size_t shown_place_max = 100;
 
 Result<TemplatePart> place_of(std::string_view inside) {
   const std::size_t colon = inside.find(':');
-  const auto known =
-      std::find_if(sources.begin(), sources.end(), [&](const auto& source) {
-        return colon != std::string_view::npos && source.first == inside.substr(0, colon);
-      });
+  const auto known = std::find_if(sources.begin(), sources.end(), [&](const auto& source) {
+    return colon != std::string_view::npos && source.first == inside.substr(0, colon);
+  });
   const std::string place = "${" + json::clean_text(inside, shown_place_max) + "}";
   if (known == sources.end()) {
     return fail(Errc::invalid, place +

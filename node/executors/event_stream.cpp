@@ -221,10 +221,10 @@ Result<json::Value> StreamedAnswer::finish() const {
   if (kind_ == HttpStream::events) {
     return json::Value(events_);
   }
-  const bool has_end = !choices_.empty() &&
-                       std::all_of(choices_.begin(), choices_.end(), [](const auto& each) {
-                         return !each.second.finish_reason.is_null();
-                       });
+  const bool has_end =
+      !choices_.empty() && std::all_of(choices_.begin(), choices_.end(), [](const auto& each) {
+        return !each.second.finish_reason.is_null();
+      });
   if (!is_done_ && !has_end) {
     return bad_piece("it ended before the completion did");
   }

@@ -13,8 +13,8 @@
 /// Streamed answers, put together. Pure.
 namespace forerun {
 
-/// Takes server-sent events apart (HTML Living Standard §9.2): the data of each event. Whoever feeds
-/// it bounds what it holds.
+/// Takes server-sent events apart (HTML Living Standard §9.2): the data of each event. Whoever
+/// feeds it bounds what it holds.
 class EventReader {
 public:
   /// The data of the events that end within these bytes.

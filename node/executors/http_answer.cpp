@@ -63,8 +63,7 @@ bool HttpAnswerReader::take(const HttpHead& head, std::string_view bytes) {
   }
   bytes_ += bytes.size();
   if (bytes_ > settings_.answer_kb * kb) {
-    problem_ = Error{Errc::too_large, "answer: larger than " +
-                                          std::to_string(settings_.answer_kb) +
+    problem_ = Error{Errc::too_large, "answer: larger than " + std::to_string(settings_.answer_kb) +
                                           " KiB, the limit answer_kb"};
     body_.clear();
     return false;

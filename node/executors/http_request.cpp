@@ -43,7 +43,8 @@ public:
 
   Result<std::string> url(const std::string& text) {
     std::string out;
-    for (const TemplatePart& part : *template_parts(text)) {
+    const auto parts = *template_parts(text);
+    for (const TemplatePart& part : parts) {
       auto filled = text_at("url", part);
       if (!filled) {
         return filled;
@@ -140,7 +141,8 @@ private:
     const bool is_input = part.source == TemplatePart::Source::input;
     const json::Value* found = resolve_pointer(is_input ? input_ : state_, part.text);
     if (found == nullptr) {
-      return fail(Errc::invalid, place + ": " + shown(part) + ": there is nothing at this place of " +
+      return fail(Errc::invalid, place + ": " + shown(part) +
+                                     ": there is nothing at this place of " +
                                      (is_input ? "the input" : "the session's state"));
     }
     return *found;
@@ -210,10 +212,10 @@ Result<TaskRequest> http_request_of(const Run& run, const NodeValue& value) {
       return tl::unexpected<Error>(std::move(filled.error()));
     }
     if (!is_http_header_value(*filled) || filled->size() > http_header_bytes_max) {
-      return fail(Errc::invalid,
-                  "headers." + name + ": filled in it is not one line of printable ASCII of at "
-                                      "most " +
-                      std::to_string(http_header_bytes_max) + " bytes");
+      return fail(Errc::invalid, "headers." + name +
+                                     ": filled in it is not one line of printable ASCII of at "
+                                     "most " +
+                                     std::to_string(http_header_bytes_max) + " bytes");
     }
     request.headers.emplace_back(name, std::move(*filled));
   }

@@ -30,9 +30,9 @@ struct HttpRequest {
 /// What the head of an answer says.
 struct HttpHead {
   int status = 0;
-  std::string content_type;
-  std::optional<Duration> retry_after;  ///< As it asks, from now on.
-  std::string redirect;                 ///< Where it points to; empty: nowhere.
+  std::string content_type{};
+  std::optional<Duration> retry_after{};  ///< As it asks, from now on.
+  std::string redirect{};                 ///< Where it points to; empty: nowhere.
 };
 
 /// Gives what `${env:…}` and `${file:…}` stand for on this node. Errors: refused.

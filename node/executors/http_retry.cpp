@@ -26,8 +26,8 @@ HttpVerdict verdict_on(const Task& task, const HttpAttempt& ended, std::uint32_t
   if (is_write && (status == bad_gateway || status == gateway_timeout)) {
     return {What::unknown, {}, "status " + std::to_string(status) + " of a gateway"};
   }
-  const bool was_not_taken = ended.end == End::no_connection || status == too_many_requests ||
-                             status == unavailable;
+  const bool was_not_taken =
+      ended.end == End::no_connection || status == too_many_requests || status == unavailable;
   const bool may_be_sent_again = (!is_write || task.idempotent) && attempt <= task.http.retries;
   if (was_not_taken && may_be_sent_again) {
     const Duration after = ended.head.retry_after.value_or(backoff(attempt));

@@ -18,11 +18,12 @@ struct HttpAttempt {
   enum class End {
     answered,       ///< Whole, or as much as was wanted.
     no_connection,  ///< Nothing was sent.
+    impossible,     ///< Nor will it be: a certificate that does not hold, for example.
     broken,         ///< Sent at least in part, and not answered whole.
   };
   End end = End::answered;
-  HttpHead head;
-  std::string problem;  ///< Of one that was not answered.
+  HttpHead head{};
+  std::string problem{};  ///< Of one that was not answered.
 };
 
 /// What follows from it.
@@ -35,7 +36,7 @@ struct HttpVerdict {
   };
   What what = What::read;
   Duration after{};
-  std::string cause;  ///< Of the last two.
+  std::string cause{};  ///< Of the last two.
 };
 
 /// Decides by what the task may do: only what did not reach the endpoint, or what it said that it
