@@ -544,6 +544,7 @@ json::Value CoordinatorMachine::status(const std::string& tenant) const {
   body.set("control_share", settings_.usefulness.control_share);
   body.set("tasks", usefulness_.report(now_, tenant));
   body.set("effects", std::move(effects));
+  body.set("overdue", overdue_.report());
   return body;
 }
 
