@@ -1,4 +1,5 @@
 """http tasks with real processes: a model's endpoint, its secret, its limit, and a write that is sent once."""
+import contextlib
 import http.server
 import json
 import pathlib
@@ -30,6 +31,17 @@ headers  = { X-Key = "${env:FORERUN_TEST_NOT_SET}" }
 executor = "http"
 url      = "URL/note/${input:/name}"
 method   = "PUT"
+[task.hang]
+executor = "http"
+effect   = "pure"
+url      = "URL/hang"
+[task.quick]
+executor = "http"
+effect   = "pure"
+url      = "URL/quick"
+[race.either]
+branches = ["hang", "quick"]
+select   = "first"
 """
 
 
@@ -49,7 +61,10 @@ class Endpoint(http.server.BaseHTTPRequestHandler):
             server.seen.append((self.path, dict(self.headers), body))
             server.running += 1
             server.most = max(server.most, server.running)
-        if server.gate is not None:
+        if self.path == "/quick":
+            server.hanging.wait(20)
+        elif server.gate is not None:
+            server.hanging.set()
             server.gate.wait(20)
         with server.lock:
             server.running -= 1
@@ -61,11 +76,12 @@ class Endpoint(http.server.BaseHTTPRequestHandler):
             kind = "text/event-stream"
         else:
             text, kind = json.dumps({"done": self.path}), "application/json"
-        self.send_response(200)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(text)))
-        self.end_headers()
-        self.wfile.write(text.encode())
+        with contextlib.suppress(OSError):  # The client may have left.
+            self.send_response(200)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(text)))
+            self.end_headers()
+            self.wfile.write(text.encode())
 
     def log_message(self, *_):
         pass
@@ -76,6 +92,7 @@ class HttpTest(unittest.TestCase):
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Endpoint)
         self.server.daemon_threads = True
         self.server.lock = threading.Lock()
+        self.server.hanging = threading.Event()
         self.server.seen, self.server.running, self.server.most, self.server.gate = [], 0, 0, None
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
         self.addCleanup(self.server.server_close)
@@ -123,25 +140,19 @@ class HttpTest(unittest.TestCase):
             thread.join()
         self.assertEqual((self.server.most, len(self.server.seen)), (2, 4))
 
-    def test_ending_a_session_closes_the_connection(self):
+    def test_the_loser_of_a_race_closes_its_connection(self):
         self.server.gate = threading.Event()
         self.addCleanup(self.server.gate.set)
-        run = self.cluster.open(speculation="off")
-        thread = threading.Thread(target=lambda: self.cluster.request(
-            "POST", f"/v1/sessions/{run}/steps", {"task": "chat", "input": {"prompt": "x"}}))
-        thread.start()
-        until("it is on its way", lambda: self.server.running == 1)
         node = self.cluster.processes["node-1"].pid
         port = f"{self.server.server_port:04X}"
 
         def connections():
-            lines = pathlib.Path(f"/proc/{node}/net/tcp").read_text().splitlines()[1:]
-            return [line for line in lines if line.split()[2].endswith(":" + port) and line.split()[3] == "01"]
+            lines = [line.split() for line in pathlib.Path(f"/proc/{node}/net/tcp").read_text().splitlines()[1:]]
+            return [line for line in lines if line[2].endswith(":" + port) and line[3] == "01"]
 
-        self.assertEqual(len(connections()), 1)
-        self.cluster.request("DELETE", f"/v1/sessions/{run}")
-        until("the connection is closed", lambda: not connections())
-        thread.join()
+        run = self.cluster.open(speculation="off")
+        self.assertEqual(self.cluster.step(run, "either")["output"], {"done": "/quick"})
+        until("the winner's connection alone is kept", lambda: len(connections()) == 1)
 
 
 if __name__ == "__main__":
