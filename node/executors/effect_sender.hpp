@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "node/executors/executor.hpp"
 #include "speculation/effects.hpp"
