@@ -26,6 +26,7 @@
 #include "messages/codec.hpp"
 #include "node/executors/demo_functions.hpp"
 #include "node/executors/effect_sender.hpp"
+#include "node/executors/http_loop.hpp"
 #include "node/executors/replay_executor.hpp"
 #include "node/executors/replay_journal.hpp"
 #include "node/executors/sandbox.hpp"
@@ -251,7 +252,8 @@ NativeFunctions built_in_functions() {
 }
 
 Result<std::shared_ptr<Executors>> executors_of(const NodeProcessSettings& settings,
-                                                std::size_t slots) {
+                                                std::size_t slots,
+                                                const std::shared_ptr<HttpLoop>& http) {
   auto executors = std::make_shared<Executors>();
   ExecSettings exec;
   exec.folder = settings.tasks_dir.empty() ? "." : settings.tasks_dir.string();
@@ -265,6 +267,7 @@ Result<std::shared_ptr<Executors>> executors_of(const NodeProcessSettings& setti
   }
   exec.sandbox = std::make_shared<const Sandbox>(std::move(sandbox));
   executors->emplace(ExecutorKind::exec, make_exec_executor(exec));
+  executors->emplace(ExecutorKind::http, make_http_executor(http, exec.folder));
   NativeFunctions functions = built_in_functions();
   if (!settings.demo_store.empty()) {
     functions.merge(make_demo_functions(settings.demo_store, settings.speedup));
@@ -294,7 +297,8 @@ Result<std::shared_ptr<Executors>> executors_of(const NodeProcessSettings& setti
 /// The executors of a replay's node. What it runs again it writes down in `replay.jsonl`, a line a
 /// run in one write, so that kill -9 loses none that was answered.
 Result<std::shared_ptr<Executors>> replay_executors_of(const NodeProcessSettings& settings,
-                                                       std::size_t slots) {
+                                                       std::size_t slots,
+                                                       const std::shared_ptr<HttpLoop>& http) {
   auto record = read_replay_record(settings.replay);
   if (!record) {
     return tl::unexpected<Error>(record.error());
@@ -303,7 +307,7 @@ Result<std::shared_ptr<Executors>> replay_executors_of(const NodeProcessSettings
   real.world.clear();
   real.demo_store = settings.data / "store";
   real.speedup = settings.speedup > 0 ? settings.speedup : as_fast_as_possible;
-  auto executors = executors_of(real, slots);
+  auto executors = executors_of(real, slots, http);
   if (!executors) {
     return executors;
   }
@@ -457,8 +461,9 @@ Result<int> run_node(const NodeProcessSettings& settings) {
     return tl::unexpected<Error>(replica.error());
   }
   const std::size_t slots = offers->size() * settings.slots;
-  auto executors = settings.replay.empty() ? executors_of(settings, slots)
-                                           : replay_executors_of(settings, slots);
+  const auto http = std::make_shared<HttpLoop>();
+  auto executors = settings.replay.empty() ? executors_of(settings, slots, http)
+                                           : replay_executors_of(settings, slots, http);
   if (!executors) {
     return tl::unexpected<Error>(executors.error());
   }
@@ -520,7 +525,7 @@ Result<int> run_node(const NodeProcessSettings& settings) {
                                                           std::move(replica_ports));
 
   const auto catalogs = std::make_shared<SharedCatalog>();
-  const std::shared_ptr<EffectSender> sender = make_effect_sender();
+  const auto sender = std::make_shared<EffectSender>(http);
   const StartRun start_run = start_run_of(*executors, catalogs, sender);
   NodePorts ports;
   ports.persist = [stores](ReplicaBatch batch) { caf::anon_send(stores, std::move(batch)); };
@@ -575,7 +580,7 @@ Result<int> run_node(const NodeProcessSettings& settings) {
   caf::anon_send_exit(stores, caf::exit_reason::user_shutdown);
   caf::anon_send_exit(auditor, caf::exit_reason::user_shutdown);
   (*executors)->clear();
-  sender->close();
+  http->close();
   system.await_all_actors_done();
   bus->reset();
   return Shutdown::exit_code();

@@ -589,6 +589,7 @@ json::Value CoordinatorMachine::status(const std::string& tenant) const {
   }));
   body.set("hedging", std::move(hedging));
   body.set("effects", std::move(effects));
+  body.set("overdue", overdue_.report());
   return body;
 }
 

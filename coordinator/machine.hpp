@@ -23,6 +23,7 @@
 #include "coordinator/known_nodes.hpp"
 #include "coordinator/ledger_writer.hpp"
 #include "coordinator/membership.hpp"
+#include "coordinator/overdue_tasks.hpp"
 #include "coordinator/predictor.hpp"
 #include "coordinator/run_ids.hpp"
 #include "coordinator/run_times.hpp"
@@ -201,6 +202,7 @@ private:
   struct Stopping {
     WorkerId worker;
     Instant since{};
+    const Task* task = nullptr;  ///< Of the catalog; null: how long it takes says nothing.
   };
   struct WaitingOpen {
     ClientRequest request;
@@ -323,6 +325,7 @@ private:
   void confirm_running(Session& session, OpenStep& step);
   void cancel_branch(Work& work, std::size_t index);
   void stop_charging(Work& work, BranchRun& branch);
+  void note_stop(const BranchEnded& ended);
   void settle(BranchToken token, const BranchEnded& ended);
   void settle_step_branch(Session& session, OpenStep& step, std::size_t index,
                           const BranchEnded& ended);
@@ -467,6 +470,7 @@ private:
   RunTimes run_times_;
   HedgeBudget hedge_budget_;
   WarmWorkers warm_;
+  OverdueTasks overdue_;
   CoordinatorCounters counters_;
   std::string catalog_text_;
   const Task http_effect_;  ///< For the slots and deadlines of effects that are requests.

@@ -112,7 +112,7 @@ void CoordinatorMachine::stop_on_worker(BranchToken token, const WorkerId& worke
     slot_is_free(token);
     return;
   }
-  stopping_[token] = {worker, now_};
+  stopping_[token] = {worker, now_, nullptr};
   send_to(worker, CancelBranch{ledger_.epoch(), token});
 }
 
@@ -234,7 +234,7 @@ void CoordinatorMachine::cancel_branch(Work& work, std::size_t index) {
     stop_charging(work, branch);
     forget_token(branch.token);
     // Also on a worker that is gone: whoever took it out goes through all of its tokens.
-    stopping_[branch.token] = {*branch.worker, now_};
+    stopping_[branch.token] = {*branch.worker, now_, work.plan.tasks[index]};
     send_to(*branch.worker, CancelBranch{ledger_.epoch(), branch.token});
     branch.state = BranchRun::State::idle;
   }
@@ -251,6 +251,26 @@ Work* CoordinatorMachine::work_of(const BranchRef& ref) {
   }
   const auto speculation = at->second.speculations.find(ref.speculation);
   return speculation == at->second.speculations.end() ? nullptr : &speculation->second.work;
+}
+
+/// How long a stopped function kept its slot.
+void CoordinatorMachine::note_stop(const BranchEnded& ended) {
+  const Task* task = nullptr;
+  if (const auto at = stopping_.find(ended.token); at != stopping_.end()) {
+    task = at->second.task;
+  } else if (const auto ref = branches_.find(ended.token.value);
+             ref != branches_.end() && ended.ending != Ending::returned) {
+    const Work* work = work_of(ref->second);
+    task = work == nullptr ? nullptr : work->plan.tasks[ref->second.index];
+  }
+  if (task != nullptr && task->executor == ExecutorKind::native &&
+      overdue_.stopped(task->name, ended.freed_after)) {
+    out_.log.push_back("task " + task->name + ": its function ignores that it is stopped (" +
+                       std::to_string(overdue_max) + " of " + std::to_string(overdue_window) +
+                       " stops took " + std::to_string(overdue_after.count() / 1000) +
+                       " ms and more): it does not run ahead any more; it must look at its stop "
+                       "token every few milliseconds");
+  }
 }
 
 void CoordinatorMachine::settle(BranchToken token, const BranchEnded& ended) {

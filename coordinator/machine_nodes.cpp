@@ -164,6 +164,7 @@ void CoordinatorMachine::handle(NodeSeat& seat, const BranchEnded& message) {
   if (message.epoch != ledger_.epoch() || !seat.tokens.contains(message.token)) {
     return;  // Of an older term, already settled, or another node's: design.md §8.9.
   }
+  note_stop(message);
   settle(message.token, message);
 }
 

@@ -268,7 +268,10 @@ CoordinatorMachine::Weighed CoordinatorMachine::weigh(const Session& session,
   }
   candidate.running_in_cluster = static_cast<std::uint32_t>(speculative_.size());
   const Verdict verdict = admit(settings_.admission, budget_, candidate);
-  if (is_dirty(weighed.reads)) {
+  if (std::any_of(weighed.plan.tasks.begin(), weighed.plan.tasks.end(),
+                  [&](const Task* task) { return overdue_.is_barred(task->name); })) {
+    weighed.obstacle = "ignores its stop";
+  } else if (is_dirty(weighed.reads)) {
     weighed.obstacle = "dirty";
   } else if (is_state_open(session, node.parent, weighed.state_paths)) {
     weighed.obstacle = "state open";

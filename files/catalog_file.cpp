@@ -176,10 +176,14 @@ bool read_choice(Problems& problems, const Field& at, Choices<Choice> choices, C
   return problems.add(at, in_quotes(text) + suggestion(text, names));
 }
 
-constexpr std::array<std::pair<const char*, ExecutorKind>, 3> executors = {
+constexpr std::array<std::pair<const char*, ExecutorKind>, 4> executors = {
     {{"native", ExecutorKind::native},
      {"exec", ExecutorKind::exec},
+     {"http", ExecutorKind::http},
      {"world", ExecutorKind::world}}};
+constexpr std::array<std::pair<const char*, HttpTemplate>, 2> templates = {
+    {{"openai-chat", HttpTemplate::openai_chat},
+     {"openai-completions", HttpTemplate::openai_completions}}};
 constexpr std::array<std::pair<const char*, Effect>, 3> effects = {
     {{"pure", Effect::pure}, {"read", Effect::read}, {"write", Effect::write}}};
 constexpr std::array<std::pair<const char*, HazardScope>, 2> scopes = {
@@ -324,10 +328,17 @@ bool read_tags(Problems& problems, const Field& at, std::optional<std::vector<st
   return read_texts(problems, at, out.emplace());
 }
 
-/// A task with what the file says of it for people.
+/// A task with what the file says of it for people, and how it says what an endpoint gets.
 struct FileTask : Task {
   std::optional<json::Object> example;
+  std::optional<HttpTemplate> http_template;
+  ModelSettings model;
+  bool is_streamed = false;
 };
+
+bool read_body(Problems& problems, const Field& at, std::optional<json::Value>& out) {
+  return read_value(problems, at, out.emplace());
+}
 
 bool read_example(Problems& problems, const Field& at, std::optional<json::Object>& out) {
   std::string text;
@@ -345,7 +356,9 @@ bool read_example(Problems& problems, const Field& at, std::optional<json::Objec
   return true;
 }
 
-constexpr std::array<Key<FileTask>, 30> task_keys = {{
+bool read_pointer(Problems& problems, const Field& at, std::string& out);
+
+constexpr std::array<Key<FileTask>, 44> task_keys = {{
     {"executor",
      [](Problems& p, const Field& at, FileTask& t) {
        return read_choice<ExecutorKind>(p, at, executors, t.executor);
@@ -404,6 +417,35 @@ constexpr std::array<Key<FileTask>, 30> task_keys = {{
                  FileTask& t) { return read_limit(p, at, t.exec.limits.cpu_s); }},
     {"output_kb", [](Problems& p, const Field& at,
                      FileTask& t) { return read_limit(p, at, t.exec.limits.output_kb); }},
+    {"url", [](Problems& p, const Field& at, FileTask& t) { return read_text(p, at, t.http.url); }},
+    {"method",
+     [](Problems& p, const Field& at, FileTask& t) { return read_text(p, at, t.http.method); }},
+    {"headers", [](Problems& p, const Field& at,
+                   FileTask& t) { return read_variables(p, at, t.http.headers); }},
+    {"body",
+     [](Problems& p, const Field& at, FileTask& t) { return read_body(p, at, t.http.body); }},
+    {"answer",
+     [](Problems& p, const Field& at, FileTask& t) { return read_pointer(p, at, t.http.answer); }},
+    {"answer_is_json", [](Problems& p, const Field& at,
+                          FileTask& t) { return read_flag(p, at, t.http.answer_is_json); }},
+    {"answer_kb",
+     [](Problems& p, const Field& at, FileTask& t) { return read_limit(p, at, t.http.answer_kb); }},
+    {"retries",
+     [](Problems& p, const Field& at, FileTask& t) { return read_limit(p, at, t.http.retries); }},
+    {"ca_file",
+     [](Problems& p, const Field& at, FileTask& t) { return read_text(p, at, t.http.ca_file); }},
+    {"stream",
+     [](Problems& p, const Field& at, FileTask& t) { return read_flag(p, at, t.is_streamed); }},
+    {"template",
+     [](Problems& p, const Field& at,
+        FileTask&
+            t) { return read_choice<HttpTemplate>(p, at, templates, t.http_template.emplace()); }},
+    {"model",
+     [](Problems& p, const Field& at, FileTask& t) { return read_text(p, at, t.model.model); }},
+    {"system",
+     [](Problems& p, const Field& at, FileTask& t) { return read_text(p, at, t.model.system); }},
+    {"prompt",
+     [](Problems& p, const Field& at, FileTask& t) { return read_text(p, at, t.model.prompt); }},
 }};
 
 bool read_conditions(Problems& problems, const Field& at, Race& race);
@@ -463,11 +505,7 @@ bool read_pointer(Problems& problems, const Field& at, std::string& out) {
   if (!read_text(problems, at, out)) {
     return false;
   }
-  bool well_formed = out.empty() || out.front() == '/';
-  for (std::size_t i = out.find('~'); i != std::string::npos; i = out.find('~', i + 1)) {
-    well_formed = well_formed && i + 1 < out.size() && (out[i + 1] == '0' || out[i + 1] == '1');
-  }
-  return well_formed ||
+  return is_json_pointer(out) ||
          problems.add(at, in_quotes(out) + ", expected a JSON pointer such as \"/confidence\"");
 }
 
@@ -537,23 +575,34 @@ bool read_conditions(Problems& problems, const Field& at, Race& race) {
 /// A key that would have no effect misleads whoever reads the file, so it is refused.
 struct KeyRule {
   const char* key;
-  bool (*applies)(const Task& task);
+  bool (*applies)(const FileTask& task);
   const char* why;
 };
 
-bool runs_command(const Task& task) {
+bool runs_command(const FileTask& task) {
   return task.executor == ExecutorKind::exec;
 }
-bool is_sandboxed(const Task& task) {
+bool is_sandboxed(const FileTask& task) {
   return runs_command(task) && task.sandbox;
 }
 constexpr const char* only_commands = "only executor = \"exec\" runs a command";
+bool is_request(const FileTask& task) {
+  return task.executor == ExecutorKind::http;
+}
+bool has_template(const FileTask& task) {
+  return is_request(task) && task.http_template.has_value();
+}
+bool is_chat(const FileTask& task) {
+  return has_template(task) && *task.http_template == HttpTemplate::openai_chat;
+}
+constexpr const char* only_requests = "only executor = \"http\" sends a request";
+constexpr const char* only_templates = "only a template has it, as template = \"openai-chat\" does";
 constexpr const char* only_sandboxes = "only a sandbox has it, and this task runs without one";
 
-constexpr std::array<KeyRule, 22> key_rules = {{
-    {"command", [](const Task& t) { return t.executor == ExecutorKind::exec; },
+constexpr std::array<KeyRule, 36> key_rules = {{
+    {"command", [](const FileTask& t) { return t.executor == ExecutorKind::exec; },
      "only executor = \"exec\" runs a command"},
-    {"sandbox", [](const Task& t) { return t.executor == ExecutorKind::exec; },
+    {"sandbox", [](const FileTask& t) { return t.executor == ExecutorKind::exec; },
      "only executor = \"exec\" has a sandbox"},
     {"env", &runs_command, only_commands},
     {"workdir", &runs_command, only_commands},
@@ -568,23 +617,37 @@ constexpr std::array<KeyRule, 22> key_rules = {{
     {"scratch_mb", &is_sandboxed, only_sandboxes},
     {"cpu_s", &is_sandboxed, only_sandboxes},
     {"envelope", &runs_command, "only executor = \"exec\" has an envelope"},
-    {"function", [](const Task& t) { return t.executor == ExecutorKind::native; },
+    {"url", &is_request, only_requests},
+    {"method", &is_request, only_requests},
+    {"headers", &is_request, only_requests},
+    {"body", &is_request, only_requests},
+    {"answer", &is_request, only_requests},
+    {"answer_is_json", &is_request, only_requests},
+    {"answer_kb", &is_request, only_requests},
+    {"retries", &is_request, only_requests},
+    {"ca_file", &is_request, only_requests},
+    {"stream", &is_request, only_requests},
+    {"template", &is_request, only_requests},
+    {"model", &has_template, only_templates},
+    {"system", &is_chat, "only template = \"openai-chat\" has it"},
+    {"prompt", &has_template, only_templates},
+    {"function", [](const FileTask& t) { return t.executor == ExecutorKind::native; },
      "only executor = \"native\" calls a function"},
-    {"reads", [](const Task& t) { return t.effect != Effect::pure; },
+    {"reads", [](const FileTask& t) { return t.effect != Effect::pure; },
      "a pure task reads nothing: say effect = \"read\""},
-    {"scope", [](const Task& t) { return t.effect != Effect::pure; },
+    {"scope", [](const FileTask& t) { return t.effect != Effect::pure; },
      "a pure task touches nothing"},
-    {"writes", [](const Task& t) { return t.effect == Effect::write; },
+    {"writes", [](const FileTask& t) { return t.effect == Effect::write; },
      "only effect = \"write\" (the default) writes"},
-    {"idempotent", [](const Task& t) { return t.effect == Effect::write; },
+    {"idempotent", [](const FileTask& t) { return t.effect == Effect::write; },
      "only effect = \"write\" (the default) needs it; pure and read tasks always are"},
-    {"max_age_ms", [](const Task& t) { return t.effect == Effect::read; },
+    {"max_age_ms", [](const FileTask& t) { return t.effect == Effect::read; },
      "only effect = \"read\" can grow old (write is the default)"},
-    {"hedge", [](const Task& t) { return t.effect != Effect::write; },
+    {"hedge", [](const FileTask& t) { return t.effect != Effect::write; },
      "a write (the default) never gets a second attempt beside the first"},
 }};
 
-void check_task(Problems& problems, const Task& task, const std::string& path,
+void check_task(Problems& problems, const FileTask& task, const std::string& path,
                 const KeysFound& found) {
   for (const KeyRule& rule : key_rules) {
     const auto key = found.lines.find(rule.key);
@@ -682,11 +745,11 @@ private:
 
   void read_task(const toml::table& table, const Field& at, Item& item) {
     const std::optional<std::string_view> executor = table["executor"].value<std::string_view>();
-    if (executor == "http" || executor == "mcp") {
+    if (executor == "mcp") {
       // Its other keys are of that version too: no word about them.
       problems_.add(table.get("executor")->source().begin.line,
                     at.path + ".executor: " + in_quotes(*executor) +
-                        " comes in a later version, expected one of native, exec, world");
+                        " comes in a later version, expected one of native, exec, http, world");
       broken_.insert(item.path());
       return;
     }
@@ -698,11 +761,34 @@ private:
     }
     if (item.found.all_readable) {
       check_task(problems_, task, at.path, item.found);
+      item.found.all_readable = complete_request(task, at, item.found);
     }
     if (task.example) {
       examples_.emplace(item.name, std::move(*task.example));
     }
     keep(item, tasks_, Task(std::move(task)));
+  }
+
+  /// Makes one request of a template and of what the file adds to it.
+  bool complete_request(FileTask& task, const Field& at, const KeysFound& found) {
+    if (!is_request(task)) {
+      return true;
+    }
+    if (!found.has("url")) {
+      return problems_.add(at, "no url, expected one");
+    }
+    if (!task.http_template) {
+      task.http.stream = task.is_streamed ? HttpStream::events : HttpStream::none;
+      return true;
+    }
+    if (task.http.body && task.http.body->object() == nullptr) {
+      return problems_.add(found.lines.find("body")->second,
+                           at.path + ".body: expected a table of what the template's body lacks");
+    }
+    // A model seldom answers twice alike.
+    task.deterministic = found.has("deterministic") && task.deterministic;
+    apply_http_template(*task.http_template, task.model, task.is_streamed, task.http);
+    return true;
   }
 
   /// What could not be read stays out of the checks that follow: they would only repeat it.

@@ -8,7 +8,7 @@ declare -A why=(
   [libssl-dev]="SHA-256 and Ed25519" [libsqlite3-dev]="the ledger's store" [libboost1.81-dev]="HTTP (Beast)"
   [libcli11-dev]="the command line" [libtomlplusplus-dev]="catalog.toml" [zlib1g-dev]="compressed traces" [libjemalloc-dev]="a quicker malloc"
   [bubblewrap]="the sandbox of exec tasks" [libseccomp-dev]="its system call filter"
-  [libcurl4-openssl-dev]="the demo's HTTP client" [libexpected-dev]="results"
+  [libcurl4-openssl-dev]="http tasks, effects, HTTP clients" [libexpected-dev]="results"
   [catch2]="the tests" [python3]="the Python package and the cluster tests" [python3-cryptography]="the auditor of docs/proof.md" [curl]="the README's commands" [ca-certificates]="fetches packages safely"
 )
 missing=()

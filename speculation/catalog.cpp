@@ -1,7 +1,6 @@
 #include "speculation/catalog.hpp"
 
 #include <algorithm>
-#include <charconv>
 #include <set>
 
 #include "base/assert.hpp"
@@ -111,6 +110,14 @@ Result<void> check_executor(const std::string& place, const Task& task) {
   if (const auto held = check_command_settings(place, task.exec); !held) {
     return held;
   }
+  if (task.executor == ExecutorKind::http) {
+    if (const auto held = check_http_settings(place, task.http); !held) {
+      return held;
+    }
+  } else if (task.http != HttpSettings()) {
+    return invalid(place + ".http",
+                   "only for executor \"http\", found " + quoted(to_string(task.executor)));
+  }
   if (task.command.size() > command_arguments_max) {
     return invalid(place + ".command", std::to_string(task.command.size()) +
                                            " arguments, expected at most " +
@@ -127,20 +134,6 @@ Result<void> check_executor(const std::string& place, const Task& task) {
   return {};
 }
 
-/// RFC 6901 §3.
-bool is_pointer(std::string_view pointer) {
-  if (pointer.empty()) {
-    return true;
-  }
-  for (std::size_t i = 0; i < pointer.size(); ++i) {
-    if (pointer[i] == '~' &&
-        (i + 1 == pointer.size() || (pointer[i + 1] != '0' && pointer[i + 1] != '1'))) {
-      return false;
-    }
-  }
-  return pointer.front() == '/';
-}
-
 Result<void> check_state(const std::string& place,
                          const std::optional<std::vector<std::string>>& paths) {
   if (!paths) {
@@ -151,7 +144,7 @@ Result<void> check_state(const std::string& place,
                               std::to_string(state_paths_max));
   }
   for (const std::string& path : *paths) {
-    if (!is_pointer(path)) {
+    if (!is_json_pointer(path)) {
       return invalid(place, quoted(path) + ": expected a JSON pointer, as in \"/cart\"");
     }
   }
@@ -201,7 +194,7 @@ Result<void> check_condition(const std::string& place, const Race& race,
     return invalid(place, "the race has no branch " + quoted(condition.branch) +
                               (near ? "; did you mean " + quoted(*near) + "?" : ""));
   }
-  if (!is_pointer(condition.pointer)) {
+  if (!is_json_pointer(condition.pointer)) {
     return invalid(place, "pointer " + quoted(condition.pointer) +
                               ": expected RFC 6901, as in \"/confidence\"");
   }
@@ -339,22 +332,6 @@ bool holds(const ValidCondition& condition, const json::Value& output) {
   FORERUN_ASSERT(false);
 }
 
-/// One step of a pointer: an object's member or a list's item.
-const json::Value* child(const json::Value& value, const std::string& token) {
-  if (value.object() != nullptr) {
-    return value.object()->find(token);
-  }
-  const json::Array* items = value.array();
-  const bool is_plain = !token.empty() && (token.size() == 1 || token.front() != '0');
-  std::size_t index = 0;
-  const auto [end, problem] = std::from_chars(token.data(), token.data() + token.size(), index);
-  if (items == nullptr || !is_plain || problem != std::errc() ||
-      end != token.data() + token.size()) {
-    return nullptr;
-  }
-  return index < items->size() ? &(*items)[index] : nullptr;
-}
-
 }  // namespace
 
 std::string_view to_string(Effect effect) {
@@ -377,6 +354,8 @@ std::string_view to_string(ExecutorKind kind) {
       return "exec";
     case ExecutorKind::world:
       return "world";
+    case ExecutorKind::http:
+      return "http";
   }
   FORERUN_ASSERT(false);
 }
@@ -505,26 +484,6 @@ bool output_is_valid(std::span<const ValidCondition> conditions, std::string_vie
   return std::all_of(conditions.begin(), conditions.end(), [&](const ValidCondition& condition) {
     return condition.branch != branch || holds(condition, output);
   });
-}
-
-const json::Value* resolve_pointer(const json::Value& value, std::string_view pointer) {
-  if (!is_pointer(pointer)) {
-    return nullptr;
-  }
-  const json::Value* at = &value;
-  while (at != nullptr && !pointer.empty()) {
-    pointer.remove_prefix(1);
-    const std::size_t end = std::min(pointer.find('/'), pointer.size());
-    std::string token;
-    for (std::size_t i = 0; i < end; ++i) {
-      const bool is_escape = pointer[i] == '~';
-      token.push_back(!is_escape ? pointer[i] : pointer[i + 1] == '0' ? '~' : '/');
-      i += is_escape ? 1 : 0;
-    }
-    at = child(*at, token);
-    pointer.remove_prefix(end);
-  }
-  return at;
 }
 
 }  // namespace forerun

@@ -14,6 +14,8 @@
 #include "base/time.hpp"
 #include "speculation/call.hpp"
 #include "speculation/command_settings.hpp"
+#include "speculation/http_settings.hpp"
+#include "speculation/json_pointer.hpp"
 #include "speculation/tie_break.hpp"
 
 namespace forerun {
@@ -28,6 +30,7 @@ enum class ExecutorKind {
   native,  ///< A C++ function registered by name in the node's program.
   exec,    ///< A command: input on stdin, output on stdout.
   world,   ///< A recorded world answers (see files/recorded_world.hpp).
+  http,    ///< A request to an endpoint that answers JSON.
 };
 std::string_view to_string(ExecutorKind kind);
 
@@ -41,6 +44,7 @@ struct Task {
   Effect effect = Effect::write;
   std::vector<std::string> command;  ///< `exec` only; argv.
   CommandSettings exec;              ///< `exec` only.
+  HttpSettings http;                 ///< `http` only.
   std::string function;              ///< `native` only; the registered name, by default the task's.
   std::optional<std::vector<std::string>>
       reads;  ///< Tag patterns such as "order/{order_id}"; empty: not declared.
@@ -158,8 +162,5 @@ std::optional<std::string> nearest_name(std::string_view name,
 /// True when every condition on `branch` holds for `output`. Pure.
 bool output_is_valid(std::span<const ValidCondition> conditions, std::string_view branch,
                      const json::Value& output);
-
-/// RFC 6901. Null when the pointer leads nowhere or is malformed.
-const json::Value* resolve_pointer(const json::Value& value, std::string_view pointer);
 
 }  // namespace forerun

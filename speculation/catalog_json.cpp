@@ -26,6 +26,7 @@ json::Value value_of(const Task& task) {
   out.set("command", list_of(task.command));
   out.set("exec", command_settings_json(task.exec));
   out.set("function", task.function);
+  out.set("http", http_settings_json(task.http));
   out.set("reads", list_or_null(task.reads));
   out.set("writes", list_or_null(task.writes));
   out.set("scope", to_string(task.scope));
@@ -170,12 +171,13 @@ Result<Task> task_of(const std::string& name, const json::Value& value) {
   FieldReader in("task." + name, value);
   Task task;
   task.name = name;
-  task.executor =
-      in.one_of("executor", {ExecutorKind::native, ExecutorKind::exec, ExecutorKind::world});
+  task.executor = in.one_of("executor", {ExecutorKind::native, ExecutorKind::exec,
+                                         ExecutorKind::world, ExecutorKind::http});
   task.effect = in.one_of("effect", {Effect::pure, Effect::read, Effect::write});
   task.command = in.texts("command");
   task.function = in.text("function");
   auto exec = command_settings_from(in.any("exec"));
+  auto http = http_settings_from(in.any("http"));
   task.reads = in.texts_or_null("reads");
   task.writes = in.texts_or_null("writes");
   task.scope = in.one_of("scope", {HazardScope::tenant, HazardScope::session});
@@ -191,11 +193,15 @@ Result<Task> task_of(const std::string& name, const json::Value& value) {
   task.sandbox = in.flag("sandbox");
   task.pool = in.text("pool");
   task.description = in.text("description");
-  if (const auto held = in.finish(); !held || !exec) {
-    return !held ? tl::unexpected<Error>(held.error())
-                 : fail(exec.error().code, "task." + name + "." + exec.error().message);
+  if (const auto held = in.finish(); !held) {
+    return tl::unexpected<Error>(held.error());
+  }
+  if (!exec || !http) {
+    const Error& error = !exec ? exec.error() : http.error();
+    return fail(error.code, "task." + name + "." + error.message);
   }
   task.exec = std::move(*exec);
+  task.http = std::move(*http);
   return task;
 }
 

@@ -19,9 +19,6 @@
 namespace forerun {
 
 inline constexpr std::size_t effects_per_step_max = 16;
-inline constexpr std::size_t effect_url_bytes_max = 2048;
-inline constexpr std::size_t effect_headers_max = 32;
-inline constexpr std::size_t effect_header_bytes_max = 8192;  ///< Of all names and values.
 
 /// `{"method", "url", "headers"?, "body"?}`.
 struct HttpEffect {

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "apps/bench/bench.hpp"
+#include "apps/bench/cancel_bench.hpp"
 #include "apps/commands/commands.hpp"
 
 namespace forerun {
@@ -11,11 +12,26 @@ namespace {
 
 struct BenchFlags {
   BenchSettings bench;
+  CancelBenchSettings cancel;
+  CLI::App* cancel_command = nullptr;
   std::string output = "table";
 };
 
 constexpr std::size_t in_flight_max = 1024;  ///< Slots of one worker.
 constexpr std::size_t size_max = 1U << 16U;
+constexpr std::size_t count_max = 1'000'000;
+
+void add_cancel(CLI::App& bench, const std::shared_ptr<BenchFlags>& s) {
+  s->cancel_command = bench.add_subcommand(
+      "cancel", "Measure how long a slot stays taken after its branch is cancelled");
+  s->cancel_command->fallthrough();
+  s->cancel_command->add_option("--count", s->cancel.count, "Cancellations of each kind")
+      ->check(CLI::Range(std::size_t{1}, count_max))
+      ->capture_default_str();
+  s->cancel_command->add_option("--in-flight", s->cancel.in_flight, "Branches side by side")
+      ->check(CLI::Range(std::size_t{1}, std::size_t{64}))
+      ->capture_default_str();
+}
 
 }  // namespace
 
@@ -23,6 +39,10 @@ void add_bench(CLI::App& app, Action& chosen) {
   const auto s = std::make_shared<BenchFlags>();
   CLI::App& command =
       add_command(app, "bench", "Measure what a step costs, on a cluster of its own", chosen, [s] {
+        if (s->cancel_command->parsed()) {
+          s->cancel.is_json = s->output == "json";
+          return report(run_cancel_bench(s->cancel, std::cout, std::cerr));
+        }
         s->bench.binary = own_binary();
         s->bench.is_json = s->output == "json";
         return report(run_bench(s->bench, std::cout, std::cerr));
@@ -44,6 +64,7 @@ void add_bench(CLI::App& app, Action& chosen) {
   command.add_flag("--check", s->bench.check, "Only show that it cannot flatter itself");
   command.add_option("--output", s->output, "table or json")
       ->check(CLI::IsMember({"table", "json"}));
+  add_cancel(command, s);
   bind_environment(command);
 }
 

@@ -96,10 +96,16 @@ struct ExecSettings {
   std::size_t residents = 1;  ///< Processes of one resident program: the node's slots.
 };
 /// Runs commands: input as canonical JSON on stdin, output as one JSON document on stdout (with
-/// `envelope`, both as in envelope.hpp), the last line of stderr as cause of a failure; residents as
-/// docs/catalog.md tells. Own process group, the catalog's environment, no inherited descriptor; in
-/// a sandbox unless the task says not. One thread of its own for all runs.
+/// `envelope`, both as in envelope.hpp), the last line of stderr as cause of a failure; residents
+/// as docs/catalog.md tells. Own process group, the catalog's environment, no inherited descriptor;
+/// in a sandbox unless the task says not. One thread of its own for all runs.
 std::unique_ptr<Executor> make_exec_executor(const ExecSettings& settings);
+
+class HttpLoop;
+/// Sends requests on `loop`, which it closes at its end. `folder`: what files of secrets and
+/// certificates are relative to (the node's --tasks-dir).
+std::unique_ptr<Executor> make_http_executor(std::shared_ptr<HttpLoop> loop,
+                                             const std::string& folder);
 
 class RecordedWorld;
 /// Answers from a recorded world after the recorded latency; one timer thread for all runs.

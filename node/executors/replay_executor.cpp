@@ -130,7 +130,8 @@ std::unique_ptr<Executor> make_replay_executor(std::shared_ptr<const ReplayRecor
 Executors make_replay_executors(const std::shared_ptr<const ReplayRecord>& record, Executors real,
                                 const ReplaySettings& settings) {
   Executors all;
-  for (const ExecutorKind kind : {ExecutorKind::native, ExecutorKind::exec, ExecutorKind::world}) {
+  for (const ExecutorKind kind :
+       {ExecutorKind::native, ExecutorKind::exec, ExecutorKind::http, ExecutorKind::world}) {
     const auto at = real.find(kind);
     all.emplace(kind, make_replay_executor(
                           record, at == real.end() ? nullptr : std::move(at->second), settings));

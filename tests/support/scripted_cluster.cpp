@@ -263,6 +263,7 @@ void ScriptedCluster::free_slots() {
     ended.epoch = machine->epoch();
     ended.token = token;
     ended.ending = Ending::cancelled;
+    ended.freed_after = freed_after;
     input(NodeSaid{connection, {"n" + std::to_string(worker->first.uuid.bytes[0])}, ended});
   }
 }

@@ -90,6 +90,7 @@ public:
   void crash_and_restart();
 
   Instant now{std::chrono::seconds(1000)};
+  Duration freed_after{};                  ///< What nodes say of branches that they stop.
   ScriptedPredictor* predictor = nullptr;  ///< Owned by the machine.
   std::unique_ptr<CoordinatorMachine> machine;
   std::vector<ToNode> sent;

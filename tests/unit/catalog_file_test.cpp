@@ -180,12 +180,120 @@ TEST_CASE("a key that would have no effect is refused", "[files]") {
 }
 
 TEST_CASE("what a later version brings is refused as such", "[files]") {
-  CHECK_THAT(
-      problem_of("[task.a]\nexecutor = \"http\"\nurl = \"https://models.example/v1\"\n"),
-      Equals(
-          "c.toml:2: task.a.executor: \"http\" comes in a later version, expected one of native, "
-          "exec, world"));
-  CHECK_THAT(problem_of("[task.a]\nexecutor = \"mcp\"\n"), Contains("comes in a later version"));
+  CHECK_THAT(problem_of("[task.a]\nexecutor = \"mcp\"\nserver = \"x\"\n"),
+             Equals("c.toml:2: task.a.executor: \"mcp\" comes in a later version, expected one of "
+                    "native, exec, http, world"));
+}
+
+TEST_CASE("a request is read with all that it may say", "[files]") {
+  const auto catalog = parse_catalog(R"([task.score]
+executor = "http"
+effect = "read"
+url = "https://models.example/v1/score?q=${input:/q}"
+method = "PUT"
+headers = { Authorization = "Bearer ${env:KEY}" }
+answer = "/result"
+answer_is_json = true
+answer_kb = 10
+retries = 0
+ca_file = "ca.pem"
+stream = true
+[task.score.body]
+order = "${input:/order}"
+top = 3
+)",
+                                     "c.toml");
+  REQUIRE(catalog);
+  const HttpSettings& http = catalog->task("score")->http;
+  CHECK(http.url == "https://models.example/v1/score?q=${input:/q}");
+  CHECK(http.method == "PUT");
+  CHECK(http.headers.at("Authorization") == "Bearer ${env:KEY}");
+  CHECK(json::canonical(*http.body) == R"({"order":"${input:/order}","top":3})");
+  CHECK(http.answer == "/result");
+  CHECK(http.answer_is_json);
+  CHECK(http.answer_kb == 10);
+  CHECK(http.retries == 0);
+  CHECK(http.ca_file == "ca.pem");
+  CHECK(http.stream == HttpStream::events);
+  CHECK(catalog->task("score")->deterministic);
+  const auto sent = Catalog::from_json(catalog->to_json());
+  REQUIRE(sent);
+  CHECK(sent->task("score")->http == http);
+}
+
+TEST_CASE("a template says what an OpenAI-compatible endpoint gets", "[files]") {
+  const auto catalog = parse_catalog(R"([task.chat]
+executor = "http"
+effect = "pure"
+template = "openai-chat"
+url = "https://models.example/v1/?api=2"
+model = "small"
+system = "Be brief."
+prompt = "Say ${input:/what}"
+stream = true
+body = { temperature = 0, model = "other" }
+[task.fill]
+executor = "http"
+effect = "pure"
+template = "openai-completions"
+url = "https://models.example/v1"
+answer = ""
+deterministic = true
+)",
+                                     "c.toml");
+  REQUIRE(catalog);
+  const Task& chat = *catalog->task("chat");
+  CHECK(chat.http.url == "https://models.example/v1/chat/completions?api=2");
+  CHECK(
+      json::canonical(*chat.http.body) ==
+      R"({"messages":[{"content":"Be brief.","role":"system"},{"content":"Say ${input:/what}","role":"user"}],)"
+      R"("model":"other","stream":true,"temperature":0})");
+  CHECK(chat.http.answer == "/choices/0/message/content");
+  CHECK(chat.http.stream == HttpStream::chat);
+  CHECK_FALSE(chat.deterministic);
+  const Task& fill = *catalog->task("fill");
+  CHECK(fill.http.url == "https://models.example/v1/completions");
+  CHECK(json::canonical(*fill.http.body) == R"({"prompt":"${input:/prompt}"})");
+  CHECK(fill.http.answer == "/choices/0/text");
+  CHECK(fill.deterministic);
+}
+
+TEST_CASE("a request that cannot be meant is refused with its line", "[files]") {
+  const auto problem = [](const std::string& rest) {
+    return problem_of("[task.a]\nexecutor = \"http\"\n" + rest);
+  };
+  CHECK(problem("effect = \"read\"\n") == "c.toml:1: task.a: no url, expected one");
+  CHECK_THAT(problem("url = \"ftp://h/\""),
+             Equals("c.toml:3: task.a.url: \"ftp://h/\", expected an http or https URL of at most "
+                    "2048 bytes, without user, fragment or dot segments"));
+  CHECK_THAT(problem("url = \"https://${input:/host}/x\""),
+             Contains("a call must not choose the host"));
+  CHECK_THAT(problem("url = \"https://h${input:/port}/x\""),
+             Contains("a call must not choose the host"));
+  CHECK(
+      parse_catalog("[task.a]\nexecutor = \"http\"\nurl = \"${env:BASE}/v1/${input:/x}\"\n", "c"));
+  CHECK_THAT(problem("url = \"http://h/\"\nheaders = { authorization = \"Bearer x\" }"),
+             Contains("c.toml:4: task.a.headers.authorization: a secret does not belong into a "
+                      "catalog"));
+  CHECK_THAT(problem("url = \"http://h/\"\nheaders = { Host = \"x\" }"),
+             Contains("it is the node's own"));
+  CHECK_THAT(problem("url = \"http://h/\"\nbody = { a = [\"${inputs:/x}\"] }"),
+             Contains("c.toml:4: task.a.body.a[0]: ${inputs:/x}, expected ${input:/pointer}"));
+  CHECK_THAT(problem("url = \"http://h/${input:x}\""), Contains("expected a JSON pointer"));
+  CHECK_THAT(problem("url = \"http://h/${input:/x\""), Contains("no } behind it"));
+  CHECK_THAT(problem("url = \"http://h/\"\nmethod = \"FETCH\""), Contains("task.a.method"));
+  CHECK_THAT(problem("url = \"http://h/\"\nmethod = \"GET\"\nbody = 1"),
+             Contains("task.a.body: a GET has none"));
+  CHECK_THAT(problem("url = \"http://h/\"\nanswer = \"x\""), Contains("task.a.answer"));
+  CHECK_THAT(problem("url = \"http://h/\"\nretries = 11"), Contains("expected 0 to 10"));
+  CHECK_THAT(problem("url = \"http://h/\"\nanswer_kb = 0"), Contains("expected 1 to 65536"));
+  CHECK_THAT(problem("url = \"http://h/\"\nmodel = \"m\""),
+             Contains("task.a.model: only a template has it"));
+  CHECK_THAT(problem("url = \"http://h/\"\ntemplate = \"openai\""),
+             Contains("task.a.template: \"openai\", expected one of openai-chat"));
+  CHECK_THAT(problem("url = \"http://h/\"\ncommand = [\"x\"]"), Contains("task.a.command"));
+  CHECK_THAT(problem_of("[task.a]\ncommand = [\"x\"]\nurl = \"http://h/\"\n"),
+             Contains("task.a.url: only executor = \"http\" sends a request"));
 }
 
 TEST_CASE("a command's surroundings are read with their limits", "[files]") {
