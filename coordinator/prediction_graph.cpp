@@ -121,7 +121,7 @@ double corrected(const Reliability (&records)[reliability_bins], double probabil
 }
 
 /// What tells how likely a whole call is: see describe().
-constexpr std::size_t call_features = 40;
+constexpr std::size_t call_features = 48;
 using CallRanker = Ranker<call_features>;
 
 /// At first a call is as likely as its form by the contexts times its arguments by their rules.
@@ -129,7 +129,8 @@ CallRanker first_call_ranker() {
   Features<call_features> weights = {0.65, 1.25, 0.75, 0.9, 0.15, -0.3, 0.05, 0.4,  -0.4, -0.15,
                                      -0.1, 0.2,  0.15, 0,   0.1,  0.1,  -0.1, -0.5, 0.15, 0,
                                      -0.1, -0.3, 0.1,  0.4, 0.8,  0.7,  -0.4, 0.35, 0.2,  0.2,
-                                     0.2,  0.2,  0.2,  0.2, 0,    0,    0,    0.4,  0,    0.65};
+                                     0.2,  0.2,  0.2,  0.2, 0,    0,    0,    0.4,  0,    0.65,
+                                     -0.5, 0.2,  0.2,  0.4, 0,    0,    0,    0};
   return CallRanker(weights);
 }
 
@@ -210,7 +211,7 @@ struct FormFeatures {
   double record = 0;       ///< How far its best arguments were right, against what was stated.
   double repeats = 0;
   double sessions = 0, turns = 0;
-  double named_all = 0, named_fresh = 0;
+  double named_all = 0, named_fresh = 0, named_ahead = 0;
   double words = 0;
   double tries = 0;
   bool is_known = false;  ///< The session has called its task.
@@ -657,6 +658,7 @@ FormFeatures PredictionGraph::Impl::describe_form(const Session& session, const 
   features.named_all = tenant.names.match(form.task_key, memory.all_stems());
   features.named_fresh =
       memory.has_fresh_words() ? tenant.names.match(form.task_key, memory.last_stems()) : 0;
+  features.named_ahead = tenant.names.match(form.task_key, memory.stems_ahead());
   features.words = word_score(session, likely.symbol);
   features.tries = std::log(1 + form.tries) * 0.25;
   features.is_known = std::any_of(memory.steps().begin(), memory.steps().end(),
@@ -677,6 +679,7 @@ Features<call_features> PredictionGraph::Impl::describe(const Session& session,
   std::size_t sources = 0;
   double least = 1;
   double fresh = 0, text = 0, output = 0, same = 0, used = 0, constant = 0;
+  double mentioned = 0, ahead = 0, alike = 0;
   for (std::size_t i = 0; i < parameters; ++i) {
     const Candidate& value = option.value(i);
     least = std::min(least, value.share);
@@ -694,6 +697,12 @@ Features<call_features> PredictionGraph::Impl::describe(const Session& session,
     used += value.features[6];
     same += value.features[8];
     output += value.features[9];
+    mentioned += value.features[17];
+    ahead += value.features[18];
+    const bool tells = value.value->string() != nullptr || value.value->number() != nullptr;
+    for (std::size_t other = 0; tells && other < i; ++other) {
+      alike += option.value(other).hash == value.hash ? 1 : 0;
+    }
   }
   const double count = std::max<double>(1, static_cast<double>(parameters));
   return {of_form.probability,
@@ -733,6 +742,14 @@ Features<call_features> PredictionGraph::Impl::describe(const Session& session,
           sources == 1 && parameters > 1 ? 1.0 : 0.0,
           sources > 2 ? 1.0 : 0.0,
           0.0,
+          0.0,
+          0.0,
+          0.0,
+          alike,
+          mentioned / count,
+          ahead / count,
+          of_form.named_ahead,
+          ahead >= count ? 1.0 : 0.0,
           0.0,
           0.0,
           0.0};
