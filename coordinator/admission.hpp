@@ -24,7 +24,7 @@ struct AdmissionSettings {
   double start_above = 0.90;      ///< `bands`: start.
   double idle_above = 0.70;       ///< `bands`: start only on idle capacity; below: wait.
   double waste_ratio_max = 0.15;  ///< Of committed slot time.
-  double aim = 0.98;  ///< Share of that limit that fills the budget: what was saved up before may
+  double aim = 0.97;  ///< Share of that limit that fills the budget: what was saved up before may
                       ///< be spent on top of it.
   Duration bucket_max = std::chrono::minutes(5);
   std::uint32_t per_session_max = 8;    ///< Speculations running in one session.

@@ -256,9 +256,8 @@ void Parameter::learn_look(const json::Value& value) {
 }
 
 ValueRanker first_value_ranker() {
-  const Features<value_features> weights = {0.75, 0.15, -0.8, 0.6, 0.4, 0, -0.35, -0.15, 0.2,
-                                            0.5,  0.2,  0.6,  0,   0.3, 0, 0,     0.2,
-                                            0.4,  0.4,  0.0};
+  const Features<value_features> weights = {0.75, 0.15, -0.8, 0.6, 0.4, 0, -0.35, -0.15, 0.2, 0.5,
+                                            0.2,  0.6,  0,    0.3, 0,   0, 0.2,   0.4,   0.4, 0.0};
   return ValueRanker(weights);
 }
 

@@ -7,10 +7,12 @@
 #include <deque>
 #include <list>
 #include <map>
+#include <unordered_map>
 
 #include "base/assert.hpp"
 #include "coordinator/argument_bindings.hpp"
 #include "coordinator/conversation.hpp"
+#include "coordinator/importance.hpp"
 #include "coordinator/learned_contexts.hpp"
 #include "coordinator/past_sessions.hpp"
 #include "coordinator/ranker.hpp"
@@ -31,7 +33,7 @@ constexpr Key large_symbol = 0x44;   ///< An output too large to be predicted.
 
 constexpr std::size_t past_sessions_each_min = 8;
 constexpr std::size_t parameters_per_call_max = 32;
-constexpr std::size_t forms_tried_max = 7;
+constexpr std::size_t forms_tried_max = 9;
 constexpr std::size_t values_per_parameter_max = 6;
 constexpr std::size_t calls_per_form_max = 8;
 constexpr std::size_t premises_max = 3;
@@ -45,6 +47,9 @@ constexpr double probability_max = 0.995;
 /// How fast the weights of words move (AdaGrad).
 constexpr double word_rate = 0.3;
 constexpr double word_damping = 0.1;
+constexpr std::size_t word_forms_max = 48;
+constexpr std::size_t words_propose_max = 8;
+constexpr std::size_t forms_considered_max = 32;
 
 constexpr std::size_t reliability_bins = 10;
 constexpr std::size_t reliability_guesses = 3;
@@ -126,17 +131,37 @@ using CallRanker = Ranker<call_features>;
 
 /// At first a call is as likely as its form by the contexts times its arguments by their rules.
 CallRanker first_call_ranker() {
-  Features<call_features> weights = {0.65, 1.25, 0.75, 0.9, 0.15, -0.3, 0.05, 0.4,  -0.4, -0.15,
-                                     -0.1, 0.2,  0.15, 0,   0.1,  0.1,  -0.1, -0.5, 0.15, 0,
-                                     -0.1, -0.3, 0.1,  0.4, 0.8,  0.7,  -0.4, 0.35, 0.2,  0.2,
-                                     0.2,  0.2,  0.2,  0.2, 0,    0,    0,    0.4,  0,    0.65,
-                                     -0.5, 0.2,  0.2,  0.4, 0,    0,    0,    0};
+  Features<call_features> weights = {
+      0.65, 1.25, 0.75, 0.9, 0.15, -0.3, 0.05, 0.4,  -0.4, -0.15, -0.1, 0.2,  0.15, 0,   0.1, 0.1,
+      -0.1, -0.5, 0.15, 0,   -0.1, -0.3, 0.1,  0.4,  0.8,  0.7,   -0.4, 0.35, 0.2,  0.2, 0.2, 0.2,
+      0.2,  0.2,  0,    0,   0,    0.4,  0,    0.65, -0.5, 0.2,   0.2,  0.4,  0,    0,   0,   0};
   return CallRanker(weights);
 }
 
-struct WordWeight {
-  double weight = 0;
-  double squares = 0;
+/// What follows a word: how much it speaks for each form, the forms it was last wrong about.
+struct WordWeights {
+  struct Weight {
+    Key form = 0;
+    double weight = 0;
+    double squares = 0;
+  };
+  std::vector<Weight> forms;
+
+  Weight& of(Key form) {
+    for (Weight& each : forms) {
+      if (each.form == form) {
+        return each;
+      }
+    }
+    if (forms.size() >= word_forms_max) {
+      // The one that says least.
+      forms.erase(
+          std::min_element(forms.begin(), forms.end(), [](const Weight& a, const Weight& b) {
+            return std::abs(a.weight) < std::abs(b.weight);
+          }));
+    }
+    return forms.emplace_back(Weight{form});
+  }
 };
 
 struct Tenant {
@@ -148,6 +173,7 @@ struct Tenant {
   PastSessions past;
   PastSessions past_turns;  ///< From one text to the next.
   TaskNames names;
+  Importance importance;
   Reliability forms[reliability_bins];
   Reliability whole_calls[reliability_bins];
 };
@@ -163,6 +189,9 @@ struct Session {
   std::vector<Key> turn_words{};
   std::size_t turn_from = 0;    ///< Its first step.
   std::vector<Likely> named{};  ///< Forms whose tasks the text names.
+  /// What the words of the latest texts say of forms (not a probability), best first: before any
+  /// step, and after.
+  std::vector<Likely> spoken[2]{};
   Conversation said{};
   std::string said_after_output{};
   bool is_thinking = false;  ///< The model was asked since the last step.
@@ -214,6 +243,7 @@ struct FormFeatures {
   double named_all = 0, named_fresh = 0, named_ahead = 0;
   double words = 0;
   double tries = 0;
+  double importance = 0;
   bool is_known = false;  ///< The session has called its task.
   bool is_last = false;   ///< The last step did.
   Evidence evidence{};
@@ -390,7 +420,7 @@ private:
   Precedents precedents(const Session& session, const Tenant& tenant) const;
   std::vector<Key> long_contexts(const Session& session) const;
   Evidence evidence_for(const std::vector<Key>& contexts, const Likely& form, bool is_open) const;
-  double word_score(const Session& session, Key form) const;
+  void hear(Session& session) const;
   void learn_words(const Session& session, const Options& all, Key came);
   static PastSession done_from(const Session& session, std::size_t first);
   void end_turn(const Session& session, Tenant& tenant) const;
@@ -422,7 +452,7 @@ private:
   BoundedTable<std::optional<Output>> outputs_;
   BoundedTable<Field> fields_;
   BoundedTable<bool> output_names_;
-  BoundedTable<WordWeight> word_weights_;  ///< By word and form, which is a tenant's own.
+  BoundedTable<WordWeights> word_weights_;  ///< By tenant and word.
   std::map<std::string, Tenant, std::less<>> tenants_;
   std::uint64_t uses_ = 0;
   std::vector<Key> open_tasks_;  ///< While predicting: tasks whose outputs are still open.
@@ -460,7 +490,7 @@ Session& PredictionGraph::Impl::open(const RunId& id, std::string_view tenant) {
   std::string name(tenant);
   const Key key = tenant_of(name).key;
   sessions_.push_front(Session{
-      id, key, std::move(name), SessionMemory(limits), {}, {}, {}, {}, 0, {}, {}, {}, false});
+      id, key, std::move(name), SessionMemory(limits), {}, {}, {}, {}, 0, {}, {}, {}, {}, false});
   sessions_by_id_.emplace(id, sessions_.begin());
   return sessions_.front();
 }
@@ -659,8 +689,9 @@ FormFeatures PredictionGraph::Impl::describe_form(const Session& session, const 
   features.named_fresh =
       memory.has_fresh_words() ? tenant.names.match(form.task_key, memory.last_stems()) : 0;
   features.named_ahead = tenant.names.match(form.task_key, memory.stems_ahead());
-  features.words = word_score(session, likely.symbol);
+  features.words = share_in(session.spoken[memory.has_fresh_words() ? 0 : 1], likely.symbol);
   features.tries = std::log(1 + form.tries) * 0.25;
+  features.importance = std::clamp(std::log(tenant.importance.of(likely.symbol)), -2.0, 2.0) * 0.5;
   features.is_known = std::any_of(memory.steps().begin(), memory.steps().end(),
                                   [&](const SeenStep& step) { return step.task == form.task_key; });
   features.is_last = !memory.steps().empty() && memory.steps().back().task == form.task_key;
@@ -750,7 +781,7 @@ Features<call_features> PredictionGraph::Impl::describe(const Session& session,
           ahead / count,
           of_form.named_ahead,
           ahead >= count ? 1.0 : 0.0,
-          0.0,
+          of_form.importance,
           0.0,
           0.0};
 }
@@ -760,6 +791,13 @@ Options PredictionGraph::Impl::options(const Session& session, const Tenant& ten
   Options all;
   const Precedents precedents = this->precedents(session, tenant);
   std::vector<Likely> forms = guess(session, is_open);
+  double end = 0;
+  for (const Likely& each : forms) {
+    if (each.symbol == end_symbol) {
+      end = is_open ? each.probability : corrected(tenant.forms, each.probability);
+    }
+  }
+  forms.resize(std::min(forms.size(), forms_considered_max));
   const auto propose = [&](Key symbol) {
     if (std::none_of(forms.begin(), forms.end(),
                      [&](const Likely& known) { return known.symbol == symbol; })) {
@@ -776,33 +814,43 @@ Options PredictionGraph::Impl::options(const Session& session, const Tenant& ten
   for (const Likely& each : named) {
     propose(each.symbol);
   }
-  // The best by contexts and neighbours together.
-  const auto weight = [&](const Likely& each) {
-    return each.probability + 0.5 * share_in(precedents.sessions, each.symbol) +
-           0.5 * share_in(precedents.turns, each.symbol) + 0.1 * share_in(named, each.symbol);
-  };
-  std::stable_sort(forms.begin(), forms.end(), [&](const Likely& a, const Likely& b) {
-    const double left = weight(a);
-    const double right = weight(b);
-    return left != right ? left > right : a.symbol < b.symbol;
-  });
-  const std::vector<Key> long_contexts = this->long_contexts(session);
-  std::size_t tried = 0;
-  double end = 0;
-  std::vector<double> scores;
-  double known = 0;
-  for (Likely likely : forms) {
-    likely.probability = is_open ? likely.probability : corrected(tenant.forms, likely.probability);
-    if (likely.symbol == end_symbol) {
-      end = likely.probability;
-    }
-    if (weight(likely) < form_probability_min || tried == forms_tried_max) {
-      continue;
-    }
-    const Form* form = forms_.find(likely.symbol);
+  const std::vector<Likely>& spoken = session.spoken[session.memory.has_fresh_words() ? 0 : 1];
+  for (std::size_t i = 0; i < std::min(spoken.size(), words_propose_max); ++i) {
+    propose(spoken[i].symbol);
+  }
+  // The best as the ranker would have them, before it is known with which arguments.
+  const Features<call_features>& weights = tenant.calls.weights();
+  std::vector<std::pair<double, Likely>> considered;
+  considered.reserve(forms.size());
+  for (const Likely& each : forms) {
+    const Form* form = forms_.find(each.symbol);
     if (form == nullptr) {
       continue;
     }
+    const SessionMemory& memory = session.memory;
+    double score = weights[0] * as_logarithm(each.probability) +
+                   weights[7] * std::log(0.02 + share_in(precedents.sessions, each.symbol)) +
+                   weights[24] * tenant.names.match(form->task_key, memory.all_stems()) +
+                   weights[43] * tenant.names.match(form->task_key, memory.stems_ahead()) +
+                   weights[27] * share_in(spoken, each.symbol);
+    if (!precedents.turns.empty()) {
+      score += weights[23] * std::log(0.02 + share_in(precedents.turns, each.symbol));
+    }
+    considered.emplace_back(score, each);
+  }
+  std::sort(considered.begin(), considered.end(), [](const auto& a, const auto& b) {
+    return a.first != b.first ? a.first > b.first : a.second.symbol < b.second.symbol;
+  });
+  const std::vector<Key> long_contexts = this->long_contexts(session);
+  std::size_t tried = 0;
+  std::vector<double> scores;
+  double known = 0;
+  for (auto& [quick, likely] : considered) {
+    likely.probability = is_open ? likely.probability : corrected(tenant.forms, likely.probability);
+    if (tried == forms_tried_max) {
+      break;
+    }
+    const Form* form = forms_.find(likely.symbol);
     ++tried;
     Values values = values_of(session, tenant, *form);
     if (values.size() != form->parameters.size()) {
@@ -873,15 +921,26 @@ Evidence PredictionGraph::Impl::evidence_for(const std::vector<Key>& contexts, c
   return evidence;
 }
 
-double PredictionGraph::Impl::word_score(const Session& session, Key form) const {
+/// Adds up what the words of the latest texts say; done once an event, not once a question.
+void PredictionGraph::Impl::hear(Session& session) const {
   const std::vector<Key>& words = session.memory.last_words();
-  const Key fresh = session.memory.has_fresh_words() ? 1 : 2;
-  double sum = 0;
-  for (const Key word : words) {
-    const WordWeight* known = word_weights_.find(mix(word, form, fresh));
-    sum += known == nullptr ? 0 : known->weight;
+  const double scale = 1 / std::sqrt(static_cast<double>(std::max<std::size_t>(1, words.size())));
+  for (Key later = 0; later < 2; ++later) {
+    std::unordered_map<Key, double, KeyHash> sums;
+    for (const Key word : words) {
+      if (const WordWeights* known = word_weights_.find(mix(session.tenant, word, later))) {
+        for (const WordWeights::Weight& each : known->forms) {
+          sums[each.form] += each.weight * scale;
+        }
+      }
+    }
+    std::vector<Likely>& spoken = session.spoken[later];
+    spoken.clear();
+    for (const auto& [form, sum] : sums) {
+      spoken.push_back({form, sum});
+    }
+    std::sort(spoken.begin(), spoken.end(), more_likely);
   }
-  return words.empty() ? 0 : sum / std::sqrt(static_cast<double>(words.size()));
 }
 
 /// A step along the gradient, for each word and form.
@@ -892,16 +951,19 @@ void PredictionGraph::Impl::learn_words(const Session& session, const Options& a
   }
   stated.try_emplace(came, 0);
   const std::vector<Key>& words = session.memory.last_words();
-  const Key fresh = session.memory.has_fresh_words() ? 1 : 2;
+  const Key later = session.memory.has_fresh_words() ? 0 : 1;
   const double scale = 1 / std::sqrt(static_cast<double>(std::max<std::size_t>(1, words.size())));
-  for (const auto& [form, probability] : stated) {
-    const double error = (form == came ? 1.0 : 0.0) - probability;
-    if (std::abs(error) < 0.01) {
-      continue;
-    }
-    for (const Key word : words) {
-      WordWeight& each = word_weights_.touch(mix(word, form, fresh));
-      const double gradient = error * scale;
+  std::erase_if(stated, [&](const auto& each) {
+    return std::abs((each.first == came ? 1.0 : 0.0) - each.second) < 0.01;
+  });
+  if (stated.empty()) {
+    return;
+  }
+  for (const Key word : words) {
+    WordWeights& known = word_weights_.touch(mix(session.tenant, word, later));
+    for (const auto& [form, probability] : stated) {
+      WordWeights::Weight& each = known.of(form);
+      const double gradient = ((form == came ? 1.0 : 0.0) - probability) * scale;
       each.squares += gradient * gradient;
       each.weight += word_rate * gradient / std::sqrt(each.squares + word_damping);
     }
@@ -974,6 +1036,7 @@ void PredictionGraph::Impl::learn_call(Session& session, Tenant& tenant, const C
   const Options all = learn_options(session, tenant, form_key, input_hash);
   learn_guess(session, tenant, form_key);
   learn_next(session, form_key);
+  tenant.importance.learn(session.forms.empty() ? start_task : session.forms.back(), form_key);
   session.forms.push_back(form_key);
   if (call.input().size() > parameters_per_call_max) {
     return;
@@ -1054,6 +1117,7 @@ void PredictionGraph::Impl::text(const RunId& id, std::string_view tenant, std::
   session.turn_near = owner.past_turns.nearest(session.turn_words);
   session.turn_from = session.memory.steps().size();
   session.named = owner.names.named(session.memory.all_stems());
+  hear(session);
   session_bytes_ += session.memory.bytes();
   forget_sessions();
 }
@@ -1085,6 +1149,7 @@ void PredictionGraph::Impl::observe(const RunId& id, std::string_view tenant, co
   session.memory.add_output(
       output, labels(task, Side::output, output ? &output->value() : nullptr, learns_));
   session.is_thinking = false;
+  hear(session);
   if (output) {
     session.said.step(call, *output);
   }

@@ -112,8 +112,8 @@ std::optional<double> number_in(std::string_view word) {
   return number;
 }
 
-/// Calls `take` with the stem of each word of a text: runs of letters, cut where a capital follows a
-/// small letter, and runs of digits.
+/// Calls `take` with the stem of each word of a text: runs of letters, cut where a capital follows
+/// a small letter, and runs of digits.
 template <class Take>
 void each_token(std::string_view text, Take take) {
   std::size_t at = 0;
@@ -256,8 +256,8 @@ void SessionMemory::set(Key key, std::uint32_t number) {
 
 SessionMemory::Mark SessionMemory::mark() {
   ++marks_;
-  return {steps_.size(),   values_.size(), text_values_.size(),
-          changes_.size(), bytes_,         has_fresh_words_,    read_to_};
+  return {steps_.size(),    values_.size(), text_values_.size(), changes_.size(), bytes_,
+          has_fresh_words_, read_to_};
 }
 
 void SessionMemory::rollback(Mark mark) {
@@ -440,8 +440,9 @@ const std::vector<Key>& SessionMemory::stems_ahead() const {
     has_ahead_ = true;
     ahead_of_ = read_to_;
     ahead_.clear();
-    auto next = std::lower_bound(tokens_.begin(), tokens_.end(), read_to_,
-                                 [](const Token& token, std::uint32_t at) { return token.at < at; });
+    auto next =
+        std::lower_bound(tokens_.begin(), tokens_.end(), read_to_,
+                         [](const Token& token, std::uint32_t at) { return token.at < at; });
     for (std::size_t i = 0; i < tokens_ahead && next != tokens_.end(); ++i, ++next) {
       ahead_.push_back(next->stem);
     }
@@ -460,7 +461,8 @@ void tokens_of(const json::Value& value, std::size_t limit, std::vector<Key>& st
       return stems.size() < limit;
     });
   } else if (const double* number = value.number()) {
-    if (*number >= 0 && *number < 1e9 && *number == static_cast<double>(static_cast<long>(*number))) {
+    if (*number >= 0 && *number < 1e9 &&
+        *number == static_cast<double>(static_cast<long>(*number))) {
       stems.push_back(mix(0x5f, hash_text(std::to_string(static_cast<long>(*number)))));
     }
   } else if (const json::Array* array = value.array()) {
@@ -516,7 +518,6 @@ SessionMemory::Mention SessionMemory::mention(Key hash, const json::Value& value
   const auto count = static_cast<double>(words.count);
   return {static_cast<double>(anywhere) / count, static_cast<double>(next) / count};
 }
-
 
 void SessionMemory::add_output(const std::optional<Output>& output, Key output_labels) {
   FORERUN_ASSERT(!steps_.empty());

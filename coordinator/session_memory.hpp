@@ -112,8 +112,8 @@ public:
   bool is_mentioned(const SeenValue& value) const;
   bool has_text() const { return !lower_text_.empty(); }
 
-  /// How many of a value's own words the texts hold, by their stems, 0 to 1: `car_makers` and "makers
-  /// of cars". A container's are those of its strings.
+  /// How many of a value's own words the texts hold, by their stems, 0 to 1: `car_makers` and
+  /// "makers of cars". A container's are those of its strings.
   struct Mention {
     double anywhere = 0;
     double ahead = 0;  ///< In what is to be read next: stems_ahead().
@@ -178,11 +178,11 @@ private:
     std::uint32_t at = 0;
     Key stem = 0;
   };
-  std::vector<Token> tokens_;          ///< Of all texts, in their order.
-  const char* text_begin_ = nullptr;   ///< While a text is read.
-  std::uint32_t text_bytes_ = 0;       ///< Of the texts before it.
-  std::uint32_t text_at_ = 0;          ///< Of the word that is read.
-  std::uint32_t read_to_ = 0;          ///< Where the last value that a call took from the text stands.
+  std::vector<Token> tokens_;         ///< Of all texts, in their order.
+  const char* text_begin_ = nullptr;  ///< While a text is read.
+  std::uint32_t text_bytes_ = 0;      ///< Of the texts before it.
+  std::uint32_t text_at_ = 0;         ///< Of the word that is read.
+  std::uint32_t read_to_ = 0;  ///< Where the last value that a call took from the text stands.
   struct Words {
     Key hash = 0;
     std::uint32_t from = 0, count = 0;
