@@ -34,6 +34,9 @@ constexpr Key large_symbol = 0x44;   ///< An output too large to be predicted.
 constexpr std::size_t past_sessions_each_min = 8;
 constexpr std::size_t parameters_per_call_max = 32;
 constexpr std::size_t forms_tried_max = 9;
+constexpr std::size_t forms_tried_min = 3;
+/// A form that scores so much less than the best is not looked at: it would get one part in fifty.
+constexpr double hopeless = 4;
 constexpr std::size_t values_per_parameter_max = 6;
 constexpr std::size_t calls_per_form_max = 8;
 constexpr std::size_t premises_max = 3;
@@ -386,6 +389,7 @@ public:
   void observe(const RunId& id, std::string_view tenant, const Call& call,
                const std::optional<Output>& output);
   void end(const RunId& id);
+  void forget(std::string_view tenant);
   void set_learning(bool learns) { learns_ = learns; }
   std::vector<Prediction> predict(const RunId& id, const Question& question);
   PredictionSizes sizes() const;
@@ -454,6 +458,7 @@ private:
   BoundedTable<bool> output_names_;
   BoundedTable<WordWeights> word_weights_;  ///< By tenant and word.
   std::map<std::string, Tenant, std::less<>> tenants_;
+  std::map<std::string, std::uint64_t, std::less<>> forgotten_;  ///< How often, by tenant.
   std::uint64_t uses_ = 0;
   std::vector<Key> open_tasks_;  ///< While predicting: tasks whose outputs are still open.
   Form model_form_;
@@ -473,7 +478,9 @@ Tenant& PredictionGraph::Impl::tenant_of(const std::string& name) {
           [](const auto& a, const auto& b) { return a.second.used < b.second.used; }));
     }
     found = tenants_.emplace(name, Tenant{}).first;
-    found->second.key = tenant_key(name);
+    const auto forgotten = forgotten_.find(name);
+    found->second.key =
+        mix(tenant_key(name), forgotten == forgotten_.end() ? 0 : forgotten->second);
   }
   found->second.used = ++uses_;
   return found->second;
@@ -847,7 +854,8 @@ Options PredictionGraph::Impl::options(const Session& session, const Tenant& ten
   double known = 0;
   for (auto& [quick, likely] : considered) {
     likely.probability = is_open ? likely.probability : corrected(tenant.forms, likely.probability);
-    if (tried == forms_tried_max) {
+    if (tried == forms_tried_max ||
+        (tried >= forms_tried_min && quick < considered.front().first - hopeless)) {
       break;
     }
     const Form* form = forms_.find(likely.symbol);
@@ -1185,6 +1193,23 @@ void PredictionGraph::Impl::end(const RunId& id) {
   sessions_by_id_.erase(found);
 }
 
+void PredictionGraph::Impl::forget(std::string_view tenant) {
+  if (const auto known = tenants_.find(tenant); known != tenants_.end()) {
+    // Everything learned is found by the tenant's key: another key finds nothing of it.
+    forgotten_[known->first] += 1;
+    tenants_.erase(known);
+  }
+  for (auto session = sessions_.begin(); session != sessions_.end();) {
+    if (session->tenant_name == tenant) {
+      session_bytes_ -= session->memory.bytes();
+      sessions_by_id_.erase(session->id);
+      session = sessions_.erase(session);
+    } else {
+      ++session;
+    }
+  }
+}
+
 std::vector<Key> PredictionGraph::Impl::model_contexts(const Session& session) const {
   const std::vector<SeenStep>& steps = session.memory.steps();
   const Key last = steps.empty() ? start_task : steps.back().task;
@@ -1383,6 +1408,10 @@ void PredictionGraph::observe(const RunId& session, std::string_view tenant, con
 
 void PredictionGraph::end(const RunId& session) {
   impl_->end(session);
+}
+
+void PredictionGraph::forget(std::string_view tenant) {
+  impl_->forget(tenant);
 }
 
 void PredictionGraph::set_learning(bool learns) {
