@@ -34,9 +34,6 @@ constexpr Key large_symbol = 0x44;   ///< An output too large to be predicted.
 constexpr std::size_t past_sessions_each_min = 8;
 constexpr std::size_t parameters_per_call_max = 32;
 constexpr std::size_t forms_tried_max = 9;
-constexpr std::size_t forms_tried_min = 3;
-/// A form that scores so much less than the best is not looked at: it would get one part in fifty.
-constexpr double hopeless = 4;
 constexpr std::size_t values_per_parameter_max = 6;
 constexpr std::size_t calls_per_form_max = 8;
 constexpr std::size_t premises_max = 3;
@@ -854,8 +851,7 @@ Options PredictionGraph::Impl::options(const Session& session, const Tenant& ten
   double known = 0;
   for (auto& [quick, likely] : considered) {
     likely.probability = is_open ? likely.probability : corrected(tenant.forms, likely.probability);
-    if (tried == forms_tried_max ||
-        (tried >= forms_tried_min && quick < considered.front().first - hopeless)) {
+    if (tried == forms_tried_max) {
       break;
     }
     const Form* form = forms_.find(likely.symbol);
