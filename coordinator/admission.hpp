@@ -17,7 +17,7 @@ struct AdmissionSettings {
   /// `value`: a second of expected waste costs so many seconds of expected time hidden; the least
   /// when the budget is ample, the most when it is almost spent.
   double price_min = 0.3;
-  double price_max = 6;
+  double price_max = 8;
   double ample = 16;     ///< The budget is ample when it covers so many calls like the candidate.
   Duration hit_cost{};   ///< What answering from a speculation costs, as measured.
   Duration kill_cost{};  ///< Slot time that a cancelled branch still holds.
