@@ -48,7 +48,8 @@ using PeerProxyActor = caf::typed_actor<caf::reacts_to<PeerMessages>>;
 using NodeActor = caf::typed_actor<caf::reacts_to<NodeInputs>, caf::reacts_to<Flush>,
                                    caf::reacts_to<Wake>, caf::reacts_to<StoreReplica>>;
 using ReplicaActor = caf::typed_actor<caf::reacts_to<ReplicaBatch>, caf::reacts_to<PersistMarks>,
-                                      caf::reacts_to<ReplicaAuditOrder>>;
+                                      caf::reacts_to<ReplicaAuditOrder>,
+                                      caf::reacts_to<ReplicaPageOrder>>;
 using WorkerActor = caf::typed_actor<caf::reacts_to<StartBranches>, caf::reacts_to<StopBranch>>;
 using BranchActor = caf::typed_actor<caf::reacts_to<StopBranch>, caf::reacts_to<RunEnded>>;
 
@@ -70,6 +71,7 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(forerun::ServeLedger)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(forerun::ReadEntries)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(forerun::ReadPast)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(forerun::ReplicaAuditOrder)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(forerun::ReplicaPageOrder)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(forerun::StartBranches)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(forerun::StopBranch)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(forerun::RunEnded)

@@ -62,8 +62,11 @@ void perform(NodeSelf self, NodeOutput output) {
   if (!output.marks.empty()) {
     state.ports.persist_marks(std::move(output.marks));
   }
-  if (output.audit || output.fatal) {
+  if (output.audit || output.page || output.fatal) {
     store_replica(state);
+  }
+  if (output.page) {
+    state.ports.page(*output.page);
   }
   if (output.audit) {
     state.ports.audit(std::move(*output.audit));

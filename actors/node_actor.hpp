@@ -16,6 +16,7 @@ struct NodePorts {
   std::function<void(ReplicaBatch)> persist;  ///< In groups that nobody waits for.
   std::function<void(std::vector<MarkRow>)> persist_marks;
   std::function<void(ReplicaAuditOrder)> audit;
+  std::function<void(ReplicaPageOrder)> page;
   std::function<void(std::vector<NodeMessage>)> send;
   std::function<void(std::uint16_t publish_port)> subscribe;
   std::function<void(const std::string& catalog)> use_catalog;

@@ -3,6 +3,8 @@
 #include <caf/typed_event_based_actor.hpp>
 #include <utility>
 
+#include "storage/replica_page.hpp"
+
 namespace forerun {
 
 ReplicaActor::behavior_type replica_actor(ReplicaActor::stateful_pointer<ReplicaState> self,
@@ -26,6 +28,10 @@ ReplicaActor::behavior_type replica_actor(ReplicaActor::stateful_pointer<Replica
         self->state.ports.marks_persisted(message.marks);
       },
       [self](const ReplicaAuditOrder& order) { self->state.ports.audit(order); },
+      [self](const ReplicaPageOrder& order) {
+        self->state.ports.page_read(
+            {read_replica_page(*self->state.replica, order.from, order.head)});
+      },
   };
 }
 

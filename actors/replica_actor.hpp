@@ -14,6 +14,7 @@ struct ReplicaPorts {
   std::function<void(std::vector<MarkRow>)> marks_persisted;
   /// Everything that the order speaks of is in the store now.
   std::function<void(ReplicaAuditOrder)> audit;
+  std::function<void(ReplicaEntries)> page_read;
   std::function<void(const std::string&)> fatal;
 };
 

@@ -20,6 +20,7 @@ struct CoordinatorProcessSettings {
   UsefulnessSettings usefulness;
   double race_log_share = CoordinatorSettings{}.race_log_share;
   HistoryLimits history;
+  Duration adopt_wait = std::chrono::seconds(1);  ///< AdoptionSettings::wait.
   Duration session_idle_max = CoordinatorSettings{}.session_idle_max;
   std::filesystem::path replay;  ///< An export: takes given run IDs, on an empty store.
   std::string plant;             ///< A bug to show that it is caught: "skip-hazards".

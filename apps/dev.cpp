@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "apps/process.hpp"
+#include "base/json.hpp"
 #include "cluster/local/temporary_folder.hpp"
 #include "demo/local_cluster.hpp"
 #include "demo/session_client.hpp"
@@ -16,6 +17,16 @@ namespace {
 
 constexpr std::chrono::milliseconds children_checked_every{500};
 
+/// One line for a program that started this one.
+void print_ready(const LocalCluster& cluster, const std::string& run_id) {
+  json::Object ready;
+  ready.set("event", "ready");
+  ready.set("http", cluster.url());
+  ready.set("data", cluster.coordinator_data().string());
+  ready.set("session", run_id);
+  std::cout << json::canonical(ready) << std::endl;
+}
+
 /// For a shell, inside single quotes.
 std::string in_single_quotes(const std::string& text) {
   std::string quoted = "'";
@@ -23,6 +34,22 @@ std::string in_single_quotes(const std::string& text) {
     quoted += c == '\'' ? "'\\''" : std::string(1, c);
   }
   return quoted + "'";
+}
+
+void print_lines_to_try(const LocalCluster& cluster, const std::string& run_id,
+                        const ExampleCall& example) {
+  const std::string session = cluster.url() + "/v1/sessions/" + run_id;
+  std::cout << "A coordinator and a node are up; this session is open. Try:\n\n"
+            << "  curl -s " << session << "/steps -H 'Content-Type: application/json' -d "
+            << in_single_quotes(example.call.canonical()) << "\n"
+            << "  curl -s " << session << "\n"
+            << "  curl -s " << cluster.url() << "/v1/status\n\n"
+            << (example.is_told ? ""
+                                : "Task " + example.call.task() +
+                                      " names no field: an `example` in its table of the catalog "
+                                      "would be shown here.\n")
+            << "docs/http.md tells the rest. Ctrl-C ends it.\n"
+            << std::flush;
 }
 
 }  // namespace
@@ -65,19 +92,11 @@ Result<int> run_dev(const DevSettings& settings) {
   if (!run_id) {
     return tl::unexpected<Error>(run_id.error());
   }
-  const ExampleCall example = example_call(*catalog);
-  const std::string session = cluster->url() + "/v1/sessions/" + *run_id;
-  std::cout << "A coordinator and a node are up; this session is open. Try:\n\n"
-            << "  curl -s " << session << "/steps -H 'Content-Type: application/json' -d "
-            << in_single_quotes(example.call.canonical()) << "\n"
-            << "  curl -s " << session << "\n"
-            << "  curl -s " << cluster->url() << "/v1/status\n\n"
-            << (example.is_told ? ""
-                                : "Task " + example.call.task() +
-                                      " names no field: an `example` in its table of the catalog "
-                                      "would be shown here.\n")
-            << "docs/http.md tells the rest. Ctrl-C ends it.\n"
-            << std::flush;
+  if (settings.output == "json") {
+    print_ready(*cluster, *run_id);
+  } else {
+    print_lines_to_try(*cluster, *run_id, example_call(*catalog));
+  }
   while (!shutdown.wait_for(children_checked_every)) {
     if (const std::string ended = cluster->ended_process(); !ended.empty()) {
       return fail(Errc::io, ended);

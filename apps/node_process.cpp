@@ -484,6 +484,9 @@ Result<int> run_node(const NodeProcessSettings& settings) {
   replica_ports.audit = [auditor](ReplicaAuditOrder order) {
     caf::anon_send(auditor, std::move(order));
   };
+  replica_ports.page_read = [inlet](ReplicaEntries page) {
+    inlet->put(NodeInputs{{NodeInput(std::move(page))}});
+  };
   replica_ports.marks_persisted = [inlet](std::vector<MarkRow> marks) {
     NodeInputs inputs;
     for (const MarkRow& mark : marks) {
@@ -507,6 +510,7 @@ Result<int> run_node(const NodeProcessSettings& settings) {
     caf::anon_send(stores, PersistMarks{std::move(marks)});
   };
   ports.audit = [stores](ReplicaAuditOrder order) { caf::anon_send(stores, std::move(order)); };
+  ports.page = [stores](ReplicaPageOrder order) { caf::anon_send(stores, std::move(order)); };
   ports.send = [&bus](std::vector<NodeMessage> messages) { send_all(**bus, messages); };
   ports.subscribe = [&bus](std::uint16_t port) { (*bus)->subscribe(port); };
   ports.use_catalog = [catalogs, executors = *executors](const std::string& text) {

@@ -60,6 +60,7 @@ Shutdown::Shutdown() {
   const sigset_t set = ending_signals();
   FORERUN_ASSERT(pthread_sigmask(SIG_BLOCK, &set, nullptr) == 0);
   signal(SIGPIPE, SIG_IGN);
+  signal(SIGXFSZ, SIG_IGN);  // A file at its limit is a write that fails, and says so.
 }
 
 bool Shutdown::wait_for(std::chrono::milliseconds interval) {

@@ -26,6 +26,7 @@ public:
   StoredEntry append(DiscardEntry discard);
 
   std::uint64_t size() const { return frontier_.size(); }
+  const merkle::Frontier& tree() const { return frontier_; }
   Epoch epoch() const { return epoch_; }
   LedgerHead head() const { return {frontier_.size(), frontier_.root(), epoch_}; }
   SignedHead sign(const LedgerHead& head) const { return sign_head(key_, head); }

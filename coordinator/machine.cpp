@@ -142,12 +142,27 @@ void CoordinatorMachine::restore(const CoordinatorRecovery& recovery) {
 
 CoordinatorOutput CoordinatorMachine::start(Instant now) {
   begin(now);
+  if (settings_.adoption.wait > Duration::zero()) {
+    adoption_.emplace(settings_.adoption, now, ledger_.tree(), ledger_.epoch(),
+                      ledger_.public_key());
+    is_gathering_ = true;
+  } else {
+    open_term(ledger_.epoch(), {});
+  }
+  return finish();
+}
+
+void CoordinatorMachine::open_term(Epoch after, std::vector<StoredEntry> adopted) {
   durable_head_ = ledger_.head();
   reading_.begin(history_, ledger_.size());
-  const Epoch epoch{ledger_.epoch().value + 1};
+  take_over(std::move(adopted));
+  const Epoch epoch{after.value + 1};
   next_token_ = epoch.value << token_bits_per_term;
   store_entry(ledger_.open_term(epoch, "start", settings_.version));
   for (auto& [run_id, session] : sessions_) {
+    if (session.is_ended) {
+      continue;
+    }
     watch_idleness(session);
     for (OpenStep& step : session.open) {
       if (step.has_intent && !step.work.plan.tasks.front()->idempotent) {
@@ -170,7 +185,6 @@ CoordinatorOutput CoordinatorMachine::start(Instant now) {
     }
     commit_ready(session);
   }
-  return finish();
 }
 
 CoordinatorOutput CoordinatorMachine::step(Instant now, const CoordinatorInput& input) {
@@ -180,7 +194,14 @@ CoordinatorOutput CoordinatorMachine::step(Instant now, const CoordinatorInput& 
 CoordinatorOutput CoordinatorMachine::step(Instant now, std::span<const CoordinatorInput> inputs) {
   begin(now);
   for (const CoordinatorInput& input : inputs) {
-    std::visit([this](const auto& body) { on(body); }, input);
+    if (is_gathering_) {
+      gather(input);
+      if (adoption_) {
+        adopt();
+      }
+    } else {
+      std::visit([this](const auto& body) { on(body); }, input);
+    }
   }
   return finish();
 }
@@ -202,6 +223,10 @@ void CoordinatorMachine::account_time() {
 }
 
 CoordinatorOutput CoordinatorMachine::finish() {
+  if (adoption_) {
+    out_.wake_at = adoption_->deadline();
+    return std::exchange(out_, {});
+  }
   pump_effects();
   apply_turns();
   pump();
@@ -259,14 +284,15 @@ CoordinatorOutput CoordinatorMachine::finish() {
     sooner(signed_at_.value_or(now_) + settings_.head_interval);
   }
   out_.wake_at = wake;
+  if (is_gathering_) {
+    return std::exchange(out_, {});  // To look ahead waits, as all else does.
+  }
   if (past_.empty()) {
     out_.read_past = reading_.next(history_);
   }
   out_.look_ahead = !lessons_.empty() || !ahead_.empty() ||
                     (has_past_to_learn() && (waiting_in_.empty() || now_ >= past_rests_until_));
-  CoordinatorOutput result = std::move(out_);
-  out_ = {};
-  return result;
+  return std::exchange(out_, {});
 }
 
 /// A publication wakes every node, and a signature costs more than a decision: both come at
@@ -362,8 +388,11 @@ void CoordinatorMachine::on(const ClientLeft& left) {
     }
     waiting_in_.erase(at);
   }
-  std::erase_if(openings_,
-                [&](const WaitingOpen& waiting) { return waiting.request.id == left.request; });
+  std::erase_if(openings_, [&](const WaitingOpen& waiting) {
+    // Under a key it is opened all the same: a retry with that key asks for it.
+    return waiting.request.id == left.request &&
+           std::get<OpenSession>(waiting.request.body).idempotency_key.empty();
+  });
 }
 
 void CoordinatorMachine::on(const NodeSaid& said) {
@@ -387,6 +416,7 @@ void CoordinatorMachine::on(const NodeSaid& said) {
     void operator()(const MarkStored& message) { machine.handle(seat, message); }
     void operator()(const Diverged& message) { machine.handle(seat, message); }
     void operator()(const ReplicaAudited& message) { machine.handle(seat, message); }
+    void operator()(const ReplicaEntries&) {}  // Asked for by no term that is open.
   };
   std::visit(Visitor{*this, *seat}, said.message);
 }

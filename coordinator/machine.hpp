@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "coordinator/admission.hpp"
+#include "coordinator/adoption.hpp"
 #include "coordinator/audit.hpp"
 #include "coordinator/effect_queue.hpp"
 #include "coordinator/history_book.hpp"
@@ -150,7 +151,8 @@ public:
   /// Recovery, before start(): every entry in order, then the rest.
   void restore(const StoredEntry& entry);
   void restore(const CoordinatorRecovery& recovery);
-  /// Opens the term. Call once, first.
+  /// Opens the term, at once or (AdoptionSettings::wait) when the nodes were heard. Call once,
+  /// first.
   CoordinatorOutput start(Instant now);
   CoordinatorOutput step(Instant now, const CoordinatorInput& input);
   /// Inputs that arrived together, in order: one output, and so at most one batch to persist.
@@ -230,11 +232,20 @@ private:
   void on(const EntriesRead& read);
   void on(const NodesAllowed& allowed);
   void on(const PastRead& page);
+  /// `after` is the highest epoch that was seen.
+  void open_term(Epoch after, std::vector<StoredEntry> adopted);
   void begin(Instant now);
   CoordinatorOutput finish();
   void account_time();
   void store_entry(StoredEntry entry);
   void publish_if_due();
+
+  // machine_adoption.cpp: before the term
+  void gather(const CoordinatorInput& input);
+  void gather(const NodeSaid& said);
+  void adopt();
+  void end_gathering();
+  void take_over(std::vector<StoredEntry> adopted);
 
   // machine_nodes.cpp: membership
   void handle(ConnectionId connection, const NodeId& node, const Join& message);
@@ -480,7 +491,11 @@ private:
   std::set<RunId> past_runs_;      ///< Of the ledger, begun and not ended.
   std::deque<RunId> ahead_;        ///< Sessions to look ahead in.
   std::uint64_t next_token_ = 0;
-  std::optional<Audit> audit_;  ///< One at a time.
+  std::optional<Adoption> adoption_;        ///< Until the term opens.
+  bool is_gathering_ = false;               ///< Until it is open, and what was adopted is durable.
+  std::map<ConnectionId, NodeSaid> joins_;  ///< Meanwhile: the latest of each.
+  std::vector<CoordinatorInput> deferred_;  ///< And everything that must wait for it.
+  std::optional<Audit> audit_;              ///< One at a time.
   std::uint64_t next_audit_ = 1;
 
   Instant now_{};

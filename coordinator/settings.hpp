@@ -9,6 +9,7 @@
 
 #include "base/time.hpp"
 #include "coordinator/admission.hpp"
+#include "coordinator/adoption.hpp"
 #include "coordinator/history_book.hpp"
 #include "coordinator/effect_queue.hpp"
 #include "coordinator/membership.hpp"
@@ -25,6 +26,7 @@ struct CoordinatorSettings {
   UsefulnessSettings usefulness;
   EffectSettings effects;
   Membership::Settings membership;
+  AdoptionSettings adoption;
   HistoryLimits history;
   std::uint32_t publish_port = 0;
   double race_log_share = 0.10;       ///< Of run IDs; see race_log.hpp.

@@ -55,6 +55,8 @@ FORERUN_KIND(ResendResult, kResendResultFieldNumber, "resend_result", small_byte
 FORERUN_KIND(ReserveRunIds, kReserveRunIdsFieldNumber, "reserve_run_ids", small_bytes_max);
 FORERUN_KIND(Entries, kEntriesFieldNumber, "entries", frame_bytes_max);
 FORERUN_KIND(AuditReplica, kAuditReplicaFieldNumber, "audit_replica", small_bytes_max);
+FORERUN_KIND(FetchReplica, kFetchReplicaFieldNumber, "fetch_replica", small_bytes_max);
+FORERUN_KIND(ReplicaEntries, kReplicaEntriesFieldNumber, "replica_entries", frame_bytes_max);
 #undef FORERUN_KIND
 
 template <class Message>
@@ -117,6 +119,7 @@ void write(const Join& from, wire::Join& to) {
     worker.set_run_mark(offer.run_mark);
   }
   write(from.head, *to.mutable_head());
+  to.set_epoch(from.epoch.value);
 }
 
 void write(const Heartbeat& from, wire::Heartbeat& to) {
@@ -288,6 +291,14 @@ void write(const AuditReplica& from, wire::AuditReplica& to) {
   for (const std::uint64_t size : from.sizes) {
     to.add_sizes(size);
   }
+}
+
+void write(const FetchReplica& from, wire::FetchReplica& to) {
+  to.set_from(from.from.value);
+}
+
+void write(const ReplicaEntries& from, wire::ReplicaEntries& to) {
+  write(from.entries, *to.mutable_entries());
 }
 
 // ---- frames out
@@ -491,6 +502,7 @@ void read(Fields& fields, const wire::Join& from, Join& to) {
     worker.run_mark = offer.run_mark();
   }
   read(fields, "head", from.has_head(), from.head(), to.head);
+  to.epoch.value = from.epoch();
 }
 
 void read_tokens(Fields& fields, std::string_view name,
@@ -688,6 +700,14 @@ void read(Fields& fields, const wire::AuditReplica& from, AuditReplica& to) {
   if (fields.count("sizes", static_cast<std::size_t>(from.sizes_size()), audit_sizes_max)) {
     to.sizes.assign(from.sizes().begin(), from.sizes().end());
   }
+}
+
+void read(Fields&, const wire::FetchReplica& from, FetchReplica& to) {
+  to.from.value = from.from();
+}
+
+void read(Fields& fields, const wire::ReplicaEntries& from, ReplicaEntries& to) {
+  read(fields, from.entries(), to.entries);
 }
 
 // ---- frames in

@@ -81,6 +81,7 @@ void NodeMachine::send_join(Instant now, NodeOutput& out) {
   join.instance = settings_.instance;
   join.workers = settings_.workers;
   join.head = checker_.head();
+  join.epoch = epoch_;
   out.send.emplace_back(std::move(join));
   join_sent_ = now;
 }
@@ -402,6 +403,17 @@ void NodeMachine::on(Instant, ReplicaAudited& audited, NodeOutput& out) {
   if (joined_ && audited.epoch == epoch_) {
     out.send.emplace_back(std::move(audited));
   }
+}
+
+// ---- before a term
+
+/// The coordinator that asks has not opened its term, so nobody has joined it yet.
+void NodeMachine::handle(Instant, const FetchReplica& message, NodeOutput& out) {
+  out.page = ReplicaPageOrder{message.from, verified_head_};
+}
+
+void NodeMachine::on(Instant, ReplicaEntries& page, NodeOutput& out) {
+  out.send.emplace_back(std::move(page));
 }
 
 void NodeMachine::follow(Instant now, Entries& entries, NodeOutput& out) {

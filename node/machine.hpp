@@ -45,9 +45,14 @@ struct MarkPersisted {
   WorkerId worker;
   std::uint64_t mark = 0;
 };
-/// ReplicaAudited: what NodeOutput::audit asked for is done.
-using NodeInput =
-    std::variant<TimePassed, CoordinatorMessage, BranchFinished, MarkPersisted, ReplicaAudited>;
+/// Read this page of the replica's store and give it back as ReplicaEntries.
+struct ReplicaPageOrder {
+  Seq from;
+  std::optional<SignedHead> head;  ///< Goes with it.
+};
+/// ReplicaAudited, ReplicaEntries: what NodeOutput::audit and ::page asked for is done.
+using NodeInput = std::variant<TimePassed, CoordinatorMessage, BranchFinished, MarkPersisted,
+                               ReplicaAudited, ReplicaEntries>;
 
 /// What the shell must do, in this order.
 struct NodeOutput {
@@ -63,6 +68,7 @@ struct NodeOutput {
       destroyed;  ///< Isolated states that are gone now, committed or discarded.
   std::optional<ReplicaAuditOrder>
       audit;  ///< Read the store again, apart from this brain and after `persist`.
+  std::optional<ReplicaPageOrder> page;  ///< After `persist`.
   std::vector<std::string> alerts;     ///< For the operator's log.
   std::optional<Divergence> diverged;  ///< Keep it for good; `fatal` goes with it.
   std::optional<Error>
@@ -105,6 +111,7 @@ private:
   void on(Instant now, BranchFinished& finished, NodeOutput& out);
   void on(Instant now, const MarkPersisted& persisted, NodeOutput& out);
   void on(Instant now, ReplicaAudited& audited, NodeOutput& out);
+  void on(Instant now, ReplicaEntries& page, NodeOutput& out);
   void take(Instant now, NodeInput& input, NodeOutput& out);
   void handle(Instant now, const Welcome& message, NodeOutput& out);
   void handle(Instant now, const JoinRefused& message, NodeOutput& out);
@@ -116,6 +123,7 @@ private:
   void handle(Instant now, const ReserveRunIds& message, NodeOutput& out);
   void handle(Instant now, Entries& message, NodeOutput& out);
   void handle(Instant now, const AuditReplica& message, NodeOutput& out);
+  void handle(Instant now, const FetchReplica& message, NodeOutput& out);
   void audit_if_reached(NodeOutput& out);
   void follow(Instant now, Entries& entries, NodeOutput& out);
   void settle_by_entry(Instant now, const Entry& entry, NodeOutput& out);

@@ -9,7 +9,7 @@ declare -A why=(
   [libcli11-dev]="the command line" [libtomlplusplus-dev]="catalog.toml" [zlib1g-dev]="compressed traces"
   [bubblewrap]="the sandbox of exec tasks" [libseccomp-dev]="its system call filter"
   [libcurl4-openssl-dev]="the demo's HTTP client" [libexpected-dev]="results"
-  [catch2]="the tests" [python3]="the cluster tests" [python3-cryptography]="the auditor of docs/proof.md" [curl]="the README's commands" [ca-certificates]="fetches packages safely"
+  [catch2]="the tests" [python3]="the Python package and the cluster tests" [python3-cryptography]="the auditor of docs/proof.md" [curl]="the README's commands" [ca-certificates]="fetches packages safely"
 )
 missing=()
 for package in "${!why[@]}"; do

@@ -17,9 +17,10 @@ namespace {
 
 constexpr Duration restart_min = std::chrono::milliseconds(20);
 constexpr Duration restart_max = std::chrono::milliseconds(1200);
+constexpr Duration adopt_wait_max = std::chrono::milliseconds(300);
 
 /// A small cluster that speculates eagerly, so that a short run meets many decisions.
-CoordinatorSettings settings_of(const Environment& env) {
+CoordinatorSettings settings_of(Environment& env) {
   CoordinatorSettings settings;
   settings.version = "simulated";
   settings.catalog = env.catalog;
@@ -41,6 +42,9 @@ CoordinatorSettings settings_of(const Environment& env) {
   settings.usefulness.window = 8;
   settings.usefulness.tasks_max = 6;
   settings.run_id_block = 4;
+  if (env.prng.chance(0.5)) {
+    settings.adoption.wait = env.between(std::chrono::milliseconds(1), adopt_wait_max);
+  }
   settings.effects.timeout = std::chrono::milliseconds(1500);
   settings.effects.retry_max = std::chrono::seconds(1);
   settings.effects.attempts_max = 40;  // None is parked: all must arrive in the end.

@@ -41,6 +41,12 @@ struct Describer {
   std::string operator()(const ReplicaAudited& m) const {
     return "audited " + head_of(m.head) + " " + m.problem;
   }
+  std::string operator()(const ReplicaEntries& m) const {
+    return "replica " + (*this)(m.entries);
+  }
+  std::string operator()(const FetchReplica& m) const {
+    return "fetch replica " + to_string(m.from);
+  }
   std::string operator()(const AuditReplica& m) const { return "audit " + to_string(m.audit); }
   std::string operator()(const Welcome& m) const {
     return "welcome epoch " + to_string(m.epoch) + " head " + head_of(m.head.head);

@@ -5,6 +5,7 @@
 #include <variant>
 
 #include "base/assert.hpp"
+#include "storage/replica_page.hpp"
 
 namespace forerun::simulation {
 namespace {
@@ -111,6 +112,11 @@ void NodeHost::perform(NodeOutput output) {
       const auto read =
           replica_.recover([&auditor](const StoredEntry& entry) { auditor.take(entry); });
       step(auditor.finish(read ? read->head : std::nullopt));
+    });
+  }
+  if (output.page) {
+    later(env_.around(env_.weather.sync_median), [this, order = *output.page] {
+      step(ReplicaEntries{read_replica_page(replica_, order.from, order.head)});
     });
   }
   for (NodeMessage& message : output.send) {

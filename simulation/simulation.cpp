@@ -157,7 +157,9 @@ void Cluster::connect() {
   });
   coordinator_.serve(
       [this](const ClientResponse& response) {
-        time_.note("response " + to_string(response.id));
+        const auto* failed = std::get_if<RequestFailed>(&response.body);
+        time_.note("response " + to_string(response.id) +
+                   (failed != nullptr ? ": " + failed->message : std::string()));
         if (!operator_.receive(response)) {
           std::any_of(clients_.begin(), clients_.end(),
                       [&](Client& client) { return client.receive(response); });

@@ -47,6 +47,23 @@ struct BranchOwner {
   friend bool operator==(const BranchOwner&, const BranchOwner&) = default;
 };
 
+// ---- both ways
+// -------------------------------------------------------------------------------------------
+
+struct EntryRecord {
+  std::string leaf;
+  std::string call;  ///< C(call) of a commit; empty for other kinds and where it was erased.
+  friend bool operator==(const EntryRecord&, const EntryRecord&) = default;
+};
+
+/// Decisions in order, published to all or sent to the node that fetched them.
+struct Entries {
+  Seq first;
+  std::vector<EntryRecord> records;
+  std::optional<SignedHead> head;  ///< Of a size at or below first + records.
+  friend bool operator==(const Entries&, const Entries&) = default;
+};
+
 // ---- node to coordinator
 // -------------------------------------------------------------------------------------------
 
@@ -65,6 +82,7 @@ struct Join {
   std::uint64_t instance = 0;  ///< Random, one a process start: tells a reconnect from a copy.
   std::vector<WorkerOffer> workers;
   LedgerHead head;  ///< Of the verified replica.
+  Epoch epoch;      ///< Highest accepted.
   friend bool operator==(const Join&, const Join&) = default;
 };
 
@@ -138,8 +156,14 @@ struct ReplicaAudited {
   friend bool operator==(const ReplicaAudited&, const ReplicaAudited&) = default;
 };
 
-using NodeMessage =
-    std::variant<Join, Heartbeat, BranchEnded, FetchEntries, MarkStored, Diverged, ReplicaAudited>;
+/// Entries of the replica as its store holds them, with the latest signed head that was verified.
+struct ReplicaEntries {
+  Entries entries;
+  friend bool operator==(const ReplicaEntries&, const ReplicaEntries&) = default;
+};
+
+using NodeMessage = std::variant<Join, Heartbeat, BranchEnded, FetchEntries, MarkStored, Diverged,
+                                 ReplicaAudited, ReplicaEntries>;
 
 // ---- coordinator to node
 // -------------------------------------------------------------------------------------------
@@ -178,7 +202,7 @@ struct Dispatch {
   Duration timeout{};
   std::string outside_key;  ///< hex(Sk) for a `write`, effect_key() of an effect, else empty.
   std::optional<WorldPosition> world;
-  std::string http;  ///< An effect that is a request, canonical; `task` is empty then.
+  std::string http{};  ///< An effect that is a request, canonical; `task` is empty then.
   friend bool operator==(const Dispatch&, const Dispatch&) = default;
 };
 
@@ -213,20 +237,6 @@ struct ReserveRunIds {
   friend bool operator==(const ReserveRunIds&, const ReserveRunIds&) = default;
 };
 
-struct EntryRecord {
-  std::string leaf;
-  std::string call;  ///< C(call) of a commit; empty for other kinds and where it was erased.
-  friend bool operator==(const EntryRecord&, const EntryRecord&) = default;
-};
-
-/// Decisions in order, published to all or sent to the node that fetched them.
-struct Entries {
-  Seq first;
-  std::vector<EntryRecord> records;
-  std::optional<SignedHead> head;  ///< Of a size at or below first + records.
-  friend bool operator==(const Entries&, const Entries&) = default;
-};
-
 /// Read the whole replica again from its store, check it, and answer with ReplicaAudited as soon as
 /// it holds the largest of these sizes.
 struct AuditReplica {
@@ -236,8 +246,15 @@ struct AuditReplica {
   friend bool operator==(const AuditReplica&, const AuditReplica&) = default;
 };
 
+/// Before a term: send what the replica holds from here on. At most one page comes back
+/// (ReplicaEntries), and an empty one when it ends here.
+struct FetchReplica {
+  Seq from;
+  friend bool operator==(const FetchReplica&, const FetchReplica&) = default;
+};
+
 using CoordinatorMessage =
     std::variant<Welcome, JoinRefused, JoinAgain, Dispatch, ConfirmBranch, CancelBranch,
-                 ResendResult, ReserveRunIds, Entries, AuditReplica>;
+                 ResendResult, ReserveRunIds, Entries, AuditReplica, FetchReplica>;
 
 }  // namespace forerun

@@ -12,6 +12,7 @@ struct CoordinatorFlags {
   CoordinatorProcessSettings process;
   double bucket_s = 300;
   double session_idle_s = 86'400;
+  std::uint64_t adopt_wait_ms = 1000;
   double probe_after_s = 300;
   double probe_after_max_s = 21'600;
 };
@@ -56,6 +57,7 @@ void add_coordinator(CLI::App& app, Action& chosen) {
     s->process.usefulness.probe_after_max =
         std::max(s->process.usefulness.probe_after,
                  Duration(static_cast<std::int64_t>(s->probe_after_max_s * 1e6)));
+    s->process.adopt_wait = std::chrono::milliseconds(s->adopt_wait_ms);
     s->process.session_idle_max = Duration(static_cast<std::int64_t>(s->session_idle_s * 1e6));
     return report(run_coordinator(s->process));
   });
@@ -111,6 +113,12 @@ void add_coordinator(CLI::App& app, Action& chosen) {
       .add_option("--session-idle-s", s->session_idle_s,
                   "End a session that no client has asked for this long")
       ->check(CLI::Range(1.0, 31'536'000.0))
+      ->capture_default_str();
+  command
+      .add_option("--adopt-wait-ms", s->adopt_wait_ms,
+                  "How long a start waits to hear whether nodes hold signed entries that this "
+                  "store has lost; 0: it does not ask")
+      ->check(number_within(0, 600'000))
       ->capture_default_str();
   command
       .add_option("--race-log-share", s->process.race_log_share,

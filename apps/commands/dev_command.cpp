@@ -18,6 +18,9 @@ void add_dev(CLI::App& app, Action& chosen) {
   command.add_option("--slots", s->slots, "Branches at once")
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();
+  command.add_option("--output", s->output, "text, or json: where it is, for programs")
+      ->check(CLI::IsMember({"text", "json"}))
+      ->capture_default_str();
   bind_environment(command);
 }
 

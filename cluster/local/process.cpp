@@ -58,7 +58,8 @@ struct Launch {
       ::setpgid(0, 0) == 0 && ::prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 &&
       ::getppid() == launch.parent && ::dup2(launch.input, STDIN_FILENO) >= 0 &&
       ::dup2(launch.output, STDOUT_FILENO) >= 0 && ::dup2(launch.errors, STDERR_FILENO) >= 0 &&
-      ::sigprocmask(SIG_SETMASK, &none, nullptr) == 0 && ::signal(SIGPIPE, SIG_DFL) != SIG_ERR;
+      ::sigprocmask(SIG_SETMASK, &none, nullptr) == 0 && ::signal(SIGPIPE, SIG_DFL) != SIG_ERR &&
+      ::signal(SIGXFSZ, SIG_DFL) != SIG_ERR;
   if (is_ready) {
     // Descriptors of the parent that nobody marked must not keep its sockets and locks alive.
     ::syscall(SYS_close_range, STDERR_FILENO + 1, ~0U, 4U /* CLOSE_RANGE_CLOEXEC */);

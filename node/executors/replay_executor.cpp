@@ -57,9 +57,9 @@ public:
         return nullptr;
       case ReplayRecord::Ruling::How::returned:
       case ReplayRecord::Ruling::How::failed:
-        return recorded_->start(std::move(run), with_latency(std::move(done), ruling.latency));
+        break;
     }
-    FORERUN_ASSERT(false);
+    return recorded_->start(std::move(run), with_latency(std::move(done), ruling.latency));
   }
 
 private:

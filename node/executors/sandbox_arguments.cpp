@@ -86,10 +86,18 @@ Result<Words> sandbox_words(const SandboxSite& site, const Task& task,
   }
   add(words, {"--proc", "/proc", "--dev", "/dev", "--bind", stage + "/shm", "/dev/shm",
               "--remount-ro", "/dev", "--bind", stage + "/scratch", sandbox_home});
-  for (const std::string& path : task.exec.readable) {
-    add(words, {"--ro-bind", path, path});
-  }
+  // A later mount covers an earlier one: what lies in the work folder comes after its view, which
+  // may be a copy and then does not follow what changes outside.
+  const auto show = [&](bool in_work) {
+    for (const std::string& path : task.exec.readable) {
+      if (is_within(path, work) == in_work) {
+        add(words, {"--ro-bind", path, path});
+      }
+    }
+  };
+  show(false);
   add(words, {"--bind", stage + "/view", work.string()});
+  show(true);
   for (const std::string& path : task.exec.writable) {
     add(words, {"--bind", path, path});
   }

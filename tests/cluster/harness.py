@@ -146,9 +146,9 @@ class Cluster:
     def log(self, name):
         return (self.folder / f"{name}.log").read_text()[-2000:]
 
-    def start_coordinator(self):
+    def start_coordinator(self, *more):
         ready = self.spawn("coordinator", "coordinator", "--data", self.data, "--catalog", self.catalog, "--listen",
-                           self.listen, "--http", self.http, "--control-share", 0)
+                           self.listen, "--http", self.http, "--control-share", 0, *more)
         self.listen = ready["join"]
         self.http = ready["http"].removeprefix("http://")
 

@@ -1,8 +1,11 @@
-"""What must hold with real processes, a real wire and kill -9."""
+"""What must hold with real processes, a real wire, failing disks and kill -9."""
+import contextlib
+import http.client
 import json
 import os
 import pathlib
 import re
+import resource
 import shutil
 import signal
 import sqlite3
@@ -146,6 +149,47 @@ class ClusterTest(unittest.TestCase):
         until("all ledgers agree", lambda: cluster.heads_agree(2))
         self.assertEqual(auditor.audit(cluster.export())["epoch"], 2)
 
+    def fill_disk(self, name, file, spare):
+        """From now on no file of the process may grow further than this one by `spare` bytes: its writes fail."""
+        limit = max(path.stat().st_size for path in file.parent.glob(file.name + "*")) + spare
+        resource.prlimit(self.cluster.processes[name].pid, resource.RLIMIT_FSIZE, (limit, limit))
+
+    def test_a_coordinator_whose_disk_fails_ends_and_loses_nothing_acknowledged(self):
+        cluster = self.cluster
+        run_id = cluster.open()
+        answers = [cluster.step(run_id, "double", key="0", n=0)]
+        self.fill_disk("coordinator", cluster.data / "ledger.db", 60_000)
+        with self.assertRaises((OSError, http.client.HTTPException)):
+            for n in range(1, 1000):
+                answers.append(cluster.step(run_id, "double", key=str(n), n=n))
+        self.assertEqual(cluster.processes["coordinator"].wait(15), 1, cluster.log("coordinator"))
+        self.assertIn("the store failed, so nothing can be promised any more: ", cluster.log("coordinator"))
+        cluster.start_coordinator()
+        until("both nodes rejoin", lambda: len(cluster.status()["nodes"]) == 2)
+        steps = cluster.request("GET", f"/v1/sessions/{run_id}")[1]["steps"]
+        self.assertEqual([step["decision_hash"] for step in steps[:len(answers)]],
+                         [answer["decision_hash"] for answer in answers])
+        unanswered = len(answers)
+        self.assertEqual(cluster.step(run_id, "double", key=str(unanswered), n=unanswered)["step"], unanswered)
+        until("all ledgers agree", lambda: cluster.heads_agree(2))
+        auditor.audit(cluster.export())
+
+    def test_a_node_whose_disk_fails_ends_and_catches_up_later(self):
+        cluster = self.cluster
+        run_id = cluster.open()
+        cluster.step(run_id, "double", n=0)
+        until("all ledgers agree", lambda: cluster.heads_agree(2))
+        self.fill_disk("node-1", cluster.folder / "node-1" / "replica.db", 20_000)
+        steps = 1
+        while cluster.processes["node-1"].poll() is None:
+            self.assertEqual(cluster.step(run_id, "double", n=steps)["step"], steps)
+            steps += 1
+            self.assertLess(steps, 1000)
+        self.assertEqual(cluster.processes["node-1"].returncode, 1, cluster.log("node-1"))
+        self.assertIn("the node's store failed: ", cluster.log("node-1"))
+        cluster.start_node("node-1")
+        until("all ledgers agree", lambda: cluster.heads_agree(2))
+
     def test_a_write_in_flight_at_a_crash(self):
         cluster = self.cluster
         once, again = cluster.open(), cluster.open()
@@ -231,7 +275,8 @@ class ClusterTest(unittest.TestCase):
         cluster.kill("coordinator")
         shutil.rmtree(cluster.data)
         os.rename(backup, cluster.data)
-        cluster.start_coordinator()  # In a term that the nodes know already: only its next decision shows the fork.
+        # In a term that the nodes know already: only its next decision shows the fork.
+        cluster.start_coordinator("--adopt-wait-ms", 0)
         until("both nodes rejoin", lambda: len(cluster.status()["nodes"]) == 2)
         self.assertEqual(cluster.step(run_id, "double", n=7)["step"], 1)
         for name in ("node-1", "node-2"):
@@ -250,6 +295,50 @@ class ClusterTest(unittest.TestCase):
             self.assertTrue((cluster.folder / name / "divergence.before-resync-1.json").exists())
         self.assertEqual(cluster.step(run_id, "double", n=2)["step"], 2)
         until("all ledgers agree", lambda: cluster.heads_agree(2))
+
+    def signed_size(self, name):
+        """Entries of the node's replica under a head that the coordinator signed."""
+        database = sqlite3.connect(f"file:{self.cluster.folder / name / 'replica.db'}?mode=ro", uri=True)
+        with contextlib.closing(database):
+            return (database.execute("SELECT size FROM head").fetchone() or [0])[0]
+
+    def test_a_coordinator_put_back_from_a_copy_adopts_what_its_nodes_hold(self):
+        cluster = self.cluster
+        gone_on, waiting = cluster.open(), cluster.open()
+        for run_id in (gone_on, waiting):
+            cluster.step(run_id, "double", n=0)
+        until("all ledgers agree", lambda: cluster.heads_agree(2))
+        cluster.kill("coordinator")
+        backup = cluster.folder / "backup"
+        shutil.copytree(cluster.data, backup)
+        cluster.start_coordinator()
+        until("both nodes rejoin", lambda: len(cluster.status()["nodes"]) == 2)
+        for n in range(1, 4):
+            cluster.step(gone_on, "double", n=n)
+        never_seen = cluster.open()
+        cluster.step(never_seen, "double", n=9)
+        until("all ledgers agree", lambda: cluster.heads_agree(2))
+        lost = cluster.status()["ledger"]
+        for name in ("node-1", "node-2"):  # An entry that was never signed is nobody's to adopt.
+            until("all is signed", lambda: self.signed_size(name) == lost["size"])
+        cluster.kill("coordinator")
+        shutil.rmtree(cluster.data)
+        os.rename(backup, cluster.data)
+        cluster.start_coordinator()
+        until("both nodes rejoin", lambda: len(cluster.status()["nodes"]) == 2)
+        self.assertRegex(cluster.log("coordinator"), r"adopted [0-9]+ entries that this store had lost, from node ")
+        self.assertGreater(cluster.status()["ledger"]["size"], lost["size"])
+        self.assertEqual(cluster.step(waiting, "double", n=1)["step"], 1)
+        status, problem = cluster.request("POST", f"/v1/sessions/{gone_on}/steps", {"task": "double", "input": {"n": 4}})
+        self.assertEqual((status, problem["detail"].endswith("has ended: open another one")), (409, True), problem)
+        self.assertEqual(cluster.request("GET", f"/v1/sessions/{never_seen}")[0], 404)
+        self.assertGreater(int(cluster.open().split("/")[1]), int(never_seen.split("/")[1]))
+        until("all ledgers agree", lambda: cluster.heads_agree(2))
+        verified = cluster.command("verify", "--url", f"http://{cluster.http}", "--output", "json")
+        self.assertEqual(verified.returncode, 0, verified.stderr)
+        cluster.kill("coordinator")
+        cluster.start_coordinator()  # What was adopted is durable, and holds.
+        self.assertEqual(cluster.step(waiting, "double", n=2)["step"], 2)
 
     def test_a_changed_replica_is_found_and_resynced(self):
         cluster = self.cluster

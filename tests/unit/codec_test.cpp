@@ -46,7 +46,8 @@ std::vector<NodeMessage> node_messages() {
            "rack-7",
            ~0ULL,
            {{worker_a, 4, 4096}, {worker_b, 1024, 0}},
-           head_of(3, 'r', 2)},
+           head_of(3, 'r', 2),
+           {}},
       Heartbeat{Epoch{2},
                 head_of(3, 'r', 2),
                 {BranchToken{7}, BranchToken{300}},
@@ -369,10 +370,16 @@ TEST_CASE("cost of a dispatch of 400 bytes", "[.measure]") {
 
 TEST_CASE("an audit's messages and the owner of its branches come back as they were sent",
           "[codec]") {
+  Dispatch effect;
+  effect.token = BranchToken{10};
+  effect.owner.effect = true;
+  effect.outside_key = "key-0";
+  effect.http = R"({"http":{"method":"POST","url":"https://a.example/"}})";
   const std::vector<CoordinatorMessage> orders = {
       AuditReplica{Epoch{3}, AuditNumber{2}, {1, 64, 1000}},
       Dispatch{Epoch{3}, BranchToken{9}, worker_a, BranchOwner{{}, {}, {}, AuditNumber{2}}, "t",
-               "{}", "{}", false, std::chrono::seconds(2), "", std::nullopt}};
+               "{}", "{}", false, std::chrono::seconds(2), "", std::nullopt},
+      effect};
   for (const CoordinatorMessage& order : orders) {
     const auto read = decode_coordinator_frame(coordinator_frame(order));
     REQUIRE(read);
@@ -392,4 +399,21 @@ TEST_CASE("an audit's messages and the owner of its branches come back as they w
   AuditReplica too_many{Epoch{3}, AuditNumber{2}, {}};
   too_many.sizes.resize(audit_sizes_max + 1);
   CHECK_FALSE(decode_coordinator_frame(coordinator_frame(too_many)));
+}
+
+TEST_CASE("what a coordinator asks before its term comes back as it was sent", "[codec]") {
+  const CoordinatorMessage question = FetchReplica{Seq{70'000}};
+  const auto asked = decode_coordinator_frame(coordinator_frame(question));
+  REQUIRE(asked);
+  CHECK(*asked == std::vector<CoordinatorMessage>{question});
+  Join join = std::get<Join>(node_messages().front());
+  join.epoch = Epoch{4};
+  const auto heard = decode_node_frame(node_frame(join));
+  REQUIRE(heard);
+  CHECK(*heard == std::vector<NodeMessage>{join});
+  const NodeMessage page =
+      ReplicaEntries{{Seq{9}, {{"{\"a\":1}", "{}"}, {"{\"b\":2}", ""}}, signed_head(11)}};
+  const auto read = decode_node_frame(node_frame(page));
+  REQUIRE(read);
+  CHECK(*read == std::vector<NodeMessage>{page});
 }

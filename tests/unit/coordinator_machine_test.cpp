@@ -615,3 +615,29 @@ TEST_CASE("what becomes durable within a millisecond is published as one, and no
         cluster.published[0].first.value + cluster.published[0].records.size());
   CHECK(cluster.published[1].records.size() == 1);
 }
+
+TEST_CASE("a session whose client left before it was opened is there for a retry",
+          "[coordinator_machine]") {
+  ScriptedCluster cluster;
+  const WorkerId worker{Uuid{{1}}};
+  const ConnectionId connection{1};
+  Join join;
+  join.name = "node-1";
+  join.workers = {{worker, 4, 0}};
+  cluster.input(NodeSaid{connection, {"n1"}, join});
+  OpenSession body;
+  body.idempotency_key = "once";
+  cluster.input(ClientRequest{RequestId{70}, "default", body});  // No run ID is reserved yet.
+  cluster.input(ClientLeft{RequestId{70}});
+  cluster.persist();
+  const auto reserve = std::find_if(cluster.sent.begin(), cluster.sent.end(), [](const ToNode& to) {
+    return std::holds_alternative<ReserveRunIds>(to.message);
+  });
+  REQUIRE(reserve != cluster.sent.end());
+  cluster.input(NodeSaid{
+      connection, {"n1"}, MarkStored{worker, std::get<ReserveRunIds>(reserve->message).mark}});
+  cluster.input(ClientRequest{RequestId{71}, "default", body});
+  cluster.persist();
+  REQUIRE(cluster.answer(RequestId{71}) != nullptr);
+  CHECK(std::holds_alternative<SessionOpened>(*cluster.answer(RequestId{71})));
+}

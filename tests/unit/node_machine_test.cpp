@@ -421,3 +421,28 @@ TEST_CASE("a node that must join again minds its deadlines and does not ask to b
   REQUIRE(node.out.wake_at.has_value());
   CHECK(*node.out.wake_at > node.now);
 }
+
+TEST_CASE("a node that has not joined says what it holds and serves it", "[node_machine]") {
+  Ledger ledger(Epoch{4});
+  ledger.commit("a");
+  Node node;
+  node.welcome(ledger, Epoch{4});
+  node.give(CoordinatorMessage(ledger.from(0)));
+  ledger.commit("b");
+  Entries not_signed = ledger.from(2);
+  not_signed.head.reset();
+  node.give(CoordinatorMessage(not_signed));
+  node.now += 600ms;
+  node.give(CoordinatorMessage(JoinAgain{Epoch{4}}));  // Of a coordinator before its term.
+  REQUIRE(node.sent<Join>() != nullptr);
+  CHECK(node.sent<Join>()->head.size == 3);
+  CHECK(node.sent<Join>()->epoch == Epoch{4});
+  node.give(CoordinatorMessage(FetchReplica{Seq{1}}));
+  REQUIRE(node.out.page.has_value());
+  CHECK(node.out.page->from == Seq{1});
+  REQUIRE(node.out.page->head.has_value());
+  CHECK(node.out.page->head->head.size == 2);  // Of what is signed, not of all that it holds.
+  node.give(NodeInput(ReplicaEntries{ledger.from(1)}));
+  REQUIRE(node.sent<ReplicaEntries>() != nullptr);
+  CHECK(node.sent<ReplicaEntries>()->entries == ledger.from(1));
+}

@@ -10,6 +10,7 @@
 
 #include "node/executors/executor.hpp"
 #include "node/executors/outcome.hpp"
+#include "node/executors/sandbox_arguments.hpp"
 #include "tests/support/started_run.hpp"
 #include "tests/support/temp_directory.hpp"
 
@@ -119,6 +120,24 @@ TEST_CASE("what a branch writes is gone with it, in scratch and in its work fold
             .output == "\"xyz\"");
   CHECK(place.can("grep -q given given && ! test -e new && ! test -e /tmp/left") == "\"yes\"");
   CHECK_FALSE(std::filesystem::exists(place.folder() / "new"));
+}
+
+TEST_CASE("what is readable in the work folder is shown over its view, which may be a copy",
+          "[sandbox]") {
+  Task task = Place::shell("true");
+  task.exec.readable = {"/srv", "/srv/work/shared", "/srv/workshop"};
+  const SandboxSite site{
+      .helper = "h", .bwrap = "b", .stage = "/stage", .system = {}, .hidden = {}};
+  const auto words = sandbox_words(site, task, "/srv/work");
+  REQUIRE(words);
+  const auto place_of = [&](const std::string& path) {
+    return std::find(words->begin(), words->end(), path) - words->begin();
+  };
+  const auto view = place_of("/stage/view");
+  CHECK(place_of("/srv") < view);
+  CHECK(place_of("/srv/workshop") < view);
+  CHECK(view < place_of("/srv/work/shared"));
+  CHECK(place_of("/srv/work/shared") < static_cast<std::ptrdiff_t>(words->size()));
 }
 
 TEST_CASE("a sandbox bounds memory, processes, files and output", "[sandbox]") {

@@ -1,0 +1,186 @@
+#include "coordinator/adoption.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "speculation/call.hpp"
+#include "speculation/entry.hpp"
+
+namespace forerun {
+namespace {
+
+/// The call lies beside its entry, which vouches for it by its hash alone.
+bool belongs_to(const std::string& call, const CommitEntry& commit) {
+  const auto read = Call::parse(call);
+  return read && read->hash() == commit.input_hash;
+}
+
+}  // namespace
+
+Adoption::Adoption(AdoptionSettings settings, Instant now, merkle::Frontier own, Epoch epoch,
+                   PublicKey key)
+    : settings_(settings),
+      waits_until_(now + settings.wait),
+      key_(key),
+      tree_(std::move(own)),
+      epoch_(epoch) {}
+
+void Adoption::expect(std::set<NodeId> nodes) {
+  expected_ = std::move(nodes);
+}
+
+void Adoption::heard(ConnectionId connection, const NodeId& node, const LedgerHead& head,
+                     Epoch accepted) {
+  epoch_ = std::max({epoch_, accepted, head.epoch});
+  Source& source = sources_[node];
+  source.connection = connection;
+  source.size = head.size;
+}
+
+void Adoption::lost(ConnectionId connection) {
+  for (const auto& [node, source] : sources_) {
+    if (source.connection == connection && reading_ && reading_->node == node) {
+      give_up("its connection was lost");
+      return;
+    }
+  }
+}
+
+std::map<NodeId, Adoption::Source>::iterator Adoption::best_source() {
+  auto best = sources_.end();
+  for (auto at = sources_.begin(); at != sources_.end(); ++at) {
+    const bool is_ahead = !at->second.is_spent && at->second.size > tree_.size();
+    if (is_ahead && (best == sources_.end() || at->second.size > best->second.size)) {
+      best = at;
+    }
+  }
+  return best;
+}
+
+std::optional<Adoption::Question> Adoption::next(Instant now) {
+  if (reading_ && reading_->is_asked && now - reading_->asked >= settings_.page_max) {
+    give_up("it did not answer within " +
+            std::to_string(
+                std::chrono::duration_cast<std::chrono::milliseconds>(settings_.page_max).count()) +
+            " ms");
+  }
+  if (!reading_) {
+    const auto source = best_source();
+    if (source == sources_.end()) {
+      return std::nullopt;
+    }
+    source->second.is_spent = true;
+    reading_ = Reading{source->first, now, false, std::nullopt, tree_, {}};
+  }
+  if (reading_->is_asked) {
+    return std::nullopt;
+  }
+  reading_->is_asked = true;
+  reading_->asked = now;
+  return Question{sources_.at(reading_->node).connection, Seq{reading_->tree.size()}};
+}
+
+bool Adoption::aim_at(const std::optional<SignedHead>& head) {
+  if (!head || head->head.size <= tree_.size()) {
+    give_up("none of its entries beyond the own " + std::to_string(tree_.size()) + " is signed");
+    return false;
+  }
+  if (head->public_key != key_ || !verify_head(*head)) {
+    give_up("the head of its " + std::to_string(head->head.size) +
+            " entries is not signed by this ledger's key");
+    return false;
+  }
+  if (head->head.size - tree_.size() > settings_.entries_max) {
+    give_up("it is " + std::to_string(head->head.size - tree_.size()) +
+            " entries ahead, more than " + std::to_string(settings_.entries_max) +
+            ": put back a newer copy of the data folder");
+    return false;
+  }
+  reading_->target = head->head;
+  return true;
+}
+
+bool Adoption::add(const EntryRecord& record) {
+  const auto entry = entry_of(record.leaf);
+  if (!entry || entry->seq.value != reading_->tree.size()) {
+    give_up("entry " + std::to_string(reading_->tree.size()) + ": " +
+            (entry ? "found entry " + to_string(entry->seq) : entry.error().message));
+    return false;
+  }
+  reading_->tree.append(merkle::leaf_hash(record.leaf));
+  StoredEntry& stored = reading_->entries.emplace_back();
+  stored.seq = entry->seq;
+  stored.epoch = entry->epoch;
+  stored.leaf = record.leaf;
+  if (const auto* commit = std::get_if<CommitEntry>(&entry->body)) {
+    stored.run_id = commit->run_id;
+    stored.step = commit->step;
+    if (belongs_to(record.call, *commit)) {
+      stored.call = record.call;
+    }
+  } else if (const auto* discard = std::get_if<DiscardEntry>(&entry->body)) {
+    stored.run_id = discard->run_id;
+  }
+  return true;
+}
+
+void Adoption::answered(const NodeId& node, const Entries& page) {
+  if (!reading_ || reading_->node != node || !reading_->is_asked ||
+      page.first.value != reading_->tree.size()) {
+    return;
+  }
+  if (!reading_->target && !aim_at(page.head)) {
+    return;
+  }
+  reading_->is_asked = false;
+  const std::uint64_t size_before = reading_->tree.size();
+  for (const EntryRecord& record : page.records) {
+    if (reading_->tree.size() == reading_->target->size) {
+      break;
+    }
+    if (!add(record)) {
+      return;
+    }
+  }
+  if (reading_->tree.size() < reading_->target->size) {
+    if (reading_->tree.size() == size_before) {
+      give_up("it sent nothing from entry " + std::to_string(size_before) + " on");
+    }
+    return;
+  }
+  if (reading_->tree.root() != reading_->target->root) {
+    give_up("its ledger of " + std::to_string(reading_->target->size) +
+            " entries does not continue this one; one of them was taken further after a copy was "
+            "put back");
+    return;
+  }
+  log_.push_back("adopted " + std::to_string(reading_->entries.size()) +
+                 " entries that this store had lost, from node " + node.name +
+                 ": signed up to entry " + std::to_string(reading_->target->size - 1));
+  tree_ = std::move(reading_->tree);
+  std::move(reading_->entries.begin(), reading_->entries.end(), std::back_inserter(adopted_));
+  reading_.reset();
+}
+
+void Adoption::give_up(const std::string& why) {
+  log_.push_back("node " + reading_->node.name + " holds " +
+                 std::to_string(sources_.at(reading_->node).size) +
+                 " entries, and nothing of them was adopted: " + why);
+  reading_.reset();
+}
+
+bool Adoption::is_done(Instant now) const {
+  if (reading_) {
+    return false;
+  }
+  const bool all_were_heard =
+      expected_ && std::all_of(expected_->begin(), expected_->end(),
+                               [this](const NodeId& node) { return sources_.contains(node); });
+  return all_were_heard || now >= waits_until_;
+}
+
+Instant Adoption::deadline() const {
+  return reading_ ? reading_->asked + settings_.page_max : waits_until_;
+}
+
+}  // namespace forerun
