@@ -17,14 +17,14 @@ struct AdmissionSettings {
   /// `value`: a second of expected waste costs so many seconds of expected time hidden; the least
   /// when the budget is ample, the most when it is almost spent.
   double price_min = 0.3;
-  double price_max = 6;
+  double price_max = 8;
   double ample = 16;     ///< The budget is ample when it covers so many calls like the candidate.
   Duration hit_cost{};   ///< What answering from a speculation costs, as measured.
   Duration kill_cost{};  ///< Slot time that a cancelled branch still holds.
   double start_above = 0.90;      ///< `bands`: start.
   double idle_above = 0.70;       ///< `bands`: start only on idle capacity; below: wait.
   double waste_ratio_max = 0.15;  ///< Of committed slot time.
-  double aim = 0.98;  ///< Share of that limit that fills the budget: what was saved up before may
+  double aim = 0.97;  ///< Share of that limit that fills the budget: what was saved up before may
                       ///< be spent on top of it.
   Duration bucket_max = std::chrono::minutes(5);
   std::uint32_t per_session_max = 8;    ///< Speculations running in one session.

@@ -256,8 +256,8 @@ void Parameter::learn_look(const json::Value& value) {
 }
 
 ValueRanker first_value_ranker() {
-  const Features<value_features> weights = {0.75, 0.15, -0.8, 0.6, 0.4, 0, -0.35, -0.15, 0.2,
-                                            0.5,  0.2,  0.6,  0,   0.3, 0, 0,     0.2};
+  const Features<value_features> weights = {0.75, 0.15, -0.8, 0.6, 0.4, 0, -0.35, -0.15, 0.2, 0.5,
+                                            0.2,  0.6,  0,    0.3, 0,   0, 0.2,   0.4,   0.4, 0.0};
   return ValueRanker(weights);
 }
 
@@ -399,6 +399,8 @@ std::vector<Candidate> Parameter::candidates(const Surroundings& around, const K
     const std::uint32_t in_text = memory.has_text() ? memory.in_text(hash) : 0;
     const bool is_in_last_output =
         seen != nullptr && seen->side == Side::output && seen->document == steps.size();
+    const SessionMemory::Mention mention =
+        memory.has_text() ? memory.mention(hash, *claims.value) : SessionMemory::Mention{};
     return {as_logarithm(odds(claims.best)),
             claims.others > 0 ? std::log1p(claims.others) : 0.0,
             claims.origin == nullptr ? 1.0 : 0.0,
@@ -419,7 +421,10 @@ std::vector<Candidate> Parameter::candidates(const Surroundings& around, const K
             seen != nullptr && seen->side == Side::text ? 1.0 : 0.0,
             seen != nullptr && in_text == 0 && memory.has_text() && memory.is_mentioned(*seen)
                 ? 1.0
-                : 0.0};
+                : 0.0,
+            mention.anywhere,
+            mention.ahead,
+            mention.anywhere >= 1 ? 1.0 : 0.0};
   };
 
   // Rival claims weigh as their scores, against the others and against none of them.

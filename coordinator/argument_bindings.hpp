@@ -91,7 +91,7 @@ struct KindRecord {
 };
 
 /// What tells how well a value suits a parameter: see value_features().
-inline constexpr std::size_t value_features = 17;
+inline constexpr std::size_t value_features = 20;
 using ValueRanker = Ranker<value_features>;
 /// At first a value weighs as the odds of the best rule that gives it.
 ValueRanker first_value_ranker();

@@ -76,6 +76,11 @@ void CoordinatorMachine::learn_history(const ClientRequest& request, const Learn
 void CoordinatorMachine::forget_history(const ClientRequest& request) {
   const std::vector<std::uint64_t> numbers = history_.forget(request.tenant);
   drop_history(numbers);
+  learn();  // What is open and waits to be learned is not forgotten with it.
+  std::erase_if(past_, [&](const Lesson& lesson) {
+    return lesson.tenant == request.tenant && lesson.run_id.home == WorkerId{};
+  });
+  predictor_->forget(request.tenant);
   json::Object report;
   report.set("forgotten", std::uint64_t{numbers.size()});
   reply_when_durable(request.id, JsonReport{std::move(report)});

@@ -7,10 +7,12 @@
 #include <deque>
 #include <list>
 #include <map>
+#include <unordered_map>
 
 #include "base/assert.hpp"
 #include "coordinator/argument_bindings.hpp"
 #include "coordinator/conversation.hpp"
+#include "coordinator/importance.hpp"
 #include "coordinator/learned_contexts.hpp"
 #include "coordinator/past_sessions.hpp"
 #include "coordinator/ranker.hpp"
@@ -31,7 +33,7 @@ constexpr Key large_symbol = 0x44;   ///< An output too large to be predicted.
 
 constexpr std::size_t past_sessions_each_min = 8;
 constexpr std::size_t parameters_per_call_max = 32;
-constexpr std::size_t forms_tried_max = 7;
+constexpr std::size_t forms_tried_max = 9;
 constexpr std::size_t values_per_parameter_max = 6;
 constexpr std::size_t calls_per_form_max = 8;
 constexpr std::size_t premises_max = 3;
@@ -45,6 +47,9 @@ constexpr double probability_max = 0.995;
 /// How fast the weights of words move (AdaGrad).
 constexpr double word_rate = 0.3;
 constexpr double word_damping = 0.1;
+constexpr std::size_t word_forms_max = 48;
+constexpr std::size_t words_propose_max = 8;
+constexpr std::size_t forms_considered_max = 32;
 
 constexpr std::size_t reliability_bins = 10;
 constexpr std::size_t reliability_guesses = 3;
@@ -121,21 +126,42 @@ double corrected(const Reliability (&records)[reliability_bins], double probabil
 }
 
 /// What tells how likely a whole call is: see describe().
-constexpr std::size_t call_features = 40;
+constexpr std::size_t call_features = 48;
 using CallRanker = Ranker<call_features>;
 
 /// At first a call is as likely as its form by the contexts times its arguments by their rules.
 CallRanker first_call_ranker() {
-  Features<call_features> weights = {0.65, 1.25, 0.75, 0.9, 0.15, -0.3, 0.05, 0.4,  -0.4, -0.15,
-                                     -0.1, 0.2,  0.15, 0,   0.1,  0.1,  -0.1, -0.5, 0.15, 0,
-                                     -0.1, -0.3, 0.1,  0.4, 0.8,  0.7,  -0.4, 0.35, 0.2,  0.2,
-                                     0.2,  0.2,  0.2,  0.2, 0,    0,    0,    0.4,  0,    0.65};
+  Features<call_features> weights = {
+      0.65, 1.25, 0.75, 0.9, 0.15, -0.3, 0.05, 0.4,  -0.4, -0.15, -0.1, 0.2,  0.15, 0,   0.1, 0.1,
+      -0.1, -0.5, 0.15, 0,   -0.1, -0.3, 0.1,  0.4,  0.8,  0.7,   -0.4, 0.35, 0.2,  0.2, 0.2, 0.2,
+      0.2,  0.2,  0,    0,   0,    0.4,  0,    0.65, -0.5, 0.2,   0.2,  0.4,  0,    0,   0,   0};
   return CallRanker(weights);
 }
 
-struct WordWeight {
-  double weight = 0;
-  double squares = 0;
+/// What follows a word: how much it speaks for each form, the forms it was last wrong about.
+struct WordWeights {
+  struct Weight {
+    Key form = 0;
+    double weight = 0;
+    double squares = 0;
+  };
+  std::vector<Weight> forms;
+
+  Weight& of(Key form) {
+    for (Weight& each : forms) {
+      if (each.form == form) {
+        return each;
+      }
+    }
+    if (forms.size() >= word_forms_max) {
+      // The one that says least.
+      forms.erase(
+          std::min_element(forms.begin(), forms.end(), [](const Weight& a, const Weight& b) {
+            return std::abs(a.weight) < std::abs(b.weight);
+          }));
+    }
+    return forms.emplace_back(Weight{form});
+  }
 };
 
 struct Tenant {
@@ -147,6 +173,7 @@ struct Tenant {
   PastSessions past;
   PastSessions past_turns;  ///< From one text to the next.
   TaskNames names;
+  Importance importance;
   Reliability forms[reliability_bins];
   Reliability whole_calls[reliability_bins];
 };
@@ -162,6 +189,9 @@ struct Session {
   std::vector<Key> turn_words{};
   std::size_t turn_from = 0;    ///< Its first step.
   std::vector<Likely> named{};  ///< Forms whose tasks the text names.
+  /// What the words of the latest texts say of forms (not a probability), best first: before any
+  /// step, and after.
+  std::vector<Likely> spoken[2]{};
   Conversation said{};
   std::string said_after_output{};
   bool is_thinking = false;  ///< The model was asked since the last step.
@@ -210,9 +240,10 @@ struct FormFeatures {
   double record = 0;       ///< How far its best arguments were right, against what was stated.
   double repeats = 0;
   double sessions = 0, turns = 0;
-  double named_all = 0, named_fresh = 0;
+  double named_all = 0, named_fresh = 0, named_ahead = 0;
   double words = 0;
   double tries = 0;
+  double importance = 0;
   bool is_known = false;  ///< The session has called its task.
   bool is_last = false;   ///< The last step did.
   Evidence evidence{};
@@ -355,6 +386,7 @@ public:
   void observe(const RunId& id, std::string_view tenant, const Call& call,
                const std::optional<Output>& output);
   void end(const RunId& id);
+  void forget(std::string_view tenant);
   void set_learning(bool learns) { learns_ = learns; }
   std::vector<Prediction> predict(const RunId& id, const Question& question);
   PredictionSizes sizes() const;
@@ -389,7 +421,7 @@ private:
   Precedents precedents(const Session& session, const Tenant& tenant) const;
   std::vector<Key> long_contexts(const Session& session) const;
   Evidence evidence_for(const std::vector<Key>& contexts, const Likely& form, bool is_open) const;
-  double word_score(const Session& session, Key form) const;
+  void hear(Session& session) const;
   void learn_words(const Session& session, const Options& all, Key came);
   static PastSession done_from(const Session& session, std::size_t first);
   void end_turn(const Session& session, Tenant& tenant) const;
@@ -421,8 +453,9 @@ private:
   BoundedTable<std::optional<Output>> outputs_;
   BoundedTable<Field> fields_;
   BoundedTable<bool> output_names_;
-  BoundedTable<WordWeight> word_weights_;  ///< By word and form, which is a tenant's own.
+  BoundedTable<WordWeights> word_weights_;  ///< By tenant and word.
   std::map<std::string, Tenant, std::less<>> tenants_;
+  std::map<std::string, std::uint64_t, std::less<>> forgotten_;  ///< How often, by tenant.
   std::uint64_t uses_ = 0;
   std::vector<Key> open_tasks_;  ///< While predicting: tasks whose outputs are still open.
   Form model_form_;
@@ -442,7 +475,9 @@ Tenant& PredictionGraph::Impl::tenant_of(const std::string& name) {
           [](const auto& a, const auto& b) { return a.second.used < b.second.used; }));
     }
     found = tenants_.emplace(name, Tenant{}).first;
-    found->second.key = tenant_key(name);
+    const auto forgotten = forgotten_.find(name);
+    found->second.key =
+        mix(tenant_key(name), forgotten == forgotten_.end() ? 0 : forgotten->second);
   }
   found->second.used = ++uses_;
   return found->second;
@@ -459,7 +494,7 @@ Session& PredictionGraph::Impl::open(const RunId& id, std::string_view tenant) {
   std::string name(tenant);
   const Key key = tenant_of(name).key;
   sessions_.push_front(Session{
-      id, key, std::move(name), SessionMemory(limits), {}, {}, {}, {}, 0, {}, {}, {}, false});
+      id, key, std::move(name), SessionMemory(limits), {}, {}, {}, {}, 0, {}, {}, {}, {}, false});
   sessions_by_id_.emplace(id, sessions_.begin());
   return sessions_.front();
 }
@@ -657,8 +692,10 @@ FormFeatures PredictionGraph::Impl::describe_form(const Session& session, const 
   features.named_all = tenant.names.match(form.task_key, memory.all_stems());
   features.named_fresh =
       memory.has_fresh_words() ? tenant.names.match(form.task_key, memory.last_stems()) : 0;
-  features.words = word_score(session, likely.symbol);
+  features.named_ahead = tenant.names.match(form.task_key, memory.stems_ahead());
+  features.words = share_in(session.spoken[memory.has_fresh_words() ? 0 : 1], likely.symbol);
   features.tries = std::log(1 + form.tries) * 0.25;
+  features.importance = std::clamp(std::log(tenant.importance.of(likely.symbol)), -2.0, 2.0) * 0.5;
   features.is_known = std::any_of(memory.steps().begin(), memory.steps().end(),
                                   [&](const SeenStep& step) { return step.task == form.task_key; });
   features.is_last = !memory.steps().empty() && memory.steps().back().task == form.task_key;
@@ -677,6 +714,7 @@ Features<call_features> PredictionGraph::Impl::describe(const Session& session,
   std::size_t sources = 0;
   double least = 1;
   double fresh = 0, text = 0, output = 0, same = 0, used = 0, constant = 0;
+  double mentioned = 0, ahead = 0, alike = 0;
   for (std::size_t i = 0; i < parameters; ++i) {
     const Candidate& value = option.value(i);
     least = std::min(least, value.share);
@@ -694,6 +732,12 @@ Features<call_features> PredictionGraph::Impl::describe(const Session& session,
     used += value.features[6];
     same += value.features[8];
     output += value.features[9];
+    mentioned += value.features[17];
+    ahead += value.features[18];
+    const bool tells = value.value->string() != nullptr || value.value->number() != nullptr;
+    for (std::size_t other = 0; tells && other < i; ++other) {
+      alike += option.value(other).hash == value.hash ? 1 : 0;
+    }
   }
   const double count = std::max<double>(1, static_cast<double>(parameters));
   return {of_form.probability,
@@ -735,6 +779,14 @@ Features<call_features> PredictionGraph::Impl::describe(const Session& session,
           0.0,
           0.0,
           0.0,
+          0.0,
+          alike,
+          mentioned / count,
+          ahead / count,
+          of_form.named_ahead,
+          ahead >= count ? 1.0 : 0.0,
+          of_form.importance,
+          0.0,
           0.0};
 }
 
@@ -743,6 +795,13 @@ Options PredictionGraph::Impl::options(const Session& session, const Tenant& ten
   Options all;
   const Precedents precedents = this->precedents(session, tenant);
   std::vector<Likely> forms = guess(session, is_open);
+  double end = 0;
+  for (const Likely& each : forms) {
+    if (each.symbol == end_symbol) {
+      end = is_open ? each.probability : corrected(tenant.forms, each.probability);
+    }
+  }
+  forms.resize(std::min(forms.size(), forms_considered_max));
   const auto propose = [&](Key symbol) {
     if (std::none_of(forms.begin(), forms.end(),
                      [&](const Likely& known) { return known.symbol == symbol; })) {
@@ -759,33 +818,43 @@ Options PredictionGraph::Impl::options(const Session& session, const Tenant& ten
   for (const Likely& each : named) {
     propose(each.symbol);
   }
-  // The best by contexts and neighbours together.
-  const auto weight = [&](const Likely& each) {
-    return each.probability + 0.5 * share_in(precedents.sessions, each.symbol) +
-           0.5 * share_in(precedents.turns, each.symbol) + 0.1 * share_in(named, each.symbol);
-  };
-  std::stable_sort(forms.begin(), forms.end(), [&](const Likely& a, const Likely& b) {
-    const double left = weight(a);
-    const double right = weight(b);
-    return left != right ? left > right : a.symbol < b.symbol;
-  });
-  const std::vector<Key> long_contexts = this->long_contexts(session);
-  std::size_t tried = 0;
-  double end = 0;
-  std::vector<double> scores;
-  double known = 0;
-  for (Likely likely : forms) {
-    likely.probability = is_open ? likely.probability : corrected(tenant.forms, likely.probability);
-    if (likely.symbol == end_symbol) {
-      end = likely.probability;
-    }
-    if (weight(likely) < form_probability_min || tried == forms_tried_max) {
-      continue;
-    }
-    const Form* form = forms_.find(likely.symbol);
+  const std::vector<Likely>& spoken = session.spoken[session.memory.has_fresh_words() ? 0 : 1];
+  for (std::size_t i = 0; i < std::min(spoken.size(), words_propose_max); ++i) {
+    propose(spoken[i].symbol);
+  }
+  // The best as the ranker would have them, before it is known with which arguments.
+  const Features<call_features>& weights = tenant.calls.weights();
+  std::vector<std::pair<double, Likely>> considered;
+  considered.reserve(forms.size());
+  for (const Likely& each : forms) {
+    const Form* form = forms_.find(each.symbol);
     if (form == nullptr) {
       continue;
     }
+    const SessionMemory& memory = session.memory;
+    double score = weights[0] * as_logarithm(each.probability) +
+                   weights[7] * std::log(0.02 + share_in(precedents.sessions, each.symbol)) +
+                   weights[24] * tenant.names.match(form->task_key, memory.all_stems()) +
+                   weights[43] * tenant.names.match(form->task_key, memory.stems_ahead()) +
+                   weights[27] * share_in(spoken, each.symbol);
+    if (!precedents.turns.empty()) {
+      score += weights[23] * std::log(0.02 + share_in(precedents.turns, each.symbol));
+    }
+    considered.emplace_back(score, each);
+  }
+  std::sort(considered.begin(), considered.end(), [](const auto& a, const auto& b) {
+    return a.first != b.first ? a.first > b.first : a.second.symbol < b.second.symbol;
+  });
+  const std::vector<Key> long_contexts = this->long_contexts(session);
+  std::size_t tried = 0;
+  std::vector<double> scores;
+  double known = 0;
+  for (auto& [quick, likely] : considered) {
+    likely.probability = is_open ? likely.probability : corrected(tenant.forms, likely.probability);
+    if (tried == forms_tried_max) {
+      break;
+    }
+    const Form* form = forms_.find(likely.symbol);
     ++tried;
     Values values = values_of(session, tenant, *form);
     if (values.size() != form->parameters.size()) {
@@ -856,15 +925,26 @@ Evidence PredictionGraph::Impl::evidence_for(const std::vector<Key>& contexts, c
   return evidence;
 }
 
-double PredictionGraph::Impl::word_score(const Session& session, Key form) const {
+/// Adds up what the words of the latest texts say; done once an event, not once a question.
+void PredictionGraph::Impl::hear(Session& session) const {
   const std::vector<Key>& words = session.memory.last_words();
-  const Key fresh = session.memory.has_fresh_words() ? 1 : 2;
-  double sum = 0;
-  for (const Key word : words) {
-    const WordWeight* known = word_weights_.find(mix(word, form, fresh));
-    sum += known == nullptr ? 0 : known->weight;
+  const double scale = 1 / std::sqrt(static_cast<double>(std::max<std::size_t>(1, words.size())));
+  for (Key later = 0; later < 2; ++later) {
+    std::unordered_map<Key, double, KeyHash> sums;
+    for (const Key word : words) {
+      if (const WordWeights* known = word_weights_.find(mix(session.tenant, word, later))) {
+        for (const WordWeights::Weight& each : known->forms) {
+          sums[each.form] += each.weight * scale;
+        }
+      }
+    }
+    std::vector<Likely>& spoken = session.spoken[later];
+    spoken.clear();
+    for (const auto& [form, sum] : sums) {
+      spoken.push_back({form, sum});
+    }
+    std::sort(spoken.begin(), spoken.end(), more_likely);
   }
-  return words.empty() ? 0 : sum / std::sqrt(static_cast<double>(words.size()));
 }
 
 /// A step along the gradient, for each word and form.
@@ -875,16 +955,19 @@ void PredictionGraph::Impl::learn_words(const Session& session, const Options& a
   }
   stated.try_emplace(came, 0);
   const std::vector<Key>& words = session.memory.last_words();
-  const Key fresh = session.memory.has_fresh_words() ? 1 : 2;
+  const Key later = session.memory.has_fresh_words() ? 0 : 1;
   const double scale = 1 / std::sqrt(static_cast<double>(std::max<std::size_t>(1, words.size())));
-  for (const auto& [form, probability] : stated) {
-    const double error = (form == came ? 1.0 : 0.0) - probability;
-    if (std::abs(error) < 0.01) {
-      continue;
-    }
-    for (const Key word : words) {
-      WordWeight& each = word_weights_.touch(mix(word, form, fresh));
-      const double gradient = error * scale;
+  std::erase_if(stated, [&](const auto& each) {
+    return std::abs((each.first == came ? 1.0 : 0.0) - each.second) < 0.01;
+  });
+  if (stated.empty()) {
+    return;
+  }
+  for (const Key word : words) {
+    WordWeights& known = word_weights_.touch(mix(session.tenant, word, later));
+    for (const auto& [form, probability] : stated) {
+      WordWeights::Weight& each = known.of(form);
+      const double gradient = ((form == came ? 1.0 : 0.0) - probability) * scale;
       each.squares += gradient * gradient;
       each.weight += word_rate * gradient / std::sqrt(each.squares + word_damping);
     }
@@ -957,6 +1040,7 @@ void PredictionGraph::Impl::learn_call(Session& session, Tenant& tenant, const C
   const Options all = learn_options(session, tenant, form_key, input_hash);
   learn_guess(session, tenant, form_key);
   learn_next(session, form_key);
+  tenant.importance.learn(session.forms.empty() ? start_task : session.forms.back(), form_key);
   session.forms.push_back(form_key);
   if (call.input().size() > parameters_per_call_max) {
     return;
@@ -1037,6 +1121,7 @@ void PredictionGraph::Impl::text(const RunId& id, std::string_view tenant, std::
   session.turn_near = owner.past_turns.nearest(session.turn_words);
   session.turn_from = session.memory.steps().size();
   session.named = owner.names.named(session.memory.all_stems());
+  hear(session);
   session_bytes_ += session.memory.bytes();
   forget_sessions();
 }
@@ -1068,6 +1153,7 @@ void PredictionGraph::Impl::observe(const RunId& id, std::string_view tenant, co
   session.memory.add_output(
       output, labels(task, Side::output, output ? &output->value() : nullptr, learns_));
   session.is_thinking = false;
+  hear(session);
   if (output) {
     session.said.step(call, *output);
   }
@@ -1101,6 +1187,23 @@ void PredictionGraph::Impl::end(const RunId& id) {
   session_bytes_ -= found->second->memory.bytes();
   sessions_.erase(found->second);
   sessions_by_id_.erase(found);
+}
+
+void PredictionGraph::Impl::forget(std::string_view tenant) {
+  if (const auto known = tenants_.find(tenant); known != tenants_.end()) {
+    // Everything learned is found by the tenant's key: another key finds nothing of it.
+    forgotten_[known->first] += 1;
+    tenants_.erase(known);
+  }
+  for (auto session = sessions_.begin(); session != sessions_.end();) {
+    if (session->tenant_name == tenant) {
+      session_bytes_ -= session->memory.bytes();
+      sessions_by_id_.erase(session->id);
+      session = sessions_.erase(session);
+    } else {
+      ++session;
+    }
+  }
 }
 
 std::vector<Key> PredictionGraph::Impl::model_contexts(const Session& session) const {
@@ -1301,6 +1404,10 @@ void PredictionGraph::observe(const RunId& session, std::string_view tenant, con
 
 void PredictionGraph::end(const RunId& session) {
   impl_->end(session);
+}
+
+void PredictionGraph::forget(std::string_view tenant) {
+  impl_->forget(tenant);
 }
 
 void PredictionGraph::set_learning(bool learns) {

@@ -45,6 +45,8 @@ public:
   void observe(const RunId& session, std::string_view tenant, const Call& call,
                const std::optional<Output>& output) override;
   void end(const RunId& session) override;
+  /// What the tables still hold of it can be reached no more, and goes as they fill.
+  void forget(std::string_view tenant) override;
   void set_learning(bool learns) override;
   std::vector<Prediction> predict(const RunId& session, const Question& question) const override;
   PredictionSizes sizes() const;

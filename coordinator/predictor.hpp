@@ -60,6 +60,10 @@ public:
   /// The session ended; its working memory is released, what it taught stays.
   virtual void end(const RunId& session) = 0;
 
+  /// Drops all that was learned from this tenant's sessions, and its open sessions' working memory:
+  /// they go on from what comes next. Predictors that learn nothing have nothing to forget.
+  virtual void forget(std::string_view tenant) { static_cast<void>(tenant); }
+
   /// Off: sessions are followed as before, but teach nothing. On at first.
   virtual void set_learning(bool learns) = 0;
 

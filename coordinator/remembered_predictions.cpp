@@ -60,6 +60,11 @@ void RememberedPredictions::end(const RunId& session) {
   predictor_->end(session);
 }
 
+void RememberedPredictions::forget(std::string_view tenant) {
+  answers_ = prediction::BoundedTable<Answer>(answers_max);
+  predictor_->forget(tenant);
+}
+
 void RememberedPredictions::set_learning(bool learns) {
   learns_ = learns;
   predictor_->set_learning(learns);

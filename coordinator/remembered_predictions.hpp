@@ -31,6 +31,7 @@ public:
   void observe(const RunId& session, std::string_view tenant, const Call& call,
                const std::optional<Output>& output) override;
   void end(const RunId& session) override;
+  void forget(std::string_view tenant) override;
   void set_learning(bool learns) override;
   /// `wants` is not part of a place: an answer holds what was wanted when it was made.
   std::vector<Prediction> predict(const RunId& session, const Question& question) const override;

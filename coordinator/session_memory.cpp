@@ -19,6 +19,8 @@ constexpr Key number_shape = 0x32;
 constexpr Key word_shape = 0x33;
 constexpr Key phrase_shape = 0x34;
 constexpr Key lower_word = 0x35;
+constexpr Key text_token = 10;
+constexpr Key one_more = 0x25;
 /// Numbers documents that are text.
 constexpr std::uint32_t text_bit = 1U << 31U;
 constexpr std::size_t walk_depth_max = 12;
@@ -28,6 +30,9 @@ constexpr std::size_t words_per_text_max = 1'000;
 constexpr std::size_t last_words_max = 96;
 constexpr std::size_t word_bytes_max = 120;
 constexpr std::size_t lower_text_bytes_max = 32U << 10U;
+constexpr std::size_t tokens_of_value_max = 16;
+constexpr std::size_t tokens_ahead = 24;
+constexpr std::size_t words_of_slots = 256;
 
 bool is_upper(char c) {
   return c >= 'A' && c <= 'Z';
@@ -105,6 +110,53 @@ std::optional<double> number_in(std::string_view word) {
     return std::nullopt;
   }
   return number;
+}
+
+/// Calls `take` with the stem of each word of a text: runs of letters, cut where a capital follows
+/// a small letter, and runs of digits.
+template <class Take>
+void each_token(std::string_view text, Take take) {
+  std::size_t at = 0;
+  while (at < text.size()) {
+    const bool is_word = is_upper(text[at]) || is_lower(text[at]);
+    if (!is_word && !is_digit(text[at])) {
+      ++at;
+      continue;
+    }
+    std::size_t end = at + 1;
+    while (end < text.size() &&
+           (is_word ? is_lower(text[end]) || (is_upper(text[end]) && !is_lower(text[end - 1]))
+                    : is_digit(text[end]))) {
+      ++end;
+    }
+    if (end - at > 1 || !is_word) {
+      const std::string_view token = text.substr(at, end - at);
+      if (!take(is_word ? stem_of(token) : mix(0x5f, hash_text(token)), at)) {
+        return;
+      }
+    }
+    at = end;
+  }
+}
+
+/// What follows in a count: the same text with its last number one higher, as wide as it was.
+std::optional<std::string> next_text(const std::string& text) {
+  std::size_t end = text.size();
+  while (end > 0 && !is_digit(text[end - 1])) {
+    --end;
+  }
+  if (end == 0 || text.size() - end > 4) {
+    return std::nullopt;
+  }
+  std::string next = text;
+  for (std::size_t at = end; at > 0 && is_digit(next[at - 1]); --at) {
+    if (next[at - 1] != '9') {
+      ++next[at - 1];
+      return next;
+    }
+    next[at - 1] = '0';
+  }
+  return std::nullopt;  // All nines: the next one is wider.
 }
 
 bool find_path(const json::Value& at, const json::Value* value, std::string& path) {
@@ -204,8 +256,8 @@ void SessionMemory::set(Key key, std::uint32_t number) {
 
 SessionMemory::Mark SessionMemory::mark() {
   ++marks_;
-  return {steps_.size(),   values_.size(), text_values_.size(),
-          changes_.size(), bytes_,         has_fresh_words_};
+  return {steps_.size(),    values_.size(), text_values_.size(), changes_.size(), bytes_,
+          has_fresh_words_, read_to_};
 }
 
 void SessionMemory::rollback(Mark mark) {
@@ -219,6 +271,7 @@ void SessionMemory::rollback(Mark mark) {
   text_values_.resize(mark.owned);
   bytes_ = mark.bytes;
   has_fresh_words_ = mark.has_fresh_words;
+  read_to_ = mark.read_to;
   --marks_;
 }
 
@@ -232,6 +285,7 @@ void SessionMemory::remember(Key hash, Key place, Key name, const json::Value* j
   value.json = json;
   value.side = side;
   value.is_after_word = is_after_word;
+  value.text_at = side == Side::text ? text_at_ : 0;
   value.document =
       side == Side::text ? text_bit | texts_ : static_cast<std::uint32_t>(steps_.size());
   value.head = self;
@@ -337,10 +391,132 @@ void SessionMemory::add_call(SeenStep step) {
   const Key place = mix(added.task, static_cast<Key>(Side::input));
   for (const json::Member& member : added.call.input()) {
     const Key name = hash_text(member.name);
-    const Key hash =
-        walk(member.value, mix(place, name_step(member.name)), name, false, 1, Side::input, left);
+    const Key at = mix(place, name_step(member.name));
+    const Key hash = walk(member.value, at, name, false, 1, Side::input, left);
     set(mix(used_key(added.task, name, hash), 5), 1);
+    read_on(hash);
+    remember_next(member.value, mix(at, one_more));
   }
+}
+
+/// A call took this value: what is read next stands behind it.
+void SessionMemory::read_on(Key hash) {
+  if (const std::uint32_t at = has_text() ? in_text(hash) : 0; at != 0) {
+    read_to_ = std::max(read_to_, values_[at].text_at);
+  }
+}
+
+/// What an argument is next where it counts.
+void SessionMemory::remember_next(const json::Value& value, Key place) {
+  if (const double* number = value.number()) {
+    text_values_.emplace_back(*number + 1);
+    remember(hash_number(*number + 1), place, 0, &text_values_.back(), Side::input);
+  } else if (const std::string* text = value.string(); text && text->size() <= word_bytes_max) {
+    if (auto next = next_text(*text)) {
+      const Key hash = hash_string(*next);
+      text_values_.emplace_back(std::move(*next));
+      remember(hash, place, 0, &text_values_.back(), Side::input);
+    }
+  }
+}
+
+void SessionMemory::read_tokens(std::string_view text) {
+  each_token(text, [&](Key stem, std::size_t at) {
+    if (tokens_.size() >= limits_.tokens) {
+      return false;
+    }
+    tokens_.push_back({text_bytes_ + static_cast<std::uint32_t>(at), stem});
+    set(mix(stem, text_token), 1);
+    return true;
+  });
+}
+
+std::uint32_t SessionMemory::place_in_text(std::string_view part) const {
+  return text_bytes_ + static_cast<std::uint32_t>(part.data() - text_begin_) + 1;
+}
+
+const std::vector<Key>& SessionMemory::stems_ahead() const {
+  if (!has_ahead_ || ahead_of_ != read_to_) {
+    has_ahead_ = true;
+    ahead_of_ = read_to_;
+    ahead_.clear();
+    auto next =
+        std::lower_bound(tokens_.begin(), tokens_.end(), read_to_,
+                         [](const Token& token, std::uint32_t at) { return token.at < at; });
+    for (std::size_t i = 0; i < tokens_ahead && next != tokens_.end(); ++i, ++next) {
+      ahead_.push_back(next->stem);
+    }
+    std::sort(ahead_.begin(), ahead_.end());
+    ahead_.erase(std::unique(ahead_.begin(), ahead_.end()), ahead_.end());
+  }
+  return ahead_;
+}
+
+namespace {
+
+void tokens_of(const json::Value& value, std::size_t limit, std::vector<Key>& stems) {
+  if (const std::string* text = value.string()) {
+    each_token(*text, [&](Key stem, std::size_t) {
+      stems.push_back(stem);
+      return stems.size() < limit;
+    });
+  } else if (const double* number = value.number()) {
+    if (*number >= 0 && *number < 1e9 &&
+        *number == static_cast<double>(static_cast<long>(*number))) {
+      stems.push_back(mix(0x5f, hash_text(std::to_string(static_cast<long>(*number)))));
+    }
+  } else if (const json::Array* array = value.array()) {
+    for (const json::Value& element : *array) {
+      if (stems.size() >= limit) {
+        return;
+      }
+      tokens_of(element, limit, stems);
+    }
+  } else if (const json::Object* object = value.object()) {
+    for (const json::Member& member : *object) {
+      if (stems.size() >= limit) {
+        return;
+      }
+      tokens_of(member.value, limit, stems);
+    }
+  }
+}
+
+}  // namespace
+
+SessionMemory::Mention SessionMemory::mention(Key hash, const json::Value& value) const {
+  if (tokens_.empty()) {
+    return {};
+  }
+  if (words_of_.empty()) {
+    words_of_.resize(words_of_slots);
+  }
+  Words& words = words_of_[hash % words_of_slots];
+  if (words.hash != hash) {
+    if (word_stems_.size() > words_of_slots * 16) {
+      word_stems_.clear();
+      words_of_.assign(words_of_slots, Words{});
+    }
+    const std::size_t from = word_stems_.size();
+    tokens_of(value, from + tokens_of_value_max, word_stems_);
+    words = {hash, static_cast<std::uint32_t>(from),
+             static_cast<std::uint32_t>(word_stems_.size() - from)};
+  }
+  if (words.count == 0) {
+    return {};
+  }
+  const std::vector<Key>& ahead = stems_ahead();
+  std::size_t anywhere = 0;
+  std::size_t next = 0;
+  for (std::uint32_t i = 0; i < words.count; ++i) {
+    const Key stem = word_stems_[words.from + i];
+    if (index_.get(mix(stem, text_token)) != 0) {
+      ++anywhere;
+      next += std::binary_search(ahead.begin(), ahead.end(), stem) ? 1 : 0;
+    }
+  }
+  const auto count = static_cast<double>(words.count);
+  return {static_cast<double>(anywhere) / count, static_cast<double>(next) / count};
 }
 
 void SessionMemory::add_output(const std::optional<Output>& output, Key output_labels) {
@@ -363,6 +539,7 @@ void SessionMemory::remember_text(std::string_view text, Key place, bool is_afte
     return;
   }
   text_values_.emplace_back(text);
+  text_at_ = place_in_text(text);
   remember(hash_string(text), place, 0, &text_values_.back(), Side::text, is_after_word);
 }
 
@@ -378,6 +555,7 @@ void SessionMemory::remember_word(std::string_view word, std::string_view before
     remember_text(word, mix(after_word, hash_text(lowered(before))), true);
   }
   if (const auto number = number_in(word)) {
+    text_at_ = place_in_text(word);
     text_values_.emplace_back(*number);
     remember(hash_number(*number), number_shape, 0, &text_values_.back(), Side::text);
     if (!before.empty()) {
@@ -419,8 +597,12 @@ void SessionMemory::insert_sorted(std::vector<Key>& keys, Key key) const {
 void SessionMemory::add_text(std::string_view text) {
   text = text.substr(0, limits_.document_bytes);
   ++texts_;
+  text_begin_ = text.data();
+  has_ahead_ = false;
+  read_tokens(text);
   remember_phrases(text);
   if (!has_fresh_words_) {
+    read_to_ = text_bytes_;
     fresh_from_ = text_bit | texts_;
     last_words_.clear();
     last_stems_.clear();
@@ -481,6 +663,7 @@ void SessionMemory::add_text(std::string_view text) {
     at = end;
   }
   end_run();
+  text_bytes_ += static_cast<std::uint32_t>(text.size());
   if (lower_text_.size() + text.size() < lower_text_bytes_max) {
     bytes_ += 4 * text.size();  // The words with their places weigh more than the text.
     lower_text_ += lowered(text);

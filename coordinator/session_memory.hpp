@@ -19,6 +19,7 @@ struct MemoryLimits {
   std::size_t values_of_text = 4'096;       ///< Words and phrases of all texts.
   std::size_t words_in_all = 512;           ///< Different ones, for telling what texts are alike.
   std::size_t words = 16'384;               ///< Of all texts, for telling what they mention.
+  std::size_t tokens = 8'192;               ///< Of all texts, in reading order.
   std::size_t document_bytes = 64U << 10U;  ///< A larger output is remembered without its values.
 };
 
@@ -40,6 +41,7 @@ struct SeenValue {
   std::uint32_t next = 0;        ///< Next at this place in this document.
   std::uint32_t older = 0;       ///< Last at this place in an earlier document.
   std::uint32_t same_value = 0;  ///< The latest equal value before this.
+  std::uint32_t text_at = 0;     ///< Of text: where it stands, in bytes of all texts.
 };
 
 /// What a session remembers of one step: what contexts are made of.
@@ -68,6 +70,7 @@ public:
   struct Mark {
     std::size_t steps, values, owned, changes, bytes;
     bool has_fresh_words;
+    std::uint32_t read_to;
   };
   Mark mark();
   void rollback(Mark mark);
@@ -108,6 +111,17 @@ public:
   /// The text holds this value as a word, or as a phrase.
   bool is_mentioned(const SeenValue& value) const;
   bool has_text() const { return !lower_text_.empty(); }
+
+  /// How many of a value's own words the texts hold, by their stems, 0 to 1: `car_makers` and
+  /// "makers of cars". A container's are those of its strings.
+  struct Mention {
+    double anywhere = 0;
+    double ahead = 0;  ///< In what is to be read next: stems_ahead().
+  };
+  Mention mention(Key hash, const json::Value& value) const;
+  /// Stems of the words that follow the last one that a call took from the text, ascending, each
+  /// once: whoever works through a text does what it says next.
+  const std::vector<Key>& stems_ahead() const;
   std::size_t bytes() const { return bytes_; }
 
 private:
@@ -140,6 +154,10 @@ private:
   void remember_text(std::string_view text, Key place, bool is_after_word = false);
   void remember_word(std::string_view word, std::string_view before);
   void remember_phrases(std::string_view text);
+  void remember_next(const json::Value& value, Key place);
+  void read_tokens(std::string_view text);
+  void read_on(Key hash);
+  std::uint32_t place_in_text(std::string_view part) const;
 
   MemoryLimits limits_;
   std::vector<SeenStep> steps_;
@@ -156,6 +174,25 @@ private:
   std::uint32_t texts_ = 0;
   std::uint32_t fresh_from_ = 0;  ///< Document of the first of the texts without a step after them.
   std::size_t words_ = 0;
+  struct Token {
+    std::uint32_t at = 0;
+    Key stem = 0;
+  };
+  std::vector<Token> tokens_;         ///< Of all texts, in their order.
+  const char* text_begin_ = nullptr;  ///< While a text is read.
+  std::uint32_t text_bytes_ = 0;      ///< Of the texts before it.
+  std::uint32_t text_at_ = 0;         ///< Of the word that is read.
+  std::uint32_t read_to_ = 0;  ///< Where the last value that a call took from the text stands.
+  struct Words {
+    Key hash = 0;
+    std::uint32_t from = 0, count = 0;
+  };
+  /// Words of values that were asked for, found by their hash; forgotten when a text comes.
+  mutable std::vector<Words> words_of_;
+  mutable std::vector<Key> word_stems_;
+  mutable std::vector<Key> ahead_;
+  mutable std::uint32_t ahead_of_ = 0;
+  mutable bool has_ahead_ = false;
   std::size_t marks_ = 0;
   std::vector<std::pair<Key, std::uint32_t>>
       changes_;  ///< What set() replaced since the outermost mark.

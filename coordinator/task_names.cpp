@@ -67,7 +67,9 @@ void TaskNames::add(std::string_view name, Key task, Key form) {
   if (known.forms.empty()) {
     known.stems = stems_of(name);
     for (const Key stem : known.stems) {
-      holders_[stem].push_back(task);
+      Stem& holder = holders_[stem];
+      holder.tasks.push_back(task);
+      holder.names = 0;
     }
   }
   if (std::find(known.forms.begin(), known.forms.end(), form) == known.forms.end() &&
@@ -76,10 +78,13 @@ void TaskNames::add(std::string_view name, Key task, Key form) {
   }
 }
 
-double TaskNames::rarity(Key stem) const {
-  const auto found = holders_.find(stem);
-  const double holders = found == holders_.end() ? 0 : static_cast<double>(found->second.size());
-  return std::log((static_cast<double>(names_.size()) + 1) / (holders + 0.5)) + 0.1;
+double TaskNames::rarity(const Stem& stem) const {
+  if (stem.names != names_.size()) {
+    const auto holders = static_cast<double>(stem.tasks.size());
+    stem.rarity = std::log((static_cast<double>(names_.size()) + 1) / (holders + 0.5)) + 0.1;
+    stem.names = names_.size();
+  }
+  return stem.rarity;
 }
 
 double TaskNames::match(Key task, const std::vector<Key>& stems) const {
@@ -90,7 +95,7 @@ double TaskNames::match(Key task, const std::vector<Key>& stems) const {
   double all = 0.5;
   double common = 0;
   for (const Key stem : found->second.stems) {
-    const double weight = std::max(rarity(stem), 0.0);
+    const double weight = std::max(rarity(holders_.at(stem)), 0.0);
     all += weight;
     common += std::binary_search(stems.begin(), stems.end(), stem) ? weight : 0;
   }
@@ -101,10 +106,10 @@ std::vector<Likely> TaskNames::named(const std::vector<Key>& stems) const {
   std::vector<Likely> tasks;
   for (const Key stem : stems) {
     const auto found = holders_.find(stem);
-    if (found == holders_.end() || found->second.size() > holders_max) {
+    if (found == holders_.end() || found->second.tasks.size() > holders_max) {
       continue;
     }
-    for (const Key task : found->second) {
+    for (const Key task : found->second.tasks) {
       if (std::none_of(tasks.begin(), tasks.end(),
                        [&](const Likely& each) { return each.symbol == task; })) {
         tasks.push_back({task, match(task, stems)});

@@ -27,9 +27,14 @@ private:
     std::vector<Key> stems;
     std::vector<Key> forms;
   };
-  double rarity(Key stem) const;
-  std::unordered_map<Key, Name, KeyHash> names_;                ///< By task.
-  std::unordered_map<Key, std::vector<Key>, KeyHash> holders_;  ///< Tasks by stem.
+  struct Stem {
+    std::vector<Key> tasks;  ///< Whose names hold it.
+    mutable double rarity = 0;
+    mutable std::size_t names = 0;  ///< There were so many when its rarity was worked out.
+  };
+  double rarity(const Stem& stem) const;
+  std::unordered_map<Key, Name, KeyHash> names_;  ///< By task.
+  std::unordered_map<Key, Stem, KeyHash> holders_;
 };
 
 /// The first letters of a word, in small letters.

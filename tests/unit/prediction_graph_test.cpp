@@ -302,6 +302,27 @@ TEST_CASE("one tenant's history never reaches another", "[prediction_graph]") {
           written(alone.graph.predict(by_itself, {.limit = 8})));
 }
 
+TEST_CASE("what one tenant forgets is gone, and only that", "[prediction_graph]") {
+  History history;
+  for (int i = 0; i < 20; ++i) {
+    history.teach({taken("a"), taken("b")}, "forgets");
+    history.teach({taken("a"), taken("b")}, "keeps");
+  }
+  const RunId open = history.open({taken("a")}, "forgets");
+  const RunId other = history.open({taken("a")}, "keeps");
+  history.graph.forget("forgets");
+  REQUIRE(history.graph.predict(open, {.limit = 8}).empty());
+  const RunId later = history.open({taken("a")}, "forgets");
+  REQUIRE(probability_of(history.graph.predict(later, {.limit = 8}), call("b")) == 0);
+  REQUIRE(probability_of(history.graph.predict(other, {.limit = 8}), call("b")) > 0.8);
+  for (int i = 0; i < 20; ++i) {
+    history.teach({taken("a"), taken("c")}, "forgets");
+  }
+  const RunId anew = history.open({taken("a")}, "forgets");
+  REQUIRE(probability_of(history.graph.predict(anew, {.limit = 8}), call("c")) > 0.8);
+  REQUIRE(probability_of(history.graph.predict(anew, {.limit = 8}), call("b")) == 0);
+}
+
 TEST_CASE("the future changes no prediction that was made before it", "[prediction_graph]") {
   Prng prng(3);
   std::vector<std::vector<Taken>> sessions;
