@@ -113,7 +113,10 @@ void CoordinatorMachine::handle(NodeSeat& seat, const Heartbeat& message) {
   std::vector<BranchToken> gone;
   for (const BranchToken token : seat.tokens) {
     if (has(message.finished, token)) {
-      if (branches_.contains(token.value) || rerun_of(token) != nullptr) {
+      if (stopping_.contains(token)) {
+        // It ended by itself before it heard that it should: it is gone once the node forgets it.
+        out_.send.push_back({seat.connection, CancelBranch{ledger_.epoch(), token}});
+      } else if (branches_.contains(token.value) || rerun_of(token) != nullptr) {
         out_.send.push_back({seat.connection, ResendResult{ledger_.epoch(), token}});
       }
       continue;

@@ -669,3 +669,27 @@ TEST_CASE("a session whose client left before it was opened is there for a retry
   REQUIRE(cluster.answer(RequestId{71}) != nullptr);
   CHECK(std::holds_alternative<SessionOpened>(*cluster.answer(RequestId{71})));
 }
+
+TEST_CASE("a slot is free also when both the cancel and the result were lost",
+          "[coordinator_machine]") {
+  ScriptedCluster cluster;
+  cluster.join(1, 2);
+  const RunId run = cluster.open(SpeculationMode::off);
+  cluster.confirm(run, {call("answer")});
+  const Dispatch slow = cluster.take_dispatch("slow");
+  cluster.finish(cluster.take_dispatch("fast"), R"({"sure":true})");
+  cluster.persist();
+  REQUIRE(cluster.cancels() == 1);
+  REQUIRE(cluster.machine->membership().free_slots() == 1);
+  const auto beat = [&](std::vector<BranchToken> finished) {
+    Heartbeat message;
+    message.epoch = cluster.machine->epoch();
+    message.finished = std::move(finished);
+    cluster.input(NodeSaid{ConnectionId{1}, {"n1"}, message});
+  };
+  beat({slow.token});
+  CHECK(cluster.cancels() == 2);
+  cluster.now += 1s;
+  beat({});
+  CHECK(cluster.machine->membership().free_slots() == 2);
+}
