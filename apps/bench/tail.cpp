@@ -18,7 +18,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr std::size_t slots = 8;
+constexpr std::size_t node_slots = 8;
 constexpr double bold = 0.3;  ///< Fillers start at this confidence.
 constexpr std::size_t fillers_taught = 40;
 constexpr std::size_t probes_min = 100;
@@ -98,7 +98,7 @@ Result<void> earn(Asker& asker, Duration each) {
   ConfirmCalls body;
   body.run_id = *session;
   body.is_list = true;
-  for (std::size_t i = 0; i < slots; ++i) {
+  for (std::size_t i = 0; i < node_slots; ++i) {
     json::Object input;
     input.set("ms", each / std::chrono::milliseconds(1));
     input.set("item", std::uint64_t{i});
@@ -135,12 +135,12 @@ Result<void> fill(Asker& asker) {
     if (!running) {
       return tl::unexpected<Error>(running.error());
     }
-    if (*running >= static_cast<double>(slots)) {
+    if (*running >= static_cast<double>(node_slots)) {
       return {};
     }
     if (Clock::now() > until) {
       return fail(Errc::io, "bench: speculation takes " + std::to_string(*running) + " of " +
-                                std::to_string(slots) + " slots, expected all");
+                                std::to_string(node_slots) + " slots, expected all");
     }
     const auto session = asker.open(SpeculationMode::on);
     if (!session) {
@@ -179,7 +179,7 @@ Result<void> measure_preempting(const TailSettings& settings, ConfirmedFirst& re
   BenchClusterSettings cluster_settings;
   cluster_settings.binary = settings.binary;
   cluster_settings.folder = settings.folder / "preempting";
-  cluster_settings.slots = slots;
+  cluster_settings.slots = node_slots;
   cluster_settings.learns = true;
   cluster_settings.admission.start_above = bold;
   cluster_settings.admission.idle_above = bold;
@@ -215,7 +215,7 @@ Result<void> measure_full(const TailSettings& settings, ConfirmedFirst& result) 
   BenchClusterSettings cluster_settings;
   cluster_settings.binary = settings.binary;
   cluster_settings.folder = settings.folder / "full";
-  cluster_settings.slots = slots;
+  cluster_settings.slots = node_slots;
   cluster_settings.learns = true;
   cluster_settings.admission = AdmissionSettings{};  // As a coordinator has it.
   auto cluster = BenchCluster::start(cluster_settings);
@@ -226,7 +226,7 @@ Result<void> measure_full(const TailSettings& settings, ConfirmedFirst& result) 
   std::vector<double> per_s[2];
   for (int turn = 0; turn < 2 * turns; ++turn) {
     LoadSettings load;
-    load.in_flight = slots + slots / 4;
+    load.in_flight = node_slots + node_slots / 4;
     load.work = BenchWork::nap;
     load.mode = turn % 2 == 0 ? SpeculationMode::off : SpeculationMode::on;
     load.slice = settings.time;
