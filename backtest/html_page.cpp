@@ -23,7 +23,7 @@ h1{font-size:1.5rem;margin:0 0 .25rem}h2{font-size:1.1rem;margin:2rem 0 .25rem}p
 .figures div{background:var(--card);border-radius:.5rem;padding:.75rem 1rem;min-width:9rem;flex:1}
 .figures b{display:block;font-size:1.7rem;line-height:1.2}.figures span{color:var(--soft);font-size:.9rem}
 .curves{display:flex;flex-wrap:wrap;gap:0 2rem}.curves section{flex:1 1 26rem;min-width:0}
-svg{width:100%;height:auto}svg text{fill:var(--soft);font:12px system-ui,sans-serif}
+svg{width:100%;max-width:34rem;height:auto}svg text{fill:var(--soft);font:12px system-ui,sans-serif}
 .grid{stroke:var(--line);stroke-width:1}.rule{stroke:var(--soft);stroke-dasharray:4 4;fill:none}
 .a{stroke:var(--a)}.b{stroke:var(--b)}.c{stroke:var(--c)}.line{fill:none;stroke-width:2}
 .dot.a{fill:var(--a)}.dot.b{fill:var(--b)}.dot.c{fill:var(--c)}
@@ -163,7 +163,7 @@ std::string budget_section(const Simulation& simulation) {
   chart.titles("worker time wasted, of useful", "time saved");
   if (oracle) {
     chart.line({{0, oracle->saved_ratio()}, {widest, oracle->saved_ratio()}}, "rule");
-    chart.label(0, oracle->saved_ratio(), "", "perfect prediction");
+    chart.label(widest * 0.4, oracle->saved_ratio(), "", "perfect prediction");
   }
   std::vector<std::pair<double, double>> points;
   for (const BudgetRow& row : simulation.budgets) {
