@@ -791,7 +791,8 @@ class AsyncSession:
 
     async def steps(self, calls: Iterable[Call], *, expect_step: Optional[int] = None, key: Optional[str] = None) -> List[Step]:
         async with self._in_turn():
-            return _steps(await self._confirm(_steps_request(self.run_id, _list_body(calls), expect_step, key), expect_step is None))
+            request = _steps_request(self.run_id, _list_body(calls), expect_step, key)
+            return _steps(await self._confirm(request, expect_step is None))
 
     async def _confirm(self, request: _Request, is_patient: bool = True) -> Any:
         """The answer to a request for steps. The step of a call that was cancelled goes on: what comes next waits for its end."""
