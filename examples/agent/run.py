@@ -82,7 +82,9 @@ def main():
     parser.add_argument("--speculation", choices=["on", "off"], default="on")
     parser.add_argument("--json", action="store_true", help="one line instead of a table")
     options = parser.parse_args()
-    os.environ.setdefault("FORERUN_BINARY", str(ROOT / "build" / "release" / "forerun"))
+    built = ROOT / "build" / "release" / "forerun"
+    if built.exists():
+        os.environ.setdefault("FORERUN_BINARY", str(built))
     with tempfile.TemporaryDirectory(prefix="forerun-agent-") as name, outside() as world:
         folder = pathlib.Path(name)
         prepare(folder, world.url)

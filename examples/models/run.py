@@ -55,7 +55,10 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true", help="one line instead of a table")
     options = parser.parse_args()
-    binary = os.environ.setdefault("FORERUN_BINARY", str(ROOT / "build" / "release" / "forerun"))
+    built = ROOT / "build" / "release" / "forerun"
+    if built.exists():
+        os.environ.setdefault("FORERUN_BINARY", str(built))
+    binary = os.environ.get("FORERUN_BINARY", "forerun")
     letters = [line.split("\t") for line in (HERE / "test.tsv").read_text().splitlines()]
     with tempfile.TemporaryDirectory(prefix="forerun-models-") as name:
         folder = pathlib.Path(name)

@@ -14,7 +14,7 @@ constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
 constexpr std::string_view done_mark = "[DONE]";
 constexpr std::size_t choices_max = 128;
 constexpr std::size_t tool_calls_max = 128;
-constexpr std::size_t error_bytes_max = 200;
+constexpr std::size_t members_max = 256;  ///< Beside choices; each new one moves those behind it.
 
 /// A small whole number; 0 where there is none.
 std::optional<std::size_t> index_of(const json::Value& value, std::size_t limit) {
@@ -115,11 +115,10 @@ Result<void> StreamedAnswer::add(const std::string& data) {
   }
   if (const json::Value* error = members->find("error"); error != nullptr && !error->is_null()) {
     const json::Value* said = error->find("message");
-    return fail(Errc::refused, "stream: the endpoint failed: " +
-                                   json::clean_text(said != nullptr && said->string() != nullptr
-                                                        ? *said->string()
-                                                        : json::canonical(*error),
-                                                    error_bytes_max));
+    return fail(Errc::refused,
+                "stream: the endpoint failed: " + (said != nullptr && said->string() != nullptr
+                                                       ? *said->string()
+                                                       : json::canonical(*error)));
   }
   for (const json::Member& member : *members) {
     if (member.name == "choices") {
@@ -131,6 +130,9 @@ Result<void> StreamedAnswer::add(const std::string& data) {
       }
     } else if (!member.value.is_null()) {
       other_.set(member.name, member.value);
+      if (other_.size() > members_max) {
+        return bad_piece("more than " + std::to_string(members_max) + " members");
+      }
     }
   }
   return {};

@@ -9,7 +9,6 @@ namespace forerun {
 namespace {
 
 constexpr std::size_t error_body_bytes_max = 4096;  ///< Read of an answer that is no good.
-constexpr std::size_t error_shown_max = 200;
 constexpr std::size_t kb = 1024;
 
 bool is_good(const HttpHead& head) {
@@ -36,11 +35,11 @@ Error bad_status(const HttpHead& head, const std::string& body) {
   if (head.status >= 300 && head.status <= 399) {
     // Without its query, which may hold more than an address.
     const std::string place = head.redirect.substr(0, head.redirect.find('?'));
-    cause += (place.empty() ? "" : " to " + json::clean_text(place, error_shown_max)) +
+    cause += (place.empty() ? "" : " to " + place) +
              ": redirects are not followed, expected the final address as the task's url";
     return {Errc::invalid, cause};
   }
-  const std::string said = json::clean_text(said_in(body), error_shown_max);
+  const std::string said = said_in(body);
   return {Errc::invalid, cause + (said.empty() ? ", expected 2xx" : ": " + said)};
 }
 

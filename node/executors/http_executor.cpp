@@ -12,6 +12,7 @@ namespace forerun {
 namespace {
 
 constexpr std::size_t secret_bytes_min = 8;  ///< Shorter ones may stand in an answer by chance.
+constexpr std::size_t cause_shown_max = 300;
 
 /// One run.
 class TaskExchange final : public HttpExchange {
@@ -96,9 +97,11 @@ private:
     return std::move(*ended);
   }
 
-  /// As the catalog has the address: a filled in one may hold a secret.
+  /// As the catalog has the address: a filled in one may hold a secret. Hidden before it is cut,
+  /// since of a secret that is cut a part would be left.
   std::string cause(const std::string& why) const {
-    return run_.task.http.method + " " + run_.task.http.url + ": " + without(why, hidden_);
+    return run_.task.http.method + " " + run_.task.http.url + ": " +
+           json::clean_text(without_in_cut(why, hidden_), cause_shown_max);
   }
 
   void report(RunEnded ended) {

@@ -167,6 +167,23 @@ void replace_all(std::string& text, std::string_view from, std::string_view to) 
   }
 }
 
+/// What is hidden: the values as they are and as JSON has them. The longest first, since one may be
+/// a part of another.
+std::vector<std::string> forms_of(const std::vector<std::string>& values) {
+  std::vector<std::string> forms;
+  for (const std::string& value : values) {
+    if (value.size() >= hidden_bytes_min) {
+      std::string escaped;
+      json::append_string(escaped, value);
+      forms.push_back(value);
+      forms.push_back(escaped.substr(1, escaped.size() - 2));
+    }
+  }
+  std::sort(forms.begin(), forms.end(),
+            [](const auto& a, const auto& b) { return a.size() > b.size(); });
+  return forms;
+}
+
 Result<void> fill_body(Filler& filler, const Run& run, HttpRequest& request) {
   const HttpSettings& settings = run.task.http;
   if (settings.body) {
@@ -236,12 +253,20 @@ Result<TaskRequest> http_request_of(const Run& run, const NodeValue& value) {
 }
 
 std::string without(std::string text, const std::vector<std::string>& values) {
-  for (const std::string& value : values) {
-    if (value.size() >= hidden_bytes_min) {
-      replace_all(text, value, hidden);
-      std::string escaped;
-      json::append_string(escaped, value);
-      replace_all(text, std::string_view(escaped).substr(1, escaped.size() - 2), hidden);
+  for (const std::string& form : forms_of(values)) {
+    replace_all(text, form, hidden);
+  }
+  return text;
+}
+
+std::string without_in_cut(std::string text, const std::vector<std::string>& values) {
+  text = without(std::move(text), values);
+  for (const std::string& form : forms_of(values)) {
+    for (std::size_t n = std::min(form.size() - 1, text.size()); n >= hidden_bytes_min; --n) {
+      if (text.ends_with(std::string_view(form).substr(0, n))) {
+        text.replace(text.size() - n, n, hidden);
+        return text;
+      }
     }
   }
   return text;

@@ -53,5 +53,7 @@ Result<TaskRequest> http_request_of(const Run& run, const NodeValue& value);
 
 /// `text` with every one of `values` in it replaced by `***`, also where it stands escaped in JSON.
 std::string without(std::string text, const std::vector<std::string>& values);
+/// The same of a text that may have been cut: nor does it end with how one of them begins.
+std::string without_in_cut(std::string text, const std::vector<std::string>& values);
 
 }  // namespace forerun

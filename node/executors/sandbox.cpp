@@ -198,7 +198,13 @@ Result<SandboxedCommand> Sandbox::command(const Task& task, const fs::path& task
                                    "command all the rights of its node");
   }
   const fs::path work = work_folder(task, tasks_folder);
-  auto words = sandbox_words(site_, task, work);
+  // Where `${file:secrets/…}` of http tasks points to: no business of a command's.
+  SandboxSite site = site_;
+  const fs::path secrets = (tasks_folder / secrets_folder).lexically_normal();
+  if (std::error_code problem; fs::is_directory(fs::symlink_status(secrets, problem))) {
+    site.hidden.push_back(secrets.string());
+  }
+  auto words = sandbox_words(site, task, work);
   if (!words) {
     return tl::unexpected<Error>(words.error());
   }

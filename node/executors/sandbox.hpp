@@ -9,6 +9,9 @@
 
 namespace forerun {
 
+/// In a tasks folder: what lies in it is shown to no command in a sandbox.
+inline constexpr const char* secrets_folder = "secrets";
+
 /// What a node is told about its sandbox.
 struct SandboxSettings {
   std::string helper;               ///< Path of forerun-sandbox; empty: beside this program.

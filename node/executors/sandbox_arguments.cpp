@@ -52,13 +52,14 @@ Result<Words> sandbox_words(const SandboxSite& site, const Task& task,
   for (const std::string& hidden : site.hidden) {
     if (is_within(work, hidden)) {
       return fail(Errc::refused, "sandbox: workdir " + work.string() + " is in " + hidden +
-                                     ", the node's own data, which no command may see");
+                                     ", the node's own data or secrets, which no command may see");
     }
     for (const auto* paths : {&task.exec.readable, &task.exec.writable}) {
       for (const std::string& path : *paths) {
         if (is_within(path, hidden) || is_within(hidden, path)) {
           return fail(Errc::refused, "sandbox: " + path + " holds or is in " + hidden +
-                                         ", the node's own data, which no command may see");
+                                         ", the node's own data or secrets, which no command may "
+                                         "see");
         }
       }
     }

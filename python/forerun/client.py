@@ -596,7 +596,8 @@ class Session:
 
 class AsyncClient:
     """As Client, for asyncio: `async with AsyncClient() as client, client.session("…") as session: await session.call(…)`.
-    Cancelling a call closes its connection; its step goes on. For one event loop."""
+    Cancelling a call closes its connection; its step goes on, and what the session is asked next waits for its end. For one event
+    loop."""
 
     def __init__(self, url: Optional[str] = None, *, timeout_s: float = DEFAULT_TIMEOUT_S, retries: Retries = Retries(),
                  headers: Optional[Mapping[str, str]] = None, ssl_context: Optional[ssl.SSLContext] = None):
@@ -755,6 +756,7 @@ class AsyncSession:
         self._asked: List[_Asked] = []
         self._sender: Optional["asyncio.Task[None]"] = None
         self._turn: Optional[asyncio.Lock] = None  # A session has one request for steps at a time.
+        self._has_left = False  # A request was cancelled whose step may still be open.
 
     async def __aenter__(self) -> "AsyncSession":
         return self
@@ -766,7 +768,7 @@ class AsyncSession:
         if self._sender is not None:
             self._sender.cancel()
         with contextlib.suppress(ForerunError):
-            await self.end()
+            await self._end(is_patient=False)
 
     async def call(self, task: Task, input: Optional[Mapping[str, Any]] = None, /, **fields: Any) -> Any:
         return (await self.step(task, _merged(input, fields))).result()
@@ -779,7 +781,7 @@ class AsyncSession:
         call = _one_call(task, input)
         if expect_step is not None or key is not None:
             async with self._in_turn():
-                return _step(await self._client._send(_steps_request(self.run_id, call, expect_step, key)))
+                return _step(await self._confirm(_steps_request(self.run_id, call, expect_step, key), expect_step is None))
         loop = asyncio.get_running_loop()
         answer: "asyncio.Future[Step]" = loop.create_future()
         self._asked.append((call, answer))
@@ -789,7 +791,27 @@ class AsyncSession:
 
     async def steps(self, calls: Iterable[Call], *, expect_step: Optional[int] = None, key: Optional[str] = None) -> List[Step]:
         async with self._in_turn():
-            return _steps(await self._client._send(_steps_request(self.run_id, _list_body(calls), expect_step, key)))
+            request = _steps_request(self.run_id, _list_body(calls), expect_step, key)
+            return _steps(await self._confirm(request, expect_step is None))
+
+    async def _confirm(self, request: _Request, is_patient: bool = True) -> Any:
+        """The answer to a request for steps. The step of a call that was cancelled goes on: what comes next waits for its end."""
+        until = time.monotonic() + self._client._timeout_s
+        wait_s = 0.01
+        while True:
+            try:
+                found = await self._client._send(request)
+            except asyncio.CancelledError:
+                self._has_left = True
+                raise
+            except ConflictError:
+                if not self._has_left or not is_patient or time.monotonic() > until:
+                    raise
+                await asyncio.sleep(wait_s)
+                wait_s = min(2 * wait_s, 0.5)
+            else:
+                self._has_left = False
+                return found
 
     @contextlib.asynccontextmanager
     async def _in_turn(self) -> AsyncIterator[None]:
@@ -817,7 +839,7 @@ class AsyncSession:
             return
         calls = [call for call, _ in asked]
         request = _steps_request(self.run_id, calls[0] if len(calls) == 1 else {"calls": calls}, None, None)
-        sending = asyncio.ensure_future(self._client._send(request))
+        sending = asyncio.ensure_future(self._confirm(request))
         for _, answer in asked:
             answer.add_done_callback(lambda _: all(answer.done() for _, answer in asked) and sending.cancel())
         try:
@@ -856,8 +878,11 @@ class AsyncSession:
         return _document(await self._client.get(f"/v1/sessions/{self.run_id}/predictions"))
 
     async def end(self) -> None:
+        await self._end(is_patient=True)
+
+    async def _end(self, is_patient: bool) -> None:
         async with self._in_turn():
-            await self._client._send(_Request("DELETE", f"/v1/sessions/{self.run_id}"))
+            await self._confirm(_Request("DELETE", f"/v1/sessions/{self.run_id}"), is_patient)
 
 
 class _Opening:

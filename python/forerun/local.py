@@ -31,7 +31,11 @@ def dev(catalog: Union[str, "os.PathLike[str]"], *, data: Optional[Union[str, "o
     command += ["--data", os.fspath(data)] if data is not None else []
     # A terminal's Ctrl-C is for the caller, who then ends it in order.
     log = tempfile.TemporaryFile("w+")
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=True)
+    try:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=True)
+    except OSError as problem:
+        log.close()
+        raise ForerunError(f"{program}: cannot be started: {problem.strerror}") from problem
     assert process.stdout is not None
     try:
         line = process.stdout.readline()

@@ -175,8 +175,9 @@ def allow_effects(*urls: str, tasks: Sequence[Union[str, Callable[..., Any]]] = 
 def task(*, effect: Literal["pure", "read", "write"], name: Optional[str] = None,
          reads: Optional[Sequence[str]] = None, writes: Optional[Sequence[str]] = None,
          scope: Optional[Literal["tenant", "session"]] = None, idempotent: Optional[bool] = None,
-         deterministic: Optional[bool] = None, timeout_ms: Optional[int] = None, max_age_ms: Optional[int] = None,
-         pool: Optional[str] = None, state: Optional[Sequence[str]] = None, envelope: Optional[bool] = None,
+         deterministic: Optional[bool] = None, hedge: Optional[bool] = None, timeout_ms: Optional[int] = None,
+         max_age_ms: Optional[int] = None, pool: Optional[str] = None, state: Optional[Sequence[str]] = None,
+         envelope: Optional[bool] = None,
          description: Optional[str] = None, example: Optional[Mapping[str, Any]] = None,
          sandbox: Optional[bool] = None, network: Optional[bool] = None, readable: Optional[Sequence[str]] = None,
          writable: Optional[Sequence[str]] = None, env: Optional[Mapping[str, str]] = None,
@@ -271,6 +272,8 @@ def _spec(function: Callable[..., Any], name: str, given: Mapping[str, Any]) -> 
                 raise ValueError(f"{where}: {key} is for effect='write' only, this one is {keys['effect']!r}")
     if keys["effect"] == "pure" and "reads" in keys:
         raise ValueError(f"{where}: reads, but its effect is 'pure': it depends on its input alone")
+    if keys["effect"] == "write" and "hedge" in keys:
+        raise ValueError(f"{where}: hedge is not for effect='write', which never has a second attempt")
     parameters, takes_others, context_names = _parameters(function, where)
     for key in ("reads", "writes", "state", "readable", "writable"):
         if isinstance(keys.get(key), str):
@@ -293,7 +296,10 @@ def _parameters(function: Callable[..., Any], where: str) -> Tuple[Dict[str, ins
     parameters: Dict[str, inspect.Parameter] = {}
     context_names: List[str] = []
     takes_others = False
-    for parameter in inspect.signature(function).parameters.values():
+    signature = inspect.signature(function)
+    if "." in function.__qualname__ and next(iter(signature.parameters), "") in ("self", "cls"):
+        raise TypeError(f"{where}: a method, expected a function: there is no object to call it on where it runs")
+    for parameter in signature.parameters.values():
         annotation = parameter.annotation
         if annotation is Context or (isinstance(annotation, str) and annotation.rsplit(".", 1)[-1] == "Context"):
             context_names.append(parameter.name)

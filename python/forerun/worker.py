@@ -109,8 +109,8 @@ class Site:
 
 
 # Keys of a task's table beside its command, in the order in which they are written.
-KEYS = ("effect", "reads", "writes", "scope", "idempotent", "timeout_ms", "max_age_ms", "deterministic", "state", "envelope",
-        "pool", "network", "readable", "writable", "env", "output_kb", "memory_mb", "processes", "file_mb", "scratch_mb", "cpu_s",
+KEYS = ("effect", "reads", "writes", "scope", "idempotent", "timeout_ms", "max_age_ms", "deterministic", "hedge", "state",
+        "envelope", "pool", "network", "readable", "writable", "env", "output_kb", "memory_mb", "processes", "file_mb", "scratch_mb", "cpu_s",
         "description", "example")
 
 
@@ -154,7 +154,10 @@ def catalog(files: Sequence[str], python: Optional[str] = None, with_sandbox: bo
 
 def cause_of(error: BaseException, own_files: Sequence[str] = ()) -> str:
     """One line for the ledger: what went wrong and where in the tools' own files."""
-    text = str(error).strip()
+    try:
+        text = str(error).strip()
+    except Exception:
+        text = ""  # An exception that cannot tell what it is about.
     cause = f"{type(error).__name__}: {text}" if text else type(error).__name__
     if isinstance(error, (tasks.InputError, tasks.OutputError)):
         cause = text
@@ -190,6 +193,25 @@ def line_of(value: Any) -> bytes:
     return json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
 
 
+def children() -> "frozenset[int]":
+    """The processes that this one has started and that still run."""
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return frozenset()  # Mostly, at the cost of one system call.
+    found = []
+    for entry in os.scandir("/proc"):
+        if entry.name.isdigit():
+            try:
+                with open(f"/proc/{entry.name}/stat", "rb") as file:
+                    state, parent = file.read().rpartition(b")")[2].split()[:2]
+            except OSError:
+                continue  # It has ended meanwhile.
+            if state != b"Z" and int(parent) == os.getpid():
+                found.append(int(entry.name))
+    return frozenset(found)
+
+
 class Worker:
     """Answers calls one after another. Functions run on the main thread; a second one reads lines, so that a cancel is seen while
     a function runs: a signal then raises Cancelled in it, also out of a wait, and a coroutine is cancelled."""
@@ -217,9 +239,12 @@ class Worker:
             call = self._lines.get()
             if call is None:
                 break
+            before = children()
             members = self._members(call)
             if os.getpid() != self._process:
                 os._exit(0)  # The function forked and came back twice: one of both answers.
+            if self._cancelled == call["id"] and children() - before:
+                os._exit(0)  # A program that it started is still there: the node ends all of them, and starts anew.
             self._say({"id": call["id"], **members})
         if self._loop is not None:
             self._loop.close()

@@ -42,6 +42,11 @@ def quick(n: int) -> str:
     return "quick"
 
 @forerun.task(effect="pure")
+def naps(seconds: float) -> str:
+    time.sleep(seconds)
+    return "rested"
+
+@forerun.task(effect="pure")
 def sleeps(n: int) -> str:
     time.sleep(60)
     return "slept"
@@ -70,8 +75,8 @@ def leaves(n: int) -> dict:
 '''
 EVERY_KEY = '''
 import forerun
-@forerun.task(effect="read", reads=["a/{a}"], scope="session", deterministic=False, timeout_ms=1000, max_age_ms=5, pool="few",
-              state=["/x"], envelope=True, description='a "b"', example={"a": "\\u00fc\\x7f"}, network=True, readable=["/srv"],
+@forerun.task(effect="read", reads=["a/{a}"], scope="session", deterministic=False, hedge=False, timeout_ms=1000, max_age_ms=5,
+              pool="few", state=["/x"], envelope=True, description='a "b"', example={"a": "\\u00fc\\x7f"}, network=True, readable=["/srv"],
               env={"A": "1"}, output_kb=3, memory_mb=100, processes=5, file_mb=2, scratch_mb=3, cpu_s=4, name="a.b c")
 def f(a: str): ...
 @forerun.task(effect="write", writes=["a/{a}"], idempotent=True, writable=["/srv"], sandbox=True)
@@ -211,6 +216,24 @@ class PythonTest(unittest.TestCase):
                 return await asyncio.gather(*(one(asynchronous, n) for n in range(20)))
 
         self.assertEqual(asyncio.run(all_of_them()), [["quick", {"count": 5}]] * 20)
+        self.assertEqual(client.status()["sessions"]["open"], 0)
+
+    def test_after_a_cancelled_call_the_next_waits_for_its_step(self):
+        _, client = self.start("--no-sandbox")
+
+        async def leaves(session):
+            with self.assertRaises(asyncio.TimeoutError):
+                await asyncio.wait_for(session.call("naps", seconds=0.5), 0.1)
+
+        async def run():
+            async with forerun.AsyncClient(client.url) as asynchronous, asynchronous.session("hurry") as session:
+                await leaves(session)
+                self.assertEqual(await session.call("quick", n=1), "quick")
+                await leaves(session)
+                return session.run_id
+
+        run_id = asyncio.run(run())
+        self.assertEqual([step["task"] for step in client.resume(run_id).show()["steps"]], ["naps", "quick", "naps"])
         self.assertEqual(client.status()["sessions"]["open"], 0)
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -90,6 +91,24 @@ def forks(n: int) -> int:
 def leaves_a_program(seconds: float) -> str:
     print("sleeping")
     subprocess.run(["sleep", str(seconds)])
+
+@forerun.task(effect="pure")
+def waits_for_a_program(seconds: float) -> str:
+    program = subprocess.Popen(["sleep", str(seconds)])
+    print(program.pid)
+    program.wait()
+
+@forerun.task(effect="pure")
+def keeps_a_program(seconds: float) -> int:
+    return subprocess.Popen(["sleep", str(seconds)]).pid
+
+class Silent(Exception):
+    def __str__(self):
+        raise ValueError("nothing to say")
+
+@forerun.task(effect="pure")
+def fails_silently():
+    raise Silent()
 
 @forerun.task(effect="write", writes=["note/{n}"], idempotent=True, state=["/seen"])
 def note(n: int, context: forerun.Context) -> forerun.Answer:
@@ -199,6 +218,7 @@ class WorkerTest(unittest.TestCase):
         self.assertEqual(worker.ask(55, "order look-up", order="A")["error"], "input.order: unknown; did you mean 'order_id'?")
         self.assertEqual(worker.ask(56, "order look-up")["error"], "input.order_id: missing, expected a text (str)")
         self.assertIn("not in these files, expected double,", worker.ask(53, "other")["error"])
+        self.assertRegex(worker.ask(57, "fails_silently")["error"], r"^Silent \(tools.py:\d+\)$")
         self.assertEqual(worker.ask(54, "double", n=1), {"id": 54, "output": 2})
         self.assertIn("KeyError: 'x'", worker.end()[1])
 
@@ -210,6 +230,22 @@ class WorkerTest(unittest.TestCase):
             worker.send({"cancel": number})
             self.assertEqual(worker.line(), {"id": number, "cancelled": True}, task)
         self.assertEqual(worker.ask(99, "double", n=1), {"id": 99, "output": 2})
+
+    def test_a_process_ends_whose_cancelled_function_has_left_a_program(self):
+        worker = self.ready()
+        helper = worker.ask(1, "keeps_a_program", seconds=60)["output"]
+        self.addCleanup(os.kill, helper, signal.SIGKILL)
+        for number, task in [(2, "sleeps"), (3, "leaves_a_program")]:  # What was there before is no reason.
+            worker.send({"id": number, "task": task, "input": {"seconds": 600}})
+            worker.until_error_line("sleeping")
+            worker.send({"cancel": number})
+            self.assertEqual(worker.line(), {"id": number, "cancelled": True}, task)
+        worker.send({"id": 4, "task": "waits_for_a_program", "input": {"seconds": 61}})
+        program = int(worker.process.stderr.readline())
+        self.addCleanup(os.kill, program, signal.SIGKILL)
+        worker.send({"cancel": 4})
+        self.assertEqual(worker.process.stdout.readline(), b"")  # The node kills all that is left.
+        self.assertEqual(worker.process.wait(10), 0)
 
     def test_a_cancel_that_comes_late_changes_nothing(self):
         worker = self.ready()
@@ -410,11 +446,16 @@ class DeclarationTest(unittest.TestCase):
         def positional(a, /): ...
         def many(*items): ...
 
+        class Tools:
+            def method(self, a: int): ...
+
         for given, function, said in [
                 ({"effect": "reads"}, by_id, "effect 'reads', expected 'pure', 'read' or 'write'"),
                 ({"effect": "read", "reads": ["order/{orderid}"]}, by_id, "no parameter 'orderid', expected one of order_id"),
                 ({"effect": "read", "reads": "order/{order_id}"}, by_id, "expected a list of texts"),
                 ({"effect": "pure", "reads": []}, by_id, "its effect is 'pure'"),
+                ({"effect": "write", "hedge": False}, by_id, "hedge is not for effect='write'"),
+                ({"effect": "pure"}, Tools.method, "a method, expected a function"),
                 ({"effect": "read", "writes": []}, by_id, "writes is for effect='write' only"),
                 ({"effect": "pure"}, positional, "it can never be given"), ({"effect": "pure"}, many, "it can never be given")]:
             with self.subTest(given=given), self.assertRaises((TypeError, ValueError)) as raised:

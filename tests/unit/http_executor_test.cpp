@@ -355,6 +355,40 @@ TEST_CASE("secrets come from the node and are told to nobody but the endpoint", 
   }
 }
 
+TEST_CASE("no part of a secret is told where what an endpoint says is cut", "[http]") {
+  const std::string secret = "sk-" + std::string(40, 'k') + "-9";
+  const std::string long_secret = "jwt-" + std::string(2000, 'j') + "-9";
+  ::setenv("FORERUN_TEST_KEY", secret.c_str(), 1);
+  ::setenv("FORERUN_TEST_LONG_KEY", long_secret.c_str(), 1);
+  std::string said;
+  const HttpServer server([&](const HttpRequestSeen& request, HttpConnection& to) {
+    if (request.target == "/moved") {
+      to.send("HTTP/1.1 302 Found\r\nLocation: /" + said + "\r\nContent-Length: 0\r\n\r\n");
+      to.cut();
+    } else {
+      to.answer(401, said);
+    }
+  });
+  const auto http = executor();
+  for (const std::size_t before : {0U, 100U, 190U, 199U, 290U, 299U, 480U, 4060U, 4093U}) {
+    for (const std::string& key : {secret, long_secret}) {
+      for (const char* const target : {"/raw", "/moved"}) {
+        said = std::string(before, 'x') + key + key + key;
+        Task task = asking(server.url() + target);
+        task.http.headers["X-Key"] = "${env:FORERUN_TEST_KEY}";
+        task.http.headers["X-Long-Key"] = "${env:FORERUN_TEST_LONG_KEY}";
+        const RunEnded ended = end_of(*http, task);
+        INFO(before << " " << target << " " << ended.cause);
+        CHECK(ended.ending == Ending::failed);
+        CHECK(ended.cause.size() <= cause_bytes_max);
+        CHECK_THAT(ended.cause, !Contains("kkk") && !Contains("jjj"));
+      }
+    }
+  }
+  ::unsetenv("FORERUN_TEST_KEY");
+  ::unsetenv("FORERUN_TEST_LONG_KEY");
+}
+
 TEST_CASE("certificates and names are checked, against the task's own file if it has one",
           "[http]") {
   const test::TempDirectory folder;

@@ -108,6 +108,28 @@ TEST_CASE("nothing of the machine can be reached from a sandbox", "[sandbox]") {
   }
 }
 
+TEST_CASE("the secrets of http tasks are hidden from commands, also if they share a user",
+          "[sandbox]") {
+  Place place;
+  if (!place.is_usable()) {
+    return;
+  }
+  const auto secrets = place.folder() / "secrets";
+  std::filesystem::create_directory(secrets);
+  std::ofstream(secrets / "key") << "sk-1";
+  for (const std::string& look : std::vector<std::string>{
+           "cat secrets/key", "ls secrets", "mv secrets s && cat s/key",
+           "ln -s secrets s && cat s/key", "chmod 755 secrets && cat secrets/key",
+           "rmdir secrets && cat secrets/key"}) {
+    INFO(look);
+    CHECK(place.can(look) == "\"no\"");
+  }
+  CHECK(place.can("cat given") == "\"yes\"");
+  Task within = place.shell("cat key");
+  within.exec.workdir = "secrets";
+  CHECK_THAT(place.end_of(within).cause, Contains("which no command may see"));
+}
+
 TEST_CASE("what a branch writes is gone with it, in scratch and in its work folder", "[sandbox]") {
   Place place;
   if (!place.is_usable()) {
