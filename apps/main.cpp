@@ -94,9 +94,19 @@ int run(int argc, char** argv) {
   return chosen ? chosen() : exit_usage;
 }
 
+/// An answer that could not be written is no success: a token would be lost, a proof cut.
+int written(int code) {
+  std::cout.flush();
+  if (std::cout.good()) {
+    return code;
+  }
+  std::cerr << "forerun: stdout: the output could not be written whole; is the disk full?\n";
+  return code == exit_ok ? exit_error : code;
+}
+
 }  // namespace
 }  // namespace forerun
 
 int main(int argc, char** argv) {
-  return forerun::run(argc, argv);
+  return forerun::written(forerun::run(argc, argv));
 }

@@ -22,6 +22,7 @@ Adoption::Adoption(AdoptionSettings settings, Instant now, merkle::Frontier own,
     : settings_(settings),
       waits_until_(now + settings.wait),
       key_(key),
+      own_epoch_(epoch),
       tree_(std::move(own)),
       epoch_(epoch) {}
 
@@ -31,7 +32,15 @@ void Adoption::expect(std::set<NodeId> nodes) {
 
 void Adoption::heard(ConnectionId connection, const NodeId& node, const LedgerHead& head,
                      Epoch accepted) {
-  epoch_ = std::max({epoch_, accepted, head.epoch});
+  const Epoch said = std::max(accepted, head.epoch);
+  const bool is_new = !sources_.contains(node);
+  if (said.value <= own_epoch_.value + settings_.epochs_max) {
+    epoch_ = std::max(epoch_, said);
+  } else if (is_new) {
+    log_.push_back("node " + node.name + " says that it accepted epoch " + to_string(said) +
+                   ", which is not believed: this store's is " + to_string(own_epoch_) +
+                   ", expected at most " + std::to_string(settings_.epochs_max) + " more");
+  }
   Source& source = sources_[node];
   source.connection = connection;
   source.size = head.size;

@@ -22,6 +22,9 @@ struct AdoptionSettings {
   Duration wait{};
   Duration page_max = std::chrono::seconds(2);  ///< A node that was asked must answer within this.
   std::uint64_t entries_max = 1'000'000;        ///< Held in memory until they are durable.
+  /// A node that says that it accepted an epoch further ahead is not believed: nobody signed it,
+  /// and numbers must not run out.
+  std::uint64_t epochs_max = 1'000'000;
 };
 
 /// What a starting coordinator takes over from nodes: entries that its own key has signed and its
@@ -82,6 +85,7 @@ private:
   const AdoptionSettings settings_;
   const Instant waits_until_;
   const PublicKey key_;
+  const Epoch own_epoch_;
   merkle::Frontier tree_;  ///< Own and adopted.
   Epoch epoch_;
   std::optional<std::set<NodeId>> expected_;

@@ -157,10 +157,11 @@ CoordinatorOutput CoordinatorMachine::start(Instant now) {
 void CoordinatorMachine::open_term(Epoch after, std::vector<StoredEntry> adopted) {
   durable_head_ = ledger_.head();
   reading_.begin(history_, ledger_.size());
+  const bool is_restored = !adopted.empty();
   take_over(std::move(adopted));
   const Epoch epoch{after.value + 1};
   next_token_ = epoch.value << token_bits_per_term;
-  store_entry(ledger_.open_term(epoch, "start", settings_.version));
+  store_entry(ledger_.open_term(epoch, is_restored ? "restore" : "start", settings_.version));
   for (auto& [run_id, session] : sessions_) {
     if (session.is_ended) {
       continue;

@@ -263,6 +263,7 @@ private:
   void handle(NodeSeat& seat, const MarkStored& message);
   void handle(NodeSeat& seat, const Diverged& message);
   void handle(NodeSeat& seat, const ReplicaAudited& message);
+  void refuse_ahead(ConnectionId connection, const NodeId& node, const Join& message);
   void seat_node(ConnectionId connection, const NodeId& node, const Join& message,
                  bool is_reconnect);
   void lose_node(const NodeId& node, const std::string& why);
@@ -464,6 +465,7 @@ private:
   LedgerWriter ledger_;
   Membership membership_;
   KnownNodes known_nodes_;
+  std::set<NodeId> refused_ahead_;  ///< The operator was told.
   RunIdAllocator run_ids_;
   WasteBudget budget_;
   Usefulness usefulness_;

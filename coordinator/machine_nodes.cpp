@@ -11,6 +11,10 @@ constexpr Duration dispatch_settle = std::chrono::seconds(1);
 }  // namespace
 
 void CoordinatorMachine::handle(ConnectionId connection, const NodeId& node, const Join& message) {
+  if (message.epoch > ledger_.epoch()) {
+    refuse_ahead(connection, node, message);
+    return;
+  }
   const Membership::Verdict verdict = membership_.judge(now_, connection, node, message);
   switch (verdict.admission) {
     case Membership::Admission::wait:
@@ -29,6 +33,22 @@ void CoordinatorMachine::handle(ConnectionId connection, const NodeId& node, con
       }
       seat_node(connection, node, message, false);
       return;
+  }
+}
+
+/// A node follows no term older than one that it has accepted: with a seat it would be given work
+/// that it ignores.
+void CoordinatorMachine::refuse_ahead(ConnectionId connection, const NodeId& node,
+                                      const Join& message) {
+  const std::string why = "join: node " + message.name + " has accepted epoch " +
+                          to_string(message.epoch) + ", this term is only epoch " +
+                          to_string(ledger_.epoch()) +
+                          ": an older copy of the data folder was put back, and the node was not "
+                          "heard before the term; put the copy back again and start the "
+                          "coordinator while its nodes run";
+  out_.send.push_back({connection, JoinRefused{why, false}});
+  if (refused_ahead_.insert(node).second) {
+    out_.log.push_back(why);
   }
 }
 

@@ -43,6 +43,14 @@ class UsageTest(unittest.TestCase):
     def test_what_is_not_there_is_not_found(self):
         self.check(3, "nothing-here", "verify", "--offline", self.folder / "nothing-here")
 
+    def test_an_output_that_cannot_be_written_is_an_error(self):
+        for arguments in (("keys", "add", "node-1", "--data", self.folder / "data"), ("--version",)):
+            with open("/dev/full", "w") as full:
+                done = subprocess.run([harness.BINARY, *map(str, arguments)], stdout=full, stderr=subprocess.PIPE, text=True,
+                                      timeout=30)
+            self.assertEqual(done.returncode, 1, done.stderr)
+            self.assertIn("stdout: the output could not be written whole", done.stderr)
+
     def test_a_demo_that_could_not_export_does_not_start(self):
         (self.folder / "file").write_text("")
         self.check(4, "--export: .*: not an empty folder", "demo", "--export", self.folder)

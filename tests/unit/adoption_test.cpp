@@ -100,6 +100,24 @@ TEST_CASE("a start waits for all who may join, and no longer than it is told", "
   CHECK(start.adoption.highest_epoch() == Epoch{9});
 }
 
+TEST_CASE("an epoch that no coordinator can have reached is not believed", "[adoption]") {
+  const Replica replica(2);
+  Start start(replica);
+  LedgerHead head = replica.head();
+  start.adoption.heard(connection_a, node_a, head, Epoch{~std::uint64_t{0}});
+  head.epoch = Epoch{std::uint64_t{1} << 53};
+  start.adoption.heard(connection_b, node_b, head, Epoch{9});
+  CHECK(start.adoption.highest_epoch() == Epoch{2});
+  start.adoption.heard(connection_a, node_a, head, Epoch{std::uint64_t{1} << 53});
+  const std::string log = start.log();
+  CHECK(
+      log.find("node a says that it accepted epoch 18446744073709551615, which is not believed") !=
+      std::string::npos);
+  CHECK(std::count(log.begin(), log.end(), '\n') == 2);  // Once for each node.
+  start.adoption.heard(connection_b, node_b, replica.head(), Epoch{1'000'002});
+  CHECK(start.adoption.highest_epoch() == Epoch{1'000'002});
+}
+
 TEST_CASE("signed entries are adopted page by page, and none beyond the head", "[adoption]") {
   Replica replica(7);
   const SignedHead head = replica.signed_head();
@@ -243,6 +261,7 @@ TEST_CASE("a restored coordinator takes over its lost term and ends what it cann
   CHECK(json::canonical(entries[size - 1]) ==
         replica.page(Seq{size - 1}, 1, replica.signed_head()).records[0].leaf);
   CHECK(*entries[size].find("kind") == json::Value(std::string("epoch")));
+  CHECK(*entries[size].find("cause") == json::Value(std::string("restore")));
   CHECK(*entries[size].find("root") == json::Value(to_hex(replica.head().root)));
   const auto welcomes = [&cluster] {
     return std::count_if(cluster.sent.begin(), cluster.sent.end(), [&](const ToNode& message) {
@@ -274,4 +293,31 @@ TEST_CASE("a restored coordinator takes over its lost term and ends what it cann
     }
   }
   CHECK(cluster.open(SpeculationMode::off).counter > untouched.counter);
+}
+
+TEST_CASE("a node of a later term gets no seat, and is told why",
+          "[adoption][coordinator_machine]") {
+  ScriptedCluster cluster;
+  cluster.persist();
+  Join join;
+  join.name = "node-1";
+  join.workers = {{WorkerId{Uuid{{1}}}, 4, 1024}};
+  join.epoch = Epoch{cluster.machine->epoch().value + 1};
+  const std::size_t logged = cluster.log.size();
+  for (int again = 0; again < 2; ++again) {
+    cluster.sent.clear();
+    cluster.input(NodeSaid{ConnectionId{40}, {"n1"}, join});
+    REQUIRE(cluster.sent.size() == 1);
+    const auto* refused = std::get_if<JoinRefused>(&cluster.sent.front().message);
+    REQUIRE(refused != nullptr);
+    CHECK_FALSE(refused->is_final);
+    CHECK(refused->why.find("has accepted epoch 2, this term is only epoch 1") !=
+          std::string::npos);
+  }
+  REQUIRE(cluster.log.size() == logged + 1);
+  join.epoch = cluster.machine->epoch();
+  cluster.sent.clear();
+  cluster.input(NodeSaid{ConnectionId{40}, {"n1"}, join});
+  REQUIRE_FALSE(cluster.sent.empty());
+  CHECK(std::holds_alternative<Welcome>(cluster.sent.front().message));
 }
