@@ -143,7 +143,8 @@ void NodeMachine::handle(Instant, const JoinRefused& message, NodeOutput& out) {
   if (message.is_final) {
     stopped_ = true;
     out.fatal = Error{Errc::refused, message.why};
-  } else {
+  } else if (message.why != refused_for_) {
+    refused_for_ = message.why;
     out.alerts.push_back(message.why);
   }
 }

@@ -145,6 +145,7 @@ private:
   Epoch epoch_;  ///< Highest accepted, of Welcome or entries.
   bool joined_ = false;
   bool stopped_ = false;                    ///< Diverged or refused.
+  std::string refused_for_;                 ///< As it was told last.
   std::map<BranchToken, Branch> branches_;  ///< Of the current epoch.
   std::size_t waiting_ = 0;                 ///< Branches without a slot yet.
   std::unordered_map<RunId, std::vector<BranchToken>, RunIdHash> by_run_;  ///< Looked up only.

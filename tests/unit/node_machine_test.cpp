@@ -446,3 +446,13 @@ TEST_CASE("a node that has not joined says what it holds and serves it", "[node_
   REQUIRE(node.sent<ReplicaEntries>() != nullptr);
   CHECK(node.sent<ReplicaEntries>()->entries == ledger.from(1));
 }
+
+TEST_CASE("a refusal that is not final is told once", "[node_machine]") {
+  Node node;
+  std::size_t told = 0;
+  for (const char* why : {"not yet", "not yet", "another reason"}) {
+    told += node.give(CoordinatorMessage(JoinRefused{why, false})).alerts.size();
+  }
+  CHECK(told == 2);
+  CHECK_FALSE(node.out.fatal.has_value());
+}
