@@ -88,9 +88,13 @@ def forks(n: int) -> int:
     return -1 if child == 0 else n
 
 @forerun.task(effect="pure")
-def leaves_a_program(seconds: float) -> str:
-    print("sleeping")
-    subprocess.run(["sleep", str(seconds)])
+def ends_its_program(seconds: float) -> None:
+    with subprocess.Popen(["sleep", str(seconds)]) as program:
+        try:
+            print("sleeping")  # Whoever cancels after it finds a function that cleans up.
+            program.wait()
+        finally:
+            program.kill()
 
 @forerun.task(effect="pure")
 def waits_for_a_program(seconds: float) -> str:
@@ -224,7 +228,7 @@ class WorkerTest(unittest.TestCase):
 
     def test_a_cancelled_function_stops_at_once_and_the_process_serves_on(self):
         worker = self.ready()
-        for number, task in enumerate(["sleeps", "sleeps_in_peace", "sleeps_async", "leaves_a_program"] * 3, 1):
+        for number, task in enumerate(["sleeps", "sleeps_in_peace", "sleeps_async", "ends_its_program"] * 3, 1):
             worker.send({"id": number, "task": task, "input": {"seconds": 600}})
             worker.until_error_line("sleeping")
             worker.send({"cancel": number})
@@ -235,7 +239,7 @@ class WorkerTest(unittest.TestCase):
         worker = self.ready()
         helper = worker.ask(1, "keeps_a_program", seconds=60)["output"]
         self.addCleanup(os.kill, helper, signal.SIGKILL)
-        for number, task in [(2, "sleeps"), (3, "leaves_a_program")]:  # What was there before is no reason.
+        for number, task in [(2, "sleeps"), (3, "ends_its_program")]:  # What was there before is no reason.
             worker.send({"id": number, "task": task, "input": {"seconds": 600}})
             worker.until_error_line("sleeping")
             worker.send({"cancel": number})
