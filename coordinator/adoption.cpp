@@ -47,11 +47,8 @@ void Adoption::heard(ConnectionId connection, const NodeId& node, const LedgerHe
 }
 
 void Adoption::lost(ConnectionId connection) {
-  for (const auto& [node, source] : sources_) {
-    if (source.connection == connection && reading_ && reading_->node == node) {
-      give_up("its connection was lost");
-      return;
-    }
+  if (reading_ && sources_.at(reading_->node).connection == connection) {
+    give_up("its connection was lost");
   }
 }
 

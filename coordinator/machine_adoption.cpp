@@ -10,7 +10,8 @@ namespace forerun {
 /// Before the term opens, and what was adopted is durable, only nodes are listened to; the rest
 /// waits its turn. How much that is, the gateway's connections and the nodes that may join bound.
 void CoordinatorMachine::gather(const CoordinatorInput& input) {
-  if (const auto* unreachable = std::get_if<NodeUnreachable>(&input)) {
+  const auto* unreachable = std::get_if<NodeUnreachable>(&input);
+  if (unreachable != nullptr) {
     joins_.erase(unreachable->connection);
   }
   const auto* said = std::get_if<NodeSaid>(&input);
@@ -33,7 +34,7 @@ void CoordinatorMachine::gather(const CoordinatorInput& input) {
     adoption_->expect(std::move(nodes));
   } else if (said != nullptr) {
     gather(*said);
-  } else if (const auto* unreachable = std::get_if<NodeUnreachable>(&input)) {
+  } else if (unreachable != nullptr) {
     adoption_->lost(unreachable->connection);
   } else if (!std::holds_alternative<TimePassed>(input)) {
     deferred_.push_back(input);

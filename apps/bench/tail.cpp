@@ -175,12 +175,23 @@ Result<std::vector<float>> probe(Asker& asker, Duration time,
   return latencies;
 }
 
+BenchClusterSettings cluster_of(const TailSettings& settings, const char* name) {
+  BenchClusterSettings result;
+  result.binary = settings.binary;
+  result.folder = settings.folder / name;
+  return result;
+}
+
+/// Learns, and so runs ahead.
+BenchClusterSettings learning_cluster_of(const TailSettings& settings, const char* name) {
+  BenchClusterSettings result = cluster_of(settings, name);
+  result.slots = node_slots;
+  result.learns = true;
+  return result;
+}
+
 Result<void> measure_preempting(const TailSettings& settings, ConfirmedFirst& result) {
-  BenchClusterSettings cluster_settings;
-  cluster_settings.binary = settings.binary;
-  cluster_settings.folder = settings.folder / "preempting";
-  cluster_settings.slots = node_slots;
-  cluster_settings.learns = true;
+  BenchClusterSettings cluster_settings = learning_cluster_of(settings, "preempting");
   cluster_settings.admission.start_above = bold;
   cluster_settings.admission.idle_above = bold;
   auto cluster = BenchCluster::start(cluster_settings);
@@ -212,11 +223,7 @@ Result<void> measure_preempting(const TailSettings& settings, ConfirmedFirst& re
 
 /// A few more calls at once than there are slots, in turns without and with speculation.
 Result<void> measure_full(const TailSettings& settings, ConfirmedFirst& result) {
-  BenchClusterSettings cluster_settings;
-  cluster_settings.binary = settings.binary;
-  cluster_settings.folder = settings.folder / "full";
-  cluster_settings.slots = node_slots;
-  cluster_settings.learns = true;
+  BenchClusterSettings cluster_settings = learning_cluster_of(settings, "full");
   cluster_settings.admission = AdmissionSettings{};  // As a coordinator has it.
   auto cluster = BenchCluster::start(cluster_settings);
   if (!cluster) {
@@ -268,9 +275,7 @@ struct HedgedLoad {
 };
 
 Result<HedgedLoad> run_hedged(const TailSettings& settings, double share) {
-  BenchClusterSettings cluster_settings;
-  cluster_settings.binary = settings.binary;
-  cluster_settings.folder = settings.folder / (share > 0 ? "hedged" : "unhedged");
+  BenchClusterSettings cluster_settings = cluster_of(settings, share > 0 ? "hedged" : "unhedged");
   cluster_settings.nodes = hedged_nodes;
   cluster_settings.slots = hedged_slots;
   cluster_settings.hedge_share = share;

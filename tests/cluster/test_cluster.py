@@ -260,24 +260,34 @@ class ClusterTest(unittest.TestCase):
             self.assertIsNone(cluster.processes[name].poll())
             self.assertEqual(cluster.log(name).count("coordinator at"), 1, cluster.log(name))
 
+    def restart_coordinator(self, *more):
+        self.cluster.start_coordinator(*more)
+        until("both nodes rejoin", lambda: len(self.cluster.status()["nodes"]) == 2)
+
+    def back_up(self):
+        """A copy of the coordinator's folder, taken while it does not run; it goes on afterwards."""
+        self.cluster.kill("coordinator")
+        backup = self.cluster.folder / "backup"
+        shutil.copytree(self.cluster.data, backup)
+        self.restart_coordinator()
+        return backup
+
+    def put_back(self, backup, *more):
+        self.cluster.kill("coordinator")
+        shutil.rmtree(self.cluster.data)
+        os.rename(backup, self.cluster.data)
+        self.restart_coordinator(*more)
+
     def test_a_node_that_diverged_keeps_both_heads_and_returns_only_by_resync(self):
         cluster = self.cluster
         run_id = cluster.open()
         cluster.step(run_id, "double", n=0)
         until("all ledgers agree", lambda: cluster.heads_agree(2))
-        cluster.kill("coordinator")
-        backup = cluster.folder / "backup"
-        shutil.copytree(cluster.data, backup)
-        cluster.start_coordinator()
-        until("both nodes rejoin", lambda: len(cluster.status()["nodes"]) == 2)
+        backup = self.back_up()
         cluster.step(run_id, "double", n=1)
         until("all ledgers agree", lambda: cluster.heads_agree(2))
-        cluster.kill("coordinator")
-        shutil.rmtree(cluster.data)
-        os.rename(backup, cluster.data)
         # In a term that the nodes know already: only its next decision shows the fork.
-        cluster.start_coordinator("--adopt-wait-ms", 0)
-        until("both nodes rejoin", lambda: len(cluster.status()["nodes"]) == 2)
+        self.put_back(backup, "--adopt-wait-ms", 0)
         self.assertEqual(cluster.step(run_id, "double", n=7)["step"], 1)
         for name in ("node-1", "node-2"):
             self.assertEqual(cluster.processes[name].wait(15), 5, cluster.log(name))
@@ -308,11 +318,7 @@ class ClusterTest(unittest.TestCase):
         for run_id in (gone_on, waiting):
             cluster.step(run_id, "double", n=0)
         until("all ledgers agree", lambda: cluster.heads_agree(2))
-        cluster.kill("coordinator")
-        backup = cluster.folder / "backup"
-        shutil.copytree(cluster.data, backup)
-        cluster.start_coordinator()
-        until("both nodes rejoin", lambda: len(cluster.status()["nodes"]) == 2)
+        backup = self.back_up()
         for n in range(1, 4):
             cluster.step(gone_on, "double", n=n)
         never_seen = cluster.open()
@@ -321,11 +327,7 @@ class ClusterTest(unittest.TestCase):
         lost = cluster.status()["ledger"]
         for name in ("node-1", "node-2"):  # An entry that was never signed is nobody's to adopt.
             until("all is signed", lambda: self.signed_size(name) == lost["size"])
-        cluster.kill("coordinator")
-        shutil.rmtree(cluster.data)
-        os.rename(backup, cluster.data)
-        cluster.start_coordinator()
-        until("both nodes rejoin", lambda: len(cluster.status()["nodes"]) == 2)
+        self.put_back(backup)
         self.assertRegex(cluster.log("coordinator"), r"adopted [0-9]+ entries that this store had lost, from node ")
         self.assertGreater(cluster.status()["ledger"]["size"], lost["size"])
         self.assertEqual(cluster.step(waiting, "double", n=1)["step"], 1)
