@@ -188,6 +188,7 @@ void CoordinatorMachine::open_term(Epoch after, std::vector<StoredEntry> adopted
     }
     commit_ready(session);
   }
+  opened_size_ = ledger_.size();
 }
 
 CoordinatorOutput CoordinatorMachine::step(Instant now, const CoordinatorInput& input) {
@@ -229,6 +230,11 @@ CoordinatorOutput CoordinatorMachine::finish() {
   if (adoption_) {
     out_.wake_at = adoption_->deadline();
     return std::exchange(out_, {});
+  }
+  if (out_.fatal) {
+    CoordinatorOutput last;
+    last.fatal = out_.fatal;
+    return last;
   }
   pump_effects();
   apply_turns();

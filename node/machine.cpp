@@ -82,6 +82,7 @@ void NodeMachine::send_join(Instant now, NodeOutput& out) {
   join.workers = settings_.workers;
   join.head = checker_.head();
   join.epoch = epoch_;
+  join.signed_head = verified_head_;
   out.send.emplace_back(std::move(join));
   join_sent_ = now;
 }

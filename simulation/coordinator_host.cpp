@@ -170,6 +170,9 @@ void CoordinatorHost::step(const CoordinatorInput& input) {
 
 /// Carries the outputs out in their order; a crash may come between any two of them.
 void CoordinatorHost::perform(CoordinatorOutput output) {
+  if (output.fatal) {
+    env_.time.violate("coordinator: " + output.fatal->message);
+  }
   const bool ends_here = env_.strikes(env_.weather.crash_in_step);
   std::uint64_t left = ends_here ? env_.prng.below(8) : UINT64_MAX;
   const auto goes_on = [&left] { return left > 0 && left-- > 0; };
