@@ -86,6 +86,11 @@ CLI::Validator existing_folder() {
       "");
 }
 
+CLI::Validator existing_path() {
+  return CLI::Validator(
+      [](const std::string& path) { return check_existing(path, "file or folder", false, ""); }, "");
+}
+
 CLI::App& add_command(CLI::App& app, const std::string& name, const std::string& description,
                       Action& chosen, Action action) {
   CLI::App* command = app.add_subcommand(name, description);

@@ -28,6 +28,7 @@ void bind_environment(CLI::App& command);
 /// Paths that must be there. One that is not ends the command with exit_not_found.
 CLI::Validator existing_file();
 CLI::Validator existing_folder();
+CLI::Validator existing_path();
 
 /// A number from `low` (not itself when `above`) to `high`. An option without a sign needs it too:
 /// CLI11 would take -1 for the largest number.

@@ -26,12 +26,12 @@ void add_simulate(CLI::App& app, Action& chosen) {
       .add_option("traces", simulate.traces,
                   "Files of sessions; a folder is what `forerun ledger export` wrote")
       ->required()
-      ->check(CLI::ExistingPath);
+      ->check(existing_path());
   command.add_option("--format", simulate.format, "traces, openai-messages or otel-genai")
       ->check(CLI::IsMember({"traces", "openai-messages", "otel-genai"}))
       ->capture_default_str();
   command.add_option("--train", simulate.train, "Sessions to learn from first")
-      ->check(CLI::ExistingPath);
+      ->check(existing_path());
   command.add_option("--train-share", simulate.train_share,
                      "Learn from the groups below this share, measure the rest without learning");
   command.add_option("--warm-up", simulate.warm_up, "The first so many sessions only teach")

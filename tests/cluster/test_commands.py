@@ -47,6 +47,7 @@ class UsageTest(unittest.TestCase):
     def test_a_file_that_is_not_there_is_not_found(self):
         for arguments in (("demo", "--traces"), ("dev",), ("simulate", "--costs"), ("--config",)):
             self.check(3, "/nonexistent/x: no such file", *arguments, "/nonexistent/x")
+        self.check(3, "/nonexistent/x: no such file or folder", "simulate", "/nonexistent/x")
         self.check(2, f"found a folder at {self.folder}, expected a file", "demo", "--traces", self.folder)
 
     def test_numbers_out_of_range_are_told_as_people_write_them(self):
