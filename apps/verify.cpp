@@ -54,24 +54,26 @@ Result<std::optional<PublicKey>> pinned_key(const std::string& text) {
   return *key;
 }
 
-std::string_view text_of(const std::map<Digest, std::string>& texts, const Digest& hash) {
-  const auto at = texts.find(hash);
+std::string_view text_of(const std::map<Digest, std::string>& texts,
+                         const std::optional<Digest>& hash) {
+  const auto at = hash ? texts.find(*hash) : texts.end();
   return at == texts.end() ? std::string_view() : std::string_view(at->second);
 }
 
 /// Every entry of an export with what lies beside it, then its head.
 Result<void> judge(const LedgerExport& exported, LedgerAudit& audit) {
   for (const std::string& leaf : exported.leaves) {
-    std::string_view call;
-    std::string_view output;
+    EntryTexts texts;
     // A leaf that cannot be read is refused, with its reason, by the audit.
     if (const auto entry = entry_of(leaf)) {
       if (const auto* commit = std::get_if<CommitEntry>(&entry->body)) {
-        call = text_of(exported.calls, commit->input_hash);
-        output = commit->output_hash ? text_of(exported.outputs, *commit->output_hash) : "";
+        texts.call = text_of(exported.calls, commit->input_hash);
+        texts.output = text_of(exported.outputs, commit->output_hash);
+        texts.writes = text_of(exported.writes, commit->writes_hash);
+        texts.effects = text_of(exported.effects, commit->effects_hash);
       }
     }
-    if (const auto taken = audit.take(leaf, call, output); !taken) {
+    if (const auto taken = audit.take(leaf, texts); !taken) {
       return tl::unexpected<Error>(taken.error());
     }
   }
@@ -324,7 +326,7 @@ private:
       const json::Array& entries = Reader(*rows).list("entries");
       for (const json::Value& entry : entries) {
         const Reader row(entry);
-        auto taken = audit_.take(row.text("leaf"), row.text("call"), row.text("output"));
+        auto taken = take(row);
         if (!taken) {
           find(taken.error().message);
           return {};
@@ -341,6 +343,14 @@ private:
       find(held.error().message);
     }
     return {};
+  }
+
+  Result<Entry> take(const Reader& row) {
+    const std::string call = row.text("call");
+    const std::string output = row.text("output");
+    const std::string writes = row.text("writes");
+    const std::string effects = row.text("effects");
+    return audit_.take(row.text("leaf"), {call, output, writes, effects});
   }
 
   void remember(const Entry& entry, const AuditReport& report) {
