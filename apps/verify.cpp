@@ -101,6 +101,7 @@ struct RunReport {
 };
 
 struct RerunReport {
+  std::string recorded_node;  ///< Empty when its worker is not in the cluster.
   RunReport second;
   std::optional<RunReport> third;  ///< Asked where the second answer differs from the recorded one.
 };
@@ -169,7 +170,8 @@ RunReport run_of(const Reader& run) {
 }
 
 RerunReport rerun_of(const json::Value& value) {
-  RerunReport rerun{run_of(Reader(value)), std::nullopt};
+  const Reader reader(value);
+  RerunReport rerun{reader.text("recorded_node"), run_of(reader), std::nullopt};
   if (const json::Value* third = value.find("third"); third != nullptr && !third->is_null()) {
     rerun.third = run_of(Reader(*third));
   }
@@ -472,8 +474,12 @@ private:
   /// Two answers differ; whom a third one agrees with is right.
   void judge_answers(const CommitEntry& commit, std::uint64_t seq, const RerunReport& rerun) {
     const auto& worker = commit.winner ? commit.workers[*commit.winner] : std::nullopt;
+    const std::string host =
+        rerun.recorded_node.empty() ? std::string() : " on node " + rerun.recorded_node;
     const RunReport recorded{
-        "worker " + (worker ? to_string(*worker) : std::string("unknown")), commit.output_hash, {}};
+        "worker " + (worker ? to_string(*worker) : std::string("unknown")) + host,
+        commit.output_hash,
+        {}};
     const RunReport& second = rerun.second;
     const std::string place = ": entry " + std::to_string(seq) + ": output_hash: found ";
     const auto name = [&](const RunReport& wrong, const RunReport& right) {
