@@ -216,6 +216,7 @@ bool ProcessTable::read_errors(Process& process) {
   if (!text || text->empty()) {
     return false;
   }
+  listener_.on_errors(process.number, *text);
   process.error_tail += *text;
   if (process.error_tail.size() > error_tail_bytes) {
     process.error_tail.erase(0, process.error_tail.size() - error_tail_bytes);

@@ -32,6 +32,7 @@ class ProcessListener {
 public:
   virtual ~ProcessListener() = default;
   virtual void on_output(ProcessNumber process, std::string_view text) = 0;
+  virtual void on_errors(ProcessNumber process, std::string_view text) = 0;
   /// It has closed its stdout, and everything that it wrote has been given.
   virtual void on_output_closed(ProcessNumber process) = 0;
   /// It has closed its stdin before everything was written.

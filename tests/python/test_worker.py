@@ -92,6 +92,11 @@ def forks(n: int) -> int:
     return -1 if child == 0 else n
 
 @forerun.task(effect="pure")
+def leaves_a_program(n: int) -> int:
+    subprocess.Popen(["sleep", "60"])
+    return n
+
+@forerun.task(effect="pure")
 def ends_its_program(seconds: float) -> None:
     with subprocess.Popen(["sleep", str(seconds)]) as program:
         try:
@@ -133,7 +138,8 @@ class Process:
 
     def __init__(self, folder, *arguments):
         self.process = subprocess.Popen([sys.executable, "-m", "forerun.worker", *arguments], cwd=folder, stdin=subprocess.PIPE,
-                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, "PYTHONPATH": PYTHON})
+                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, "PYTHONPATH": PYTHON},
+                                        start_new_session=True)
 
     def send(self, message):
         self.process.stdin.write(json.dumps(message).encode() + b"\n")
@@ -269,6 +275,15 @@ class WorkerTest(unittest.TestCase):
         worker = self.ready()
         self.assertEqual([worker.ask(number, "forks", n=number) for number in range(1, 6)],
                          [{"id": number, "output": number} for number in range(1, 6)])
+
+    def test_a_process_whose_calls_leave_programs_behind_says_that_it_ends(self):
+        worker = self.ready()
+        for number in range(1, 17):
+            self.assertEqual(worker.ask(number, "leaves_a_program", n=number), {"id": number, "output": number})
+        self.assertEqual(worker.ask(17, "leaves_a_program", n=17), {"id": 17, "output": 17, "last": True})
+        worker.until_error_line("task leaves_a_program: calls have left 17 processes behind, more than 16: this process starts anew; "
+                                "wait for what you start, or start it once at the top of the file")
+        os.killpg(worker.process.pid, signal.SIGKILL)  # As the node does.
 
     def test_an_envelope_brings_state_and_key_and_takes_writes_and_effects(self):
         worker = self.ready()
