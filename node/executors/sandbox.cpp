@@ -232,6 +232,7 @@ Result<SandboxedCommand> Sandbox::command(const Task& task, const fs::path& task
     return fail(Errc::refused, "sandbox: no descriptor left");
   }
   command.line.extra = command.filter.get();
+  command.line.has_pid_namespace = true;
   return command;
 }
 
