@@ -62,7 +62,8 @@ bool Operator::receive(const ClientResponse& response) {
     judge(report->body);
   } else if (const auto* failed = std::get_if<RequestFailed>(&response.body);
              failed == nullptr || failed->refusal != Refusal::conflict) {
-    env_.time.violate("operator: an answer to nothing");  // One audit runs at a time.
+    env_.time.violate(Rule::one_decision,
+                      "operator: an answer to nothing");  // One audit runs at a time.
   }
   return true;
 }
@@ -72,13 +73,14 @@ void Operator::judge(const json::Value& report) {
   for (const json::Value& node : *report.find("nodes")->array()) {
     const std::string problem = text_of(node, "problem");
     if (*node.find("answered")->boolean() && !problem.empty()) {
-      env_.time.violate("audit: " + text_of(node, "node") + ": " + problem);
+      env_.time.violate(Rule::one_ledger, "audit: " + text_of(node, "node") + ": " + problem);
     }
   }
   for (const json::Value& step : *report.find("re_executed")->array()) {
     const Seq seq{number_of(step, "seq")};
     if (text_of(step, "output_hash") != to_hex(env_.auditor.output_hash(seq))) {
-      env_.time.violate("audit: entry " + to_string(seq) + ": ran again, it answers otherwise");
+      env_.time.violate(Rule::serial_equivalence,
+                        "audit: entry " + to_string(seq) + ": ran again, it answers otherwise");
     }
   }
 }
