@@ -268,6 +268,7 @@ private:
                  bool is_reconnect);
   void lose_node(const NodeId& node, const std::string& why);
   void reserve(const RunIdAllocator::Reservation& reservation);
+  void ask_for_marks_again(const NodeSeat& seat);
   void send_to(const WorkerId& worker, CoordinatorMessage message);
   json::Array absent_nodes() const;
 

@@ -127,6 +127,9 @@ void CoordinatorMachine::handle(NodeSeat& seat, const Heartbeat& message) {
     // It missed what was published last and nothing follows that would show it the gap.
     out_.send.push_back({seat.connection, Entries{Seq{latest_head_->head.size}, {}, latest_head_}});
   }
+  if (!openings_.empty()) {
+    ask_for_marks_again(seat);
+  }
   const auto has = [](const std::vector<BranchToken>& list, BranchToken token) {
     return std::find(list.begin(), list.end(), token) != list.end();
   };
@@ -156,6 +159,15 @@ void CoordinatorMachine::handle(NodeSeat& seat, const Heartbeat& message) {
   }
   for (const BranchToken token : gone) {
     give_up_unknown(token);
+  }
+}
+
+/// Sessions wait to be opened: the question for a block of run IDs, or its answer, may be lost.
+void CoordinatorMachine::ask_for_marks_again(const NodeSeat& seat) {
+  for (const WorkerId& worker : seat.workers) {
+    if (const auto mark = run_ids_.awaited_at_home(worker)) {
+      send_to(worker, ReserveRunIds{worker, *mark});
+    }
   }
 }
 

@@ -43,6 +43,13 @@ void RunIdAllocator::stored_at_home(WorkerId worker, std::uint64_t mark) {
   space.home = std::max(space.home, std::min(mark, space.requested));
 }
 
+std::optional<std::uint64_t> RunIdAllocator::awaited_at_home(WorkerId worker) const {
+  const auto at = spaces_.find(worker);
+  return at == spaces_.end() || at->second.home >= at->second.requested
+             ? std::nullopt
+             : std::optional(at->second.requested);
+}
+
 std::vector<WorkerId> RunIdAllocator::unseen() const {
   std::vector<WorkerId> workers;
   for (const auto& [worker, space] : spaces_) {
@@ -68,7 +75,7 @@ std::optional<RunIdAllocator::Reservation> RunIdAllocator::refill(WorkerId worke
   }
   Space& space = at->second;
   const bool is_on_its_way = std::min(space.here, space.home) < space.requested;
-  if (is_on_its_way || space.requested + 1 - space.next >= block_ / 2) {
+  if (is_on_its_way || space.requested + 1 - space.next >= std::max<std::uint64_t>(1, block_ / 2)) {
     return std::nullopt;
   }
   space.requested += block_;

@@ -185,9 +185,15 @@ void NodeMachine::on(Instant, const MarkPersisted& persisted, NodeOutput& out) {
 // ------------------------------------------------------------------------------------------------------
 
 void NodeMachine::handle(Instant now, Dispatch& message, NodeOutput& out) {
-  if (!joined_ || message.epoch != epoch_ || branches_.contains(message.token)) {
+  if (!joined_ || message.epoch != epoch_) {
     return;
   }
+  // A coordinator's tokens rise. One that does not came twice, or later ones overtook it: a branch
+  // that has ended must not run again. If it never ran, the next heartbeat says that it is not here.
+  if (latest_token_ && message.token <= *latest_token_) {
+    return;
+  }
+  latest_token_ = message.token;
   const auto offer =
       std::find_if(settings_.workers.begin(), settings_.workers.end(),
                    [&](const WorkerOffer& worker) { return worker.worker == message.worker; });

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <functional>
 #include <optional>
 #include <utility>
@@ -27,7 +28,9 @@ public:
     armed_.reset();
   }
   /// Whatever is to happen meanwhile happens then, in its order.
-  void pause(Duration length) { paused_until_ = env_.time.now() + length; }
+  void pause(Duration length) {
+    paused_until_ = std::max(paused_until_, env_.time.now() + length);
+  }
 
 protected:
   void begin_life() {
