@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "speculation/planted.hpp"
+
 namespace forerun {
 
 void RunIdAllocator::restore(const MarkRow& row) {
@@ -9,7 +11,9 @@ void RunIdAllocator::restore(const MarkRow& row) {
   space.here = std::max(space.here, row.mark);
   space.requested = std::max(space.requested, row.mark);
   space.next =
-      std::max(space.next, row.mark + 1);  // Whatever lay below the mark may have been used.
+      planted(Bug::run_id_reused)
+          ? space.next
+          : std::max(space.next, row.mark + 1);  // Whatever lay below the mark may have been used.
 }
 
 std::optional<RunIdAllocator::Reservation> RunIdAllocator::joined(WorkerId worker,
@@ -17,7 +21,7 @@ std::optional<RunIdAllocator::Reservation> RunIdAllocator::joined(WorkerId worke
   Space& space = spaces_[worker];
   if (!space.is_joined) {
     space.is_joined = true;
-    space.next = std::max(space.next, mark + 1);
+    space.next = planted(Bug::run_id_reused) ? space.next : std::max(space.next, mark + 1);
     space.requested = std::max(space.requested, mark);
   }
   space.home = std::max(space.home, mark);

@@ -352,7 +352,7 @@ void CoordinatorHost::flush() {
   const bool is_full = env_.time.now() < full_until_;
   const auto done =
       is_full ? Result<void>(fail(Errc::io, "the disk is full")) : store_.persist(batches);
-  if (done || failure_ == FailedWrite::is_kept) {
+  if (done || (!is_full && failure_ == FailedWrite::is_kept)) {
     for (const CoordinatorBatch& batch : batches) {
       env_.auditor.durable(batch);
     }

@@ -28,9 +28,7 @@ public:
     armed_.reset();
   }
   /// Whatever is to happen meanwhile happens then, in its order.
-  void pause(Duration length) {
-    paused_until_ = std::max(paused_until_, env_.time.now() + length);
-  }
+  void pause(Duration length) { paused_until_ = std::max(paused_until_, env_.time.now() + length); }
 
 protected:
   void begin_life() {
