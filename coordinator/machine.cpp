@@ -145,10 +145,10 @@ void CoordinatorMachine::restore(const CoordinatorRecovery& recovery) {
 
 CoordinatorOutput CoordinatorMachine::start(Instant now) {
   begin(now);
+  is_gathering_ = true;
   if (settings_.adoption.wait > Duration::zero()) {
     adoption_.emplace(settings_.adoption, now, ledger_.tree(), ledger_.epoch(),
                       ledger_.public_key());
-    is_gathering_ = true;
   } else {
     open_term(ledger_.epoch(), {});
   }

@@ -527,7 +527,7 @@ private:
   std::deque<RunId> ahead_;        ///< Sessions to look ahead in.
   std::uint64_t next_token_ = 0;
   std::optional<Adoption> adoption_;        ///< Until the term opens.
-  bool is_gathering_ = false;               ///< Until it is open, and what was adopted is durable.
+  bool is_gathering_ = false;               ///< Until it is open, and its entry is durable.
   std::map<ConnectionId, NodeSaid> joins_;  ///< Meanwhile: the latest of each.
   std::vector<CoordinatorInput> deferred_;  ///< And everything that must wait for it.
   std::optional<Audit> audit_;              ///< One at a time.

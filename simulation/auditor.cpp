@@ -183,6 +183,13 @@ void Auditor::published(const Entries& entries) {
   }
 }
 
+void Auditor::welcomed(const SignedHead& head) {
+  if (head.head.size > leaves_.size()) {
+    timeline_.violate(Rule::durable_first, "a welcome names " + std::to_string(head.head.size) +
+                                               " entries before they are durable");
+  }
+}
+
 void Auditor::shown(Seq seq, const LedgerPage::Row& row) {
   expect_durable("a page of the ledger", seq.value, row.leaf);
   if (seq.value < outputs_.size() && outputs_[seq.value] != row.output) {

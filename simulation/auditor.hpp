@@ -26,6 +26,8 @@ public:
   /// These are durable now; called with every batch, in order.
   void durable(const CoordinatorBatch& batch);
   void published(const Entries& entries);
+  /// A node is told of this ledger.
+  void welcomed(const SignedHead& head);
   /// A node has stored this.
   void replicated(const std::string& node, const StoredEntry& entry);
   void dispatched(const Dispatch& dispatch);
@@ -58,6 +60,8 @@ public:
   std::uint64_t size() const { return leaves_.size(); }
   std::uint64_t steps() const { return steps_; }
   const std::set<RunId>& ended_sessions() const { return ended_; }
+  /// Of which a row is durable.
+  const std::set<RunId>& sessions() const { return session_rows_; }
 
 private:
   void follow_state(const CoordinatorBatch& batch, const StoredEntry& stored);

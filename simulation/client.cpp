@@ -6,7 +6,6 @@
 namespace forerun::simulation {
 namespace {
 
-constexpr const char* tenant = "tenant";
 /// Longest way of a request once faults have ended: a silent node is noticed, and every step of a
 /// list may have to run after the one before.
 constexpr Duration answer_within = std::chrono::seconds(20);
@@ -61,7 +60,7 @@ void Client::transmit() {
     send_again(env_.between(std::chrono::milliseconds(20), std::chrono::milliseconds(300)));
     return;
   }
-  coordinator_.send({pending_->id, tenant, pending_->body});
+  coordinator_.send({pending_->id, client_tenant, pending_->body});
   for (const Fault how :
        {Fault::leaving_client, Fault::cancelling_client, Fault::vanishing_client}) {
     if (env_.strikes(how)) {
@@ -222,6 +221,11 @@ void Client::go_on() {
 void Client::handle(const SessionOpened& body) {
   env_.auditor.opened(std::get<OpenSession>(pending_->body).idempotency_key, body.run_id);
   run_id_ = body.run_id;
+  if (env_.strikes(Fault::leaving_client)) {
+    // The answer was lost to it: it asks for the same session again.
+    send_again(env_.between(Duration(0), std::chrono::milliseconds(1500)));
+    return;
+  }
   pending_.reset();
   next(Stage::first);
 }

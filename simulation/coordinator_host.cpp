@@ -238,6 +238,8 @@ void CoordinatorHost::perform(CoordinatorOutput output) {
   for (const ToNode& message : output.send) {
     if (const auto* dispatch = std::get_if<Dispatch>(&message.message)) {
       env_.auditor.dispatched(*dispatch);
+    } else if (const auto* welcome = std::get_if<Welcome>(&message.message)) {
+      env_.auditor.welcomed(welcome->head);
     }
   }
   if (output.persist) {
@@ -370,6 +372,10 @@ void CoordinatorHost::flush() {
     return;
   }
   std::move(batches.begin(), batches.end(), std::back_inserter(unreported_));
+  if (env_.strikes(Fault::crash_after_write)) {
+    crash();
+    return;
+  }
   later(env_.around(std::chrono::microseconds(50)), [this, last] {
     std::erase_if(unreported_, [last](const auto& batch) { return batch.number <= last; });
     step(Persisted{last});

@@ -9,18 +9,22 @@
 namespace forerun::simulation {
 namespace {
 
-/// In the order of the variants; without a name: never sent in a cluster that keeps its rules, or
-/// by no simulated client.
+/// In the order of the variants; without a name: never sent in a cluster that keeps its rules and
+/// its disk, or by no simulated client.
 constexpr std::array<std::string_view, std::variant_size_v<NodeMessage>> node_message_names{
-    "Join",       "Heartbeat", "BranchEnded",    "FetchEntries",
-    "MarkStored", "",          "ReplicaAudited", "ReplicaEntries"};
+    "Join", "Heartbeat", "BranchEnded", "FetchEntries", "MarkStored", "", "ReplicaAudited", ""};
 constexpr std::array<std::string_view, std::variant_size_v<CoordinatorMessage>>
-    coordinator_message_names{"Welcome",       "",
-                              "JoinAgain",     "Dispatch",
-                              "ConfirmBranch", "CancelBranch",
-                              "ResendResult",  "ReserveRunIds",
-                              "AuditReplica",  "FetchReplica",
-                              "Entries"};
+    coordinator_message_names{"Welcome",
+                              "",
+                              "JoinAgain",
+                              "Dispatch",
+                              "ConfirmBranch",
+                              "CancelBranch",
+                              "ResendResult",
+                              "ReserveRunIds",
+                              "Entries",
+                              "AuditReplica",
+                              ""};
 constexpr std::string_view publication_name = "publication";
 constexpr std::array<std::string_view, std::variant_size_v<decltype(ClientRequest::body)>>
     request_names{"OpenSession",
@@ -51,7 +55,7 @@ constexpr std::array<std::string_view, write_fault_count> write_faults{
 constexpr std::size_t name_width = 18;
 constexpr std::size_t column_width = 15;
 
-/// What cannot happen: a publication waits for nobody, and a node's writes are not told of.
+/// What cannot happen: a publication is not held back.
 bool is_possible(std::string_view step, std::string_view fault) {
   if (step == publication_name) {
     return fault != "held";

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <deque>
 #include <functional>
 #include <optional>
 #include <utility>
@@ -28,7 +29,10 @@ public:
     armed_.reset();
   }
   /// Whatever is to happen meanwhile happens then, in its order.
-  void pause(Duration length) { paused_until_ = std::max(paused_until_, env_.time.now() + length); }
+  void pause(Duration length) {
+    paused_until_ = std::max(paused_until_, env_.time.now() + length);
+    env_.time.at(paused_until_, [this] { go_on(); });
+  }
 
 protected:
   void begin_life() {
@@ -40,14 +44,15 @@ protected:
     ++life_;
     is_up_ = false;
     paused_until_ = {};
+    held_.clear();
   }
   Instant now() const { return clock_.now(env_.time.now()); }
   /// In this life, and not while it is paused.
   void later(Duration delay, std::function<void()> happen) {
     at(env_.time.now() + delay, std::move(happen));
   }
-  bool is_paused() const { return env_.time.now() < paused_until_; }
-  void when_resumed(std::function<void()> happen) { at(paused_until_, std::move(happen)); }
+  bool is_paused() const { return env_.time.now() < paused_until_ || !held_.empty(); }
+  void when_resumed(std::function<void()> happen) { held_.push_back(std::move(happen)); }
   /// Calls `wake` when the own clock shows this, once: the soonest counts.
   void arm(std::optional<Instant> own, std::function<void()> wake) {
     if (!own || (armed_ && *armed_ <= *own)) {
@@ -72,17 +77,27 @@ private:
         return;
       }
       if (is_paused()) {
-        at(paused_until_, std::move(run));
+        when_resumed(std::move(run));
       } else {
         run();
       }
     });
+  }
+  void go_on() {
+    if (env_.time.now() < paused_until_) {
+      return;  // It was paused once more.
+    }
+    for (std::deque<std::function<void()>> held = std::exchange(held_, {}); !held.empty() && is_up_;
+         held.pop_front()) {
+      held.front()();
+    }
   }
 
   HostClock clock_;
   std::uint64_t life_ = 0;
   bool is_up_ = false;
   Instant paused_until_{};
+  std::deque<std::function<void()>> held_;  ///< What is to happen when the pause ends.
   std::optional<Instant> armed_;
 };
 

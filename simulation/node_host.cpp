@@ -228,6 +228,10 @@ void NodeHost::persist_marks(const std::vector<MarkRow>& marks) {
     return;
   }
   ++marks_unreported_;
+  if (env_.strikes(Fault::crash_after_write)) {
+    crash();
+    return;
+  }
   later(env_.around(std::chrono::microseconds(50)), [this, marks] {
     --marks_unreported_;
     for (const MarkRow& mark : marks) {

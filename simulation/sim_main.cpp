@@ -205,6 +205,7 @@ bool is_telling(const Arguments& arguments, const Totals& sum) {
   }
   if (arguments.prints_coverage) {
     std::printf("%s", sum.coverage.table().c_str());
+    std::fflush(stdout);
     for (const std::string& cell : sum.coverage.missing()) {
       require(false, "never happened: " + cell);
     }

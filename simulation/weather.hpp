@@ -19,7 +19,8 @@ enum class Fault : std::uint8_t {
   duplicated_message,
   delayed_message,  ///< Later ones overtake it.
   lost_publication,
-  crash_in_step,  ///< A process ends between two outputs of one step.
+  crash_in_step,      ///< A process ends between two outputs of one step,
+  crash_after_write,  ///< or when what it wrote is durable and it has not heard so.
   crashed_branch,
   hanging_branch,
   failing_receiver,   ///< Of effects.
