@@ -272,6 +272,7 @@ private:
                  bool is_reconnect);
   void lose_node(const NodeId& node, const std::string& why);
   void reserve(const RunIdAllocator::Reservation& reservation);
+  void ask_for_marks_again(const NodeSeat& seat);
   void send_to(const WorkerId& worker, CoordinatorMessage message);
   json::Array absent_nodes() const;
 
@@ -531,7 +532,7 @@ private:
   std::uint64_t next_token_ = 0;
   std::uint64_t opened_size_ = 0;           ///< Entries when the term had been opened.
   std::optional<Adoption> adoption_;        ///< Until the term opens.
-  bool is_gathering_ = false;               ///< Until it is open, and what was adopted is durable.
+  bool is_gathering_ = false;               ///< Until it is open, and its entry is durable.
   std::map<ConnectionId, NodeSaid> joins_;  ///< Meanwhile: the latest of each.
   std::vector<CoordinatorInput> deferred_;  ///< And everything that must wait for it.
   std::optional<Audit> audit_;              ///< One at a time.

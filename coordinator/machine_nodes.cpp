@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "coordinator/machine.hpp"
+#include "speculation/planted.hpp"
 
 namespace forerun {
 namespace {
@@ -90,7 +91,8 @@ void CoordinatorMachine::seat_node(ConnectionId connection, const NodeId& node, 
   welcome.version = settings_.version;
   welcome.publish_port = settings_.publish_port;
   welcome.catalog = catalog_text_;
-  welcome.head = ledger_.sign(durable_head_.value_or(LedgerHead{}));
+  welcome.head = ledger_.sign(
+      planted(Bug::head_before_durable) ? ledger_.head() : durable_head_.value_or(LedgerHead{}));
   out_.send.push_back({connection, std::move(welcome)});
   if (audit_ && audit_->awaits(node)) {
     ask_replica(*membership_.find(node));  // What was on its way may be lost with the connection.
@@ -149,6 +151,9 @@ void CoordinatorMachine::handle(NodeSeat& seat, const Heartbeat& message) {
     // It missed what was published last and nothing follows that would show it the gap.
     out_.send.push_back({seat.connection, Entries{Seq{latest_head_->head.size}, {}, latest_head_}});
   }
+  if (!openings_.empty()) {
+    ask_for_marks_again(seat);
+  }
   const auto has = [](const std::vector<BranchToken>& list, BranchToken token) {
     return std::find(list.begin(), list.end(), token) != list.end();
   };
@@ -181,11 +186,20 @@ void CoordinatorMachine::handle(NodeSeat& seat, const Heartbeat& message) {
   }
 }
 
+/// Sessions wait to be opened: the question for a block of run IDs, or its answer, may be lost.
+void CoordinatorMachine::ask_for_marks_again(const NodeSeat& seat) {
+  for (const WorkerId& worker : seat.workers) {
+    if (const auto mark = run_ids_.awaited_at_home(worker)) {
+      send_to(worker, ReserveRunIds{worker, *mark});
+    }
+  }
+}
+
 /// The node has no branch of this token: the dispatch, or the answer to a cancel, was lost on the
 /// way.
 void CoordinatorMachine::give_up_unknown(BranchToken token) {
   if (const auto at = stopping_.find(token); at != stopping_.end()) {
-    if (now_ - at->second.since >= dispatch_settle) {
+    if (now_ - at->second.since >= dispatch_settle && !planted(Bug::slot_kept_for_ever)) {
       slot_is_free(token);
     }
   } else if (const Rerun* rerun = rerun_of(token)) {
@@ -206,7 +220,8 @@ void CoordinatorMachine::give_up_unknown(BranchToken token) {
 }
 
 void CoordinatorMachine::handle(NodeSeat& seat, const BranchEnded& message) {
-  if (message.epoch != ledger_.epoch() || !seat.tokens.contains(message.token)) {
+  const bool is_of_term = message.epoch == ledger_.epoch() || planted(Bug::stale_epoch);
+  if (!is_of_term || !seat.tokens.contains(message.token)) {
     return;  // Of an older term, already settled, or another node's: design.md §8.9.
   }
   note_stop(message);

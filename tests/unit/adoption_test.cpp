@@ -412,6 +412,32 @@ TEST_CASE("a node whose signed entries the store lacks ends a term that has deci
   }
 }
 
+TEST_CASE("no node is welcomed before the term is durable", "[adoption][coordinator_machine]") {
+  const Duration wait = GENERATE(Duration{}, Duration{1ms});
+  CoordinatorSettings settings = ScriptedCluster::settings_of(ScriptedCluster::default_catalog());
+  settings.adoption.wait = wait;
+  CoordinatorMachine machine(settings, ledger_key, std::make_unique<ScriptedPredictor>());
+  Instant now{1000s};
+  CoordinatorOutput started = machine.start(now);
+  Join join;
+  join.name = "a";
+  join.instance = 1;
+  join.workers = {{WorkerId{}, 1, 0}};
+  CoordinatorOutput joined = machine.step(now, NodeSaid{connection_a, node_a, join});
+  CHECK(joined.send.empty());
+  if (!started.persist) {
+    now += wait;
+    started = machine.step(now, TimePassed{});
+  }
+  REQUIRE(started.persist);
+  CHECK(started.send.empty());
+  // A crash now would undo the term, and the next one would have its number.
+  CHECK(machine.step(now, NodeSaid{connection_a, node_a, Heartbeat{}}).send.empty());
+  const CoordinatorOutput durable = machine.step(now, Persisted{started.persist->number});
+  REQUIRE_FALSE(durable.send.empty());
+  CHECK(std::holds_alternative<Welcome>(durable.send.front().message));
+}
+
 TEST_CASE("a node of a later term gets no seat, and is told why",
           "[adoption][coordinator_machine]") {
   ScriptedCluster cluster;
