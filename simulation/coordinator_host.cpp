@@ -233,7 +233,7 @@ void CoordinatorHost::check_waste() {
 /// Carries the outputs out in their order; a crash may come between any two of them.
 void CoordinatorHost::perform(CoordinatorOutput output) {
   if (output.fatal) {
-    env_.time.violate("coordinator: " + output.fatal->message);
+    env_.time.violate(Rule::acknowledged_kept, "coordinator: " + output.fatal->message);
   }
   const bool ends_here = env_.strikes(Fault::crash_in_step);
   std::uint64_t left = ends_here ? env_.prng.below(outputs_before_crash_max) : UINT64_MAX;
