@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/assert.hpp"
+#include "speculation/planted.hpp"
 
 namespace forerun {
 
@@ -66,7 +67,8 @@ void NodeMachine::on(Instant now, const TimePassed&, NodeOutput& out) {
     }
     return;
   }
-  if (fetch_sent_ && now - *fetch_sent_ >= settings_.fetch_retry) {
+  if (fetch_sent_ && now - *fetch_sent_ >= settings_.fetch_retry &&
+      !planted(Bug::fetch_not_repeated)) {
     fetch(now, out);
   }
   if (!heartbeat_sent_ || now - *heartbeat_sent_ >= settings_.heartbeat) {
@@ -82,6 +84,7 @@ void NodeMachine::send_join(Instant now, NodeOutput& out) {
   join.workers = settings_.workers;
   join.head = checker_.head();
   join.epoch = epoch_;
+  join.signed_head = verified_head_;
   out.send.emplace_back(std::move(join));
   join_sent_ = now;
 }
@@ -185,9 +188,16 @@ void NodeMachine::on(Instant, const MarkPersisted& persisted, NodeOutput& out) {
 // ------------------------------------------------------------------------------------------------------
 
 void NodeMachine::handle(Instant now, Dispatch& message, NodeOutput& out) {
-  if (!joined_ || message.epoch != epoch_ || branches_.contains(message.token)) {
+  if (!joined_ || message.epoch != epoch_) {
     return;
   }
+  // A coordinator's tokens rise. One that does not came twice, or later ones overtook it: a branch
+  // that has ended must not run again. If it never ran, the next heartbeat says that it is not
+  // here.
+  if (latest_token_ && message.token <= *latest_token_) {
+    return;
+  }
+  latest_token_ = message.token;
   const auto offer =
       std::find_if(settings_.workers.begin(), settings_.workers.end(),
                    [&](const WorkerOffer& worker) { return worker.worker == message.worker; });
@@ -251,7 +261,7 @@ void NodeMachine::stop(Instant now, Branch& branch, Ending why, NodeOutput& out)
   out.stop.push_back({branch.dispatch.token, branch.dispatch.worker});
 }
 
-void NodeMachine::handle(Instant now, const ConfirmBranch& message, NodeOutput&) {
+void NodeMachine::handle(Instant now, const ConfirmBranch& message, NodeOutput& out) {
   const auto at = branches_.find(message.token);
   if (message.epoch != epoch_ || at == branches_.end()) {
     return;
@@ -260,6 +270,9 @@ void NodeMachine::handle(Instant now, const ConfirmBranch& message, NodeOutput&)
   at->second.dispatch.owner.step = message.step;
   at->second.dispatch.timeout = message.timeout;
   at->second.deadline = now + message.timeout;
+  if (at->second.state == Branch::State::running) {
+    out.confirm.push_back({message.token, at->second.dispatch.worker, message.timeout});
+  }
 }
 
 void NodeMachine::handle(Instant now, const CancelBranch& message, NodeOutput& out) {
@@ -287,6 +300,9 @@ void NodeMachine::on(Instant now, BranchFinished& finished, NodeOutput& out) {
   --busy_[worker];
   BranchEnded ended = std::move(finished.ended);
   ended.epoch = branch.dispatch.epoch;
+  if (ended.ending == Ending::expired && !branch.dispatch.speculative) {
+    ended.ending = Ending::lost;  // Confirmed while it gave up: it has its whole time again.
+  }
   if (branch.forced) {
     ended.ending = *branch.forced;
     ended.output.clear();
@@ -326,6 +342,11 @@ void NodeMachine::destroy(Instant now, std::map<BranchToken, Branch>::iterator a
       return;
     }
     case Branch::State::running:
+      if (planted(Bug::cancel_without_stop)) {
+        --busy_[branch.dispatch.worker];
+        forget(at, out);
+        return;
+      }
       stop(now, branch, Ending::cancelled, out);
       return;
     case Branch::State::stopping:
@@ -456,7 +477,8 @@ void NodeMachine::follow(Instant now, Entries& entries, NodeOutput& out) {
     pending_head_.reset();
     check_head(head, out);
   }
-  if (!stopped_ && checker_.size() < fetch_target_ && !fetch_sent_) {
+  if (!stopped_ && checker_.size() < fetch_target_ && !fetch_sent_ &&
+      !planted(Bug::gap_not_fetched)) {
     fetch(now, out);
   }
 }

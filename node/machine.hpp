@@ -37,6 +37,12 @@ struct StopBranch {
   BranchToken token;
   WorkerId worker;
 };
+/// A running speculation became confirmed work: its deadline is this far from now.
+struct ConfirmRun {
+  BranchToken token;
+  WorkerId worker;
+  Duration timeout{};
+};
 /// A branch ended on its worker (by itself or stopped).
 struct BranchFinished {
   BranchEnded ended;
@@ -63,6 +69,7 @@ struct NodeOutput {
   std::optional<std::string>
       catalog;  ///< A new catalog: give it to the workers before what starts below.
   std::vector<StartBranch> start;
+  std::vector<ConfirmRun> confirm;
   std::vector<StopBranch> stop;
   std::vector<BranchToken>
       destroyed;  ///< Isolated states that are gone now, committed or discarded.
@@ -147,6 +154,7 @@ private:
   bool stopped_ = false;                    ///< Diverged or refused.
   std::string refused_for_;                 ///< As it was told last.
   std::map<BranchToken, Branch> branches_;  ///< Of the current epoch.
+  std::optional<BranchToken> latest_token_;  ///< Of all dispatches.
   std::size_t waiting_ = 0;                 ///< Branches without a slot yet.
   std::unordered_map<RunId, std::vector<BranchToken>, RunIdHash> by_run_;  ///< Looked up only.
   std::map<WorkerId, std::uint32_t> busy_;
