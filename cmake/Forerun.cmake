@@ -24,6 +24,20 @@ function(forerun_library name)
   target_link_libraries(forerun_${name} PUBLIC ${arg_DEPENDS} PRIVATE forerun_options ${arg_FOREIGN})
 endfunction()
 
+# forerun_planted_twin(NAME [DEPENDS forerun::planted_…] [FOREIGN …]): the same library with the bugs of
+# speculation/planted.hpp in it, as forerun::planted_NAME. Built only where a test asks for it.
+function(forerun_planted_twin name)
+  cmake_parse_arguments(arg "" "" "DEPENDS;FOREIGN" ${ARGN})
+  get_target_property(sources forerun_${name} SOURCES)
+  get_target_property(folder forerun_${name} SOURCE_DIR)
+  list(TRANSFORM sources PREPEND ${folder}/)
+  add_library(forerun_planted_${name} STATIC EXCLUDE_FROM_ALL ${sources})
+  add_library(forerun::planted_${name} ALIAS forerun_planted_${name})
+  target_include_directories(forerun_planted_${name} PUBLIC ${PROJECT_SOURCE_DIR})
+  target_compile_definitions(forerun_planted_${name} PUBLIC FORERUN_PLANTED_BUGS)
+  target_link_libraries(forerun_planted_${name} PUBLIC ${arg_DEPENDS} PRIVATE forerun_options ${arg_FOREIGN})
+endfunction()
+
 # forerun_test(NAME LABEL SOURCES … DEPENDS …): a Catch2 program, one ctest entry.
 function(forerun_test name label)
   cmake_parse_arguments(arg "" "" "SOURCES;DEPENDS" ${ARGN})

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/assert.hpp"
+#include "speculation/planted.hpp"
 #include "speculation/step_answer.hpp"
 
 namespace forerun {
@@ -82,7 +83,7 @@ void CoordinatorMachine::restore(const CoordinatorRecovery& recovery) {
       FORERUN_ASSERT(list_state.has_value());
       session.list_state = std::move(*list_state);
     }
-    session.committed_chain = row.chain;
+    session.committed_chain = planted(Bug::chain_forgotten) ? ChainValue{} : row.chain;
     ++open_sessions_;
     std::deque<Lesson>& lessons = untaught_[row.run_id];
     lessons.push_back({row.run_id, row.tenant, row.context});
@@ -144,10 +145,10 @@ void CoordinatorMachine::restore(const CoordinatorRecovery& recovery) {
 
 CoordinatorOutput CoordinatorMachine::start(Instant now) {
   begin(now);
+  is_gathering_ = true;
   if (settings_.adoption.wait > Duration::zero()) {
     adoption_.emplace(settings_.adoption, now, ledger_.tree(), ledger_.epoch(),
                       ledger_.public_key());
-    is_gathering_ = true;
   } else {
     open_term(ledger_.epoch(), {});
   }
@@ -160,7 +161,7 @@ void CoordinatorMachine::open_term(Epoch after, std::vector<StoredEntry> adopted
   const bool is_restored = !adopted.empty();
   take_over(std::move(adopted));
   const Epoch epoch{after.value + 1};
-  next_token_ = epoch.value << token_bits_per_term;
+  next_token_ = planted(Bug::stale_epoch) ? 0 : epoch.value << token_bits_per_term;
   store_entry(ledger_.open_term(epoch, is_restored ? "restore" : "start", settings_.version));
   for (auto& [run_id, session] : sessions_) {
     if (session.is_ended) {
@@ -168,7 +169,8 @@ void CoordinatorMachine::open_term(Epoch after, std::vector<StoredEntry> adopted
     }
     watch_idleness(session);
     for (OpenStep& step : session.open) {
-      if (step.has_intent && !step.work.plan.tasks.front()->idempotent) {
+      if (step.has_intent && !step.work.plan.tasks.front()->idempotent &&
+          !planted(Bug::write_repeated_at_restart)) {
         BranchRun& branch = step.work.branches.front();
         branch.state = BranchRun::State::settled;
         branch.valid = false;
@@ -188,6 +190,7 @@ void CoordinatorMachine::open_term(Epoch after, std::vector<StoredEntry> adopted
     }
     commit_ready(session);
   }
+  opened_size_ = ledger_.size();
 }
 
 CoordinatorOutput CoordinatorMachine::step(Instant now, const CoordinatorInput& input) {
@@ -229,6 +232,11 @@ CoordinatorOutput CoordinatorMachine::finish() {
   if (adoption_) {
     out_.wake_at = adoption_->deadline();
     return std::exchange(out_, {});
+  }
+  if (out_.fatal) {
+    CoordinatorOutput last;
+    last.fatal = out_.fatal;
+    return last;
   }
   pump_effects();
   apply_turns();
@@ -398,7 +406,8 @@ void CoordinatorMachine::on(const ClientLeft& left) {
   std::erase_if(openings_, [&](const WaitingOpen& waiting) {
     // Under a key it is opened all the same: a retry with that key asks for it.
     return waiting.request.id == left.request &&
-           std::get<OpenSession>(waiting.request.body).idempotency_key.empty();
+           (std::get<OpenSession>(waiting.request.body).idempotency_key.empty() ||
+            planted(Bug::opening_blocked));
   });
 }
 

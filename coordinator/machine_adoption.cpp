@@ -7,8 +7,10 @@
 
 namespace forerun {
 
-/// Before the term opens, and what was adopted is durable, only nodes are listened to; the rest
-/// waits its turn. How much that is, the gateway's connections and the nodes that may join bound.
+/// Before the term is open and durable only nodes are listened to; the rest waits its turn. How
+/// much that is, the gateway's connections and the nodes that may join bound. A node that heard of
+/// a term which a crash then undid would take the next one, of the same number, for it: its results
+/// would answer other branches.
 void CoordinatorMachine::gather(const CoordinatorInput& input) {
   const auto* unreachable = std::get_if<NodeUnreachable>(&input);
   if (unreachable != nullptr) {
@@ -66,11 +68,7 @@ void CoordinatorMachine::adopt() {
   const Epoch highest = adoption_->highest_epoch();
   std::vector<StoredEntry> adopted = adoption_->take_entries();
   adoption_.reset();
-  is_gathering_ = !adopted.empty();  // A welcome names the ledger that nodes are to follow.
   open_term(highest, std::move(adopted));
-  if (!is_gathering_) {
-    end_gathering();
-  }
 }
 
 void CoordinatorMachine::end_gathering() {

@@ -2,6 +2,7 @@
 
 #include "base/assert.hpp"
 #include "coordinator/machine.hpp"
+#include "speculation/planted.hpp"
 
 namespace forerun {
 
@@ -391,7 +392,8 @@ void CoordinatorMachine::settle_step_branch(Session& session, OpenStep& step, st
   const bool is_own_doing = ended.ending == Ending::returned || ended.ending == Ending::failed ||
                             (ended.ending == Ending::timed_out && task.effect != Effect::write);
   if (!is_own_doing) {
-    const bool may_run_again = task.effect != Effect::write || task.idempotent;
+    const bool may_run_again =
+        task.effect != Effect::write || task.idempotent || planted(Bug::write_repeated);
     if (may_run_again && branch.attempts < settings_.attempts_max) {
       enqueue(session, step, index);
       return;

@@ -4,6 +4,7 @@
 #include "base/assert.hpp"
 #include "coordinator/machine.hpp"
 #include "speculation/effects.hpp"
+#include "speculation/planted.hpp"
 
 namespace forerun {
 namespace {
@@ -85,13 +86,16 @@ void CoordinatorMachine::add_effects(const Session& session, const OpenStep& ste
     }
     release_.effects.push_back(row.id);
     batch_.effects.push_back(row);
-    effects_.add(std::move(row), std::move(dirty), false);
+    effects_.add(std::move(row), std::move(dirty), planted(Bug::effect_before_decision));
   }
 }
 
 /// An effect that a term before this one did not see delivered. `entry` is its step's, if there is
 /// one.
 void CoordinatorMachine::restore_effect(const EffectRow& row, const StoredEntry* entry) {
+  if (planted(Bug::effect_forgotten)) {
+    return;
+  }
   const auto call =
       entry == nullptr ? Result<Call>(fail(Errc::not_found, "no entry")) : Call::parse(entry->call);
   const Task* task = call ? settings_.catalog.task(call->task()) : nullptr;
@@ -150,6 +154,9 @@ void CoordinatorMachine::dispatch_effect(const EffectId& id, const Task& task,
   }
   message.state = "{}";
   message.outside_key = row.key;
+  if (planted(Bug::effect_key_changes)) {
+    message.outside_key += "-" + std::to_string(row.attempts);
+  }
   effects_.started(id, message.token, worker, now_);
   send_to(worker, std::move(message));
 }

@@ -4,6 +4,7 @@
 
 #include "base/assert.hpp"
 #include "coordinator/machine.hpp"
+#include "speculation/planted.hpp"
 
 /// Second attempts of slow confirmed branches (docs/speculation.md, "Hedging").
 namespace forerun {
@@ -91,8 +92,10 @@ void CoordinatorMachine::stop_second_attempt(Work& work, std::size_t index) {
   count_lost_attempt(work, now_ - lost.started);
   forget_token(lost.token);
   // As in cancel_branch(), also on a worker that is gone.
-  stopping_[lost.token] = {lost.worker, now_};
-  send_to(lost.worker, CancelBranch{ledger_.epoch(), lost.token});
+  if (!planted(Bug::loser_not_cancelled)) {
+    stopping_[lost.token] = {lost.worker, now_};
+    send_to(lost.worker, CancelBranch{ledger_.epoch(), lost.token});
+  }
 }
 
 /// No speculation's waste and no race's. Nor does it teach how long the task takes: else a slow

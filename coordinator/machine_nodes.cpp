@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "coordinator/machine.hpp"
+#include "speculation/planted.hpp"
 
 namespace forerun {
 namespace {
@@ -11,7 +12,20 @@ constexpr Duration dispatch_settle = std::chrono::seconds(1);
 }  // namespace
 
 void CoordinatorMachine::handle(ConnectionId connection, const NodeId& node, const Join& message) {
-  if (message.epoch > ledger_.epoch()) {
+  if (ledger_.size() == opened_size_ && is_lost_history(message)) {
+    out_.fatal = Error{
+        Errc::verification,
+        "join: node " + message.name + " holds " + std::to_string(message.signed_head->head.size) +
+            " entries that this ledger's key has signed, this store only " +
+            std::to_string(durable_head_->size) +
+            ": an older copy of the data folder was put back, and the node was not heard before "
+            "the term. Nothing was decided since: put the copy back again and start the "
+            "coordinator while its nodes run, or give the start more time (--adopt-wait-ms). To go "
+            "on without what the node holds, start it with --resync first"};
+    return;
+  }
+  if (message.epoch > ledger_.epoch() ||
+      (message.epoch == ledger_.epoch() && message.head.size > durable_head_->size)) {
     refuse_ahead(connection, node, message);
     return;
   }
@@ -36,16 +50,25 @@ void CoordinatorMachine::handle(ConnectionId connection, const NodeId& node, con
   }
 }
 
-/// A node follows no term older than one that it has accepted: with a seat it would be given work
-/// that it ignores.
+/// The node proves that this key has signed more than the store holds.
+bool CoordinatorMachine::is_lost_history(const Join& message) const {
+  const std::optional<SignedHead>& head = message.signed_head;
+  return head && head->head.size > durable_head_->size &&
+         head->public_key == ledger_.public_key() && verify_head(*head);
+}
+
+/// A node follows no term older than one that it has accepted, and in one that it has accepted it
+/// takes entries for known that are not: with a seat it would be given work that it ignores, or
+/// answer what was answered before.
 void CoordinatorMachine::refuse_ahead(ConnectionId connection, const NodeId& node,
                                       const Join& message) {
-  const std::string why = "join: node " + message.name + " has accepted epoch " +
-                          to_string(message.epoch) + ", this term is only epoch " +
-                          to_string(ledger_.epoch()) +
-                          ": an older copy of the data folder was put back, and the node was not "
-                          "heard before the term; put the copy back again and start the "
-                          "coordinator while its nodes run";
+  const std::string why =
+      "join: node " + message.name + " has accepted epoch " + to_string(message.epoch) +
+      " and holds " + std::to_string(message.head.size) + " entries, this term is epoch " +
+      to_string(ledger_.epoch()) + " with " + std::to_string(durable_head_->size) +
+      ": an older copy of the data folder was put back, and the node was not heard before the "
+      "term; put the copy back again and start the coordinator while its nodes run, or start the "
+      "node with --resync to take this ledger";
   out_.send.push_back({connection, JoinRefused{why, false}});
   if (refused_ahead_.insert(node).second) {
     out_.log.push_back(why);
@@ -68,7 +91,8 @@ void CoordinatorMachine::seat_node(ConnectionId connection, const NodeId& node, 
   welcome.version = settings_.version;
   welcome.publish_port = settings_.publish_port;
   welcome.catalog = catalog_text_;
-  welcome.head = ledger_.sign(durable_head_.value_or(LedgerHead{}));
+  welcome.head = ledger_.sign(
+      planted(Bug::head_before_durable) ? ledger_.head() : durable_head_.value_or(LedgerHead{}));
   out_.send.push_back({connection, std::move(welcome)});
   if (audit_ && audit_->awaits(node)) {
     ask_replica(*membership_.find(node));  // What was on its way may be lost with the connection.
@@ -127,6 +151,9 @@ void CoordinatorMachine::handle(NodeSeat& seat, const Heartbeat& message) {
     // It missed what was published last and nothing follows that would show it the gap.
     out_.send.push_back({seat.connection, Entries{Seq{latest_head_->head.size}, {}, latest_head_}});
   }
+  if (!openings_.empty()) {
+    ask_for_marks_again(seat);
+  }
   const auto has = [](const std::vector<BranchToken>& list, BranchToken token) {
     return std::find(list.begin(), list.end(), token) != list.end();
   };
@@ -159,11 +186,20 @@ void CoordinatorMachine::handle(NodeSeat& seat, const Heartbeat& message) {
   }
 }
 
+/// Sessions wait to be opened: the question for a block of run IDs, or its answer, may be lost.
+void CoordinatorMachine::ask_for_marks_again(const NodeSeat& seat) {
+  for (const WorkerId& worker : seat.workers) {
+    if (const auto mark = run_ids_.awaited_at_home(worker)) {
+      send_to(worker, ReserveRunIds{worker, *mark});
+    }
+  }
+}
+
 /// The node has no branch of this token: the dispatch, or the answer to a cancel, was lost on the
 /// way.
 void CoordinatorMachine::give_up_unknown(BranchToken token) {
   if (const auto at = stopping_.find(token); at != stopping_.end()) {
-    if (now_ - at->second.since >= dispatch_settle) {
+    if (now_ - at->second.since >= dispatch_settle && !planted(Bug::slot_kept_for_ever)) {
       slot_is_free(token);
     }
   } else if (const Rerun* rerun = rerun_of(token)) {
@@ -184,7 +220,8 @@ void CoordinatorMachine::give_up_unknown(BranchToken token) {
 }
 
 void CoordinatorMachine::handle(NodeSeat& seat, const BranchEnded& message) {
-  if (message.epoch != ledger_.epoch() || !seat.tokens.contains(message.token)) {
+  const bool is_of_term = message.epoch == ledger_.epoch() || planted(Bug::stale_epoch);
+  if (!is_of_term || !seat.tokens.contains(message.token)) {
     return;  // Of an older term, already settled, or another node's: design.md §8.9.
   }
   note_stop(message);

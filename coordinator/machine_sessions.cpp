@@ -4,6 +4,7 @@
 #include "base/assert.hpp"
 #include "coordinator/machine.hpp"
 #include "coordinator/race_log.hpp"
+#include "speculation/planted.hpp"
 #include "speculation/step_answer.hpp"
 
 namespace forerun {
@@ -172,7 +173,9 @@ void CoordinatorMachine::open_at(const ClientRequest& request, const OpenSession
   batch_.sessions.push_back(row_of(session));
   if (!body.idempotency_key.empty()) {
     opening_keys_[request.tenant][body.idempotency_key] = {hash, run_id};
-    batch_.keys.push_back({"open:" + request.tenant, body.idempotency_key, hash, run_id, 0, 0});
+    if (!planted(Bug::opening_key_not_kept)) {
+      batch_.keys.push_back({"open:" + request.tenant, body.idempotency_key, hash, run_id, 0, 0});
+    }
   }
   reply_when_durable(request.id, SessionOpened{run_id});
   learn_later({run_id, request.tenant, body.context});
@@ -235,7 +238,10 @@ void CoordinatorMachine::show(const ClientRequest& request, const ShowSession& b
                      {},
                      {}};
     view.state = session->durable_state.canonical();
-    view.steps.assign(session->steps.begin(), session->steps.begin() + session->durable_steps);
+    const std::size_t shown =
+        planted(Bug::shown_before_durable) ? session->steps.size() : session->durable_steps;
+    view.steps.assign(session->steps.begin(),
+                      session->steps.begin() + static_cast<std::ptrdiff_t>(shown));
     reply(request.id, std::move(view));
   }
 }
@@ -264,7 +270,7 @@ void CoordinatorMachine::end_session(const ClientRequest& request, const EndSess
 }
 
 void CoordinatorMachine::close(Session& session) {
-  while (!session.speculations.empty()) {
+  while (!session.speculations.empty() && !planted(Bug::speculation_outlives_session)) {
     discard(session, session.speculations.begin()->first, DiscardCause::session_ended);
   }
   session.is_ended = true;
@@ -493,6 +499,9 @@ bool CoordinatorMachine::must_wait(const Session& session, const OpenStep& step)
     if (earlier.number == step.number) {
       return false;
     }
+    if (planted(Bug::list_out_of_order)) {
+      continue;
+    }
     if (conflict(earlier.writes, step.reads) || conflict(earlier.writes, step.writes) ||
         conflict(earlier.reads, step.writes)) {
       return true;
@@ -555,6 +564,10 @@ void CoordinatorMachine::run_idle_branches(Session& session, OpenStep& step) {
 void CoordinatorMachine::begin_write(Session& session, OpenStep& step) {
   step.phase = OpenStep::Phase::awaiting_intent;
   step.has_intent = true;
+  if (planted(Bug::write_before_intent)) {
+    step.phase = OpenStep::Phase::running;
+    enqueue(session, step, 0);
+  }
   mark_dirty(step.writes);
   drop_conflicting(step.writes);
   for (const OpenStep& open : session.open) {
@@ -593,8 +606,8 @@ void CoordinatorMachine::decide(Session& session, OpenStep& step) {
   for (const BranchRun& branch : work.branches) {
     validities.push_back(branch.valid);
   }
-  const Selection selection =
-      select(work.plan.select, step.chain, work.plan.names, validities, step.arrival());
+  const SelectRule rule = planted(Bug::winner_by_arrival) ? SelectRule::first : work.plan.select;
+  const Selection selection = select(rule, step.chain, work.plan.names, validities, step.arrival());
   if (selection.state == Selection::State::undecided) {
     return;
   }
@@ -848,6 +861,9 @@ void CoordinatorMachine::commit(Session& session, OpenStep& step) {
   if (step.winner) {
     output = step.work.branches[*step.winner].output;
   }
+  if (planted(Bug::other_branch_answers) && output && step.work.branches.front().output) {
+    output = step.work.branches.front().output;
+  }
   StepAnswer answer = step_answer_of(entry, decision_hash, Seq{ledger_.size()},
                                      output ? output->canonical() : std::string());
   if (auto record = race_log_record(entry, settings_.race_log_share)) {
@@ -881,7 +897,8 @@ void CoordinatorMachine::commit(Session& session, OpenStep& step) {
       has_more_of_its_request(session, step) ? std::optional(step.state) : std::nullopt;
   batch_.sessions.push_back(row_of(session));
   const auto request = session.requests.find(step.number.value);
-  if (request != session.requests.end() && !request->second.key.empty()) {
+  if (request != session.requests.end() && !request->second.key.empty() &&
+      !planted(Bug::key_not_kept)) {
     batch_.keys.push_back({to_string(session.run_id), request->second.key, request->second.hash,
                            session.run_id, request->second.first, request->second.count});
   }

@@ -3,6 +3,7 @@
 #include "base/assert.hpp"
 #include "coordinator/machine.hpp"
 #include "coordinator/prediction_report.hpp"
+#include "speculation/planted.hpp"
 
 namespace forerun {
 namespace {
@@ -458,7 +459,11 @@ void CoordinatorMachine::discard(Session& session, SpeculationNumber number, Dis
   for (auto child = session.speculations.begin(); child != session.speculations.end();) {
     if (child->second.parent == number) {
       const SpeculationNumber below = child->first;
-      discard(session, below, cause);
+      if (planted(Bug::child_not_discarded) && child->second.is_finished()) {
+        remove_speculation(session, below);
+      } else {
+        discard(session, below, cause);
+      }
       child = session.speculations.begin();
     } else {
       ++child;
@@ -480,6 +485,9 @@ void CoordinatorMachine::discard(Session& session, SpeculationNumber number, Dis
   entry.confidence = speculation.confidence;
   entry.depth = speculation.depth;
   entry.wasted = speculation.work.charged;
+  if (planted(Bug::budget_leak)) {
+    budget_.refunded(entry.wasted);
+  }
   counters_.wasted += entry.wasted;
   ++counters_.wasted_calls;
   ++counters_.discards[std::string(to_string(cause))];
@@ -502,7 +510,7 @@ void CoordinatorMachine::remove_speculation(Session& session, SpeculationNumber 
 /// A write is about to run: every speculation that read what it writes is stale, finished or not.
 void CoordinatorMachine::drop_conflicting(const TagSet& writes) {
   const auto space = readers_.find(writes.space);
-  if (space == readers_.end() || settings_.plant_skip_hazards) {
+  if (space == readers_.end() || settings_.plant_skip_hazards || planted(Bug::hazard_missed)) {
     return;
   }
   const std::vector<std::pair<RunId, SpeculationNumber>> readers(space->second.begin(),
@@ -574,7 +582,8 @@ void CoordinatorMachine::drop_conflicts(Session& session) {
   std::vector<SpeculationNumber> conflicting;
   for (const auto& [number, speculation] : session.speculations) {
     const SessionState now = imagined_state(session, speculation.parent_step, speculation.parent);
-    if (now.part(speculation.state_paths).hash() != speculation.state_hash) {
+    if (now.part(speculation.state_paths).hash() != speculation.state_hash &&
+        !planted(Bug::stale_state)) {
       conflicting.push_back(number);
     }
   }
@@ -677,7 +686,7 @@ Duration CoordinatorMachine::still_to_run() const {
 
 bool CoordinatorMachine::is_dirty(const TagSet& reads) const {
   const auto space = dirty_.find(reads.space);
-  return space != dirty_.end() && !settings_.plant_skip_hazards &&
+  return space != dirty_.end() && !settings_.plant_skip_hazards && !planted(Bug::hazard_missed) &&
          std::any_of(space->second.begin(), space->second.end(),
                      [&](const TagSet& writes) { return conflict(reads, writes); });
 }
@@ -779,7 +788,8 @@ bool CoordinatorMachine::take_speculation(Session& session, OpenStep& step) {
   }
   Speculation& speculation = *same;
   const SpeculationNumber number = speculation.number;
-  if (speculation.state_hash != step.state.part(speculation.state_paths).hash()) {
+  if (speculation.state_hash != step.state.part(speculation.state_paths).hash() &&
+      !planted(Bug::stale_state)) {
     discard(session, number, DiscardCause::conflict);
     return false;
   }

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "speculation/planted.hpp"
+
 namespace forerun {
 
 void RunIdAllocator::restore(const MarkRow& row) {
@@ -9,7 +11,9 @@ void RunIdAllocator::restore(const MarkRow& row) {
   space.here = std::max(space.here, row.mark);
   space.requested = std::max(space.requested, row.mark);
   space.next =
-      std::max(space.next, row.mark + 1);  // Whatever lay below the mark may have been used.
+      planted(Bug::run_id_reused)
+          ? space.next
+          : std::max(space.next, row.mark + 1);  // Whatever lay below the mark may have been used.
 }
 
 std::optional<RunIdAllocator::Reservation> RunIdAllocator::joined(WorkerId worker,
@@ -17,7 +21,7 @@ std::optional<RunIdAllocator::Reservation> RunIdAllocator::joined(WorkerId worke
   Space& space = spaces_[worker];
   if (!space.is_joined) {
     space.is_joined = true;
-    space.next = std::max(space.next, mark + 1);
+    space.next = planted(Bug::run_id_reused) ? space.next : std::max(space.next, mark + 1);
     space.requested = std::max(space.requested, mark);
   }
   space.home = std::max(space.home, mark);
@@ -41,6 +45,13 @@ void RunIdAllocator::stored_here(WorkerId worker, std::uint64_t mark) {
 void RunIdAllocator::stored_at_home(WorkerId worker, std::uint64_t mark) {
   Space& space = spaces_[worker];
   space.home = std::max(space.home, std::min(mark, space.requested));
+}
+
+std::optional<std::uint64_t> RunIdAllocator::awaited_at_home(WorkerId worker) const {
+  const auto at = spaces_.find(worker);
+  return at == spaces_.end() || at->second.home >= at->second.requested
+             ? std::nullopt
+             : std::optional(at->second.requested);
 }
 
 std::vector<WorkerId> RunIdAllocator::unseen() const {
@@ -68,7 +79,7 @@ std::optional<RunIdAllocator::Reservation> RunIdAllocator::refill(WorkerId worke
   }
   Space& space = at->second;
   const bool is_on_its_way = std::min(space.here, space.home) < space.requested;
-  if (is_on_its_way || space.requested + 1 - space.next >= block_ / 2) {
+  if (is_on_its_way || space.requested + 1 - space.next >= std::max<std::uint64_t>(1, block_ / 2)) {
     return std::nullopt;
   }
   space.requested += block_;

@@ -28,6 +28,8 @@ public:
   std::optional<Reservation> joined(WorkerId worker, std::uint64_t mark);
   void stored_here(WorkerId worker, std::uint64_t mark);
   void stored_at_home(WorkerId worker, std::uint64_t mark);
+  /// The mark that this worker was asked to make durable, while its answer is out.
+  std::optional<std::uint64_t> awaited_at_home(WorkerId worker) const;
   /// Workers whose marks a store knew and that have not joined.
   std::vector<WorkerId> unseen() const;
   /// The next run ID of this namespace, or nothing until a block is durable.

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/assert.hpp"
+#include "speculation/planted.hpp"
 
 namespace forerun {
 
@@ -66,7 +67,8 @@ void NodeMachine::on(Instant now, const TimePassed&, NodeOutput& out) {
     }
     return;
   }
-  if (fetch_sent_ && now - *fetch_sent_ >= settings_.fetch_retry) {
+  if (fetch_sent_ && now - *fetch_sent_ >= settings_.fetch_retry &&
+      !planted(Bug::fetch_not_repeated)) {
     fetch(now, out);
   }
   if (!heartbeat_sent_ || now - *heartbeat_sent_ >= settings_.heartbeat) {
@@ -82,6 +84,7 @@ void NodeMachine::send_join(Instant now, NodeOutput& out) {
   join.workers = settings_.workers;
   join.head = checker_.head();
   join.epoch = epoch_;
+  join.signed_head = verified_head_;
   out.send.emplace_back(std::move(join));
   join_sent_ = now;
 }
@@ -185,9 +188,16 @@ void NodeMachine::on(Instant, const MarkPersisted& persisted, NodeOutput& out) {
 // ------------------------------------------------------------------------------------------------------
 
 void NodeMachine::handle(Instant now, Dispatch& message, NodeOutput& out) {
-  if (!joined_ || message.epoch != epoch_ || branches_.contains(message.token)) {
+  if (!joined_ || message.epoch != epoch_) {
     return;
   }
+  // A coordinator's tokens rise. One that does not came twice, or later ones overtook it: a branch
+  // that has ended must not run again. If it never ran, the next heartbeat says that it is not
+  // here.
+  if (latest_token_ && message.token <= *latest_token_) {
+    return;
+  }
+  latest_token_ = message.token;
   const auto offer =
       std::find_if(settings_.workers.begin(), settings_.workers.end(),
                    [&](const WorkerOffer& worker) { return worker.worker == message.worker; });
@@ -332,6 +342,11 @@ void NodeMachine::destroy(Instant now, std::map<BranchToken, Branch>::iterator a
       return;
     }
     case Branch::State::running:
+      if (planted(Bug::cancel_without_stop)) {
+        --busy_[branch.dispatch.worker];
+        forget(at, out);
+        return;
+      }
       stop(now, branch, Ending::cancelled, out);
       return;
     case Branch::State::stopping:
@@ -462,7 +477,8 @@ void NodeMachine::follow(Instant now, Entries& entries, NodeOutput& out) {
     pending_head_.reset();
     check_head(head, out);
   }
-  if (!stopped_ && checker_.size() < fetch_target_ && !fetch_sent_) {
+  if (!stopped_ && checker_.size() < fetch_target_ && !fetch_sent_ &&
+      !planted(Bug::gap_not_fetched)) {
     fetch(now, out);
   }
 }

@@ -154,6 +154,7 @@ private:
   bool stopped_ = false;                    ///< Diverged or refused.
   std::string refused_for_;                 ///< As it was told last.
   std::map<BranchToken, Branch> branches_;  ///< Of the current epoch.
+  std::optional<BranchToken> latest_token_;  ///< Of all dispatches.
   std::size_t waiting_ = 0;                 ///< Branches without a slot yet.
   std::unordered_map<RunId, std::vector<BranchToken>, RunIdHash> by_run_;  ///< Looked up only.
   std::map<WorkerId, std::uint32_t> busy_;

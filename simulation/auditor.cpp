@@ -7,6 +7,19 @@
 #include "speculation/effects.hpp"
 
 namespace forerun::simulation {
+namespace {
+
+/// Causes that are not the branch's own doing (or that time made): without faults it would have
+/// gone otherwise.
+bool was_disturbed(const CommitEntry& commit) {
+  return std::any_of(
+      commit.branch_causes.begin(), commit.branch_causes.end(), [](const auto& cause) {
+        return cause && (cause->starts_with("gave up after") || cause->starts_with("timed out") ||
+                         cause->starts_with("unknown: "));
+      });
+}
+
+}  // namespace
 
 void Auditor::durable(const CoordinatorBatch& batch) {
   for (const SessionRow& row : batch.sessions) {
@@ -39,14 +52,15 @@ void Auditor::follow_state(const CoordinatorBatch& batch, const StoredEntry& sto
         return each.run_id == *stored.run_id && each.next_step == stored.step->value + 1;
       });
   if (commit == nullptr || row == batch.sessions.rend()) {
-    timeline_.violate(place + "its session's row does not come with it");
+    timeline_.violate(Rule::acknowledged_kept, place + "its session's row does not come with it");
     return;
   }
   if (commit->writes_hash.has_value() == stored.writes.empty() ||
       (commit->writes_hash && *commit->writes_hash != sha256(stored.writes)) ||
       commit->effects_hash.has_value() == stored.effects.empty() ||
       (commit->effects_hash && *commit->effects_hash != sha256(stored.effects))) {
-    timeline_.violate(place + "writes_hash or effects_hash is not of what is stored");
+    timeline_.violate(Rule::one_decision,
+                      place + "writes_hash or effects_hash is not of what is stored");
   }
   SessionState& state = states_[*stored.run_id];
   const bool was_in_list = in_list_.contains(*stored.run_id);
@@ -55,21 +69,24 @@ void Auditor::follow_state(const CoordinatorBatch& batch, const StoredEntry& sto
     const std::int64_t before = count_of(state.canonical());
     const std::int64_t made = count_of(stored.writes);
     if (was_in_list || is_in_list ? made > before + 1 : made != before + 1) {
-      timeline_.violate(place + "it was given another state than that before its step: wrote " +
-                        std::to_string(made) + " after " + std::to_string(before));
+      timeline_.violate(Rule::serial_equivalence,
+                        place + "it was given another state than that before its step: wrote " +
+                            std::to_string(made) + " after " + std::to_string(before));
     }
     const auto writes = write_set_of(stored.writes);
     auto changed = writes && *writes ? state.patched(**writes)
                                      : Result<SessionState>(fail(Errc::invalid, "no write-set"));
     if (!changed) {
-      timeline_.violate(place + changed.error().message);
+      timeline_.violate(Rule::serial_equivalence, place + changed.error().message);
       return;
     }
     state = std::move(*changed);
   }
   if (row->state != state.canonical()) {
-    timeline_.violate(place + "state: found " + row->state + ", expected " + state.canonical());
+    timeline_.violate(Rule::serial_equivalence,
+                      place + "state: found " + row->state + ", expected " + state.canonical());
   }
+  committed_[*stored.run_id].state = row->state;
   is_in_list ? static_cast<void>(in_list_.insert(*stored.run_id))
              : static_cast<void>(in_list_.erase(*stored.run_id));
   if (!stored.effects.empty()) {
@@ -80,21 +97,23 @@ void Auditor::follow_state(const CoordinatorBatch& batch, const StoredEntry& sto
 void Auditor::delivered(const std::string& key) {
   delivered_.insert(key);
   if (!effect_keys_.contains(key)) {
-    timeline_.violate("an effect with key " + key + " is delivered, and no commit has it");
+    timeline_.violate(Rule::effects,
+                      "an effect with key " + key + " is delivered, and no commit has it");
   }
 }
 
 void Auditor::follow(const StoredEntry& stored) {
   const std::string place = "ledger entry " + to_string(stored.seq) + ": ";
   if (stored.seq.value != leaves_.size()) {
-    timeline_.violate(place + "expected entry " + std::to_string(leaves_.size()));
+    timeline_.violate(Rule::one_ledger, place + "expected entry " + std::to_string(leaves_.size()));
     return;
   }
+  timeline_.note("durable " + stored.leaf);
   leaves_.push_back(stored.leaf);
   outputs_.push_back(stored.output);
   const auto entry = ledger_.take(stored.leaf, stored.call);
   if (!entry) {
-    timeline_.violate(entry.error().message);
+    timeline_.violate(Rule::recomputed_winner, entry.error().message);
   } else if (const auto* commit = std::get_if<CommitEntry>(&entry->body)) {
     follow(stored, *entry, *commit);
   } else if (const auto* discard = std::get_if<DiscardEntry>(&entry->body)) {
@@ -108,21 +127,23 @@ void Auditor::follow(const StoredEntry& stored, const Entry& entry, const Commit
                             commit.task + ", " + std::string(to_string(commit.origin)) + "): ";
   std::uint32_t& next = next_step_[commit.run_id];
   if (commit.step.value != next) {
-    timeline_.violate(place + "expected step " + std::to_string(next));
+    timeline_.violate(Rule::one_decision, place + "expected step " + std::to_string(next));
   }
   ++next;
   ++steps_;
+  committed_[commit.run_id].steps.push_back(
+      {stored.call, commit.decision_hash(), was_disturbed(commit)});
   if (commit.output_hash.has_value() != commit.winner.has_value() ||
       (commit.output_hash && *commit.output_hash != sha256(stored.output))) {
-    timeline_.violate(place + "output_hash is not of the stored output");
+    timeline_.violate(Rule::one_decision, place + "output_hash is not of the stored output");
   }
   const auto call = Call::parse(stored.call);
   if (!call) {
-    timeline_.violate(place + call.error().message);
+    timeline_.violate(Rule::one_decision, place + call.error().message);
     return;
   }
   if (const auto followed = reference_.follow(commit, *call, stored.output); !followed) {
-    timeline_.violate(place + followed.error().message);
+    timeline_.violate(Rule::serial_equivalence, place + followed.error().message);
   }
   if (commit.hit) {
     end_speculation({entry.epoch, commit.run_id, commit.hit->speculation}, stored.seq);
@@ -133,19 +154,21 @@ void Auditor::end_speculation(const SpeculationKey& key, Seq seq) {
   const std::string place = "ledger entry " + to_string(seq) + ": speculation " +
                             to_string(std::get<2>(key)) + " of run " + to_string(std::get<1>(key));
   if (!speculations_.contains(key)) {
-    timeline_.violate(place + " never started in epoch " + to_string(std::get<0>(key)));
+    timeline_.violate(Rule::accounted,
+                      place + " never started in epoch " + to_string(std::get<0>(key)));
   }
   if (const auto [at, is_new] = ended_speculations_.emplace(key, seq); !is_new) {
-    timeline_.violate(place + " ended before, in entry " + to_string(at->second));
+    timeline_.violate(Rule::accounted, place + " ended before, in entry " + to_string(at->second));
   }
 }
 
 void Auditor::expect_durable(const std::string& who, std::uint64_t seq, const std::string& leaf) {
   if (seq >= leaves_.size()) {
-    timeline_.violate(who + " has entry " + std::to_string(seq) + " before it is durable");
+    timeline_.violate(Rule::durable_first,
+                      who + " has entry " + std::to_string(seq) + " before it is durable");
   } else if (leaves_[seq] != leaf) {
-    timeline_.violate(who + " has another entry " + std::to_string(seq) +
-                      " than the coordinator's ledger");
+    timeline_.violate(Rule::one_ledger, who + " has another entry " + std::to_string(seq) +
+                                            " than the coordinator's ledger");
   }
 }
 
@@ -154,15 +177,24 @@ void Auditor::published(const Entries& entries) {
     expect_durable("a publication", entries.first.value + i, entries.records[i].leaf);
   }
   if (entries.head && entries.head->head.size > leaves_.size()) {
-    timeline_.violate("a head of size " + std::to_string(entries.head->head.size) +
-                      " is published before it is durable");
+    timeline_.violate(Rule::durable_first, "a head of size " +
+                                               std::to_string(entries.head->head.size) +
+                                               " is published before it is durable");
+  }
+}
+
+void Auditor::welcomed(const SignedHead& head) {
+  if (head.head.size > leaves_.size()) {
+    timeline_.violate(Rule::durable_first, "a welcome names " + std::to_string(head.head.size) +
+                                               " entries before they are durable");
   }
 }
 
 void Auditor::shown(Seq seq, const LedgerPage::Row& row) {
   expect_durable("a page of the ledger", seq.value, row.leaf);
   if (seq.value < outputs_.size() && outputs_[seq.value] != row.output) {
-    timeline_.violate("a page of the ledger shows another output of entry " + to_string(seq));
+    timeline_.violate(Rule::one_decision,
+                      "a page of the ledger shows another output of entry " + to_string(seq));
   }
 }
 
@@ -182,15 +214,17 @@ void Auditor::dispatched(const Dispatch& dispatch) {
   if (task->effect == Effect::write &&
       (dispatch.speculative || !dispatch.owner.step ||
        !intents_.contains({dispatch.owner.run_id, *dispatch.owner.step}))) {
-    timeline_.violate("write " + task->name + " of run " + to_string(dispatch.owner.run_id) +
-                      " is dispatched without a durable intent");
+    timeline_.violate(Rule::durable_first, "write " + task->name + " of run " +
+                                               to_string(dispatch.owner.run_id) +
+                                               " is dispatched without a durable intent");
   }
 }
 
 void Auditor::started(const Dispatch& dispatch, std::size_t running, std::size_t slots) {
   if (running > slots) {
-    timeline_.violate("worker " + to_string(dispatch.worker) + " runs " + std::to_string(running) +
-                      " branches in " + std::to_string(slots) + " slots");
+    timeline_.violate(Rule::settled_once, "worker " + to_string(dispatch.worker) + " runs " +
+                                              std::to_string(running) + " branches in " +
+                                              std::to_string(slots) + " slots");
   }
   if (!dispatch.http.empty()) {
     return;
@@ -198,8 +232,9 @@ void Auditor::started(const Dispatch& dispatch, std::size_t running, std::size_t
   const Task* task = catalog_.task(dispatch.task);
   if (task->effect == Effect::write && ++write_starts_[dispatch.outside_key] > 1 &&
       !task->idempotent) {
-    timeline_.violate("write " + task->name + " of run " + to_string(dispatch.owner.run_id) +
-                      " runs twice and is not idempotent");
+    timeline_.violate(Rule::settled_once, "write " + task->name + " of run " +
+                                              to_string(dispatch.owner.run_id) +
+                                              " runs twice and is not idempotent");
   }
 }
 
@@ -207,66 +242,72 @@ void Auditor::answered(const StepAnswer& answer) {
   const std::string place = "the answer of run " + to_string(answer.run_id) + " step " +
                             std::to_string(answer.step) + " (" + answer.task + "): ";
   if (answer.seq.value >= leaves_.size()) {
-    timeline_.violate(place + "given before its entry is durable");
+    timeline_.violate(Rule::durable_first, place + "given before its entry is durable");
     return;
   }
   const auto entry = entry_of(leaves_[answer.seq.value]);
   const auto* commit = entry ? std::get_if<CommitEntry>(&entry->body) : nullptr;
   if (commit == nullptr || commit->run_id != answer.run_id || commit->step.value != answer.step) {
-    timeline_.violate(place + "entry " + to_string(answer.seq) + " is not its commit");
+    timeline_.violate(Rule::one_decision,
+                      place + "entry " + to_string(answer.seq) + " is not its commit");
     return;
   }
   if (answer.failed != !commit->winner || answer.output != outputs_[answer.seq.value] ||
       (commit->output_hash && *commit->output_hash != sha256(answer.output))) {
-    timeline_.violate(place + "its output is not that of its entry");
+    timeline_.violate(Rule::one_decision, place + "its output is not that of its entry");
   }
   const Digest decision = commit->decision_hash();
   const auto [at, is_new] = acknowledged_.try_emplace({answer.run_id, answer.step}, decision);
   if (answer.decision_hash != decision || at->second != decision) {
-    timeline_.violate(place + "the decision changed");
+    timeline_.violate(Rule::one_decision, place + "the decision changed");
   }
 }
 
 void Auditor::opened(const std::string& key, const RunId& run_id) {
   if (!session_rows_.contains(run_id)) {
-    timeline_.violate("run ID " + to_string(run_id) + " is given before its session is durable");
+    timeline_.violate(Rule::durable_first,
+                      "run ID " + to_string(run_id) + " is given before its session is durable");
   }
   const auto by = opened_by_.try_emplace(run_id, key).first;
   if (by->second != key) {
-    timeline_.violate("run ID " + to_string(run_id) + " is used twice: by " + by->second +
-                      " and by " + key);
+    timeline_.violate(Rule::run_ids, "run ID " + to_string(run_id) + " is used twice: by " +
+                                         by->second + " and by " + key);
   }
   const auto as = opened_.try_emplace(key, run_id).first;
   if (as->second != run_id) {
-    timeline_.violate("one opening got run IDs " + to_string(as->second) + " and " +
-                      to_string(run_id));
+    timeline_.violate(Rule::run_ids, "one opening got run IDs " + to_string(as->second) + " and " +
+                                         to_string(run_id));
   }
 }
 
 void Auditor::ended(const RunId& run_id) {
   if (!ended_.contains(run_id)) {
-    timeline_.violate("the end of run " + to_string(run_id) + " is confirmed before it is durable");
+    timeline_.violate(Rule::durable_first,
+                      "the end of run " + to_string(run_id) + " is confirmed before it is durable");
   }
 }
 
 void Auditor::finish(Epoch epoch) {
   for (const std::string& key : effect_keys_) {
     if (!delivered_.contains(key)) {
-      timeline_.violate("the committed effect with key " + key + " was never delivered");
+      timeline_.violate(Rule::effects,
+                        "the committed effect with key " + key + " was never delivered");
     }
   }
   for (const SpeculationKey& key : speculations_) {
     if (std::get<0>(key) == epoch && ended_.contains(std::get<1>(key)) &&
         !ended_speculations_.contains(key)) {
-      timeline_.violate("speculation " + to_string(std::get<2>(key)) + " of run " +
-                        to_string(std::get<1>(key)) + " never ended, though its session did");
+      timeline_.violate(Rule::accounted, "speculation " + to_string(std::get<2>(key)) + " of run " +
+                                             to_string(std::get<1>(key)) +
+                                             " never ended, though its session did");
     }
   }
   for (const auto& [place, decision] : acknowledged_) {
     const auto committed = next_step_.find(place.first);
     if (committed == next_step_.end() || committed->second <= place.second) {
-      timeline_.violate("the answered step " + std::to_string(place.second) + " of run " +
-                        to_string(place.first) + " is lost");
+      timeline_.violate(Rule::acknowledged_kept, "the answered step " +
+                                                     std::to_string(place.second) + " of run " +
+                                                     to_string(place.first) + " is lost");
     }
   }
 }

@@ -26,6 +26,8 @@ public:
   /// These are durable now; called with every batch, in order.
   void durable(const CoordinatorBatch& batch);
   void published(const Entries& entries);
+  /// A node is told of this ledger.
+  void welcomed(const SignedHead& head);
   /// A node has stored this.
   void replicated(const std::string& node, const StoredEntry& entry);
   void dispatched(const Dispatch& dispatch);
@@ -44,9 +46,22 @@ public:
   /// Nothing runs any more and faults have stopped.
   void finish(Epoch epoch);
 
+  /// A session as it was committed, for it to be run again.
+  struct Committed {
+    struct Step {
+      std::string call;
+      Digest decision_hash;
+      bool was_disturbed = false;  ///< A fault is part of its decision: a lost worker, a timeout.
+    };
+    std::vector<Step> steps;
+    std::string state;  ///< After them.
+  };
+  const std::map<RunId, Committed>& committed() const { return committed_; }
   std::uint64_t size() const { return leaves_.size(); }
   std::uint64_t steps() const { return steps_; }
   const std::set<RunId>& ended_sessions() const { return ended_; }
+  /// Of which a row is durable.
+  const std::set<RunId>& sessions() const { return session_rows_; }
 
 private:
   void follow_state(const CoordinatorBatch& batch, const StoredEntry& stored);
@@ -72,6 +87,7 @@ private:
   std::map<RunId, std::string> opened_by_;
   std::set<RunId> session_rows_;
   std::set<RunId> ended_;
+  std::map<RunId, Committed> committed_;
   std::map<std::pair<RunId, std::uint32_t>, Digest> acknowledged_;
   std::set<SpeculationKey> speculations_;
   std::map<SpeculationKey, Seq> ended_speculations_;

@@ -6,7 +6,6 @@
 namespace forerun::simulation {
 namespace {
 
-constexpr const char* tenant = "tenant";
 /// Longest way of a request once faults have ended: a silent node is noticed, and every step of a
 /// list may have to run after the one before.
 constexpr Duration answer_within = std::chrono::seconds(20);
@@ -24,16 +23,16 @@ bool Client::receive(const ClientResponse& response) {
     void operator()(const SessionView& body) { client.handle(body); }
     void operator()(const SessionEnded& body) { client.handle(body); }
     void operator()(const RequestFailed& body) { client.handle(body); }
-    void operator()(const TextAdded&) { client.fail("an answer to nothing"); }
-    void operator()(const JsonReport&) { client.fail("an answer to nothing"); }
-    void operator()(const LedgerPage&) { client.fail("an answer to nothing"); }
+    void operator()(const TextAdded&) { client.fail(Rule::one_decision, "an answer to nothing"); }
+    void operator()(const JsonReport&) { client.fail(Rule::one_decision, "an answer to nothing"); }
+    void operator()(const LedgerPage&) { client.fail(Rule::one_decision, "an answer to nothing"); }
   };
   std::visit(Visitor{*this}, response.body);
   return true;
 }
 
-void Client::fail(const std::string& what) {
-  env_.time.violate(name() + ": " + what);
+void Client::fail(Rule rule, const std::string& what) {
+  env_.time.violate(rule, name() + ": " + what);
 }
 
 void Client::check_waiting() {
@@ -42,8 +41,8 @@ void Client::check_waiting() {
   }
   const Instant from = std::max(pending_->since, env_.weather.faults_end);
   if (env_.time.now() - from > answer_within) {
-    fail("session " + std::to_string(session_) + ", request " + to_string(pending_->id) +
-         " got no answer though faults have ended");
+    fail(Rule::all_ends, "session " + std::to_string(session_) + ", request " +
+                             to_string(pending_->id) + " got no answer though faults have ended");
   }
 }
 
@@ -56,20 +55,42 @@ void Client::ask(decltype(ClientRequest::body) body) {
 
 void Client::transmit() {
   pending_->id = RequestId{identity_.index * 1'000'000 + ++requests_};
-  const std::uint64_t attempt = ++pending_->attempt;
+  ++pending_->attempt;
   if (!coordinator_.is_up()) {
     send_again(env_.between(std::chrono::milliseconds(20), std::chrono::milliseconds(300)));
     return;
   }
-  coordinator_.send({pending_->id, tenant, pending_->body});
-  if (env_.strikes(env_.weather.client_leaves)) {
-    env_.time.after(env_.between(Duration(100), std::chrono::milliseconds(60)),
-                    [this, id = pending_->id, attempt] {
-                      if (pending_ && pending_->id == id && pending_->attempt == attempt) {
-                        coordinator_.leave(id);
-                        send_again(env_.between(Duration(0), std::chrono::milliseconds(200)));
-                      }
-                    });
+  coordinator_.send({pending_->id, client_tenant, pending_->body});
+  for (const Fault how :
+       {Fault::leaving_client, Fault::cancelling_client, Fault::vanishing_client}) {
+    if (env_.strikes(how)) {
+      go_away_after(env_.between(Duration(100), std::chrono::milliseconds(60)), how);
+      return;
+    }
+  }
+}
+
+/// From the request that waits then, if it is still the same one.
+void Client::go_away_after(Duration delay, Fault how) {
+  env_.time.after(delay, [this, how, id = pending_->id, attempt = pending_->attempt] {
+    if (pending_ && pending_->id == id && pending_->attempt == attempt) {
+      coordinator_.leave(id);
+      if (how == Fault::leaving_client) {
+        send_again(env_.between(Duration(0), std::chrono::milliseconds(200)));
+      } else {
+        give_up(how);
+      }
+    }
+  });
+}
+
+/// What it had asked for goes on without it; its session is left open.
+void Client::give_up(Fault how) {
+  env_.time.note(name() + (how == Fault::vanishing_client ? " vanishes" : " gives its session up"));
+  pending_.reset();
+  is_gone_ = how == Fault::vanishing_client;
+  if (!is_gone_) {
+    next_session();
   }
 }
 
@@ -200,6 +221,11 @@ void Client::go_on() {
 void Client::handle(const SessionOpened& body) {
   env_.auditor.opened(std::get<OpenSession>(pending_->body).idempotency_key, body.run_id);
   run_id_ = body.run_id;
+  if (env_.strikes(Fault::leaving_client)) {
+    // The answer was lost to it: it asks for the same session again.
+    send_again(env_.between(Duration(0), std::chrono::milliseconds(1500)));
+    return;
+  }
   pending_.reset();
   next(Stage::first);
 }
@@ -207,9 +233,10 @@ void Client::handle(const SessionOpened& body) {
 void Client::handle(const StepAnswers& body) {
   const std::size_t calls = std::get<ConfirmCalls>(pending_->body).calls.size();
   if (body.steps.size() != calls || body.steps.front().step != confirmed_) {
-    fail("asked for " + std::to_string(calls) + " steps from " + std::to_string(confirmed_) +
-         ", got " + std::to_string(body.steps.size()) + " from " +
-         std::to_string(body.steps.front().step));
+    fail(Rule::one_decision, "asked for " + std::to_string(calls) + " steps from " +
+                                 std::to_string(confirmed_) + ", got " +
+                                 std::to_string(body.steps.size()) + " from " +
+                                 std::to_string(body.steps.front().step));
     return;
   }
   bool is_unknown = false;
@@ -248,8 +275,9 @@ void Client::handle(const StepAnswers& body) {
 
 void Client::handle(const SessionView& body) {
   if (body.steps.size() < confirmed_) {
-    fail("the session shows " + std::to_string(body.steps.size()) + " steps, but " +
-         std::to_string(confirmed_) + " were answered");
+    fail(Rule::acknowledged_kept, "the session shows " + std::to_string(body.steps.size()) +
+                                      " steps, but " + std::to_string(confirmed_) +
+                                      " were answered");
   }
   for (const StepAnswer& step : body.steps) {
     env_.auditor.answered(step);
@@ -261,6 +289,10 @@ void Client::handle(const SessionView& body) {
 void Client::handle(const SessionEnded& body) {
   env_.auditor.ended(body.run_id);
   pending_.reset();
+  next_session();
+}
+
+void Client::next_session() {
   if (--sessions_left_ > 0) {
     next(Stage::open);
   }
@@ -276,7 +308,7 @@ void Client::handle(const RequestFailed& body) {
     handle(SessionEnded{*run_id_, confirmed_});
     return;
   }
-  fail("refused: " + body.message);
+  fail(Rule::one_decision, "refused: " + body.message);
 }
 
 }  // namespace forerun::simulation

@@ -12,7 +12,7 @@
 namespace forerun::simulation {
 
 /// A client that runs sessions one after the other. Each request has an Idempotency-Key and is sent
-/// until it is answered.
+/// until it is answered, unless the client gives its session up or vanishes.
 class Client {
 public:
   struct Identity {
@@ -27,7 +27,7 @@ public:
   /// False when the response is not for this client.
   bool receive(const ClientResponse& response);
   void coordinator_went_down();
-  bool is_done() const { return sessions_left_ == 0 && is_started_ && !pending_; }
+  bool is_done() const { return is_gone_ || (sessions_left_ == 0 && is_started_ && !pending_); }
   /// A request that has waited too long though nothing disturbs any more.
   void check_waiting();
 
@@ -45,6 +45,9 @@ private:
   void ask(decltype(ClientRequest::body) body);
   void send_again(Duration delay);
   void transmit();
+  void go_away_after(Duration delay, Fault how);
+  void give_up(Fault how);
+  void next_session();
   void confirm(std::vector<Call> calls, bool is_list);
   std::vector<Call> mixed_list();
   json::Object with_key() const;
@@ -53,13 +56,14 @@ private:
   void handle(const SessionView& body);
   void handle(const SessionEnded& body);
   void handle(const RequestFailed& body);
-  void fail(const std::string& what);
+  void fail(Rule rule, const std::string& what);
   std::string name() const { return "client " + std::to_string(identity_.index); }
 
   Environment& env_;
   CoordinatorHost& coordinator_;
   Identity identity_;
   bool is_started_ = false;
+  bool is_gone_ = false;  ///< For good.
   std::uint32_t sessions_left_ = 0;
   std::uint32_t session_ = 0;
   std::uint64_t requests_ = 0;

@@ -2,22 +2,24 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "coordinator/machine.hpp"
-#include "simulation/environment.hpp"
+#include "simulation/host.hpp"
 #include "simulation/network.hpp"
 
 namespace forerun::simulation {
 
 /// The coordinator's process: the real brain on a simulated disk. It may end at any moment and
 /// start again.
-class CoordinatorHost {
+class CoordinatorHost : public Host {
 public:
-  CoordinatorHost(Environment& environment, Network& network, SigningKey key)
-      : env_(environment), network_(network), key_(std::move(key)) {}
+  /// `race` is the race that all sessions of this seed call.
+  CoordinatorHost(Environment& environment, Network& network, SigningKey key, std::string race);
   /// Where responses go, and who is told that all connections are gone.
   void serve(std::function<void(const ClientResponse&)> reply, std::function<void()> went_down) {
     reply_ = std::move(reply);
@@ -26,54 +28,67 @@ public:
 
   void start();
   void crash();
-  bool is_up() const { return machine_ != nullptr; }
   /// Lost when the process is down or ends before it arrives.
   void send(const ClientRequest& request);
   void leave(RequestId request);
   void step(const CoordinatorInput& input);
+  void jump_ahead(Duration ahead);
+  void pace(double rate);
   /// The next write fails; the process ends with it.
   void fail_next_write(FailedWrite outcome) {
     store_.fail_next_write(outcome);
     failure_ = outcome;
   }
+  /// Every write fails until then, also of the processes that follow.
+  void fill_disk(Duration length) { full_until_ = env_.time.now() + length; }
 
   const CoordinatorMachine* machine() const { return machine_.get(); }
   MemoryCoordinatorStore& store() { return store_; }
   std::uint64_t crashes() const { return crashes_; }
   /// Over all terms.
-  std::uint64_t hits() const;
-  std::uint64_t discards() const;
-  std::uint64_t hedges() const;
-  std::uint64_t hedges_won() const;
+  struct Tally {
+    std::uint64_t hits = 0;
+    std::uint64_t discards = 0;
+    std::uint64_t hedges = 0;
+    std::uint64_t hedges_won = 0;
+  };
+  Tally tally() const;
 
 private:
   void perform(CoordinatorOutput output);
+  void serve_reads(CoordinatorOutput& output);
   void persist(CoordinatorBatch batch);
   void flush();
+  void fail_write(const std::vector<CoordinatorBatch>& batches, const Error& error);
   void serve_entries(const ServeEntries& request);
   void serve_session(const ServeSession& request);
-  void arm(std::optional<Instant> wake);
-  void later(Duration delay, std::function<void()> happen);
-  void count();
+  void reply(const ClientResponse& response);
+  void check_waste();
+  static void count(const CoordinatorMachine& machine, Tally& tally);
+  std::unique_ptr<Predictor> make_predictor() const;
 
-  Environment& env_;
   Network& network_;
   SigningKey key_;
+  std::string race_;
+  CoordinatorSettings settings_;
+  bool guesses_ = false;
   MemoryCoordinatorStore store_;
   std::unique_ptr<CoordinatorMachine> machine_;
   std::function<void(const ClientResponse&)> reply_;
   std::function<void()> went_down_;
-  std::vector<CoordinatorBatch> waiting_;
+  std::vector<CoordinatorBatch> waiting_;     ///< For the disk.
+  std::vector<CoordinatorBatch> unreported_;  ///< Durable; the brain has not heard so.
+  std::map<RequestId, ClientRequest> unanswered_;
   bool is_flushing_ = false;
   bool looks_ahead_ = false;
   std::optional<FailedWrite> failure_;
-  std::uint64_t life_ = 0;
-  std::optional<Instant> armed_;
+  Instant full_until_{};
   std::uint64_t crashes_ = 0;
-  std::uint64_t hits_ = 0;
-  std::uint64_t discards_ = 0;
-  std::uint64_t hedges_ = 0;
-  std::uint64_t hedges_won_ = 0;
+  Tally tally_;  ///< Of terms that ended.
+  // Of this term, for the bound on waste.
+  Instant stepped_{};
+  std::uint64_t slots_max_ = 0;
+  Duration charged_at_once_{};
 };
 
 }  // namespace forerun::simulation

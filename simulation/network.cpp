@@ -7,6 +7,9 @@
 namespace forerun::simulation {
 namespace {
 
+constexpr Duration delay_min = std::chrono::milliseconds(5);
+constexpr Duration delay_max = std::chrono::milliseconds(800);
+
 std::string tokens_of(const std::vector<BranchToken>& tokens) {
   std::string text;
   for (const BranchToken token : tokens) {
@@ -41,9 +44,7 @@ struct Describer {
   std::string operator()(const ReplicaAudited& m) const {
     return "audited " + head_of(m.head) + " " + m.problem;
   }
-  std::string operator()(const ReplicaEntries& m) const {
-    return "replica " + (*this)(m.entries);
-  }
+  std::string operator()(const ReplicaEntries& m) const { return "replica " + (*this)(m.entries); }
   std::string operator()(const FetchReplica& m) const {
     return "fetch replica " + to_string(m.from);
   }
@@ -74,11 +75,9 @@ struct Describer {
     return "reserve " + std::to_string(m.mark);
   }
   std::string operator()(const Entries& m) const {
-    std::string text = "entries from " + to_string(m.first);
-    for (const EntryRecord& record : m.records) {
-      text += '\n' + record.leaf;
-    }
-    return m.head ? text + "\nhead " + head_of(m.head->head) : text;
+    const std::string text =
+        "entries from " + to_string(m.first) + ", " + std::to_string(m.records.size());
+    return m.head ? text + " head " + head_of(m.head->head) : text;
   }
 };
 
@@ -91,27 +90,69 @@ std::string describe(const CoordinatorMessage& message) {
   return std::visit(Describer{}, message);
 }
 
-Instant Network::arrival(Instant& last) {
-  last = std::max(last, env_.time.now() + env_.around(env_.weather.link_median));
+Instant Network::arrival(const Link& link, Instant& last) {
+  last = std::max(last, env_.time.now() + env_.around(env_.weather.link_median) * link.slowness);
   return last;
+}
+
+template <class Message>
+void Network::carry(std::size_t node, Instant& last, const Message& message) {
+  if (env_.strikes(Fault::lost_message)) {
+    env_.coverage.message(message, MessageFault::lost);
+    return;
+  }
+  if (env_.strikes(Fault::delayed_message)) {
+    env_.coverage.message(message, MessageFault::overtaken);
+    schedule(node, env_.time.now() + env_.between(delay_min, delay_max), message);
+    return;
+  }
+  const Link& link = links_[node];
+  if (env_.strikes(Fault::duplicated_message)) {
+    env_.coverage.message(message, MessageFault::duplicated);
+    schedule(node, env_.time.now() + env_.between(delay_min, delay_max), message);
+  }
+  schedule(node, arrival(link, last), message);
+}
+
+void Network::schedule(std::size_t node, Instant at, NodeMessage message) {
+  const Link& link = links_[node];
+  env_.time.at(at, [this, node, generation = link.generation, connection = link.connection,
+                    sent = std::move(message)] {
+    if (links_[node].generation == generation) {
+      env_.time.note("node " + std::to_string(node) + " > " + describe(sent));
+      ports_.to_coordinator(connection, node, sent);
+    } else {
+      env_.coverage.message(
+          sent, is_coordinator_up_ ? MessageFault::cut_off : MessageFault::receiver_down);
+    }
+  });
+}
+
+void Network::schedule(std::size_t node, Instant at, CoordinatorMessage message) {
+  env_.time.at(at, [this, node, generation = links_[node].generation, sent = std::move(message)] {
+    if (links_[node].generation == generation) {
+      env_.time.note("node " + std::to_string(node) + " < " + describe(sent));
+      ports_.to_node(node, sent);
+    } else {
+      env_.coverage.message(
+          sent, links_[node].is_node_up ? MessageFault::cut_off : MessageFault::receiver_down);
+    }
+  });
 }
 
 void Network::send(std::size_t node, NodeMessage message) {
   Link& link = links_[node];
   if (!is_through(link)) {
-    if (link.held.size() < held_max) {
-      link.held.push_back(std::move(message));
+    if (link.waiting.size() < held_max) {
+      link.waiting.push_back(std::move(message));
     }
-    return;
+  } else if (link.is_held_to_coordinator) {
+    if (link.held_to_coordinator.size() < held_max) {
+      link.held_to_coordinator.push_back(std::move(message));
+    }
+  } else {
+    carry(node, link.to_coordinator, message);
   }
-  env_.time.at(arrival(link.to_coordinator),
-               [this, node, generation = link.generation, connection = link.connection,
-                sent = std::move(message)] {
-                 if (links_[node].generation == generation) {
-                   env_.time.note("node " + std::to_string(node) + " > " + describe(sent));
-                   ports_.to_coordinator(connection, node, sent);
-                 }
-               });
 }
 
 void Network::send(ConnectionId connection, CoordinatorMessage message) {
@@ -120,13 +161,11 @@ void Network::send(ConnectionId connection, CoordinatorMessage message) {
     if (link.connection != connection || !is_through(link)) {
       continue;
     }
-    env_.time.at(arrival(link.to_node),
-                 [this, node, generation = link.generation, sent = std::move(message)] {
-                   if (links_[node].generation == generation) {
-                     env_.time.note("node " + std::to_string(node) + " < " + describe(sent));
-                     ports_.to_node(node, sent);
-                   }
-                 });
+    if (!link.is_held_to_node) {
+      carry(node, link.to_node, message);
+    } else if (link.held_to_node.size() < held_max) {
+      link.held_to_node.push_back(std::move(message));
+    }
     return;
   }
 }
@@ -134,21 +173,53 @@ void Network::send(ConnectionId connection, CoordinatorMessage message) {
 void Network::publish(const Entries& entries) {
   for (std::size_t node = 0; node < links_.size(); ++node) {
     Link& link = links_[node];
-    if (!link.is_subscribed || !is_through(link) || env_.strikes(env_.weather.publication_loss)) {
+    if (!link.is_subscribed || !is_through(link) || link.is_held_to_node) {
       continue;
     }
-    env_.time.at(arrival(link.published), [this, node, generation = link.generation, entries] {
+    if (env_.strikes(Fault::lost_publication)) {
+      env_.coverage.publication(MessageFault::lost);
+      continue;
+    }
+    Instant at = arrival(link, link.published);
+    if (env_.strikes(Fault::duplicated_message)) {
+      env_.coverage.publication(MessageFault::duplicated);
+      env_.time.at(at, [this, node, generation = link.generation, entries] {
+        if (links_[node].generation == generation) {
+          deliver_publication(node, entries);
+        }
+      });
+    }
+    if (env_.strikes(Fault::delayed_message)) {
+      env_.coverage.publication(MessageFault::overtaken);
+      at += env_.between(delay_min, delay_max);
+    }
+    env_.time.at(at, [this, node, generation = link.generation, entries] {
       if (links_[node].generation == generation) {
-        const CoordinatorMessage sent(entries);
-        env_.time.note("node " + std::to_string(node) + " << " + describe(sent));
-        ports_.to_node(node, sent);
+        deliver_publication(node, entries);
+      } else {
+        env_.coverage.publication(links_[node].is_node_up ? MessageFault::cut_off
+                                                          : MessageFault::receiver_down);
       }
     });
   }
 }
 
+void Network::deliver_publication(std::size_t node, const Entries& entries) {
+  const CoordinatorMessage sent(entries);
+  env_.time.note("node " + std::to_string(node) + " << " + describe(sent));
+  ports_.to_node(node, sent);
+}
+
 void Network::lose_connection(Link& link) {
   ++link.generation;
+  for (const NodeMessage& message : link.held_to_coordinator) {
+    env_.coverage.message(message, MessageFault::cut_off);
+  }
+  for (const CoordinatorMessage& message : link.held_to_node) {
+    env_.coverage.message(message, MessageFault::cut_off);
+  }
+  link.held_to_coordinator.clear();
+  link.held_to_node.clear();
   const ConnectionId lost = std::exchange(link.connection, ConnectionId{});
   if (is_coordinator_up_ && lost.value != 0 && env_.prng.chance(0.5)) {
     env_.time.after(env_.between(Duration(100), std::chrono::milliseconds(50)), [this, lost] {
@@ -164,10 +235,10 @@ void Network::reconnect(std::size_t node) {
     return;
   }
   link.connection = ConnectionId{next_connection_++};
-  std::vector<NodeMessage> held = std::move(link.held);
-  link.held.clear();
+  std::vector<NodeMessage> waiting = std::move(link.waiting);
+  link.waiting.clear();
   if (env_.prng.chance(0.5)) {
-    for (NodeMessage& message : held) {
+    for (NodeMessage& message : waiting) {
       send(node, std::move(message));
     }
   }
@@ -182,7 +253,7 @@ void Network::node_is_down(std::size_t node) {
   Link& link = links_[node];
   link.is_node_up = false;
   link.is_subscribed = false;
-  link.held.clear();
+  link.waiting.clear();
   lose_connection(link);
 }
 
@@ -205,14 +276,38 @@ void Network::break_link(std::size_t node) {
   reconnect(node);
 }
 
-void Network::cut(std::size_t node) {
-  links_[node].is_cut = true;
-  lose_connection(links_[node]);
+void Network::cut(std::size_t node, Cut cut) {
+  Link& link = links_[node];
+  switch (cut) {
+    case Cut::both:
+      link.is_cut = true;
+      lose_connection(link);
+      return;
+    case Cut::to_node:
+      link.is_held_to_node = true;
+      return;
+    case Cut::to_coordinator:
+      link.is_held_to_coordinator = true;
+      return;
+  }
 }
 
 void Network::heal(std::size_t node) {
-  links_[node].is_cut = false;
-  if (links_[node].connection.value == 0) {
+  Link& link = links_[node];
+  link.is_cut = false;
+  link.is_held_to_node = false;
+  link.is_held_to_coordinator = false;
+  const auto to_coordinator = std::exchange(link.held_to_coordinator, {});
+  const auto to_node = std::exchange(link.held_to_node, {});
+  for (const NodeMessage& message : to_coordinator) {
+    env_.coverage.message(message, MessageFault::held);
+    carry(node, link.to_coordinator, message);
+  }
+  for (const CoordinatorMessage& message : to_node) {
+    env_.coverage.message(message, MessageFault::held);
+    carry(node, link.to_node, message);
+  }
+  if (link.connection.value == 0) {
     reconnect(node);
   }
 }

@@ -5,6 +5,7 @@
 #include <variant>
 
 #include "base/assert.hpp"
+#include "speculation/planted.hpp"
 #include "storage/replica_page.hpp"
 
 namespace forerun::simulation {
@@ -13,6 +14,8 @@ namespace {
 constexpr Duration node_restart_min = std::chrono::milliseconds(30);
 constexpr Duration node_restart_max = std::chrono::milliseconds(3000);
 constexpr Duration latency_max = std::chrono::milliseconds(1200);
+constexpr std::uint64_t outputs_before_node_crash_max = 4;
+constexpr double sync_share = 0.02;  ///< Of the replica's writes, which are followed by a sync.
 
 Duration median_of(std::string_view task) {
   return task == "slow" ? std::chrono::milliseconds(120)
@@ -28,7 +31,7 @@ bool holds_discard(const Entries& entries) {
 }  // namespace
 
 NodeHost::NodeHost(Environment& environment, Network& network, Identity identity)
-    : env_(environment), network_(network), identity_(std::move(identity)) {
+    : Host(environment), network_(network), identity_(std::move(identity)) {
   std::vector<MarkRow> rows;
   for (const WorkerId& worker : identity_.workers) {
     rows.push_back({worker, 0});
@@ -36,16 +39,8 @@ NodeHost::NodeHost(Environment& environment, Network& network, Identity identity
   FORERUN_ASSERT(marks_.save(rows).has_value());
 }
 
-void NodeHost::later(Duration delay, std::function<void()> happen) {
-  env_.time.after(delay, [this, life = life_, run = std::move(happen)] {
-    if (life == life_ && is_up()) {
-      run();
-    }
-  });
-}
-
 void NodeHost::start() {
-  ++life_;
+  begin_life();
   NodeSettings settings;
   settings.name = name();
   settings.version = "simulated";
@@ -57,7 +52,7 @@ void NodeHost::start() {
   LedgerChecker checker(identity_.ledger_key);
   const auto recovery = replica_.recover([&](const StoredEntry& entry) {
     if (const auto taken = checker.take(entry.leaf, entry.call); !taken) {
-      env_.time.violate(name() + ": replica: " + taken.error().message);
+      env_.time.violate(Rule::one_ledger, name() + ": replica: " + taken.error().message);
     }
   });
   env_.time.note(name() + " starts with " + std::to_string(checker.size()) + " entries");
@@ -72,12 +67,20 @@ void NodeHost::crash() {
     return;
   }
   env_.time.note(name() + " crashes");
-  ++life_;
+  end_life();
   ++crashes_;
   machine_.reset();
   running_.clear();
-  armed_.reset();
-  replica_.crash();
+  failure_.reset();
+  env_.coverage.write(DurableStep::replica,
+                      replica_.unsynced() > 0 ? WriteFault::crash_before : WriteFault::crash_after);
+  replica_.crash(env_.strikes(Fault::torn_replica) ? env_.prng.below(replica_.unsynced() + 1) : 0);
+  if (std::exchange(marks_unwritten_, 0) > 0) {
+    env_.coverage.write(DurableStep::run_id_mark, WriteFault::crash_before);
+  }
+  if (std::exchange(marks_unreported_, 0) > 0) {
+    env_.coverage.write(DurableStep::run_id_mark, WriteFault::crash_after);
+  }
   marks_.crash();
   network_.node_is_down(identity_.index);
   env_.time.after(env_.between(node_restart_min, node_restart_max), [this] { start(); });
@@ -85,24 +88,44 @@ void NodeHost::crash() {
 
 void NodeHost::receive(const CoordinatorMessage& message) {
   const auto* entries = std::get_if<Entries>(&message);
-  if (env_.plant == Plant::lost_discard && identity_.index == 0 && entries != nullptr &&
+  if (planted(Bug::lost_discard) && identity_.index == 0 && entries != nullptr &&
       holds_discard(*entries)) {
     return;
   }
   step(message);
 }
 
-void NodeHost::step(const NodeInput& input) {
-  if (is_up()) {
-    perform(machine_->step(env_.time.now(), input));
-  }
+void NodeHost::jump_ahead(Duration ahead) {
+  jump_clock(ahead);
+  step(TimePassed{});
 }
 
+void NodeHost::pace(double rate) {
+  pace_clock(rate);
+  step(TimePassed{});
+}
+
+void NodeHost::step(const NodeInput& input) {
+  if (!is_up()) {
+    return;
+  }
+  if (is_paused()) {
+    when_resumed([this, input] { step(input); });
+    return;
+  }
+  perform(machine_->step(now(), input));
+}
+
+/// Carries the outputs out in their order; a crash may come between any two of them.
 void NodeHost::perform(NodeOutput output) {
-  if (output.persist) {
-    persist(*output.persist);
+  const bool ends_here = env_.strikes(Fault::crash_in_step);
+  std::uint64_t left = ends_here ? env_.prng.below(outputs_before_node_crash_max) : UINT64_MAX;
+  const auto goes_on = [&left] { return left > 0 && left-- > 0; };
+  if (output.persist && goes_on() && !persist(*output.persist)) {
+    return;
   }
   if (!output.marks.empty()) {
+    ++marks_unwritten_;
     later(env_.around(env_.weather.sync_median),
           [this, marks = std::move(output.marks)] { persist_marks(marks); });
   }
@@ -120,7 +143,15 @@ void NodeHost::perform(NodeOutput output) {
     });
   }
   for (NodeMessage& message : output.send) {
-    network_.send(identity_.index, std::move(message));
+    if (goes_on()) {
+      network_.send(identity_.index, std::move(message));
+    } else {
+      env_.coverage.message(message, MessageFault::unsent);
+    }
+  }
+  if (ends_here) {
+    crash();
+    return;
   }
   if (output.subscribe) {
     network_.subscribe(identity_.index);
@@ -135,7 +166,7 @@ void NodeHost::perform(NodeOutput output) {
   for (const std::string& line : output.alerts) {
     env_.time.note(name() + ": " + line);
   }
-  arm(output.wake_at);
+  arm(output.wake_at, [this] { step(TimePassed{}); });
   if (output.fatal) {
     stop_for(*output.fatal);
   }
@@ -146,33 +177,67 @@ void NodeHost::perform(NodeOutput output) {
 void NodeHost::stop_for(const Error& error) {
   env_.time.note(name() + " ends: " + error.message);
   if (error.code == Errc::verification) {
-    env_.time.violate(name() + ": " + error.message);
+    env_.time.violate(Rule::one_ledger, name() + ": " + error.message);
     return;
   }
   crash();
 }
 
-void NodeHost::persist(const ReplicaBatch& batch) {
+void NodeHost::fail_next_write(FailedWrite outcome) {
+  failure_ = outcome;
+  replica_.fail_next_write(outcome);
+  marks_.fail_next_write(outcome);
+}
+
+WriteFault NodeHost::write_fault() const {
+  if (is_disk_full()) {
+    return WriteFault::disk_full;
+  }
+  return failure_ == FailedWrite::is_kept ? WriteFault::failed_kept : WriteFault::failed_lost;
+}
+
+/// False when the process ended with it.
+bool NodeHost::persist(const ReplicaBatch& batch) {
   for (const StoredEntry& entry : batch.entries) {
     env_.auditor.replicated(name(), entry);
   }
-  if (const auto done = replica_.persist(batch); !done) {
-    env_.time.violate(name() + ": replica: " + done.error().message);
+  const auto done =
+      is_disk_full() ? Result<void>(fail(Errc::io, "the disk is full")) : replica_.persist(batch);
+  if (done) {
+    if (env_.prng.chance(sync_share)) {
+      replica_.sync();
+    }
+    return true;
   }
-  if (env_.prng.chance(0.02)) {
-    replica_.sync();
+  if (done.error().code != Errc::io) {
+    env_.time.violate(Rule::one_ledger, name() + ": replica: " + done.error().message);
   }
+  env_.coverage.write(DurableStep::replica, write_fault());
+  crash();
+  return false;
 }
 
 void NodeHost::persist_marks(const std::vector<MarkRow>& marks) {
-  if (env_.plant != Plant::lost_marks) {
-    FORERUN_ASSERT(marks_.save(marks).has_value());
+  --marks_unwritten_;
+  const auto done = is_disk_full()             ? Result<void>(fail(Errc::io, "the disk is full"))
+                    : planted(Bug::lost_marks) ? Result<void>()
+                                               : marks_.save(marks);
+  if (!done) {
+    env_.coverage.write(DurableStep::run_id_mark, write_fault());
+    crash();
+    return;
   }
-  for (const MarkRow& mark : marks) {
-    later(env_.around(std::chrono::microseconds(50)), [this, mark] {
+  ++marks_unreported_;
+  if (env_.strikes(Fault::crash_after_write)) {
+    crash();
+    return;
+  }
+  later(env_.around(std::chrono::microseconds(50)), [this, marks] {
+    --marks_unreported_;
+    for (const MarkRow& mark : marks) {
       step(MarkPersisted{mark.worker, mark.mark});
-    });
-  }
+    }
+  });
 }
 
 // ---- workers -----------------------------------------------------------------------------------
@@ -181,14 +246,15 @@ void NodeHost::begin(const Dispatch& dispatch) {
   const auto [at, is_new] =
       running_.try_emplace(dispatch.token, Running{dispatch, env_.time.now(), {}});
   if (!is_new) {
-    env_.time.violate(name() + ": branch " + to_string(dispatch.token) + " is started twice");
+    env_.time.violate(Rule::settled_once,
+                      name() + ": branch " + to_string(dispatch.token) + " is started twice");
     return;
   }
   const auto running = std::count_if(running_.begin(), running_.end(), [&](const auto& other) {
     return other.second.dispatch.worker == dispatch.worker;
   });
   env_.auditor.started(dispatch, static_cast<std::size_t>(running), identity_.slots);
-  if (env_.plant == Plant::repeated_run && env_.prng.chance(0.2)) {
+  if (planted(Bug::repeated_run) && env_.prng.chance(0.2)) {
     env_.auditor.started(dispatch, static_cast<std::size_t>(running), identity_.slots);
   }
   const Duration latency =
@@ -206,12 +272,13 @@ void NodeHost::begin(const Dispatch& dispatch) {
     };
   };
   later(touched, if_running([this, dispatch] { touch_outside(dispatch); }));
-  if (env_.strikes(env_.weather.branch_loss)) {
+  if (env_.strikes(Fault::crashed_branch)) {
     later(Duration(
               static_cast<Duration::rep>(static_cast<double>(latency.count()) * env_.prng.unit())),
           if_running([this, token] { end(token, Ending::lost, "the worker crashed"); }));
   }
-  if (!env_.strikes(env_.weather.branch_hang)) {
+  const bool hangs = env_.time.now() < dead_until_ || env_.strikes(Fault::hanging_branch);
+  if (!hangs) {
     later(latency, if_running([this, token] { return_answer(token); }));
   }
 }
@@ -220,7 +287,7 @@ void NodeHost::begin(const Dispatch& dispatch) {
 void NodeHost::touch_outside(const Dispatch& dispatch) {
   if (!dispatch.http.empty()) {
     Running& sending = running_.at(dispatch.token);
-    if (env_.strikes(0.2)) {
+    if (env_.strikes(Fault::failing_receiver)) {
       sending.answer = fail(Errc::io, "status 503");
     } else {
       env_.auditor.delivered(dispatch.outside_key);
@@ -262,19 +329,6 @@ void NodeHost::end(BranchToken token, Ending ending, const std::string& cause) {
   }
   running_.erase(at);
   step(finished);
-}
-
-void NodeHost::arm(std::optional<Instant> wake) {
-  if (!wake || (armed_ && *armed_ <= *wake)) {
-    return;
-  }
-  armed_ = wake;
-  env_.time.at(*wake, [this, life = life_, at = *wake] {
-    if (life == life_ && is_up() && armed_ == at) {
-      armed_.reset();
-      step(TimePassed{});
-    }
-  });
 }
 
 }  // namespace forerun::simulation

@@ -8,13 +8,13 @@
 #include <vector>
 
 #include "node/machine.hpp"
-#include "simulation/environment.hpp"
+#include "simulation/host.hpp"
 #include "simulation/network.hpp"
 
 namespace forerun::simulation {
 
 /// A node's process: the real brain, its disk, and simulated workers.
-class NodeHost {
+class NodeHost : public Host {
 public:
   struct Identity {
     std::size_t index = 0;
@@ -28,10 +28,17 @@ public:
   void start();
   /// Ends at once, with all that runs; what the disk had not synced is gone. Starts again later.
   void crash();
-  bool is_up() const { return machine_ != nullptr; }
   void receive(const CoordinatorMessage& message);
+  void jump_ahead(Duration ahead);
+  void pace(double rate);
   /// The replica's file is synced, as by a checkpoint.
   void sync_replica() { replica_.sync(); }
+  /// The next write of replica or marks fails; the process ends with it.
+  void fail_next_write(FailedWrite outcome);
+  /// Every write fails until then, also of the processes that follow.
+  void fill_disk(Duration length) { full_until_ = env_.time.now() + length; }
+  /// What its workers start meanwhile never ends by itself.
+  void stop_workers(Duration length) { dead_until_ = env_.time.now() + length; }
 
   const NodeMachine* machine() const { return machine_.get(); }
   std::size_t running() const { return running_.size(); }
@@ -46,27 +53,29 @@ private:
   };
   void step(const NodeInput& input);
   void perform(NodeOutput output);
-  void persist(const ReplicaBatch& batch);
+  bool is_disk_full() const { return env_.time.now() < full_until_; }
+  WriteFault write_fault() const;
+  bool persist(const ReplicaBatch& batch);
   void persist_marks(const std::vector<MarkRow>& marks);
   void begin(const Dispatch& dispatch);
   void touch_outside(const Dispatch& dispatch);
   void end(BranchToken token, Ending ending, const std::string& cause);
   void return_answer(BranchToken token);
-  void arm(std::optional<Instant> wake);
-  void later(Duration delay, std::function<void()> happen);
   void stop_for(const Error& error);
   std::string name() const { return "node " + std::to_string(identity_.index); }
 
-  Environment& env_;
   Network& network_;
   Identity identity_;
   MemoryReplicaStore replica_;
   MemoryIdentityStore marks_;
   std::unique_ptr<NodeMachine> machine_;
   std::map<BranchToken, Running> running_;
-  std::uint64_t life_ = 0;
+  std::size_t marks_unwritten_ = 0;
+  std::size_t marks_unreported_ = 0;
+  std::optional<FailedWrite> failure_;
+  Instant full_until_{};
+  Instant dead_until_{};
   std::uint64_t crashes_ = 0;
-  std::optional<Instant> armed_;
 };
 
 }  // namespace forerun::simulation

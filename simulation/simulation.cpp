@@ -4,30 +4,37 @@
 #include <array>
 #include <cstddef>
 #include <deque>
-#include <map>
 #include <utility>
 
+#include "base/assert.hpp"
 #include "simulation/client.hpp"
 #include "simulation/coordinator_host.hpp"
 #include "simulation/environment.hpp"
 #include "simulation/network.hpp"
 #include "simulation/node_host.hpp"
 #include "simulation/operator.hpp"
+#include "simulation/serial_run.hpp"
 
 namespace forerun::simulation {
 namespace {
 
-constexpr Duration settle_time = std::chrono::seconds(6);  ///< Longer than any silence or retry.
+constexpr Duration rest_min = std::chrono::milliseconds(500);
+/// Longer than any silence, retry, deadline and idle session.
+constexpr Duration rest_max = std::chrono::seconds(30);
 constexpr Duration look_every = std::chrono::milliseconds(500);
 constexpr Duration time_max = std::chrono::minutes(10);
 constexpr std::uint64_t events_max = 3'000'000;
+constexpr Duration short_time = std::chrono::milliseconds(50);
+constexpr Duration cut_max = std::chrono::milliseconds(4000);
+constexpr Duration full_max = std::chrono::milliseconds(1500);
+constexpr Duration pause_max = std::chrono::milliseconds(3000);
+constexpr Duration jump_max = std::chrono::milliseconds(3000);
+constexpr Duration jumps_max = std::chrono::seconds(4);  ///< Of the coordinator, in all.
+constexpr int slow_link_times = 50;
 
-const std::map<std::string, Plant, std::less<>>& plants() {
-  static const std::map<std::string, Plant, std::less<>> names{
-      {"skip-hazards", Plant::skip_hazards}, {"early-reply", Plant::early_reply},
-      {"lost-discard", Plant::lost_discard}, {"lost-marks", Plant::lost_marks},
-      {"lost-intent", Plant::lost_intent},   {"repeated-run", Plant::repeated_run}};
-  return names;
+/// Streams of numbers that do not disturb each other: what one draws more leaves the others alone.
+std::uint64_t seeded(std::uint64_t seed, std::uint64_t stream) {
+  return seed * 0x9e3779b97f4a7c15ULL + 0x243f6a8885a308d3ULL + stream * 0x452821e638d01377ULL;
 }
 
 SigningKey key_of(Prng& prng) {
@@ -46,29 +53,24 @@ Uuid uuid_of(Prng& prng) {
   return Uuid::from_random(random);
 }
 
-/// One seed in eight is calm, so that what goes wrong without any fault is told apart.
-Weather weather_of(Prng& prng, Instant start) {
-  Weather weather;
-  weather.sync_median =
-      std::chrono::microseconds(200 + static_cast<Duration::rep>(prng.below(6000)));
-  weather.link_median =
-      std::chrono::microseconds(100 + static_cast<Duration::rep>(prng.below(3000)));
-  if (prng.below(8) == 0) {
-    weather.faults_end = start;
-    return weather;
-  }
-  weather.faults_end =
-      start + std::chrono::milliseconds(2000 + static_cast<Duration::rep>(prng.below(8000)));
-  weather.fault_every =
-      std::chrono::milliseconds(150 + static_cast<Duration::rep>(prng.below(1800)));
-  const auto sometimes = [&prng](double most) {
-    return prng.chance(0.5) ? prng.unit() * most : 0.0;
-  };
-  weather.publication_loss = sometimes(0.4);
-  weather.branch_loss = sometimes(0.1);
-  weather.branch_hang = sometimes(0.03);
-  weather.crash_in_step = sometimes(0.003);
-  weather.client_leaves = sometimes(0.2);
+const char* race_of(Prng& prng) {
+  static constexpr std::array<const char*, 3> races{"score_ordered", "score_ranked",
+                                                    "score_seeded"};
+  return races[prng.below(races.size())];
+}
+
+/// Most clusters are small: what goes wrong is then seen sooner.
+std::size_t draw_nodes(Prng& prng, std::uint64_t most) {
+  const std::uint64_t drawn = prng.chance(0.8) ? 1 + prng.below(4) : 5 + prng.below(4);
+  return std::min(drawn, most);
+}
+
+Weather weather_of(const SimulationSettings& settings, Instant start) {
+  Prng prng(seeded(settings.seed, 1));
+  Weather weather = draw_weather(prng, start, settings.off);
+  weather.faults_end = std::min(
+      weather.faults_end,
+      start + std::chrono::milliseconds(static_cast<Duration::rep>(settings.limits.faults_ms)));
   return weather;
 }
 
@@ -76,16 +78,23 @@ Weather weather_of(Prng& prng, Instant start) {
 class Cluster {
 public:
   explicit Cluster(const SimulationSettings& settings)
-      : prng_(settings.seed * 0x9e3779b97f4a7c15ULL + 0x243f6a8885a308d3ULL),
+      : limits_(settings.limits),
+        prng_(seeded(settings.seed, 0)),
         time_(settings.prints_trace),
         catalog_(make_catalog()),
         key_(key_of(prng_)),
         auditor_(time_, catalog_, key_.public_key()),
-        env_{time_,         prng_, auditor_, outside_, catalog_, weather_of(prng_, time_.now()),
-             settings.plant},
-        node_count_(1 + prng_.below(4)),
+        env_{time_,
+             prng_,
+             auditor_,
+             outside_,
+             coverage_,
+             catalog_,
+             weather_of(settings, time_.now())},
+        race_(race_of(prng_)),
+        node_count_(draw_nodes(prng_, limits_.nodes)),
         network_(env_, node_count_),
-        coordinator_(env_, network_, key_),
+        coordinator_(env_, network_, key_, race_),
         operator_(env_, coordinator_) {
     make_nodes();
     make_clients();
@@ -99,25 +108,36 @@ private:
   void make_clients();
   void connect();
   void plan_fault();
-  void fault();
+  void strike();
+  void strike_node(std::size_t node, Fault fault);
+  void strike_link(std::size_t node, Fault fault);
+  void strike_coordinator(Fault fault);
+  void calm_down();
   void look_on();
+  /// What is not at rest yet; nothing when all is.
+  std::optional<std::string> unrest() const;
   void finish();
   bool is_done() const;
 
+  Limits limits_;
   Prng prng_;
   Timeline time_;
   Catalog catalog_;
   SigningKey key_;
   Outside outside_;
+  Coverage coverage_;
   Auditor auditor_;
   Environment env_;
+  const char* race_;
   std::size_t node_count_;
   Network network_;
   CoordinatorHost coordinator_;
   Operator operator_;
   std::deque<NodeHost> nodes_;
   std::deque<Client> clients_;
+  Duration jumped_{};  ///< By the coordinator's clock.
   std::optional<Instant> done_at_;
+  std::uint64_t serial_ = 0;
   bool is_over_ = false;
 };
 
@@ -127,7 +147,7 @@ void Cluster::make_nodes() {
     identity.index = i;
     identity.ledger_key = key_.public_key();
     identity.slots = 1 + static_cast<std::uint32_t>(prng_.below(3));
-    identity.slowness = prng_.chance(0.25) ? 8 : 1;
+    identity.slowness = prng_.chance(env_.weather.rate(Fault::slow_workers)) ? 8 : 1;
     for (std::uint64_t count = 1 + prng_.below(2); count > 0; --count) {
       identity.workers.push_back(WorkerId{uuid_of(prng_)});
     }
@@ -136,13 +156,10 @@ void Cluster::make_nodes() {
 }
 
 void Cluster::make_clients() {
-  static constexpr std::array<const char*, 3> races{"score_ordered", "score_ranked",
-                                                    "score_seeded"};
-  const char* race = races[prng_.below(races.size())];
-  for (std::uint64_t i = 0, count = 2 + prng_.below(4); i < count; ++i) {
-    clients_.emplace_back(
-        env_, coordinator_,
-        Client::Identity{i, 3 + static_cast<std::uint32_t>(prng_.below(4)), race});
+  for (std::uint64_t i = 0, count = std::min(1 + prng_.below(5), limits_.clients); i < count; ++i) {
+    const auto sessions =
+        static_cast<std::uint32_t>(std::min(1 + prng_.below(3), limits_.sessions));
+    clients_.emplace_back(env_, coordinator_, Client::Identity{i, sessions, race_});
   }
 }
 
@@ -178,38 +195,120 @@ void Cluster::connect() {
 void Cluster::plan_fault() {
   time_.after(env_.around(env_.weather.fault_every), [this] {
     if (env_.has_faults()) {
-      fault();
+      strike();
       plan_fault();
     }
   });
 }
 
-void Cluster::fault() {
+void Cluster::strike() {
   const std::size_t node = prng_.below(node_count_);
-  switch (prng_.below(8)) {
-    case 0:
-    case 1:
-      nodes_[node].crash();
+  const Fault fault = draw_event(prng_, env_.weather);
+  time_.note(std::string(to_string(fault)) + " (node " + std::to_string(node) + ")");
+  switch (fault) {
+    case Fault::coordinator_crash:
+    case Fault::failed_sync:
+    case Fault::paused_coordinator:
+      strike_coordinator(fault);
       return;
-    case 2:
-      coordinator_.crash();
+    case Fault::full_disk:
+    case Fault::clock_jump:
+      prng_.chance(0.5) ? strike_coordinator(fault) : strike_node(node, fault);
       return;
-    case 3:
-    case 4:
-      time_.note("connection of node " + std::to_string(node) + " breaks");
-      network_.break_link(node);
-      return;
-    case 5:
-      time_.note("node " + std::to_string(node) + " is cut off");
-      network_.cut(node);
-      time_.after(env_.between(std::chrono::milliseconds(50), std::chrono::milliseconds(4000)),
-                  [this, node] { network_.heal(node); });
-      return;
-    case 6:
-      coordinator_.fail_next_write(prng_.chance(0.5) ? FailedWrite::is_kept : FailedWrite::is_lost);
+    case Fault::broken_link:
+    case Fault::cut:
+    case Fault::one_way_cut:
+    case Fault::slow_link:
+      strike_link(node, fault);
       return;
     default:
-      nodes_[node].sync_replica();
+      strike_node(node, fault);
+  }
+}
+
+void Cluster::strike_coordinator(Fault fault) {
+  switch (fault) {
+    case Fault::coordinator_crash:
+      coordinator_.crash();
+      return;
+    case Fault::failed_sync:
+      coordinator_.fail_next_write(prng_.chance(0.5) ? FailedWrite::is_kept : FailedWrite::is_lost);
+      return;
+    case Fault::full_disk:
+      coordinator_.fill_disk(env_.between(short_time, full_max));
+      return;
+    case Fault::paused_coordinator:
+      coordinator_.pause(env_.between(short_time, pause_max));
+      return;
+    case Fault::clock_jump: {
+      const Duration ahead = env_.between(short_time, jump_max);
+      if (jumped_ + ahead <= jumps_max) {
+        jumped_ += ahead;
+        coordinator_.jump_ahead(ahead);
+      }
+      return;
+    }
+    default:
+      FORERUN_ASSERT(false);
+  }
+}
+
+void Cluster::strike_link(std::size_t node, Fault fault) {
+  switch (fault) {
+    case Fault::broken_link:
+      network_.break_link(node);
+      return;
+    case Fault::cut:
+      network_.cut(node, Network::Cut::both);
+      break;
+    case Fault::one_way_cut:
+      network_.cut(node, prng_.chance(0.5) ? Network::Cut::to_node : Network::Cut::to_coordinator);
+      break;
+    case Fault::slow_link:
+      network_.slow_down(node, slow_link_times);
+      time_.after(env_.between(short_time, cut_max), [this, node] { network_.slow_down(node, 1); });
+      return;
+    default:
+      FORERUN_ASSERT(false);
+  }
+  time_.after(env_.between(short_time, cut_max), [this, node] { network_.heal(node); });
+}
+
+void Cluster::strike_node(std::size_t index, Fault fault) {
+  NodeHost& node = nodes_[index];
+  switch (fault) {
+    case Fault::node_crash:
+      if (prng_.chance(0.5)) {
+        node.sync_replica();
+      }
+      node.crash();
+      return;
+    case Fault::node_disk_failure:
+      node.fail_next_write(prng_.chance(0.5) ? FailedWrite::is_kept : FailedWrite::is_lost);
+      return;
+    case Fault::full_disk:
+      node.fill_disk(env_.between(short_time, full_max));
+      return;
+    case Fault::clock_jump:
+      node.jump_ahead(env_.between(short_time, jump_max));
+      return;
+    case Fault::paused_node:
+      node.pause(env_.between(short_time, pause_max));
+      return;
+    case Fault::dead_worker:
+      node.stop_workers(env_.between(short_time, cut_max));
+      return;
+    default:
+      FORERUN_ASSERT(false);
+  }
+}
+
+/// Clocks go right from now on; everything else stops by itself.
+void Cluster::calm_down() {
+  time_.note("faults stop");
+  coordinator_.pace(1);
+  for (NodeHost& node : nodes_) {
+    node.pace(1);
   }
 }
 
@@ -230,44 +329,67 @@ void Cluster::look_on() {
     }
   }
   if (time_.now() - Instant{} > time_max || time_.events() > events_max) {
-    time_.violate("the clients are not done in time");
+    time_.violate(Rule::all_ends, "the clients are not done in time");
   }
-  if (done_at_ && time_.now() - *done_at_ >= settle_time) {
-    finish();
-    is_over_ = true;
-    return;
+  if (done_at_ && time_.now() - *done_at_ >= rest_min) {
+    const auto restless = unrest();
+    if (!restless) {
+      finish();
+      is_over_ = true;
+      return;
+    }
+    if (time_.now() - *done_at_ >= rest_max) {
+      time_.violate(Rule::all_ends, *restless);
+    }
   }
   time_.after(look_every, [this] { look_on(); });
 }
 
-/// Everything has come to rest: all replicas are whole, all slots free.
-void Cluster::finish() {
+std::optional<std::string> Cluster::unrest() const {
   const CoordinatorMachine* machine = coordinator_.machine();
   if (machine == nullptr) {
-    time_.violate("the coordinator is down at the end");
-    return;
+    return "the coordinator is down at the end";
   }
-  auditor_.finish(machine->epoch());
   if (machine->ledger_size() != auditor_.size()) {
-    time_.violate("the coordinator's ledger is not durable at the end");
+    return "the coordinator's ledger is not durable at the end";
   }
   for (const NodeHost& node : nodes_) {
     const std::string name = node.id().name;
     if (node.machine() == nullptr || !node.machine()->is_joined()) {
-      time_.violate(name + " has not joined at the end");
-    } else if (node.machine()->head().size != auditor_.size()) {
-      time_.violate(name + " has " + std::to_string(node.machine()->head().size) + " of " +
-                    std::to_string(auditor_.size()) + " entries at the end");
-    } else if (node.running() != 0) {
-      time_.violate(name + " still runs " + std::to_string(node.running()) +
-                    " branches at the end");
+      return name + " has not joined at the end";
+    }
+    if (node.machine()->head().size != auditor_.size()) {
+      return name + " has " + std::to_string(node.machine()->head().size) + " of " +
+             std::to_string(auditor_.size()) + " entries at the end";
+    }
+    if (node.running() != 0) {
+      return name + " still runs " + std::to_string(node.running()) + " branches at the end";
     }
   }
   if (machine->membership().free_slots() != machine->membership().total_slots()) {
-    time_.violate("the coordinator counts " + std::to_string(machine->membership().free_slots()) +
-                  " of " + std::to_string(machine->membership().total_slots()) +
-                  " slots as free at the end");
+    return "the coordinator counts " + std::to_string(machine->membership().free_slots()) + " of " +
+           std::to_string(machine->membership().total_slots()) + " slots as free at the end";
   }
+  const json::Value status = machine->status("operator");
+  if (const double open = *status.find("sessions")->find("open")->number(); open > 0) {
+    return std::to_string(static_cast<std::uint64_t>(open)) + " sessions are open at the end";
+  }
+  const json::Value& effects = *status.find("effects");
+  if (*effects.find("waiting")->number() + *effects.find("running")->number() > 0) {
+    return "effects wait at the end";
+  }
+  return std::nullopt;
+}
+
+/// Everything has come to rest.
+void Cluster::finish() {
+  auditor_.finish(coordinator_.machine()->epoch());
+  const auto serial = run_serially(auditor_.committed(), catalog_, key_);
+  if (!serial) {
+    time_.violate(Rule::serial_equivalence, serial.error().message);
+    return;
+  }
+  serial_ = *serial;
 }
 
 SimulationReport Cluster::run() {
@@ -281,40 +403,57 @@ SimulationReport Cluster::run() {
                 [&client] { client.start(); });
   }
   operator_.start();
-  plan_fault();
+  if (has_events(env_.weather)) {
+    plan_fault();
+  }
+  if (const double skew = env_.weather.rate(Fault::skewed_clocks); skew > 0) {
+    const auto pace = [&] { return 1 - skew + 2 * skew * prng_.unit(); };
+    coordinator_.pace(pace());
+    for (NodeHost& node : nodes_) {
+      node.pace(pace());
+    }
+  }
+  time_.at(env_.weather.faults_end, [this] { calm_down(); });
   time_.after(look_every, [this] { look_on(); });
   while (!is_over_ && time_.run_next()) {
   }
   SimulationReport report;
   report.violation = time_.violation();
   report.trace_hash = time_.trace_hash();
-  report.events = time_.events();
-  report.entries = auditor_.size();
-  report.hits = coordinator_.hits();
-  report.discards = coordinator_.discards();
-  report.coordinator_crashes = coordinator_.crashes();
+  Totals& totals = report.totals;
+  totals.events = time_.events();
+  totals.entries = auditor_.size();
+  totals.steps = auditor_.steps();
+  const CoordinatorHost::Tally tally = coordinator_.tally();
+  totals.hits = tally.hits;
+  totals.discards = tally.discards;
+  totals.hedges = tally.hedges;
+  totals.hedges_won = tally.hedges_won;
+  totals.coordinator_crashes = coordinator_.crashes();
   for (const NodeHost& node : nodes_) {
-    report.node_crashes += node.crashes();
+    totals.node_crashes += node.crashes();
   }
-  report.audits = operator_.audits();
-  report.hedges = coordinator_.hedges();
-  report.hedges_won = coordinator_.hedges_won();
-  report.steps = auditor_.steps();
+  totals.audits = operator_.audits();
+  totals.serial = serial_;
+  totals.coverage = coverage_;
   return report;
 }
 
 }  // namespace
 
-Result<Plant> plant_from(std::string_view name) {
-  if (const auto found = plants().find(name); found != plants().end()) {
-    return found->second;
-  }
-  std::string known;
-  for (const auto& [plant, value] : plants()) {
-    known += (known.empty() ? "" : ", ") + plant;
-  }
-  return fail(Errc::not_found,
-              "--plant: found " + std::string(name) + ", expected one of " + known);
+void Totals::add(const Totals& other) {
+  events += other.events;
+  steps += other.steps;
+  hits += other.hits;
+  discards += other.discards;
+  entries += other.entries;
+  coordinator_crashes += other.coordinator_crashes;
+  node_crashes += other.node_crashes;
+  audits += other.audits;
+  hedges += other.hedges;
+  hedges_won += other.hedges_won;
+  serial += other.serial;
+  coverage.add(other.coverage);
 }
 
 SimulationReport simulate(const SimulationSettings& settings) {

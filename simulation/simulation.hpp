@@ -2,36 +2,33 @@
 
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <string>
-#include <string_view>
 
-#include "base/result.hpp"
 #include "base/sha256.hpp"
+#include "simulation/coverage.hpp"
+#include "simulation/rule.hpp"
+#include "simulation/weather.hpp"
 
 namespace forerun::simulation {
 
-/// A bug put in on purpose, to see that the checks find it.
-enum class Plant : std::uint8_t {
-  none,
-  skip_hazards,  ///< Writes drop no speculation that read what they write.
-  early_reply,   ///< The store says "durable" before it is.
-  lost_discard,  ///< One node never gets an entry that discards.
-  lost_marks,    ///< Run-ID blocks are not kept on either side.
-  lost_intent,   ///< Write intents are not kept.
-  repeated_run,  ///< A worker runs a write twice.
+/// What a seed may draw at most. Lower ones make a failure shorter; another scenario comes of them.
+struct Limits {
+  std::uint64_t nodes = 8;
+  std::uint64_t clients = 5;
+  std::uint64_t sessions = 3;        ///< Of one client.
+  std::uint64_t faults_ms = 60'000;  ///< Faults stop after so long.
 };
-/// Errors: not_found, naming the plants that there are.
-Result<Plant> plant_from(std::string_view name);
 
 struct SimulationSettings {
   std::uint64_t seed = 0;
-  Plant plant = Plant::none;
+  Limits limits{};
+  std::set<Fault> off{};  ///< These do not strike.
   bool prints_trace = false;
 };
 
-struct SimulationReport {
-  std::optional<std::string> violation;
-  Digest trace_hash;
+/// Trivially copyable; sums over many seeds.
+struct Totals {
   std::uint64_t events = 0;
   std::uint64_t steps = 0;
   std::uint64_t hits = 0;  ///< Late ones included.
@@ -42,10 +39,20 @@ struct SimulationReport {
   std::uint64_t audits = 0;      ///< Answered.
   std::uint64_t hedges = 0;      ///< Second attempts started,
   std::uint64_t hedges_won = 0;  ///< and those that answered first.
+  std::uint64_t serial = 0;      ///< Decisions that came out the same without speculation.
+  Coverage coverage{};
+
+  void add(const Totals& other);
+};
+
+struct SimulationReport {
+  std::optional<Violation> violation;
+  Digest trace_hash;
+  Totals totals;
 };
 
 /// Runs one cluster, its clients and its faults to the end, or to the first rule that is broken.
-/// The same settings give the same report.
+/// The same settings give the same report, on every machine.
 SimulationReport simulate(const SimulationSettings& settings);
 
 }  // namespace forerun::simulation

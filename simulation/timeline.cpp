@@ -17,7 +17,7 @@ bool Timeline::run_next() {
   events_in_moment_ = next->first.first == now_ ? events_in_moment_ + 1 : 0;
   now_ = next->first.first;
   if (events_in_moment_ > events_per_moment_max) {
-    violate("time stands still: something asks to be woken at once for ever");
+    violate(Rule::all_ends, "time stands still: something asks to be woken at once for ever");
     return false;
   }
   const std::function<void()> happen = std::move(next->second);
@@ -27,19 +27,24 @@ bool Timeline::run_next() {
 }
 
 void Timeline::note(std::string_view line) {
-  std::string text = std::to_string(now_.time_since_epoch().count());
-  text += ' ';
-  text += line;
+  const std::size_t start = unhashed_.size();
+  unhashed_ += std::to_string(now_.time_since_epoch().count());
+  unhashed_ += ' ';
+  unhashed_ += line;
   if (prints_trace_) {
-    std::printf("%s\n", text.c_str());
+    std::printf("%s\n", unhashed_.c_str() + start);
   }
-  hash_ = sha256_concat(hash_.bytes, text);
+  unhashed_ += '\n';
+  if (unhashed_.size() >= unhashed_bytes) {
+    hash_ = sha256_concat(hash_.bytes, unhashed_);
+    unhashed_.clear();
+  }
 }
 
-void Timeline::violate(std::string what) {
+void Timeline::violate(Rule rule, std::string what) {
   if (!violation_) {
-    violation_ = std::move(what);
-    note("VIOLATION " + *violation_);
+    violation_ = Violation{rule, std::move(what)};
+    note("VIOLATION (" + std::string(to_string(rule)) + ") " + violation_->text);
   }
 }
 

@@ -10,6 +10,7 @@
 
 #include "base/sha256.hpp"
 #include "base/time.hpp"
+#include "simulation/rule.hpp"
 
 namespace forerun::simulation {
 
@@ -28,15 +29,16 @@ public:
 
   /// Adds a line to the trace, with its time.
   void note(std::string_view line);
-  const Digest& trace_hash() const { return hash_; }
+  Digest trace_hash() const { return sha256_concat(hash_.bytes, unhashed_); }
   std::uint64_t events() const { return order_; }
 
   /// Only the first one counts.
-  void violate(std::string what);
-  const std::optional<std::string>& violation() const { return violation_; }
+  void violate(Rule rule, std::string what);
+  const std::optional<Violation>& violation() const { return violation_; }
 
 private:
   static constexpr std::uint32_t events_per_moment_max = 20'000;
+  static constexpr std::size_t unhashed_bytes = 16U << 10U;  ///< Hashed together.
 
   bool prints_trace_;
   Instant now_ =
@@ -45,7 +47,8 @@ private:
   std::uint32_t events_in_moment_ = 0;
   std::map<std::pair<Instant, std::uint64_t>, std::function<void()>> events_;
   Digest hash_;
-  std::optional<std::string> violation_;
+  std::string unhashed_;
+  std::optional<Violation> violation_;
 };
 
 }  // namespace forerun::simulation

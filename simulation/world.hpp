@@ -13,6 +13,9 @@
 
 namespace forerun::simulation {
 
+/// Of all simulated clients.
+inline constexpr const char* client_tenant = "tenant";
+
 /// Tasks of every effect class and races of every reproducible rule.
 Catalog make_catalog();
 

@@ -5,6 +5,7 @@
 #include <map>
 #include <optional>
 
+#include "base/assert.hpp"
 #include "storage/rules.hpp"
 #include "storage/store_file.hpp"
 
@@ -337,9 +338,11 @@ Result<void> MemoryReplicaStore::reset() {
   });
 }
 
-void MemoryReplicaStore::crash() {
-  entries_.resize(durable_.size);
+void MemoryReplicaStore::crash(std::size_t kept) {
+  FORERUN_ASSERT(kept <= unsynced());
+  entries_.resize(durable_.size + kept);
   recovery_ = durable_.recovery;
+  sync();
   next_failure_.reset();
   usable_ = {};
 }

@@ -76,8 +76,11 @@ public:
 
   /// As when a checkpoint has synced.
   void sync() { durable_ = {entries_.size(), recovery_}; }
-  /// Everything after the last sync is gone.
-  void crash();
+  /// Entries that no sync has reached.
+  std::size_t unsynced() const { return entries_.size() - durable_.size; }
+  /// Of what was written after the last sync, the first `kept` entries are still there: a disk may
+  /// have got so far by itself. @pre kept <= unsynced()
+  void crash(std::size_t kept = 0);
   /// As of MemoryCoordinatorStore.
   void fail_next_write(FailedWrite outcome) { next_failure_ = outcome; }
 

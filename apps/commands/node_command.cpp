@@ -27,15 +27,15 @@ std::shared_ptr<NodeProcessSettings> add_node_flags(CLI::App& command) {
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();
   command.add_option("--tasks-dir", s->tasks_dir, "Where `exec` commands run")
-      ->check(CLI::ExistingDirectory);
+      ->check(existing_folder());
   command
       .add_option("--replay", s->replay,
                   "An export: run deterministic pure tasks, answer all else as it records")
-      ->check(CLI::ExistingDirectory);
+      ->check(existing_folder());
   command.add_option("--plant-wrong-output", s->plant_wrong_output,
                      "At replay: a task that answers differently");
   command.add_option("--world", s->world, "Recorded sessions that answer `world` tasks")
-      ->check(CLI::ExistingFile);
+      ->check(existing_file());
   command.add_option("--read-only", s->read_only,
                      "FILE or PATTERN: tasks of the world that only read");
   command.add_option("--seed", s->seed, "Of modelled latencies")->capture_default_str();

@@ -69,6 +69,7 @@ ScriptedCluster::ScriptedCluster(CoordinatorSettings settings) : settings_(std::
   predictor = scripted.get();
   machine = std::make_unique<CoordinatorMachine>(settings_, key_, std::move(scripted));
   settle(machine->start(now));
+  persist();
 }
 
 void ScriptedCluster::collect(CoordinatorOutput output) {

@@ -169,6 +169,7 @@ private:
     REQUIRE(recovered);
     machine->restore(recovered->recovery);
     perform(machine->start(now_));
+    REQUIRE(turn());  // The term is durable.
   }
 
   void perform(CoordinatorOutput output) {

@@ -311,6 +311,24 @@ TEST_CASE("a branch starts, ends and is released by its commit", "[node_machine]
   CHECK(node.out.destroyed == std::vector<BranchToken>{BranchToken{1}});
 }
 
+TEST_CASE("a branch that has ended does not run again, though its dispatch comes once more",
+          "[node_machine]") {
+  Ledger ledger;
+  Node node;
+  node.welcome(ledger);
+  node.give(CoordinatorMessage(ledger.from(0)));
+  node.give(CoordinatorMessage(node.dispatch(1)));
+  node.finish(1);
+  ledger.commit("a");
+  node.give(CoordinatorMessage(ledger.from(1)));
+  REQUIRE(node.out.destroyed.size() == 1);  // Nothing here knows the branch any more.
+  node.give(CoordinatorMessage(node.dispatch(1)));
+  CHECK(node.out.start.empty());
+  CHECK(node.out.send.empty());
+  node.give(CoordinatorMessage(node.dispatch(2)));
+  CHECK(node.out.start.size() == 1);
+}
+
 TEST_CASE("a discard destroys the branch, running or not", "[node_machine]") {
   Ledger ledger;
   Node node;

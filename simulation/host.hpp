@@ -1,0 +1,104 @@
+#pragma once
+
+#include <algorithm>
+#include <deque>
+#include <functional>
+#include <optional>
+#include <utility>
+
+#include "simulation/environment.hpp"
+#include "simulation/host_clock.hpp"
+
+namespace forerun::simulation {
+
+/// What a simulated process has beside its brain: lives that end and begin, a clock of its own, and
+/// pauses in which nothing of it goes on.
+class Host {
+public:
+  explicit Host(Environment& environment) : env_(environment) {}
+
+  bool is_up() const { return is_up_; }
+  /// Its clock jumps, or goes at another pace from now on; what it is to be woken for is asked for
+  /// again by the step that must follow.
+  void jump_clock(Duration ahead) {
+    clock_.jump(env_.time.now(), ahead);
+    armed_.reset();
+  }
+  void pace_clock(double rate) {
+    clock_.set_rate(env_.time.now(), rate);
+    armed_.reset();
+  }
+  /// Whatever is to happen meanwhile happens then, in its order.
+  void pause(Duration length) {
+    paused_until_ = std::max(paused_until_, env_.time.now() + length);
+    env_.time.at(paused_until_, [this] { go_on(); });
+  }
+
+protected:
+  void begin_life() {
+    ++life_;
+    is_up_ = true;
+    armed_.reset();
+  }
+  void end_life() {
+    ++life_;
+    is_up_ = false;
+    paused_until_ = {};
+    held_.clear();
+  }
+  Instant now() const { return clock_.now(env_.time.now()); }
+  /// In this life, and not while it is paused.
+  void later(Duration delay, std::function<void()> happen) {
+    at(env_.time.now() + delay, std::move(happen));
+  }
+  bool is_paused() const { return env_.time.now() < paused_until_ || !held_.empty(); }
+  void when_resumed(std::function<void()> happen) { held_.push_back(std::move(happen)); }
+  /// Calls `wake` when the own clock shows this, once: the soonest counts.
+  void arm(std::optional<Instant> own, std::function<void()> wake) {
+    if (!own || (armed_ && *armed_ <= *own)) {
+      return;
+    }
+    armed_ = own;
+    at(clock_.world_time(env_.time.now(), std::max(*own, now())),
+       [this, own = *own, run = std::move(wake)] {
+         if (armed_ == own) {
+           armed_.reset();
+           run();
+         }
+       });
+  }
+
+  Environment& env_;
+
+private:
+  void at(Instant when, std::function<void()> happen) {
+    env_.time.at(when, [this, life = life_, run = std::move(happen)]() mutable {
+      if (life != life_ || !is_up_) {
+        return;
+      }
+      if (is_paused()) {
+        when_resumed(std::move(run));
+      } else {
+        run();
+      }
+    });
+  }
+  void go_on() {
+    if (env_.time.now() < paused_until_) {
+      return;  // It was paused once more.
+    }
+    for (std::deque<std::function<void()>> held = std::exchange(held_, {}); !held.empty() && is_up_;
+         held.pop_front()) {
+      held.front()();
+    }
+  }
+
+  HostClock clock_;
+  std::uint64_t life_ = 0;
+  bool is_up_ = false;
+  Instant paused_until_{};
+  std::deque<std::function<void()>> held_;  ///< What is to happen when the pause ends.
+  std::optional<Instant> armed_;
+};
+
+}  // namespace forerun::simulation
