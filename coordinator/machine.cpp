@@ -190,6 +190,9 @@ void CoordinatorMachine::open_term(Epoch after, std::vector<StoredEntry> adopted
     }
     commit_ready(session);
   }
+  if (planted(Bug::term_heard_too_early)) {
+    end_gathering();
+  }
 }
 
 CoordinatorOutput CoordinatorMachine::step(Instant now, const CoordinatorInput& input) {
