@@ -7,6 +7,6 @@ scripts/build.sh release forerun-sim-planted
 page=docs/simulation.md
 table=$(mktemp)
 trap 'rm -f "$table"' EXIT
-build/release/forerun-sim-planted --plants --jobs "${1:-$(nproc)}" > "$table"
+{ echo; build/release/forerun-sim-planted --plants --jobs "${1:-$(nproc)}"; } > "$table"
 sed -i -e '/<!-- planted bugs -->/,/<!-- end -->/{/<!-- planted bugs -->/{p;r '"$table"'
 };/<!-- end -->/p;d}' "$page"
