@@ -15,6 +15,9 @@ using Outbox = std::map<ConnectionId, std::vector<CoordinatorMessage>>;
 
 void perform(CoordinatorSelf self, CoordinatorOutput output, Outbox& outbox) {
   CoordinatorPorts& ports = self->state.ports;
+  if (output.fatal) {
+    ports.fatal(*output.fatal);
+  }
   if (output.persist) {
     ports.persist(std::move(*output.persist));
   }

@@ -22,6 +22,7 @@ struct CoordinatorPorts {
   std::function<void(ReadEntries)> read_entries;
   std::function<void(ReadPast)> read_past;
   std::function<void(const std::string&)> log;
+  std::function<void(const Error&)> fatal;  ///< The process must end; does not return.
 };
 
 struct CoordinatorState {

@@ -51,8 +51,10 @@ using NodeActor = caf::typed_actor<caf::reacts_to<NodeInputs>, caf::reacts_to<Fl
 using ReplicaActor = caf::typed_actor<caf::reacts_to<ReplicaBatch>, caf::reacts_to<PersistMarks>,
                                       caf::reacts_to<ReplicaAuditOrder>,
                                       caf::reacts_to<ReplicaPageOrder>>;
-using WorkerActor = caf::typed_actor<caf::reacts_to<StartBranches>, caf::reacts_to<StopBranch>>;
-using BranchActor = caf::typed_actor<caf::reacts_to<StopBranch>, caf::reacts_to<RunEnded>>;
+using WorkerActor = caf::typed_actor<caf::reacts_to<StartBranches>, caf::reacts_to<ConfirmRun>,
+                                     caf::reacts_to<StopBranch>>;
+using BranchActor = caf::typed_actor<caf::reacts_to<ConfirmRun>, caf::reacts_to<StopBranch>,
+                                     caf::reacts_to<RunEnded>>;
 
 }  // namespace forerun
 
@@ -74,5 +76,6 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(forerun::ReadPast)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(forerun::ReplicaAuditOrder)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(forerun::ReplicaPageOrder)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(forerun::StartBranches)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(forerun::ConfirmRun)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(forerun::StopBranch)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(forerun::RunEnded)

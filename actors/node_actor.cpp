@@ -82,6 +82,9 @@ void perform(NodeSelf self, NodeOutput output) {
     state.ports.joined();
   }
   start(state, self, std::move(output.start));
+  for (const ConfirmRun& confirm : output.confirm) {
+    self->send(state.workers.at(confirm.worker), confirm);
+  }
   for (const StopBranch& stop : output.stop) {
     self->send(state.workers.at(stop.worker), stop);
   }

@@ -70,15 +70,17 @@ std::optional<BranchFinished> start(Self self, const Dispatch& dispatch) {
   const BranchToken token = dispatch.token;
   const auto end = std::make_shared<EndOfRun>();
   std::shared_ptr<RunningTask> running;
+  const RunDeadline deadline(self->clock().now() + dispatch.timeout, dispatch.speculative);
   try {
-    running =
-        self->state.start_run(dispatch, [end](RunEnded ended) { end->arrived(std::move(ended)); });
+    running = self->state.start_run(dispatch, deadline,
+                                    [end](RunEnded ended) { end->arrived(std::move(ended)); });
   } catch (const std::exception& problem) {
     return lost(token, std::string("the branch could not start: ") + problem.what());
   }
   auto early = end->started([&] {
     const BranchActor branch =
-        self->spawn<caf::monitored>(branch_actor, self->state.node, token, std::move(running));
+        self->spawn<caf::monitored>(branch_actor, self->state.node, token,
+                                                         std::move(running), deadline);
     self->state.tokens[branch.address()] = token;
     self->state.branches.emplace(token, branch);
     return branch.address();
@@ -90,11 +92,16 @@ std::optional<BranchFinished> start(Self self, const Dispatch& dispatch) {
 
 BranchActor::behavior_type branch_actor(BranchActor::stateful_pointer<BranchState> self,
                                         NodeActor node, BranchToken token,
-                                        std::shared_ptr<RunningTask> running) {
+                                        std::shared_ptr<RunningTask> running,
+                                        RunDeadline deadline) {
   self->state.node = std::move(node);
   self->state.token = token;
   self->state.running = std::move(running);
+  self->state.deadline = std::move(deadline);
   return {
+      [self](const ConfirmRun& confirm) {
+        self->state.deadline.confirm(self->clock().now() + confirm.timeout);
+      },
       [self](const StopBranch&) {
         if (self->state.running) {
           self->state.running->stop();
@@ -135,6 +142,12 @@ WorkerActor::behavior_type worker_actor(Self self, NodeActor node, StartRun star
         }
         if (!ended.inputs.empty()) {
           self->send(self->state.node, std::move(ended));
+        }
+      },
+      [self](const ConfirmRun& confirm) {
+        if (const auto at = self->state.branches.find(confirm.token);
+            at != self->state.branches.end()) {
+          self->send(at->second, confirm);
         }
       },
       [self](const StopBranch& stop) {

@@ -10,10 +10,11 @@
 
 namespace forerun {
 
-/// Starts a dispatched branch on the executor of its task. Returns nothing when it has
+/// Starts a dispatched branch on the executor of its task. The deadline is kept by the node, and is
+/// for the run to know. Returns nothing when it has
 /// called `done` already, as it does, with a cause, when there is none. Thread-safe.
-using StartRun =
-    std::function<std::unique_ptr<RunningTask>(const Dispatch& dispatch, RunDone done)>;
+using StartRun = std::function<std::unique_ptr<RunningTask>(
+    const Dispatch& dispatch, const RunDeadline& deadline, RunDone done)>;
 
 struct WorkerState {
   WorkerState() =
@@ -39,11 +40,13 @@ struct BranchState {
   NodeActor node;
   BranchToken token;
   std::shared_ptr<RunningTask> running;  ///< The run, and with it all that the branch holds.
+  RunDeadline deadline;
 };
 
 /// One running branch: owns its isolated run, ends with it.
 BranchActor::behavior_type branch_actor(BranchActor::stateful_pointer<BranchState> self,
                                         NodeActor node, BranchToken token,
-                                        std::shared_ptr<RunningTask> running);
+                                        std::shared_ptr<RunningTask> running,
+                                        RunDeadline deadline);
 
 }  // namespace forerun

@@ -272,6 +272,10 @@ private:
     };
     ports.race = log_record;
     ports.log = log_;
+    ports.fatal = [](const Error& error) {
+      log_line(error.message);
+      std::_Exit(exit_verification);  // Nothing was acknowledged that is not durable.
+    };
     coordinator_ = system_->spawn(coordinator_actor, std::move(machine), std::move(ports));
     inlet_->open(coordinator_);
   }

@@ -38,6 +38,10 @@ void serve_until_shutdown(Shutdown& shutdown, const std::filesystem::path& data,
   }
 }
 
+/// Of a branch whose nodes are lost under it: that says nothing of a decision, and a replay's tasks
+/// may run as often as it takes.
+constexpr std::uint32_t replay_attempts_max = 1000;
+
 /// Makes a coordinator one that replays: whoever opens a session says its run ID, races that time
 /// decided are decided as recorded, and time limits are out of the way.
 Result<void> prepare_replay(const std::filesystem::path& folder, CoordinatorSettings& settings) {
@@ -54,6 +58,7 @@ Result<void> prepare_replay(const std::filesystem::path& folder, CoordinatorSett
   settings.catalog = std::move(*catalog);
   settings.recorded_arrivals = recorded_arrivals(*recorded, settings.catalog);
   settings.accept_given_run_ids = true;
+  settings.attempts_max = replay_attempts_max;
   settings.effects.delivers = false;
   return {};
 }

@@ -57,6 +57,33 @@ Result<OpenLedger> open_ledger(
   return OpenLedger{std::move(*store), keys->ledger(), std::move(checked->ledger)};
 }
 
+/// `{"<value>": …, "<hash>": "…"}` a line, each text once.
+class TextsFile {
+public:
+  TextsFile(const std::filesystem::path& folder, const char* name, std::string value,
+            std::string hash)
+      : out_(folder / name, std::ios::binary), value_(std::move(value)), hash_(std::move(hash)) {}
+
+  /// An empty text is none.
+  void add(const std::string& text) {
+    if (text.empty()) {
+      return;
+    }
+    const Digest digest = sha256(text);
+    if (seen_.insert(digest).second) {
+      out_ << "{\"" << value_ << "\":" << text << ",\"" << hash_ << "\":\"" << to_hex(digest)
+           << "\"}\n";
+    }
+  }
+  bool flush() { return static_cast<bool>(out_.flush()); }
+
+private:
+  std::ofstream out_;
+  std::string value_;
+  std::string hash_;
+  std::set<Digest> seen_;
+};
+
 /// Visits the first `size` entries in order.
 template <class Visit>
 Result<void> each_entry(CoordinatorStore& store, std::uint64_t size, Visit&& visit) {
@@ -87,7 +114,8 @@ Result<void> ledger_export(const std::filesystem::path& data, const std::filesys
   Result<void> judged;
   auto ledger = open_ledger(data, [&](const StoredEntry& row) {
     if (judged) {
-      judged = audit.take(row.leaf, row.call, row.output).map([](const Entry&) {});
+      judged = audit.take(row.leaf, {row.call, row.output, row.writes, row.effects})
+                   .map([](const Entry&) {});
     }
   });
   if (!ledger) {
@@ -98,41 +126,44 @@ Result<void> ledger_export(const std::filesystem::path& data, const std::filesys
   }
   std::error_code problem;
   std::filesystem::create_directories(folder, problem);
-  if (problem || !std::filesystem::is_empty(folder)) {
+  const bool is_empty = !problem && std::filesystem::is_empty(folder, problem);
+  if (problem) {
+    return fail(Errc::io,
+                folder.string() + ": " + problem.message() + ", expected a place for a new folder");
+  }
+  if (!is_empty) {
     return fail(Errc::refused, folder.string() + ": not an empty folder; give one that is new");
+  }
+  const auto catalog = ledger->store->text("catalog.toml");
+  if (!catalog) {
+    return tl::unexpected<Error>(catalog.error());
   }
   const LedgerHead head = ledger->checked.head();
   std::ofstream leaves(folder / "ledger.jsonl", std::ios::binary);
-  std::ofstream inputs(folder / "inputs.jsonl", std::ios::binary);
-  std::ofstream outputs(folder / "outputs.jsonl", std::ios::binary);
   std::ofstream states(folder / "states.jsonl", std::ios::binary);
-  std::set<Digest> inputs_seen;
-  std::set<Digest> outputs_seen;
+  TextsFile inputs(folder, "inputs.jsonl", "call", "input_hash");
+  TextsFile outputs(folder, "outputs.jsonl", "output", "output_hash");
+  TextsFile writes(folder, "writes.jsonl", "writes", "writes_hash");
+  TextsFile effects(folder, "effects.jsonl", "effects", "effects_hash");
   const auto visited = each_entry(*ledger->store, head.size, [&](const StoredEntry& row) {
     leaves << row.leaf << '\n';
     if (const auto state = given_state(row.story)) {
       states << R"({"seq":)" << row.seq.value << R"(,"state_hash":")" << to_hex(*state) << "\"}\n";
     }
-    const Digest input_hash = sha256(row.call);
-    if (!row.call.empty() && inputs_seen.insert(input_hash).second) {
-      inputs << R"({"call":)" << row.call << R"(,"input_hash":")" << to_hex(input_hash) << "\"}\n";
-    }
-    const Digest output_hash = sha256(row.output);
-    if (!row.output.empty() && outputs_seen.insert(output_hash).second) {
-      outputs << R"({"output":)" << row.output << R"(,"output_hash":")" << to_hex(output_hash)
-              << "\"}\n";
-    }
+    inputs.add(row.call);
+    outputs.add(row.output);
+    writes.add(row.writes);
+    effects.add(row.effects);
   });
   if (!visited) {
     return visited;
   }
-  std::ofstream(folder / "head.json", std::ios::binary) << head_json(ledger->head()) << '\n';
-  const auto catalog = ledger->store->text("catalog.toml");
-  if (!catalog) {
-    return tl::unexpected<Error>(catalog.error());
-  }
-  std::ofstream(folder / "catalog.toml", std::ios::binary) << catalog->value_or("");
-  if (!leaves.flush() || !inputs.flush() || !outputs.flush() || !states.flush()) {
+  std::ofstream head_file(folder / "head.json", std::ios::binary);
+  head_file << head_json(ledger->head()) << '\n';
+  std::ofstream catalog_file(folder / "catalog.toml", std::ios::binary);
+  catalog_file << catalog->value_or("");
+  if (!leaves.flush() || !states.flush() || !inputs.flush() || !outputs.flush() ||
+      !writes.flush() || !effects.flush() || !head_file.flush() || !catalog_file.flush()) {
     return fail(Errc::io, folder.string() + ": cannot be written, is the disk full?");
   }
   out << "{\"entries\":" << head.size << ",\"folder\":";

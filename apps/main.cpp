@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "apps/commands/commands.hpp"
+#include "apps/commands/config_file.hpp"
 #include "speculation/catalog.hpp"
 #include "version.hpp"
 
@@ -57,9 +58,7 @@ int run(int argc, char** argv) {
   CLI::App app("Runs the tasks of AI workflows before anyone asks for them.", "forerun");
   app.set_version_flag("--version", program_version);
   app.require_subcommand(1);
-  app.set_config("--config", "", "A TOML file: a table for each command, flags as keys")
-      ->check(CLI::ExistingFile);
-  app.allow_config_extras(CLI::config_extras_mode::error);
+  read_config_files(app);
   Action chosen;
   add_demo(app, chosen);
   add_dev(app, chosen);
@@ -89,7 +88,9 @@ int run(int argc, char** argv) {
       std::cerr << "forerun: " << why << "\nRun with --help for more information.\n";
       return exit_usage;
     }
-    return app.exit(problem) == 0 ? exit_ok : exit_usage;
+    const int code = app.exit(problem);
+    return code == 0 ? exit_ok
+                     : code == static_cast<int>(CLI::ExitCodes::FileError) ? exit_not_found : exit_usage;
   }
   return chosen ? chosen() : exit_usage;
 }

@@ -251,13 +251,32 @@ NativeFunctions built_in_functions() {
   return functions;
 }
 
+/// What this node offers, `own` functions among it.
+Result<NativeFunctions> functions_of(const NodeProcessSettings& settings, NativeFunctions own) {
+  NativeFunctions functions = built_in_functions();
+  if (!settings.demo_store.empty()) {
+    functions.merge(make_demo_functions(settings.demo_store, settings.speedup));
+  }
+  for (const auto& [name, function] : own) {
+    if (!function || functions.contains(name)) {
+      return fail(Errc::invalid, "native function " + name + ": " +
+                                     (function ? "every node offers one of that name; give it "
+                                                 "another, such as mine::" + name
+                                               : "it is empty"));
+    }
+  }
+  functions.merge(own);
+  return functions;
+}
+
 Result<std::shared_ptr<Executors>> executors_of(const NodeProcessSettings& settings,
-                                                std::size_t slots,
+                                                NativeFunctions functions, std::size_t slots,
                                                 const std::shared_ptr<HttpLoop>& http) {
   auto executors = std::make_shared<Executors>();
   ExecSettings exec;
   exec.folder = settings.tasks_dir.empty() ? "." : settings.tasks_dir.string();
   exec.residents = slots;
+  exec.log = log_line;
   std::error_code problem;
   const auto data = std::filesystem::absolute(settings.data, problem).lexically_normal();
   auto sandbox = Sandbox::probe({.helper = {}, .bwrap = {}, .hidden = {data.string()}});
@@ -268,10 +287,6 @@ Result<std::shared_ptr<Executors>> executors_of(const NodeProcessSettings& setti
   exec.sandbox = std::make_shared<const Sandbox>(std::move(sandbox));
   executors->emplace(ExecutorKind::exec, make_exec_executor(exec));
   executors->emplace(ExecutorKind::http, make_http_executor(http, exec.folder));
-  NativeFunctions functions = built_in_functions();
-  if (!settings.demo_store.empty()) {
-    functions.merge(make_demo_functions(settings.demo_store, settings.speedup));
-  }
   executors->emplace(ExecutorKind::native,
                      make_native_executor(std::move(functions), slots, {"noop"}));
   if (!settings.world.empty()) {
@@ -294,10 +309,18 @@ Result<std::shared_ptr<Executors>> executors_of(const NodeProcessSettings& setti
   return executors;
 }
 
+Result<std::shared_ptr<Executors>> live_executors_of(const NodeProcessSettings& settings,
+                                                     NativeFunctions own, std::size_t slots,
+                                                     const std::shared_ptr<HttpLoop>& http) {
+  auto functions = functions_of(settings, std::move(own));
+  return functions ? executors_of(settings, std::move(*functions), slots, http)
+                   : tl::unexpected<Error>(functions.error());
+}
+
 /// The executors of a replay's node. What it runs again it writes down in `replay.jsonl`, a line a
 /// run in one write, so that kill -9 loses none that was answered.
 Result<std::shared_ptr<Executors>> replay_executors_of(const NodeProcessSettings& settings,
-                                                       std::size_t slots,
+                                                       NativeFunctions own, std::size_t slots,
                                                        const std::shared_ptr<HttpLoop>& http) {
   auto record = read_replay_record(settings.replay);
   if (!record) {
@@ -307,7 +330,13 @@ Result<std::shared_ptr<Executors>> replay_executors_of(const NodeProcessSettings
   real.world.clear();
   real.demo_store = settings.data / "store";
   real.speedup = settings.speedup > 0 ? settings.speedup : as_fast_as_possible;
-  auto executors = executors_of(real, slots, http);
+  NativeFunctions again = make_demo_functions(real.demo_store, real.speedup);
+  again.insert(own.begin(), own.end());
+  auto functions = functions_of(real, std::move(own));
+  if (!functions) {
+    return tl::unexpected<Error>(functions.error());
+  }
+  auto executors = executors_of(real, std::move(*functions), slots, http);
   if (!executors) {
     return executors;
   }
@@ -319,7 +348,7 @@ Result<std::shared_ptr<Executors>> replay_executors_of(const NodeProcessSettings
   replay.plant_task = settings.plant_wrong_output;
   replay.speedup = settings.speedup;
   replay.can_run = [has_commands = !settings.tasks_dir.empty(),
-                    functions = make_demo_functions(real.demo_store, real.speedup)](
+                    functions = std::move(again)](
                        const Task& task) { return can_run_here(task, functions, has_commands); };
   replay.on_executed =
       [journal = std::make_shared<ReplayJournal>(std::move(*journal))](const ReplayedRun& run) {
@@ -354,7 +383,7 @@ std::unique_ptr<RunningTask> send_effect(EffectSender& sender, const Catalog& ca
 StartRun start_run_of(std::shared_ptr<Executors> executors, std::shared_ptr<SharedCatalog> catalogs,
                       std::shared_ptr<EffectSender> sender) {
   return [executors = std::move(executors), catalogs = std::move(catalogs),
-          sender = std::move(sender)](const Dispatch& dispatch,
+          sender = std::move(sender)](const Dispatch& dispatch, const RunDeadline& deadline,
                                       RunDone done) -> std::unique_ptr<RunningTask> {
     const auto catalog = catalogs->get();
     if (!dispatch.http.empty()) {
@@ -379,6 +408,7 @@ StartRun start_run_of(std::shared_ptr<Executors> executors, std::shared_ptr<Shar
     }
     Run run{*task, Call::make(task->name, std::move(*input->object())), std::move(*state),
             dispatch.outside_key, dispatch.world};
+    run.deadline = deadline;
     return executor->second->start(std::move(run), std::move(done));
   };
 }
@@ -429,7 +459,7 @@ void send_all(NodeBus& bus, std::span<const NodeMessage> messages) {
 
 }  // namespace
 
-Result<int> run_node(const NodeProcessSettings& settings) {
+Result<int> run_node(const NodeProcessSettings& settings, NativeFunctions own) {
   Shutdown shutdown;
   const auto join = parse_host_port("--join", settings.join);
   if (!join) {
@@ -462,8 +492,9 @@ Result<int> run_node(const NodeProcessSettings& settings) {
   }
   const std::size_t slots = offers->size() * settings.slots;
   const auto http = std::make_shared<HttpLoop>();
-  auto executors = settings.replay.empty() ? executors_of(settings, slots, http)
-                                           : replay_executors_of(settings, slots, http);
+  auto executors = settings.replay.empty()
+                       ? live_executors_of(settings, std::move(own), slots, http)
+                       : replay_executors_of(settings, std::move(own), slots, http);
   if (!executors) {
     return tl::unexpected<Error>(executors.error());
   }

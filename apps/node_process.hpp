@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/result.hpp"
+#include "node/executors/native_function.hpp"
 
 namespace forerun {
 
@@ -33,7 +34,8 @@ struct NodeProcessSettings {
 };
 
 /// Runs a node until SIGTERM or SIGINT, or until it is refused or its ledger diverges. Prints one
-/// line of JSON when it has joined. Returns the exit code.
-Result<int> run_node(const NodeProcessSettings& settings);
+/// line of JSON when it has joined. Returns the exit code. `own`: offered beside those that
+/// every node offers.
+Result<int> run_node(const NodeProcessSettings& settings, NativeFunctions own = {});
 
 }  // namespace forerun

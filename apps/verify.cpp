@@ -54,24 +54,26 @@ Result<std::optional<PublicKey>> pinned_key(const std::string& text) {
   return *key;
 }
 
-std::string_view text_of(const std::map<Digest, std::string>& texts, const Digest& hash) {
-  const auto at = texts.find(hash);
+std::string_view text_of(const std::map<Digest, std::string>& texts,
+                         const std::optional<Digest>& hash) {
+  const auto at = hash ? texts.find(*hash) : texts.end();
   return at == texts.end() ? std::string_view() : std::string_view(at->second);
 }
 
 /// Every entry of an export with what lies beside it, then its head.
 Result<void> judge(const LedgerExport& exported, LedgerAudit& audit) {
   for (const std::string& leaf : exported.leaves) {
-    std::string_view call;
-    std::string_view output;
+    EntryTexts texts;
     // A leaf that cannot be read is refused, with its reason, by the audit.
     if (const auto entry = entry_of(leaf)) {
       if (const auto* commit = std::get_if<CommitEntry>(&entry->body)) {
-        call = text_of(exported.calls, commit->input_hash);
-        output = commit->output_hash ? text_of(exported.outputs, *commit->output_hash) : "";
+        texts.call = text_of(exported.calls, commit->input_hash);
+        texts.output = text_of(exported.outputs, commit->output_hash);
+        texts.writes = text_of(exported.writes, commit->writes_hash);
+        texts.effects = text_of(exported.effects, commit->effects_hash);
       }
     }
-    if (const auto taken = audit.take(leaf, call, output); !taken) {
+    if (const auto taken = audit.take(leaf, texts); !taken) {
       return tl::unexpected<Error>(taken.error());
     }
   }
@@ -99,6 +101,7 @@ struct RunReport {
 };
 
 struct RerunReport {
+  std::string recorded_node;  ///< Empty when its worker is not in the cluster.
   RunReport second;
   std::optional<RunReport> third;  ///< Asked where the second answer differs from the recorded one.
 };
@@ -167,7 +170,8 @@ RunReport run_of(const Reader& run) {
 }
 
 RerunReport rerun_of(const json::Value& value) {
-  RerunReport rerun{run_of(Reader(value)), std::nullopt};
+  const Reader reader(value);
+  RerunReport rerun{reader.text("recorded_node"), run_of(reader), std::nullopt};
   if (const json::Value* third = value.find("third"); third != nullptr && !third->is_null()) {
     rerun.third = run_of(Reader(*third));
   }
@@ -324,7 +328,7 @@ private:
       const json::Array& entries = Reader(*rows).list("entries");
       for (const json::Value& entry : entries) {
         const Reader row(entry);
-        auto taken = audit_.take(row.text("leaf"), row.text("call"), row.text("output"));
+        auto taken = take(row);
         if (!taken) {
           find(taken.error().message);
           return {};
@@ -341,6 +345,14 @@ private:
       find(held.error().message);
     }
     return {};
+  }
+
+  Result<Entry> take(const Reader& row) {
+    const std::string call = row.text("call");
+    const std::string output = row.text("output");
+    const std::string writes = row.text("writes");
+    const std::string effects = row.text("effects");
+    return audit_.take(row.text("leaf"), {call, output, writes, effects});
   }
 
   void remember(const Entry& entry, const AuditReport& report) {
@@ -462,8 +474,12 @@ private:
   /// Two answers differ; whom a third one agrees with is right.
   void judge_answers(const CommitEntry& commit, std::uint64_t seq, const RerunReport& rerun) {
     const auto& worker = commit.winner ? commit.workers[*commit.winner] : std::nullopt;
+    const std::string host =
+        rerun.recorded_node.empty() ? std::string() : " on node " + rerun.recorded_node;
     const RunReport recorded{
-        "worker " + (worker ? to_string(*worker) : std::string("unknown")), commit.output_hash, {}};
+        "worker " + (worker ? to_string(*worker) : std::string("unknown")) + host,
+        commit.output_hash,
+        {}};
     const RunReport& second = rerun.second;
     const std::string place = ": entry " + std::to_string(seq) + ": output_hash: found ";
     const auto name = [&](const RunReport& wrong, const RunReport& right) {

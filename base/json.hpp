@@ -25,16 +25,22 @@ using Array = std::vector<Value>;
 /// unique.
 class Object {
 public:
+  Object();
+  Object(const Object&);
+  Object(Object&&) noexcept;
+  Object& operator=(const Object&);
+  Object& operator=(Object&&) noexcept;
+  ~Object();
   const Value* find(std::string_view name) const;
   Value* find(std::string_view name);
   /// Inserts or replaces.
   void set(std::string name, Value value);
   /// Does nothing where there is no such member.
   void erase(std::string_view name);
-  std::size_t size() const { return members_.size(); }
-  bool empty() const { return members_.empty(); }
-  auto begin() const { return members_.begin(); }
-  auto end() const { return members_.end(); }
+  std::size_t size() const;
+  bool empty() const { return size() == 0; }
+  const Member* begin() const;
+  const Member* end() const;
   friend bool operator==(const Object&, const Object&);
 
 private:
@@ -83,6 +89,23 @@ struct Member {
   Value value;
   friend bool operator==(const Member&, const Member&) = default;
 };
+
+// Where Member is complete: a vector's are constexpr, and clang looks into them at once.
+inline Object::Object() = default;
+inline Object::Object(const Object&) = default;
+inline Object::Object(Object&&) noexcept = default;
+inline Object& Object::operator=(const Object&) = default;
+inline Object& Object::operator=(Object&&) noexcept = default;
+inline Object::~Object() = default;
+inline std::size_t Object::size() const {
+  return members_.size();
+}
+inline const Member* Object::begin() const {
+  return members_.data();
+}
+inline const Member* Object::end() const {
+  return members_.data() + members_.size();
+}
 
 struct Limits {
   std::size_t bytes = document_bytes_max;

@@ -9,6 +9,10 @@
 namespace forerun {
 namespace {
 
+std::string seconds(Duration duration) {
+  return std::to_string(std::chrono::duration_cast<std::chrono::seconds>(duration).count()) + " s";
+}
+
 /// The call lies beside its entry, which vouches for it by its hash alone.
 bool belongs_to(const std::string& call, const CommitEntry& commit) {
   const auto read = Call::parse(call);
@@ -42,21 +46,28 @@ void Adoption::heard(ConnectionId connection, const NodeId& node, const LedgerHe
                    ", expected at most " + std::to_string(settings_.epochs_max) + " more");
   }
   Source& source = sources_[node];
+  if (source.connection != connection && reading_ && reading_->node == node) {
+    reading_->is_asked = false;  // What it was asked is lost with its connection.
+  }
   source.connection = connection;
   source.size = head.size;
 }
 
 void Adoption::lost(ConnectionId connection) {
   if (reading_ && sources_.at(reading_->node).connection == connection) {
-    give_up("its connection was lost");
+    put_off("its connection was lost");
   }
 }
 
 std::map<NodeId, Adoption::Source>::iterator Adoption::best_source() {
   auto best = sources_.end();
   for (auto at = sources_.begin(); at != sources_.end(); ++at) {
-    const bool is_ahead = !at->second.is_spent && at->second.size > tree_.size();
-    if (is_ahead && (best == sources_.end() || at->second.size > best->second.size)) {
+    const Source& source = at->second;
+    if (source.is_spent || source.size <= tree_.size()) {
+      continue;
+    }
+    if (best == sources_.end() || source.tries < best->second.tries ||
+        (source.tries == best->second.tries && source.size > best->second.size)) {
       best = at;
     }
   }
@@ -64,18 +75,21 @@ std::map<NodeId, Adoption::Source>::iterator Adoption::best_source() {
 }
 
 std::optional<Adoption::Question> Adoption::next(Instant now) {
-  if (reading_ && reading_->is_asked && now - reading_->asked >= settings_.page_max) {
-    give_up("it did not answer within " +
-            std::to_string(
-                std::chrono::duration_cast<std::chrono::milliseconds>(settings_.page_max).count()) +
-            " ms");
+  if (reading_ && now >= *reads_until_) {
+    give_up("its entries were not here " + seconds(settings_.reading_max) +
+            " after the first question to a node");
+  } else if (reading_ && reading_->is_asked && now - reading_->asked >= settings_.page_max) {
+    put_off("it did not answer within " + seconds(settings_.page_max));
   }
   if (!reading_) {
     const auto source = best_source();
-    if (source == sources_.end()) {
+    if (source == sources_.end() || (reads_until_ && now >= *reads_until_)) {
       return std::nullopt;
     }
-    source->second.is_spent = true;
+    if (!reads_until_) {
+      reads_until_ = now + settings_.reading_max;
+    }
+    ++source->second.tries;
     reading_ = Reading{source->first, now, false, std::nullopt, tree_, {}};
   }
   if (reading_->is_asked) {
@@ -163,16 +177,26 @@ void Adoption::answered(const NodeId& node, const Entries& page) {
   log_.push_back("adopted " + std::to_string(reading_->entries.size()) +
                  " entries that this store had lost, from node " + node.name +
                  ": signed up to entry " + std::to_string(reading_->target->size - 1));
+  sources_.at(node).is_spent = true;
   tree_ = std::move(reading_->tree);
   std::move(reading_->entries.begin(), reading_->entries.end(), std::back_inserter(adopted_));
   reading_.reset();
 }
 
 void Adoption::give_up(const std::string& why) {
-  log_.push_back("node " + reading_->node.name + " holds " +
-                 std::to_string(sources_.at(reading_->node).size) +
+  Source& source = sources_.at(reading_->node);
+  source.is_spent = true;
+  log_.push_back("node " + reading_->node.name + " holds " + std::to_string(source.size) +
                  " entries, and nothing of them was adopted: " + why);
   reading_.reset();
+}
+
+void Adoption::put_off(const std::string& why) {
+  if (sources_.at(reading_->node).tries >= settings_.tries_max) {
+    give_up(why);
+  } else {
+    reading_.reset();
+  }
 }
 
 bool Adoption::is_done(Instant now) const {
@@ -186,7 +210,7 @@ bool Adoption::is_done(Instant now) const {
 }
 
 Instant Adoption::deadline() const {
-  return reading_ ? reading_->asked + settings_.page_max : waits_until_;
+  return reading_ ? std::min(reading_->asked + settings_.page_max, *reads_until_) : waits_until_;
 }
 
 }  // namespace forerun

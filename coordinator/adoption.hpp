@@ -21,7 +21,9 @@ struct AdoptionSettings {
   /// node is asked.
   Duration wait{};
   Duration page_max = std::chrono::seconds(2);  ///< A node that was asked must answer within this.
-  std::uint64_t entries_max = 1'000'000;        ///< Held in memory until they are durable.
+  Duration reading_max = std::chrono::minutes(2);  ///< From the first question on, of all nodes.
+  std::uint32_t tries_max = 2;                     ///< Of a node that did not answer in time.
+  std::uint64_t entries_max = 1'000'000;           ///< Held in memory until they are durable.
   /// A node that says that it accepted an epoch further ahead is not believed: nobody signed it,
   /// and numbers must not run out.
   std::uint64_t epochs_max = 1'000'000;
@@ -66,7 +68,8 @@ private:
   struct Source {
     ConnectionId connection;
     std::uint64_t size = 0;
-    bool is_spent = false;  ///< Was asked; it has nothing more to give.
+    std::uint32_t tries = 0;
+    bool is_spent = false;  ///< It has nothing more to give.
   };
   struct Reading {
     NodeId node;
@@ -78,6 +81,8 @@ private:
   };
   std::map<NodeId, Source>::iterator best_source();
   void give_up(const std::string& why);
+  /// As give_up; what kept it from answering may pass.
+  void put_off(const std::string& why);
   /// Whether the page's head may be followed.
   bool aim_at(const std::optional<SignedHead>& head);
   bool add(const EntryRecord& record);
@@ -91,6 +96,7 @@ private:
   std::optional<std::set<NodeId>> expected_;
   std::map<NodeId, Source> sources_;
   std::optional<Reading> reading_;
+  std::optional<Instant> reads_until_;  ///< Since the first question.
   std::vector<StoredEntry> adopted_;
   std::vector<std::string> log_;
 };

@@ -293,15 +293,15 @@ struct Parameter::Claims {
 /// All claims on one parameter, by value.
 class Parameter::Claimed {
 public:
+  explicit Claimed(std::size_t count_max) { claims_.reserve(count_max); }
   Claims& offer(Key hash, double share, const json::Value* value, const std::string* origin,
                 std::uint32_t seen) {
     const auto end = hashes_.begin() + static_cast<std::ptrdiff_t>(size_);
     const auto at =
         static_cast<std::size_t>(std::find(hashes_.begin(), end, hash) - hashes_.begin());
-    Claims& claims = claims_[at];
     if (at == size_) {
       hashes_[size_++] = hash;
-      claims = Claims{};
+      Claims& claims = claims_.emplace_back();
       claims.best = share;
       claims.value = value;
       claims.origin = origin;
@@ -309,6 +309,7 @@ public:
       claims.count = 1;
       return claims;
     }
+    Claims& claims = claims_[at];
     ++claims.count;
     claims.seen = claims.seen == 0 ? seen : claims.seen;
     if (share > claims.best) {
@@ -327,7 +328,7 @@ public:
 private:
   std::size_t size_ = 0;
   std::array<Key, claims_max> hashes_;
-  std::array<Claims, claims_max> claims_;
+  std::vector<Claims> claims_;  ///< Never moves: what offer() gave is borrowed.
 };
 
 double Parameter::constant_share(const Constant& constant, std::size_t place) const {
@@ -383,13 +384,19 @@ std::vector<Candidate> Parameter::candidates(const Surroundings& around, const K
                                              const ValueRanker& ranker) const {
   const SessionMemory& memory = around.memory;
   const std::size_t place = followed_.find(around.previous);
-  Claimed claimed;
+  Claimed claimed(rules_.size() + constants_.size());
   const double blocked = claim_by_rules(around, kinds, place, claimed);
   claim_known(around, place, claimed);
 
   const std::vector<SeenStep>& steps = memory.steps();
   const json::Value* const same = steps.empty() ? nullptr : steps.back().call.input().find(text_);
-  const Key last_same = same == nullptr ? 0 : hash_value(*same);
+  // Its hash was made when the step was remembered, unless its document was too large.
+  const std::uint32_t same_at =
+      same == nullptr ? 0 : memory.latest_at(place_of_parameter(steps.back().task, text_));
+  const Key last_same = same == nullptr ? 0
+                        : same_at != 0 && memory.value(same_at).json == same
+                            ? memory.value(same_at).hash
+                            : hash_value(*same);
   const std::uint32_t used = memory.latest_at(place_of_parameter(around.task, text_));
   const Key last_use = used == 0 ? 0 : memory.value(used).hash;
   const auto describe = [&](std::size_t at) -> Features<value_features> {

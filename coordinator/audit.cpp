@@ -229,6 +229,7 @@ json::Value Audit::report(const std::string& not_answered) const {
     step.set("seq", rerun.seq.value);
     step.set("task", rerun.task->name);
     step.set("recorded_by", uuid_or_null(rerun.recorded_by));
+    step.set("recorded_node", text_or_null(json::clean_text(rerun.recorded_node, cause_bytes_max)));
     const Rerun* third = third_of(rerun);
     step.set("third", third == nullptr ? json::Value() : json::Value(run_value(*third)));
     executed.emplace_back(std::move(step));

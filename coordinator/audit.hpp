@@ -25,7 +25,8 @@ struct Rerun {
   std::optional<Call> call;    ///< Let go once ended.
   const Task* task = nullptr;  ///< The winner's; borrowed from the catalog.
   std::optional<WorkerId> recorded_by;
-  BranchToken token;               ///< While running.
+  std::string recorded_node;  ///< The name of the node that hosts it; empty when it is not here.
+  BranchToken token;          ///< While running.
   std::optional<WorkerId> worker;  ///< Of the latest attempt.
   std::string node;                ///< Its node's name.
   Instant started{};

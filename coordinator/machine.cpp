@@ -190,6 +190,7 @@ void CoordinatorMachine::open_term(Epoch after, std::vector<StoredEntry> adopted
     }
     commit_ready(session);
   }
+  opened_size_ = ledger_.size();
   if (planted(Bug::term_heard_too_early)) {
     end_gathering();
   }
@@ -234,6 +235,11 @@ CoordinatorOutput CoordinatorMachine::finish() {
   if (adoption_) {
     out_.wake_at = adoption_->deadline();
     return std::exchange(out_, {});
+  }
+  if (out_.fatal) {
+    CoordinatorOutput last;
+    last.fatal = out_.fatal;
+    return last;
   }
   pump_effects();
   apply_turns();

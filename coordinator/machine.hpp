@@ -116,6 +116,9 @@ struct CoordinatorOutput {
   std::vector<std::string> log;       ///< Membership and recovery; never per step.
   std::optional<Instant> wake_at;     ///< Ask again then, with TimePassed.
   bool look_ahead = false;  ///< Send LookAhead, once, after every input that is already waiting.
+  /// The coordinator must end: to go on would decide again what its own key has signed. Nothing
+  /// else comes with it.
+  std::optional<Error> fatal;
 };
 
 struct CoordinatorCounters {
@@ -264,6 +267,7 @@ private:
   void handle(NodeSeat& seat, const Diverged& message);
   void handle(NodeSeat& seat, const ReplicaAudited& message);
   void refuse_ahead(ConnectionId connection, const NodeId& node, const Join& message);
+  bool is_lost_history(const Join& message) const;
   void seat_node(ConnectionId connection, const NodeId& node, const Join& message,
                  bool is_reconnect);
   void lose_node(const NodeId& node, const std::string& why);
@@ -526,6 +530,7 @@ private:
   std::set<RunId> past_runs_;      ///< Of the ledger, begun and not ended.
   std::deque<RunId> ahead_;        ///< Sessions to look ahead in.
   std::uint64_t next_token_ = 0;
+  std::uint64_t opened_size_ = 0;           ///< Entries when the term had been opened.
   std::optional<Adoption> adoption_;        ///< Until the term opens.
   bool is_gathering_ = false;               ///< Until it is open, and its entry is durable.
   std::map<ConnectionId, NodeSaid> joins_;  ///< Meanwhile: the latest of each.

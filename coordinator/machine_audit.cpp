@@ -113,6 +113,10 @@ void CoordinatorMachine::dispatch_rerun(Rerun& rerun, const WorkerId& worker) {
   rerun.worker = worker;
   const NodeId node = membership_.worker(worker)->node;
   rerun.node = membership_.find(node)->name;
+  if (const WorkerSeat* recorded =
+          rerun.recorded_by ? membership_.worker(*rerun.recorded_by) : nullptr) {
+    rerun.recorded_node = membership_.find(recorded->node)->name;
+  }
   // Should its answer differ, the third one comes from elsewhere.
   if (!rerun.is_third) {
     rerun.not_on.push_back(node);

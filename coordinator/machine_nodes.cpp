@@ -12,7 +12,20 @@ constexpr Duration dispatch_settle = std::chrono::seconds(1);
 }  // namespace
 
 void CoordinatorMachine::handle(ConnectionId connection, const NodeId& node, const Join& message) {
-  if (message.epoch > ledger_.epoch()) {
+  if (ledger_.size() == opened_size_ && is_lost_history(message)) {
+    out_.fatal = Error{
+        Errc::verification,
+        "join: node " + message.name + " holds " + std::to_string(message.signed_head->head.size) +
+            " entries that this ledger's key has signed, this store only " +
+            std::to_string(durable_head_->size) +
+            ": an older copy of the data folder was put back, and the node was not heard before "
+            "the term. Nothing was decided since: put the copy back again and start the "
+            "coordinator while its nodes run, or give the start more time (--adopt-wait-ms). To go "
+            "on without what the node holds, start it with --resync first"};
+    return;
+  }
+  if (message.epoch > ledger_.epoch() ||
+      (message.epoch == ledger_.epoch() && message.head.size > durable_head_->size)) {
     refuse_ahead(connection, node, message);
     return;
   }
@@ -37,16 +50,25 @@ void CoordinatorMachine::handle(ConnectionId connection, const NodeId& node, con
   }
 }
 
-/// A node follows no term older than one that it has accepted: with a seat it would be given work
-/// that it ignores.
+/// The node proves that this key has signed more than the store holds.
+bool CoordinatorMachine::is_lost_history(const Join& message) const {
+  const std::optional<SignedHead>& head = message.signed_head;
+  return head && head->head.size > durable_head_->size &&
+         head->public_key == ledger_.public_key() && verify_head(*head);
+}
+
+/// A node follows no term older than one that it has accepted, and in one that it has accepted it
+/// takes entries for known that are not: with a seat it would be given work that it ignores, or
+/// answer what was answered before.
 void CoordinatorMachine::refuse_ahead(ConnectionId connection, const NodeId& node,
                                       const Join& message) {
-  const std::string why = "join: node " + message.name + " has accepted epoch " +
-                          to_string(message.epoch) + ", this term is only epoch " +
-                          to_string(ledger_.epoch()) +
-                          ": an older copy of the data folder was put back, and the node was not "
-                          "heard before the term; put the copy back again and start the "
-                          "coordinator while its nodes run";
+  const std::string why =
+      "join: node " + message.name + " has accepted epoch " + to_string(message.epoch) +
+      " and holds " + std::to_string(message.head.size) + " entries, this term is epoch " +
+      to_string(ledger_.epoch()) + " with " + std::to_string(durable_head_->size) +
+      ": an older copy of the data folder was put back, and the node was not heard before the "
+      "term; put the copy back again and start the coordinator while its nodes run, or start the "
+      "node with --resync to take this ledger";
   out_.send.push_back({connection, JoinRefused{why, false}});
   if (refused_ahead_.insert(node).second) {
     out_.log.push_back(why);

@@ -663,11 +663,14 @@ Values PredictionGraph::Impl::values_of(const Session& session, const Tenant& te
 }
 
 Precedents PredictionGraph::Impl::precedents(const Session& session, const Tenant& tenant) const {
+  Precedents found;
+  if (session.near.empty() && session.turn_near.empty()) {
+    return found;
+  }
   std::vector<Key> tasks;
   for (const SeenStep& step : session.memory.steps()) {
     tasks.push_back(step.task);
   }
-  Precedents found;
   found.sessions = tenant.past.likely(session.near, tasks);
   tasks.erase(tasks.begin(), tasks.begin() + static_cast<std::ptrdiff_t>(
                                                  std::min(tasks.size(), session.turn_from)));
@@ -696,8 +699,7 @@ FormFeatures PredictionGraph::Impl::describe_form(const Session& session, const 
   features.words = share_in(session.spoken[memory.has_fresh_words() ? 0 : 1], likely.symbol);
   features.tries = std::log(1 + form.tries) * 0.25;
   features.importance = std::clamp(std::log(tenant.importance.of(likely.symbol)), -2.0, 2.0) * 0.5;
-  features.is_known = std::any_of(memory.steps().begin(), memory.steps().end(),
-                                  [&](const SeenStep& step) { return step.task == form.task_key; });
+  features.is_known = memory.was_called(form.task_key);
   features.is_last = !memory.steps().empty() && memory.steps().back().task == form.task_key;
   features.evidence = evidence_for(long_contexts, likely, is_open);
   return features;
@@ -892,21 +894,13 @@ std::vector<Key> PredictionGraph::Impl::long_contexts(const Session& session) co
   const auto task = [&](std::size_t n) {
     return steps.size() >= n ? steps[steps.size() - n].task : start_task;
   };
-  Key set = 0;
-  std::vector<Key> distinct;
-  for (const SeenStep& step : steps) {
-    if (std::find(distinct.begin(), distinct.end(), step.task) == distinct.end()) {
-      distinct.push_back(step.task);
-      set += step.task;
-    }
-  }
   const Key tenant = session.tenant;
   const Key last = steps.empty() ? start_task : mix(steps.back().task, steps.back().input_hash);
   const Key labels = steps.empty() ? start_task : steps.back().output_labels;
   return {mix(tenant, 0xc1, task(1), task(2), task(3)),
           mix(tenant, 0xc2, task(1), task(2), mix(task(3), task(4))),
           mix(tenant, 0xc3, last),
-          mix(tenant, 0xc4, set, task(1)),
+          mix(tenant, 0xc4, session.memory.task_set(), task(1)),
           mix(tenant, 0xc5, task(1), labels),
           mix(tenant, 0xc6, last, labels)};
 }

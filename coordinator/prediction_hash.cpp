@@ -1,6 +1,9 @@
 #include "coordinator/prediction_hash.hpp"
 
+#include <algorithm>
+#include <array>
 #include <bit>
+#include <cstring>
 
 namespace forerun::prediction {
 
@@ -16,20 +19,30 @@ constexpr Key tag_string = 0x15;
 constexpr Key tag_array = 0x16;
 constexpr Key tag_object = 0x17;
 
+/// Eight bytes, the first the least: the same on every machine.
+Key word_of(const char* bytes) {
+  Key word = 0;
+  if constexpr (std::endian::native == std::endian::little) {
+    std::memcpy(&word, bytes, sizeof word);
+  } else {
+    for (std::size_t i = 0; i < sizeof word; ++i) {
+      word |= static_cast<Key>(static_cast<unsigned char>(bytes[i])) << (8 * i);
+    }
+  }
+  return word;
+}
+
 }  // namespace
 
 Key hash_text(std::string_view text) {
-  // Eight bytes at a time, put together by value, so that byte order does not matter.
   Key hash = text.size();
-  std::size_t at = 0;
-  while (at < text.size()) {
-    Key word = 0;
-    const std::size_t count = text.size() - at < 8 ? text.size() - at : 8;
-    for (std::size_t i = 0; i < count; ++i) {
-      word |= static_cast<Key>(static_cast<unsigned char>(text[at + i])) << (8 * i);
-    }
-    hash = mix(hash, word);
-    at += count;
+  for (; text.size() >= sizeof(Key); text.remove_prefix(sizeof(Key))) {
+    hash = mix(hash, word_of(text.data()));
+  }
+  if (!text.empty()) {
+    std::array<char, sizeof(Key)> rest{};
+    std::copy(text.begin(), text.end(), rest.begin());
+    hash = mix(hash, word_of(rest.data()));
   }
   return mix(hash, 0);
 }

@@ -260,13 +260,43 @@ SessionMemory::Mark SessionMemory::mark() {
           has_fresh_words_, read_to_};
 }
 
+void SessionMemory::count_step(Key task) {
+  const auto known = std::find_if(calls_.begin(), calls_.end(),
+                                  [task](const auto& each) { return each.first == task; });
+  if (known != calls_.end()) {
+    ++known->second;
+    return;
+  }
+  calls_.emplace_back(task, 1);
+  task_set_ += task;
+}
+
+/// @pre count_step(task) was called more often.
+void SessionMemory::forget_step(Key task) {
+  const auto known = std::find_if(calls_.begin(), calls_.end(),
+                                  [task](const auto& each) { return each.first == task; });
+  FORERUN_ASSERT(known != calls_.end());
+  if (--known->second == 0) {
+    task_set_ -= task;
+    *known = calls_.back();
+    calls_.pop_back();
+  }
+}
+
+bool SessionMemory::was_called(Key task) const {
+  return std::any_of(calls_.begin(), calls_.end(),
+                     [task](const auto& each) { return each.first == task; });
+}
+
 void SessionMemory::rollback(Mark mark) {
   FORERUN_ASSERT(marks_ > 0);
   while (changes_.size() > mark.changes) {
     index_.set(changes_.back().first, changes_.back().second);
     changes_.pop_back();
   }
-  steps_.erase(steps_.begin() + static_cast<std::ptrdiff_t>(mark.steps), steps_.end());
+  for (; steps_.size() > mark.steps; steps_.pop_back()) {
+    forget_step(steps_.back().task);
+  }
   values_.resize(mark.values);
   text_values_.resize(mark.owned);
   bytes_ = mark.bytes;
@@ -376,10 +406,12 @@ void SessionMemory::add_call(SeenStep step) {
     // full.
     const auto oldest = steps_.begin() + static_cast<std::ptrdiff_t>(limits_.steps);
     bytes_ -= oldest->call.canonical().size();
+    forget_step(oldest->task);
     steps_.erase(oldest);
   }
   has_fresh_words_ = false;
   bytes_ += step.call.canonical().size();
+  count_step(step.task);
   steps_.push_back(std::move(step));
   if (is_full()) {
     return;

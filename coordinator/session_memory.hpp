@@ -108,6 +108,10 @@ public:
   bool was_called(Key task, Key input_hash) const {
     return index_.get(mix(task, input_hash, 6)) != 0;
   }
+  /// One of steps() called it.
+  bool was_called(Key task) const;
+  /// Names the tasks that steps() called, whatever their order and number.
+  Key task_set() const { return task_set_; }
   /// The text holds this value as a word, or as a phrase.
   bool is_mentioned(const SeenValue& value) const;
   bool has_text() const { return !lower_text_.empty(); }
@@ -159,9 +163,14 @@ private:
   void read_on(Key hash);
   std::uint32_t place_in_text(std::string_view part) const;
 
+  void count_step(Key task);
+  void forget_step(Key task);
+
   MemoryLimits limits_;
   std::vector<SeenStep> steps_;
-  std::vector<SeenValue> values_;  ///< The first is none.
+  std::vector<std::pair<Key, std::uint32_t>> calls_;  ///< Of each task in steps_, how many.
+  Key task_set_ = 0;                                  ///< The sum of these tasks.
+  std::vector<SeenValue> values_;                     ///< The first is none.
   Index index_;
   std::deque<json::Value> text_values_;
   std::string lower_text_;

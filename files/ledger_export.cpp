@@ -12,6 +12,7 @@ namespace forerun {
 namespace {
 
 constexpr std::size_t head_bytes_max = 4096;
+constexpr double seq_max = 9007199254740991;  ///< 2^53 - 1.
 
 Result<void> each_line(const std::filesystem::path& file, const LedgerExportLimits& limits,
                        const std::function<Result<void>(std::string line)>& take) {
@@ -77,6 +78,35 @@ Result<std::map<Digest, std::string>> read_texts(const std::filesystem::path& fi
   return texts;
 }
 
+Result<std::map<Seq, Digest>> read_states(const std::filesystem::path& file,
+                                          const LedgerExportLimits& limits) {
+  std::map<Seq, Digest> states;
+  const auto read = each_line(file, limits, [&](const std::string& line) -> Result<void> {
+    const auto parsed = json::parse(line, {limits.line_bytes, json::depth_max});
+    const json::Value* seq = parsed ? parsed->find("seq") : nullptr;
+    const json::Value* hash = parsed ? parsed->find("state_hash") : nullptr;
+    const bool is_seq = seq != nullptr && seq->number() != nullptr && *seq->number() >= 0 &&
+                        *seq->number() <= seq_max;
+    const auto digest = hash != nullptr && hash->string() != nullptr
+                            ? digest_from_hex(*hash->string())
+                            : Result<Digest>(fail(Errc::invalid, "no digest"));
+    if (!is_seq || !digest) {
+      return fail(Errc::invalid, "expected members seq, a number, and state_hash, 64 hex digits");
+    }
+    states.emplace(Seq{static_cast<std::uint64_t>(*seq->number())}, *digest);
+    return {};
+  });
+  if (!read) {
+    return tl::unexpected(read.error());
+  }
+  return states;
+}
+
+bool is_there(const std::filesystem::path& file) {
+  std::error_code problem;
+  return std::filesystem::exists(file, problem);
+}
+
 }  // namespace
 
 Result<LedgerExport> read_ledger_export(const std::filesystem::path& folder,
@@ -99,21 +129,23 @@ Result<LedgerExport> read_ledger_export(const std::filesystem::path& folder,
     return tl::unexpected(outputs.error());
   }
   result.outputs = std::move(*outputs);
-  std::error_code problem;
-  if (std::filesystem::exists(folder / "states.jsonl", problem)) {
-    const auto states =
-        each_line(folder / "states.jsonl", limits, [&](const std::string& line) -> Result<void> {
-          const auto parsed = json::parse(line, {limits.line_bytes, json::depth_max});
-          const json::Value* seq = parsed ? parsed->find("seq") : nullptr;
-          if (seq == nullptr || seq->number() == nullptr || *seq->number() < 0) {
-            return fail(Errc::invalid, "expected members seq and state_hash");
-          }
-          result.with_state.insert(Seq{static_cast<std::uint64_t>(*seq->number())});
-          return {};
-        });
+  for (const auto& [name, texts] :
+       {std::pair("writes", &result.writes), std::pair("effects", &result.effects)}) {
+    const auto file = folder / (std::string(name) + ".jsonl");
+    if (is_there(file)) {
+      auto read = read_texts(file, name, std::string(name) + "_hash", limits);
+      if (!read) {
+        return tl::unexpected(read.error());
+      }
+      *texts = std::move(*read);
+    }
+  }
+  if (const auto file = folder / "states.jsonl"; is_there(file)) {
+    auto states = read_states(file, limits);
     if (!states) {
       return tl::unexpected(states.error());
     }
+    result.states = std::move(*states);
   }
   const auto head_text = read_file(folder / "head.json", head_bytes_max);
   if (!head_text) {

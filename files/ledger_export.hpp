@@ -1,9 +1,9 @@
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <filesystem>
 #include <map>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -18,7 +18,10 @@ struct LedgerExport {
   std::vector<std::string> leaves;        ///< Lines of ledger.jsonl, in order, without their ends.
   std::map<Digest, std::string> calls;    ///< C(call) by its hash; erased ones are absent.
   std::map<Digest, std::string> outputs;  ///< JCS(output) by its hash; erased ones are absent.
-  std::set<Seq> with_state;  ///< Steps that were given a session's state that was not empty.
+  std::map<Digest, std::string> writes;   ///< The same of write-sets.
+  std::map<Digest, std::string> effects;  ///< The same of lists of effects.
+  std::map<Seq, Digest>
+      states;  ///< Hash of the session's state that a step was given, unless `{}`.
   SignedHead head;
   std::string catalog;  ///< The text of catalog.toml.
 };
@@ -28,8 +31,13 @@ struct LedgerExportLimits {
   std::size_t line_bytes = 9U << 20U;
 };
 
-/// Reads ledger.jsonl, inputs.jsonl, outputs.jsonl, states.jsonl (where it is there), head.json and
-/// catalog.toml. Errors name file
+/// The files of an export.
+inline constexpr std::array ledger_export_files = {"ledger.jsonl", "inputs.jsonl", "outputs.jsonl",
+                                                   "head.json",    "catalog.toml", "states.jsonl",
+                                                   "writes.jsonl", "effects.jsonl"};
+
+/// Reads ledger.jsonl, inputs.jsonl, outputs.jsonl, head.json and catalog.toml, and states.jsonl,
+/// writes.jsonl and effects.jsonl where they are there: older versions wrote none. Errors name file
 /// and line: not_found, io, too_large, invalid; verification when a stated hash is not that of the
 /// text beside it.
 Result<LedgerExport> read_ledger_export(const std::filesystem::path& folder,

@@ -4,6 +4,7 @@
 
 #include "base/assert.hpp"
 #include "files/catalog_file.hpp"
+#include "speculation/session_state.hpp"
 
 namespace forerun {
 namespace {
@@ -35,7 +36,7 @@ Result<BrokenDecision> broken_decision(const std::string& leaf, Seq seq, const E
 }
 
 /// Why a step cannot be replayed; empty: it can.
-std::string obstacle(const RecordedStep& step, std::size_t expected) {
+std::string obstacle(const RecordedStep& step, std::size_t expected, const SessionState& state) {
   if (step.entry.step.value != expected) {
     return "step " + std::to_string(expected) + " is not in the ledger or does not hold";
   }
@@ -45,26 +46,58 @@ std::string obstacle(const RecordedStep& step, std::size_t expected) {
   if (step.entry.winner && !step.output) {
     return "its output was erased";
   }
-  if (step.entry.writes_hash || step.entry.effects_hash) {
-    return "it has writes or effects, which an export of this version does not hold";
+  if ((step.entry.writes_hash && step.writes.empty()) ||
+      (step.entry.effects_hash && step.effects.empty())) {
+    return "its writes or effects were erased, or the export is of a version that left them out";
   }
-  if (step.was_given_state) {
-    return "it was given a session's state, which an export of this version does not hold";
+  if (step.state != (state.empty() ? std::nullopt : std::optional(state.hash()))) {
+    return "it was given a session's state that does not follow from the steps before it, and "
+           "which "
+           "an export does not hold: the session was opened with one, or it is in a list";
   }
   return {};
 }
 
+/// The state after a step. Errors: a write-set that is none, or makes it too large.
+Result<SessionState> state_after(const SessionState& state, const RecordedStep& step) {
+  const auto writes = write_set_of(step.writes);
+  if (!writes) {
+    return tl::unexpected(writes.error());
+  }
+  return *writes ? state.patched(**writes) : Result<SessionState>(state);
+}
+
 void find_end(RecordedSession& session) {
+  SessionState state;
   for (; session.replayable < session.steps.size(); ++session.replayable) {
-    session.stopped_by = obstacle(session.steps[session.replayable], session.replayable);
+    const RecordedStep& step = session.steps[session.replayable];
+    session.stopped_by = obstacle(step, session.replayable, state);
     if (!session.stopped_by.empty()) {
       return;
     }
+    auto after = state_after(state, step);
+    if (!after) {
+      session.stopped_by = "its writes: " + after.error().message;
+      return;
+    }
+    state = std::move(*after);
   }
 }
 
+std::string text_by(const std::map<Digest, std::string>& texts, const std::optional<Digest>& hash) {
+  const auto at = hash ? texts.find(*hash) : texts.end();
+  return at == texts.end() ? std::string() : at->second;
+}
+
 Result<RecordedStep> step_of(const LedgerExport& ledger, Seq seq, CommitEntry entry) {
-  RecordedStep step{seq, std::move(entry), {}, {}, ledger.with_state.contains(seq)};
+  RecordedStep step;
+  step.seq = seq;
+  step.entry = std::move(entry);
+  if (const auto state = ledger.states.find(seq); state != ledger.states.end()) {
+    step.state = state->second;
+  }
+  step.writes = text_by(ledger.writes, step.entry.writes_hash);
+  step.effects = text_by(ledger.effects, step.entry.effects_hash);
   const auto text = ledger.calls.find(step.entry.input_hash);
   if (text != ledger.calls.end()) {
     auto call = Call::parse(text->second);
@@ -282,6 +315,8 @@ std::optional<ReplayRecord::Fact> ReplayRecord::fact_of(const RecordedStep& step
   } else if (entry.winner == index) {
     fact.kind = Fact::Kind::returned;
     fact.text = step.output->canonical();
+    fact.writes = step.writes;
+    fact.effects = step.effects;
   } else {
     fact.kind = Fact::Kind::valid;  // Under `seeded`: its output was not kept.
     fact.text = output_meeting_conditions(entry.task, task.name);
@@ -326,7 +361,8 @@ bool ReplayRecord::agrees(const Fact& fact, const Fact& best) {
     case Fact::Kind::valid:
       return best.kind != Fact::Kind::failed;
     case Fact::Kind::returned:
-      return best.kind == Fact::Kind::returned && fact.text == best.text;
+      return best.kind == Fact::Kind::returned && fact.text == best.text &&
+             fact.writes == best.writes && fact.effects == best.effects;
     case Fact::Kind::failed:
       return true;
   }
@@ -358,6 +394,11 @@ std::vector<ReplayRecord::Fact> ReplayRecord::later_facts(const Session& session
   return facts;
 }
 
+ReplayRecord::Ruling ReplayRecord::ruling_of(const Fact& fact) {
+  return {fact.kind == Fact::Kind::failed ? Ruling::How::failed : Ruling::How::returned, fact.text,
+          fact.latency, fact.writes, fact.effects};
+}
+
 ReplayRecord::Ruling ReplayRecord::ruling(const Task& task, const Call& call,
                                           const WorldPosition& at, bool can_run) const {
   using How = Ruling::How;
@@ -382,8 +423,7 @@ ReplayRecord::Ruling ReplayRecord::ruling(const Task& task, const Call& call,
     if (may_run && !fact->by_engine && fact->kind != Fact::Kind::not_needed) {
       return {How::run, {}, {}};
     }
-    return {fact->kind == Fact::Kind::failed ? How::failed : How::returned, fact->text,
-            fact->latency};
+    return ruling_of(*fact);
   }
   const std::vector<Fact> facts = later_facts(session, task, call, at.committed);
   const bool some_by_engine =
@@ -407,8 +447,7 @@ ReplayRecord::Ruling ReplayRecord::ruling(const Task& task, const Call& call,
   if (!all_agree) {
     return {How::lost, "replay: equal later steps were answered differently", {}};
   }
-  return {best->kind == Fact::Kind::failed ? How::failed : How::returned, best->text,
-          best->latency};
+  return ruling_of(*best);
 }
 
 }  // namespace forerun

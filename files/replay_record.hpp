@@ -21,8 +21,10 @@ struct RecordedStep {
   CommitEntry entry;
   std::optional<Call> call;  ///< Empty where the input was erased.
   std::optional<Output>
-      output;  ///< Of the winner; empty for a failed step and where it was erased.
-  bool was_given_state = false;  ///< That was not empty.
+      output;                   ///< Of the winner; empty for a failed step and where it was erased.
+  std::string writes;           ///< Of the winner, canonical; empty: none, or erased.
+  std::string effects;          ///< The same.
+  std::optional<Digest> state;  ///< Hash of the session's state that it was given, unless `{}`.
 };
 
 /// A session's decided steps, in order, over all terms.
@@ -46,8 +48,12 @@ struct RecordedSessions {
   std::vector<BrokenDecision> broken;     ///< In the ledger's order; not in `sessions`.
 };
 
-/// Collects the sessions of an export. Signatures and the tree are not checked: `verify` does that.
-/// Errors: invalid for a leaf that is no entry, and for a step that stands in the ledger twice.
+/// Collects the sessions of an export. A session can be replayed up to the first step whose texts
+/// were erased, or that was given another state than the write-sets before it make: an export does
+/// not hold what state a session was opened with, and in a list all calls are given the state
+/// before the list, which a replay, step by step, has not. Signatures and the tree are not checked:
+/// `verify` does that. Errors: invalid for a leaf that is no entry, and for a step that stands in
+/// the ledger twice.
 Result<RecordedSessions> recorded_sessions(const LedgerExport& ledger);
 
 /// The recorded arrival orders of `first` races, by their step; only of those that the catalog
@@ -69,13 +75,16 @@ public:
   struct Ruling {
     enum class How {
       run,       ///< Run the task again.
-      returned,  ///< `text` is the recorded output, or one that nothing recorded contradicts.
+      returned,  ///< `text` is the recorded output, or one that nothing recorded contradicts;
+                 ///< writes and effects are those beside it.
       failed,    ///< `text` is the recorded cause.
       lost,      ///< Not answered: later equal steps were answered differently.
     };
     How how = How::lost;
     std::string text;
     Duration latency{};  ///< As recorded; zero where nothing was.
+    std::string writes{};
+    std::string effects{};
   };
   /// `at.session` is the run ID. Only a deterministic `pure` task that the node `can_run` is run; a
   /// branch that the engine gave up on (a time-out, lost workers) is never measured again. A
@@ -94,6 +103,8 @@ private:
     bool by_engine = false;  ///< `failed`: a time-out or lost workers.
     std::string text;
     Duration latency{};
+    std::string writes{};
+    std::string effects{};
   };
   struct Session {
     RecordedSession recorded;
@@ -102,6 +113,7 @@ private:
   };
   Session indexed(RecordedSession session) const;
   static bool agrees(const Fact& fact, const Fact& best);
+  static Ruling ruling_of(const Fact& fact);
   std::optional<Fact> fact_of(const RecordedStep& step, const Task& task) const;
   std::vector<Fact> later_facts(const Session& session, const Task& task, const Call& call,
                                 std::uint32_t committed) const;

@@ -202,7 +202,8 @@ HttpAnswer on(const JsonReport& report) {
       .status = 200, .content_type = json_type, .fields = {}, .body = json::canonical(report.body)};
 }
 
-/// Leaves, calls and outputs as texts: what is hashed is bytes, so they must arrive as they are.
+/// Leaves and what lies beside them as texts: what is hashed is bytes, so they must arrive as they
+/// are.
 HttpAnswer on(const LedgerPage& page) {
   HttpAnswer answer{.status = 200, .content_type = json_type, .fields = {}, .body = "{"};
   append_name(answer.body, "entries");
@@ -211,6 +212,8 @@ HttpAnswer on(const LedgerPage& page) {
     append_member(answer.body, "leaf", row.leaf);
     append_member(answer.body, "call", row.call);
     append_member(answer.body, "output", row.output);
+    append_member(answer.body, "writes", row.writes);
+    append_member(answer.body, "effects", row.effects);
     answer.body.push_back('}');
   });
   append_member(answer.body, "first", page.first.value);

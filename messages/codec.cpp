@@ -120,6 +120,9 @@ void write(const Join& from, wire::Join& to) {
   }
   write(from.head, *to.mutable_head());
   to.set_epoch(from.epoch.value);
+  if (from.signed_head) {
+    write(*from.signed_head, *to.mutable_signed_head());
+  }
 }
 
 void write(const Heartbeat& from, wire::Heartbeat& to) {
@@ -503,6 +506,9 @@ void read(Fields& fields, const wire::Join& from, Join& to) {
   }
   read(fields, "head", from.has_head(), from.head(), to.head);
   to.epoch.value = from.epoch();
+  if (from.has_signed_head()) {
+    read(fields, from.signed_head(), to.signed_head.emplace());
+  }
 }
 
 void read_tokens(Fields& fields, std::string_view name,

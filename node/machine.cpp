@@ -84,6 +84,7 @@ void NodeMachine::send_join(Instant now, NodeOutput& out) {
   join.workers = settings_.workers;
   join.head = checker_.head();
   join.epoch = epoch_;
+  join.signed_head = verified_head_;
   out.send.emplace_back(std::move(join));
   join_sent_ = now;
 }
@@ -263,7 +264,7 @@ void NodeMachine::stop(Instant now, Branch& branch, Ending why, NodeOutput& out)
   out.stop.push_back({branch.dispatch.token, branch.dispatch.worker});
 }
 
-void NodeMachine::handle(Instant now, const ConfirmBranch& message, NodeOutput&) {
+void NodeMachine::handle(Instant now, const ConfirmBranch& message, NodeOutput& out) {
   const auto at = branches_.find(message.token);
   if (message.epoch != epoch_ || at == branches_.end()) {
     return;
@@ -272,6 +273,9 @@ void NodeMachine::handle(Instant now, const ConfirmBranch& message, NodeOutput&)
   at->second.dispatch.owner.step = message.step;
   at->second.dispatch.timeout = message.timeout;
   at->second.deadline = now + message.timeout;
+  if (at->second.state == Branch::State::running) {
+    out.confirm.push_back({message.token, at->second.dispatch.worker, message.timeout});
+  }
 }
 
 void NodeMachine::handle(Instant now, const CancelBranch& message, NodeOutput& out) {
@@ -299,6 +303,9 @@ void NodeMachine::on(Instant now, BranchFinished& finished, NodeOutput& out) {
   --busy_[worker];
   BranchEnded ended = std::move(finished.ended);
   ended.epoch = branch.dispatch.epoch;
+  if (ended.ending == Ending::expired && !branch.dispatch.speculative) {
+    ended.ending = Ending::lost;  // Confirmed while it gave up: it has its whole time again.
+  }
   if (branch.forced) {
     ended.ending = *branch.forced;
     ended.output.clear();

@@ -37,6 +37,12 @@ struct StopBranch {
   BranchToken token;
   WorkerId worker;
 };
+/// A running speculation became confirmed work: its deadline is this far from now.
+struct ConfirmRun {
+  BranchToken token;
+  WorkerId worker;
+  Duration timeout{};
+};
 /// A branch ended on its worker (by itself or stopped).
 struct BranchFinished {
   BranchEnded ended;
@@ -63,6 +69,7 @@ struct NodeOutput {
   std::optional<std::string>
       catalog;  ///< A new catalog: give it to the workers before what starts below.
   std::vector<StartBranch> start;
+  std::vector<ConfirmRun> confirm;
   std::vector<StopBranch> stop;
   std::vector<BranchToken>
       destroyed;  ///< Isolated states that are gone now, committed or discarded.

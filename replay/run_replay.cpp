@@ -252,12 +252,11 @@ private:
   Result<void> prepare() const {
     std::error_code problem;
     std::filesystem::create_directories(source(), problem);
-    for (const char* name :
-         {"ledger.jsonl", "inputs.jsonl", "outputs.jsonl", "head.json", "catalog.toml"}) {
+    for (const char* name : ledger_export_files) {
       const bool is_given = name == std::string_view("catalog.toml") && !settings_.catalog.empty();
       const auto target =
           std::filesystem::absolute(is_given ? settings_.catalog : settings_.export_folder / name);
-      if (!problem) {
+      if (!problem && std::filesystem::exists(target, problem)) {
         std::filesystem::create_symlink(target, source() / name, problem);
       }
     }

@@ -11,6 +11,10 @@ declare -A why=(
   [libcurl4-openssl-dev]="http tasks, effects, HTTP clients" [libexpected-dev]="results"
   [catch2]="the tests" [python3]="the Python package and the cluster tests" [python3-cryptography]="the auditor of docs/proof.md" [curl]="the README's commands" [ca-certificates]="fetches packages safely"
 )
+# Those who only run it need none of this.
+if [ "${1:-}" = fuzz ]; then
+  why+=([clang-16]="the fuzz tests" [libclang-rt-16-dev]="libFuzzer and its sanitizers")
+fi
 missing=()
 for package in "${!why[@]}"; do
   dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")

@@ -249,6 +249,9 @@ bool CoordinatorHost::crashes_in(const CoordinatorOutput& output) {
 
 /// Carries the outputs out in their order; a crash may come between any two of them.
 void CoordinatorHost::perform(CoordinatorOutput output) {
+  if (output.fatal) {
+    env_.time.violate(Rule::acknowledged_kept, "coordinator: " + output.fatal->message);
+  }
   const bool ends_here = crashes_in(output);
   std::uint64_t left = ends_here ? env_.prng.below(outputs_before_crash_max) : UINT64_MAX;
   const auto goes_on = [&left] { return left > 0 && left-- > 0; };

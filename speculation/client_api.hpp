@@ -150,7 +150,9 @@ struct LedgerPage {
   struct Row {
     std::string leaf;
     std::string call;    ///< Empty: none, or erased.
-    std::string output;  ///< The same.
+    std::string output;  ///< The same, like those below.
+    std::string writes;
+    std::string effects;
   };
   Seq first;
   std::vector<Row> rows;

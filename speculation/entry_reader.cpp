@@ -302,6 +302,18 @@ DiscardEntry read_discard(MemberReader& in) {
   return body;
 }
 
+/// Where a text leaves its canonical form. @pre they differ.
+std::string first_difference(std::string_view found, std::string_view canonical) {
+  const auto [at, wanted] =
+      std::mismatch(found.begin(), found.end(), canonical.begin(), canonical.end());
+  const auto shown = [](const char* byte, std::string_view text) {
+    return byte == text.end() ? std::string("the end")
+                              : "byte " + std::to_string(static_cast<unsigned char>(*byte));
+  };
+  return "byte " + std::to_string(at - found.begin()) + ": found " + shown(at, found) +
+         ", expected " + shown(wanted, canonical) + " of its value's canonical text";
+}
+
 }  // namespace
 
 Result<Entry> entry_of(std::string_view leaf) {
@@ -316,8 +328,8 @@ Result<Entry> entry_of(std::string_view leaf) {
   if (members == nullptr) {
     return fail(Errc::invalid, "leaf: expected an object");
   }
-  if (json::canonical(*value) != leaf) {
-    return fail(Errc::invalid, "leaf: not the canonical text of its value");
+  if (const std::string canonical = json::canonical(*value); canonical != leaf) {
+    return fail(Errc::invalid, "leaf: " + first_difference(leaf, canonical));
   }
   MemberReader in(*members);
   Entry entry;

@@ -10,6 +10,7 @@ namespace forerun {
 namespace {
 
 constexpr std::size_t shown_bytes_max = 400;  ///< Of one input or output, for people.
+constexpr std::size_t rank_digits_shown = 8;  ///< Of a rank's hash, likewise.
 
 json::Value text_value(const std::string& canonical) {
   auto value = canonical.empty() ? Result<json::Value>(json::Value()) : json::parse(canonical);
@@ -33,6 +34,10 @@ json::Value branch_of(const CommitEntry& commit, std::size_t index, const Stored
   branch.set("worker", commit.workers[index] ? json::Value(to_string(*commit.workers[index]))
                                              : json::Value());
   branch.set("latency_ms", ms_or_null(commit.branch_latencies[index]));
+  branch.set("rank_hash",
+             commit.select == SelectRule::ranked && commit.branch_names.size() > 1
+                 ? json::Value(to_hex(rank_hash(commit.chain, commit.branch_names[index])))
+                 : json::Value());
   const std::optional<bool>& valid = commit.branch_validities[index];
   branch.set("valid", valid ? json::Value(*valid) : json::Value());
   branch.set("cause", commit.branch_causes[index] ? json::Value(*commit.branch_causes[index])
@@ -71,7 +76,9 @@ json::Value step_of(const CommitEntry& commit, const StoredEntry& stored,
   step.set("chain", to_hex(commit.chain));
   step.set("seed", seed_text(commit.chain));
   json::Array order;
-  for (const std::size_t index : rank(commit.select, commit.chain, commit.branch_names)) {
+  for (const std::size_t index : commit.select == SelectRule::first
+                                     ? commit.arrival_order
+                                     : rank(commit.select, commit.chain, commit.branch_names)) {
     order.emplace_back(commit.branch_names[index]);
   }
   step.set("rank", std::move(order));
@@ -123,6 +130,15 @@ json::Value discard_of(const DiscardEntry& discard, const StoredEntry& stored) {
   return item;
 }
 
+/// Only what the store knows of it without reading it.
+json::Value unreadable(const StoredEntry& stored, const std::string& problem) {
+  json::Object step;
+  step.set("step", stored.step ? json::Value(std::uint64_t{stored.step->value}) : json::Value());
+  step.set("seq", stored.seq.value);
+  step.set("problem", problem);
+  return step;
+}
+
 // ---- for people
 // -----------------------------------------------------------------------------------
 
@@ -144,6 +160,13 @@ std::string shown(const json::Value* value) {
 
 std::string member(const json::Value& value, std::string_view name) {
   return shown(value.find(name));
+}
+
+/// Empty where there is no such list: what is told may come from another program.
+const json::Array& list(const json::Value& value, std::string_view name) {
+  static const json::Array none;
+  const json::Value* found = value.find(name);
+  return found == nullptr || found->array() == nullptr ? none : *found->array();
 }
 
 bool is_null(const json::Value* value) {
@@ -175,11 +198,8 @@ void tell_foresight(const json::Value& item, std::string& text) {
             ", not started: " + shown(refused);
   }
   text += '\n';
-  const json::Value* reasons = foresight->find("reasons");
-  if (reasons != nullptr && reasons->array() != nullptr) {
-    for (const json::Value& reason : *reasons->array()) {
-      text += "    because " + shown(&reason) + '\n';
-    }
+  for (const json::Value& reason : list(*foresight, "reasons")) {
+    text += "    because " + shown(&reason) + '\n';
   }
 }
 
@@ -201,26 +221,65 @@ void tell_branch(const json::Value& branch, std::string& text) {
   }
 }
 
+const json::Value* branch_named(const json::Value& step, const json::Value& name) {
+  for (const json::Value& branch : list(step, "branches")) {
+    if (const json::Value* found = branch.find("name"); found != nullptr && *found == name) {
+      return &branch;
+    }
+  }
+  return nullptr;
+}
+
+/// How the winner of a race follows from chain and validities, in the words of docs/ledger.md.
+void tell_rule(const json::Value& step, std::string& text) {
+  const std::string select = member(step, "select");
+  if (select == "seeded") {
+    std::string valid;
+    std::size_t count = 0;
+    for (const json::Value& branch : list(step, "branches")) {
+      if (const json::Value* is_valid = branch.find("valid");
+          is_valid != nullptr && *is_valid == json::Value(true)) {
+        valid += ' ' + member(branch, "name");
+        ++count;
+      }
+    }
+    text += "  seeded: of the valid ones from 0 on," + (count == 0 ? " none" : valid) +
+            ", the one at seed mod " + std::to_string(count) + '\n';
+    return;
+  }
+  text += select == "ranked"    ? "  ranked by SHA-256(chain, name):"
+          : select == "ordered" ? "  ordered as declared:"
+                                : "  " + select + " to arrive, as recorded:";
+  for (const json::Value& name : list(step, "rank")) {
+    text += ' ' + shown(&name);
+    const json::Value* branch = branch_named(step, name);
+    const json::Value* hash = branch == nullptr ? nullptr : branch->find("rank_hash");
+    if (hash != nullptr && hash->string() != nullptr) {
+      text += " (" + hash->string()->substr(0, rank_digits_shown) + "…)";
+    }
+  }
+  text += ", of which the first valid one wins\n";
+}
+
 /// How rank and seed follow, in the words of docs/ledger.md.
 void tell_choice(const json::Value& step, std::string& text) {
   text += "  chain = SHA-256(" +
           (is_null(step.find("chain_before")) ? std::string("C(call), run ID")
                                               : "chain of the step before, C(call)") +
           ") = " + member(step, "chain") + ", so seed = " + member(step, "seed") + '\n';
-  const json::Value* order = step.find("rank");
-  const std::size_t count = step.find("branches")->array()->size();
-  if (count > 1 && order != nullptr && order->array() != nullptr) {
-    text += "  " + member(step, "select") + ": order of preference";
-    for (const json::Value& name : *order->array()) {
-      text += ' ' + shown(&name);
-    }
-    text += '\n';
+  if (list(step, "branches").size() > 1) {
+    tell_rule(step, text);
   }
   text += is_null(step.find("winner")) ? std::string("  no branch was valid: the step failed\n")
                                        : "  winner " + member(step, "winner") + '\n';
 }
 
 void tell_step(const json::Value& step, std::string& text) {
+  if (step.find("problem") != nullptr) {
+    text += "step " + member(step, "step") + ": entry " + member(step, "seq") +
+            " cannot be read: " + member(step, "problem") + "; ask `forerun verify`\n";
+    return;
+  }
   text += "step " + member(step, "step") + ": " + member(step, "task") + ' ' +
           (is_null(step.find("input")) ? "(input erased)" : member(step, "input")) + '\n';
   text += "  " + member(step, "origin");
@@ -228,15 +287,24 @@ void tell_step(const json::Value& step, std::string& text) {
     text += ", confidence " + member(step, "confidence") + ", " + member(step, "depth") +
             " ahead, saved " + member(step, "saved_ms") + " ms";
   }
-  if (!(*step.find("wasted_ms") == json::Value(0))) {
+  const json::Value* wasted = step.find("wasted_ms");
+  if (!is_null(wasted) && !(*wasted == json::Value(0))) {
     text += ", losing branches took " + member(step, "wasted_ms") + " ms";
   }
   text += '\n';
   tell_foresight(step, text);
-  for (const json::Value& branch : *step.find("branches")->array()) {
+  if (step.find("state_hash") != nullptr) {
+    text += "  given a session's state with hash " + member(step, "state_hash") + '\n';
+  }
+  for (const json::Value& branch : list(step, "branches")) {
     tell_branch(branch, text);
   }
   tell_choice(step, text);
+  for (const char* name : {"writes", "effects"}) {
+    if (step.find(name) != nullptr) {
+      text += "  " + std::string(name) + ' ' + member(step, name) + '\n';
+    }
+  }
   text += "  entry " + member(step, "seq") + ", decision " + member(step, "decision_hash") + '\n';
 }
 
@@ -270,7 +338,10 @@ json::Value explain(const SessionRow& session, std::span<const StoredEntry> comm
     const auto entry = entry_of(stored.leaf);
     const auto* commit = entry ? std::get_if<CommitEntry>(&entry->body) : nullptr;
     if (commit == nullptr) {
-      continue;  // Damaged: `verify` is what names it.
+      steps.push_back(
+          unreadable(stored, entry ? "found no commit, expected one" : entry.error().message));
+      before.reset();
+      continue;
     }
     steps.push_back(step_of(*commit, stored, before));
     before = commit->chain;
@@ -306,7 +377,8 @@ Result<std::string> explanation_text(const json::Value& explanation,
                      member(explanation, "speculation") + '\n';
   bool found = false;
   for (const json::Value& each : *steps->array()) {
-    if (!step || *each.find("step") == json::Value(std::uint64_t{*step})) {
+    const json::Value* number = each.find("step");
+    if (!step || (number != nullptr && *number == json::Value(std::uint64_t{*step}))) {
       tell_step(each, text);
       found = true;
     }

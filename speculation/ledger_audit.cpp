@@ -5,34 +5,54 @@
 #include "base/assert.hpp"
 
 namespace forerun {
+namespace {
+
+/// A text beside a commit that is not the one it was decided with.
+std::optional<std::string> wrong_text(const CommitEntry& commit, const EntryTexts& texts) {
+  const auto check = [](std::string_view field, const std::optional<Digest>& recorded,
+                        std::string_view text) -> std::optional<std::string> {
+    if (text.empty()) {
+      return std::nullopt;
+    }
+    const Digest hash = sha256(text);
+    if (recorded == hash) {
+      return std::nullopt;
+    }
+    return std::string(field) + "_hash: found " + (recorded ? to_hex(*recorded) : "null") +
+           ", expected " + to_hex(hash) + ", which is that of its " + std::string(field);
+  };
+  auto wrong = check("output", commit.output_hash, texts.output);
+  wrong = wrong ? wrong : check("writes", commit.writes_hash, texts.writes);
+  return wrong ? wrong : check("effects", commit.effects_hash, texts.effects);
+}
+
+}  // namespace
 
 LedgerAudit::LedgerAudit(std::string place, std::optional<PublicKey> first_key)
     : place_(std::move(place)), checker_(std::move(first_key)) {}
 
-Result<Entry> LedgerAudit::take(std::string_view leaf, std::string_view call,
-                                std::string_view output) {
+Result<Entry> LedgerAudit::take(std::string_view leaf, const EntryTexts& texts) {
   const std::uint64_t recomputed = checker_.counts().recomputed;
-  auto entry = checker_.take(leaf, call);
+  auto entry = checker_.take(leaf, texts.call);
   if (!entry) {
     return fail(Errc::verification,
                 place_ + ": " + change_before(leaf).value_or(entry.error().message));
   }
-  if (const auto* commit = std::get_if<CommitEntry>(&entry->body)) {
-    if (const Digest hash = sha256(output); !output.empty() && commit->output_hash != hash) {
-      return fail(Errc::verification,
-                  place_ + ": entry " + to_string(entry->seq) + ": output_hash: found " +
-                      (commit->output_hash ? to_hex(*commit->output_hash) : "null") +
-                      ", expected " + to_hex(hash) + ", which is that of its output");
-    }
-    const bool is_erased = commit->output_hash && output.empty();
-    ++(checker_.counts().recomputed > recomputed && !is_erased ? counts_.recomputed
-                                                               : counts_.not_recomputed);
-  } else if (const auto* term = std::get_if<EpochEntry>(&entry->body)) {
-    terms_[entry->epoch] = {leaves_.size(), term->public_key};
-  }
   leaves_.push_back(merkle::leaf_hash(leaf));
   if (const auto at = watched_.find(size()); at != watched_.end()) {
     at->second = checker_.head().root;
+  }
+  if (const auto* commit = std::get_if<CommitEntry>(&entry->body)) {
+    if (const auto wrong = wrong_text(*commit, texts)) {
+      return fail(Errc::verification, place_ + ": entry " + to_string(entry->seq) + ": " + *wrong);
+    }
+    const bool is_whole = (!commit->output_hash || !texts.output.empty()) &&
+                          (!commit->writes_hash || !texts.writes.empty()) &&
+                          (!commit->effects_hash || !texts.effects.empty());
+    ++(checker_.counts().recomputed > recomputed && is_whole ? counts_.recomputed
+                                                             : counts_.not_recomputed);
+  } else if (const auto* term = std::get_if<EpochEntry>(&entry->body)) {
+    terms_[entry->epoch] = {size() - 1, term->public_key};
   }
   return entry;
 }

@@ -14,11 +14,20 @@
 
 namespace forerun {
 
-/// An auditor's judgement over one whole ledger: every entry by LedgerChecker, every output by its
-/// hash, heads and roots of any size, also those that replicas claim. Keeps 32 bytes an entry.
-/// Pure. Errors are verification, "PLACE: entry N: field: found …, expected …"; the place is the
-/// ledger's, or the claimant's where a claim does not hold. A change that no rule shows, only the
-/// next signed root, is somewhere in what that root covers and the one before does not: "PLACE:
+/// What lies beside an entry, as canonical texts. Empty: there is none, or it is not at hand, as
+/// when it was erased.
+struct EntryTexts {
+  std::string_view call{};  ///< C(call).
+  std::string_view output{};
+  std::string_view writes{};
+  std::string_view effects{};
+};
+
+/// An auditor's judgement over one whole ledger: every entry by LedgerChecker, every text beside it
+/// by its hash, heads and roots of any size, also those that replicas claim. Keeps 32 bytes an
+/// entry. Pure. Errors are verification, "PLACE: entry N: field: found …, expected …"; the place is
+/// the ledger's, or the claimant's where a claim does not hold. A change that no rule shows, only
+/// the next signed root, is somewhere in what that root covers and the one before does not: "PLACE:
 /// entries A to B …: root up to them: found …, expected …, as entry C has signed".
 class LedgerAudit {
 public:
@@ -27,9 +36,9 @@ public:
 
   /// Wants the root of this size later: cheaper when told before the entries are taken.
   void watch(std::uint64_t size) { watched_.try_emplace(size); }
-  /// Takes the next leaf, with C(call) and the output's canonical text (empty: not at hand, as when
-  /// it was erased). After an error nothing more can be taken.
-  Result<Entry> take(std::string_view leaf, std::string_view call, std::string_view output);
+  /// Takes the next leaf. After an error nothing more can be taken; a leaf that holds and lies
+  /// beside texts that do not still counts in size() and roots.
+  Result<Entry> take(std::string_view leaf, const EntryTexts& texts);
 
   /// `head` is that of exactly what was taken. Says, where it does not hold, which entries are
   /// still vouched for by a later term, and which may have been changed.
@@ -41,7 +50,8 @@ public:
   Result<void> check_prefix(std::string_view claimant, const LedgerHead& head) const;
 
   std::uint64_t size() const { return leaves_.size(); }
-  /// As LedgerChecker counts; a step also counts as not recomputed when its output is not at hand.
+  /// As LedgerChecker counts; a step also counts as not recomputed when one of its texts is not at
+  /// hand.
   const CheckCounts& counts() const { return counts_; }
   /// @pre size <= this->size()
   Digest root_at(std::uint64_t size) const;

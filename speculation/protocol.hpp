@@ -83,6 +83,7 @@ struct Join {
   std::vector<WorkerOffer> workers;
   LedgerHead head;  ///< Of the verified replica.
   Epoch epoch;      ///< Highest accepted.
+  std::optional<SignedHead> signed_head;  ///< The latest that the replica was verified against.
   friend bool operator==(const Join&, const Join&) = default;
 };
 

@@ -32,6 +32,10 @@ Result<SelectRule> select_rule_from(std::string_view text) {
               "select: \"" + std::string(text) + "\", expected seeded, ranked, ordered or first");
 }
 
+Digest rank_hash(const ChainValue& chain, std::string_view name) {
+  return sha256_concat(chain.bytes, name);
+}
+
 std::vector<std::size_t> rank(SelectRule rule, const ChainValue& chain,
                               std::span<const std::string> names) {
   std::vector<std::size_t> order(names.size());
@@ -40,7 +44,7 @@ std::vector<std::size_t> rank(SelectRule rule, const ChainValue& chain,
     std::vector<Digest> keys;
     keys.reserve(names.size());
     for (const std::string& name : names) {
-      keys.push_back(sha256_concat(chain.bytes, name));
+      keys.push_back(rank_hash(chain, name));
     }
     std::stable_sort(order.begin(), order.end(),
                      [&](std::size_t a, std::size_t b) { return keys[a] < keys[b]; });

@@ -17,6 +17,9 @@ enum class SelectRule { seeded, ranked, ordered, first };
 std::string_view to_string(SelectRule rule);
 Result<SelectRule> select_rule_from(std::string_view text);
 
+/// What `ranked` orders a branch by: SHA-256(Sk ‖ name).
+Digest rank_hash(const ChainValue& chain, std::string_view name);
+
 /// The branch indices in the order in which `rule` prefers them: `ranked` by SHA-256(Sk ‖ name)
 /// then index, all others in declared order. @pre names are unique.
 std::vector<std::size_t> rank(SelectRule rule, const ChainValue& chain,

@@ -24,7 +24,8 @@ std::optional<std::string> first_wrong_entry(CoordinatorStore& store, const std:
       return std::nullopt;
     }
     for (const StoredEntry& row : *rows) {
-      if (const auto taken = audit.take(row.leaf, row.call, row.output); !taken) {
+      if (const auto taken = audit.take(row.leaf, {row.call, row.output, row.writes, row.effects});
+          !taken) {
         return taken.error().message;
       }
     }

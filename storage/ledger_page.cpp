@@ -12,11 +12,12 @@ LedgerPage read_ledger_page(CoordinatorStore& store, Seq from, std::size_t count
       break;
     }
     const StoredEntry& row = rows->front();
-    bytes += row.leaf.size() + row.call.size() + row.output.size();
+    bytes += row.leaf.size() + row.call.size() + row.output.size() + row.writes.size() +
+             row.effects.size();
     if (bytes > ledger_page_bytes_max && !page.rows.empty()) {
       break;
     }
-    page.rows.push_back({row.leaf, row.call, row.output});
+    page.rows.push_back({row.leaf, row.call, row.output, row.writes, row.effects});
   }
   return page;
 }

@@ -2,7 +2,7 @@
 # Installs what is missing, builds, and runs every test. Each check prints one line; its log only when it fails.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-scripts/install.sh
+scripts/install.sh fuzz
 scripts/check_layers.py
 scripts/build.sh release
 ctest --preset release -j2
@@ -16,3 +16,5 @@ sanitized() { # PRESET TEST...
 sanitized asan speculation_tests coordinator_tests node_tests messages_tests
 # Data races, where the tool can judge: no foreign threads, actors only under CAF's test scheduler.
 sanitized tsan gateway_tests executors_tests actors_tests
+# What reads foreign bytes, each parser for some seconds (scripts/fuzz.sh runs them longer).
+scripts/fuzz.sh

@@ -48,7 +48,7 @@ void add_bench(CLI::App& app, Action& chosen) {
         return report(run_bench(s->bench, std::cout, std::cerr));
       });
   command.add_option("--seconds", s->bench.seconds, "For each thing that is measured")
-      ->check(CLI::Range(0.1, 60.0))
+      ->check(number_within(0.1, 60))
       ->capture_default_str();
   command.add_option("--in-flight", s->bench.in_flight, "Steps side by side")
       ->check(CLI::Range(std::size_t{1}, in_flight_max))

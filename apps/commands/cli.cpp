@@ -8,6 +8,18 @@
 #include "base/json.hpp"
 
 namespace forerun {
+namespace {
+
+std::string check_existing(const std::string& path, const std::string& expected, bool is_other,
+                           const std::string& other) {
+  std::error_code problem;
+  if (!std::filesystem::exists(path, problem)) {
+    throw CLI::FileError(path + ": no such " + expected, CLI::ExitCodes::FileError);
+  }
+  return is_other ? "found " + other + " at " + path + ", expected a " + expected : "";
+}
+
+}  // namespace
 
 std::filesystem::path own_binary() {
   return std::filesystem::read_symlink("/proc/self/exe");
@@ -56,6 +68,27 @@ CLI::Validator number_within(double low, double high, bool above) {
     return is_within ? std::string() : "found " + text + ", expected " + range;
   };
   return CLI::Validator(check, "");
+}
+
+CLI::Validator existing_file() {
+  return CLI::Validator(
+      [](const std::string& path) {
+        return check_existing(path, "file", std::filesystem::is_directory(path), "a folder");
+      },
+      "");
+}
+
+CLI::Validator existing_folder() {
+  return CLI::Validator(
+      [](const std::string& path) {
+        return check_existing(path, "folder", !std::filesystem::is_directory(path), "a file");
+      },
+      "");
+}
+
+CLI::Validator existing_path() {
+  return CLI::Validator(
+      [](const std::string& path) { return check_existing(path, "file or folder", false, ""); }, "");
 }
 
 CLI::App& add_command(CLI::App& app, const std::string& name, const std::string& description,

@@ -25,6 +25,11 @@ CLI::App& add_command(CLI::App& app, const std::string& name, const std::string&
 /// are there.
 void bind_environment(CLI::App& command);
 
+/// Paths that must be there. One that is not ends the command with exit_not_found.
+CLI::Validator existing_file();
+CLI::Validator existing_folder();
+CLI::Validator existing_path();
+
 /// A number from `low` (not itself when `above`) to `high`. An option without a sign needs it too:
 /// CLI11 would take -1 for the largest number.
 CLI::Validator number_within(double low, double high, bool above = false);

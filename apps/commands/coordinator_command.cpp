@@ -76,7 +76,9 @@ void add_coordinator(CLI::App& app, Action& chosen) {
           "What is run ahead: `value` weighs time hidden against waste, `bands` looks at the "
           "confidence alone")
       ->transform(CLI::CheckedTransformer(std::map<std::string, AdmissionPolicy>{
-          {"value", AdmissionPolicy::value}, {"bands", AdmissionPolicy::bands}}))
+                                             {"value", AdmissionPolicy::value},
+                                             {"bands", AdmissionPolicy::bands}})
+                      .description("{bands,value}"))
       ->default_str(to_string(admission.policy));
   command
       .add_option("--start-above", admission.start_above, "`bands`: speculate at this confidence")
@@ -134,7 +136,7 @@ void add_coordinator(CLI::App& app, Action& chosen) {
   command
       .add_option("--replay", s->process.replay,
                   "An export: take its run IDs and arrival orders, on an empty store")
-      ->check(CLI::ExistingDirectory);
+      ->check(existing_folder());
   command.add_option("--plant", s->process.plant, "A bug, to see that it is caught")
       ->check(CLI::IsMember({"skip-hazards"}));
   bind_environment(command);

@@ -24,7 +24,7 @@ void add_demo(CLI::App& app, Action& chosen) {
         return run_demo(s->demo, std::cout, std::cerr);
       });
   command.add_option("--traces", s->demo.traces, "Recorded sessions, instead of the demo's own")
-      ->check(CLI::ExistingFile);
+      ->check(existing_file());
   command.add_option("--read-only", s->demo.read_only, "FILE or PATTERN: tasks that only read");
   command.add_option("--speedup", s->demo.speedup, "Divides think and task times")
       ->check(number_within(0, 1e6, true))

@@ -13,7 +13,7 @@ void add_dev(CLI::App& app, Action& chosen) {
         s->binary = own_binary();
         return report(run_dev(*s));
       });
-  command.add_option("catalog", s->catalog, "catalog.toml")->required()->check(CLI::ExistingFile);
+  command.add_option("catalog", s->catalog, "catalog.toml")->required()->check(existing_file());
   command.add_option("--data", s->data, "Keep the data here between runs");
   command.add_option("--slots", s->slots, "Branches at once")
       ->check(CLI::Range(1, 1024))

@@ -64,7 +64,8 @@ Result<int> tell(const ExplainFlags& s) {
     std::cout << *text;
   } else if (s.step) {
     for (const json::Value& step : *story->find("steps")->array()) {
-      if (*step.find("step") == json::Value(std::uint64_t{*s.step})) {
+      const json::Value* number = step.find("step");
+      if (number != nullptr && *number == json::Value(std::uint64_t{*s.step})) {
         std::cout << json::canonical(step) << '\n';
       }
     }

@@ -97,7 +97,7 @@ void add_learn(CLI::App& app, Action& chosen) {
       command
           .add_option("traces", s->traces,
                       "Files of sessions; a folder is what `forerun ledger export` wrote")
-          ->check(CLI::ExistingPath);
+          ->check(existing_path());
   command.add_option("--format", s->format, "traces, openai-messages or otel-genai")
       ->check(CLI::IsMember({"traces", "openai-messages", "otel-genai"}))
       ->capture_default_str();

@@ -1,15 +1,17 @@
 #include "apps/commands/commands.hpp"
 
 #include <memory>
+#include <utility>
 
+#include "apps/native_node.hpp"
 #include "apps/node_process.hpp"
+#include "version.hpp"
 
 namespace forerun {
+namespace {
 
-void add_node(CLI::App& app, Action& chosen) {
+std::shared_ptr<NodeProcessSettings> add_node_flags(CLI::App& command) {
   const auto s = std::make_shared<NodeProcessSettings>();
-  CLI::App& command = add_command(app, "node", "Run a node that hosts workers", chosen,
-                                  [s] { return report(run_node(*s)); });
   command.add_option("--join", s->join, "HOST:PORT of the coordinator")->required();
   command.add_option("--token", s->token,
                      "The line that `forerun keys add` printed; kept after the first start");
@@ -25,15 +27,15 @@ void add_node(CLI::App& app, Action& chosen) {
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();
   command.add_option("--tasks-dir", s->tasks_dir, "Where `exec` commands run")
-      ->check(CLI::ExistingDirectory);
+      ->check(existing_folder());
   command
       .add_option("--replay", s->replay,
                   "An export: run deterministic pure tasks, answer all else as it records")
-      ->check(CLI::ExistingDirectory);
+      ->check(existing_folder());
   command.add_option("--plant-wrong-output", s->plant_wrong_output,
                      "At replay: a task that answers differently");
   command.add_option("--world", s->world, "Recorded sessions that answer `world` tasks")
-      ->check(CLI::ExistingFile);
+      ->check(existing_file());
   command.add_option("--read-only", s->read_only,
                      "FILE or PATTERN: tasks of the world that only read");
   command.add_option("--seed", s->seed, "Of modelled latencies")->capture_default_str();
@@ -43,6 +45,29 @@ void add_node(CLI::App& app, Action& chosen) {
                      "Offer the demo's functions, with their store in this folder");
   command.add_flag("--resync", s->resync, "Put the replica aside and fetch the ledger anew");
   bind_environment(command);
+  return s;
+}
+
+}  // namespace
+
+void add_node(CLI::App& app, Action& chosen) {
+  const auto settings = std::make_shared<std::shared_ptr<NodeProcessSettings>>();
+  *settings = add_node_flags(add_command(app, "node", "Run a node that hosts workers", chosen,
+                                         [settings] { return report(run_node(**settings)); }));
+}
+
+int native_node_main(int argc, char** argv, NativeFunctions functions) {
+  CLI::App app("Runs a node of a Forerun cluster that hosts workers, with functions of its own.");
+  app.set_version_flag("--version", program_version);
+  app.set_config("--config", "", "A TOML file with flags as keys")->check(CLI::ExistingFile);
+  app.allow_config_extras(CLI::config_extras_mode::error);
+  const auto settings = add_node_flags(app);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& problem) {
+    return app.exit(problem) == 0 ? exit_ok : exit_usage;
+  }
+  return report(run_node(*settings, std::move(functions)));
 }
 
 }  // namespace forerun

@@ -80,7 +80,7 @@ void add_predict(CLI::App& app, Action& chosen) {
       ->check(number_within(0, whole_number_max));
   command.add_option("--train", s->recorded.train, "Files to learn from before")
       ->needs(session)
-      ->check(CLI::ExistingPath);
+      ->check(existing_path());
   command.add_option("--format", s->format, "traces, openai-messages or otel-genai")
       ->needs(session)
       ->check(CLI::IsMember({"traces", "openai-messages", "otel-genai"}));

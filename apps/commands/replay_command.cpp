@@ -32,9 +32,9 @@ void add_replay(CLI::App& app, Action& chosen) {
   command
       .add_option("--tasks-dir", replay.tasks_dir,
                   "Where `exec` commands run; without it none is run again")
-      ->check(CLI::ExistingDirectory);
+      ->check(existing_folder());
   command.add_option("--catalog", replay.catalog, "Instead of the export's own")
-      ->check(CLI::ExistingFile);
+      ->check(existing_file());
   command.add_option("--session", replay.session, "A run ID: this session alone, with its story");
   command.add_option("--nodes", replay.nodes, "Nodes of the cluster")
       ->check(number_within(0, whole_number_max))

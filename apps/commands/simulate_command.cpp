@@ -26,12 +26,12 @@ void add_simulate(CLI::App& app, Action& chosen) {
       .add_option("traces", simulate.traces,
                   "Files of sessions; a folder is what `forerun ledger export` wrote")
       ->required()
-      ->check(CLI::ExistingPath);
+      ->check(existing_path());
   command.add_option("--format", simulate.format, "traces, openai-messages or otel-genai")
       ->check(CLI::IsMember({"traces", "openai-messages", "otel-genai"}))
       ->capture_default_str();
   command.add_option("--train", simulate.train, "Sessions to learn from first")
-      ->check(CLI::ExistingPath);
+      ->check(existing_path());
   command.add_option("--train-share", simulate.train_share,
                      "Learn from the groups below this share, measure the rest without learning");
   command.add_option("--warm-up", simulate.warm_up, "The first so many sessions only teach")
@@ -56,7 +56,7 @@ void add_simulate(CLI::App& app, Action& chosen) {
   command.add_option("--tool-ms", simulate.tool, "As --think-ms, of the calls");
   command.add_option("--read-only", simulate.read_only, "FILE or PATTERN: tasks that only read");
   command.add_option("--costs", simulate.costs, "TOML or JSON: dispatch_us, hit_us, kill_us")
-      ->check(CLI::ExistingFile);
+      ->check(existing_file());
   command.add_flag("--sweep", simulate.sweep, "Also over the ratio of tool to think time");
   command.add_option("--html", simulate.html, "Write the curves as one page, sweep included");
   command.add_option("--seed", simulate.seed, "Of modelled times")->capture_default_str();

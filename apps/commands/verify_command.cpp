@@ -27,6 +27,12 @@ void add_verify(CLI::App& app, Action& chosen) {
   CLI::App& command = add_command(
       app, "verify", "Recompute every decision of a cluster or of an export", chosen, [s] {
         if (!s->verify.export_folder.empty()) {
+          if (s->verify.nodes_min > 1) {
+            return report(
+                Result<int>(fail(Errc::invalid,
+                                 "--nodes counts a cluster's nodes, and --offline asks none: leave "
+                                 "one of the two out")));
+          }
           return report(verify_export(s->verify, std::cout, std::cerr));
         }
         s->verify.seed = seed_of_the_day();
@@ -37,7 +43,13 @@ void add_verify(CLI::App& app, Action& chosen) {
   command.add_option("--sample", s->verify.sample, "Deterministic `pure` steps to run again")
       ->check(CLI::Range(std::uint32_t{0}, audit_sample_max))
       ->capture_default_str();
-  command.add_option("--offline", s->verify.export_folder, "Judge this export, without a cluster");
+  command
+      .add_option("--offline", s->verify.export_folder,
+                  "Judge this export, without a cluster: nothing runs again")
+      ->check([](const std::string& folder) {
+        return folder.empty() ? std::string("found nothing, expected an export's folder")
+                              : std::string();
+      });
   command
       .add_option("--key", s->verify.first_key,
                   "The first term's public key, 64 hex digits; without it the ledger's own word "

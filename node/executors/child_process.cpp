@@ -9,10 +9,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <charconv>
 #include <cstring>
+#include <fstream>
 #include <memory>
 
 #include "base/assert.hpp"
@@ -21,6 +23,7 @@ namespace forerun {
 namespace {
 
 constexpr int standard_descriptors = 3;
+constexpr std::size_t family_max = 4096;  ///< Processes that are looked at to say that all die.
 
 std::string reason(int number) {
   return strerrordesc_np(number);
@@ -147,6 +150,11 @@ struct ProcessLine {
   char state = '?';
   pid_t group = 0;
   pid_t session = 0;
+  bool is_exiting = false;
+  long threads = 0;
+  bool has_memory = true;
+
+  bool is_ended() const { return state == 'Z' || state == 'X'; }
 };
 
 std::optional<ProcessLine> read_process(const char* pid) {
@@ -167,17 +175,55 @@ std::optional<ProcessLine> read_process(const char* pid) {
   line.state = text[name_end + 2];
   const char* at = text.data() + name_end + 4;
   const char* const end = text.data() + text.size();
-  std::array<pid_t, 3> numbers{};  // Parent, group, session.
-  for (pid_t& number : numbers) {
+  std::array<std::int64_t, 20> numbers{};  // From the fourth field, the parent, on.
+  for (std::int64_t& number : numbers) {
     const auto [next, problem] = std::from_chars(at, end, number);
     if (problem != std::errc() || next == end) {
       return std::nullopt;
     }
     at = next + 1;
   }
-  line.group = numbers[1];
-  line.session = numbers[2];
+  constexpr std::int64_t exiting = 0x4;  // PF_EXITING: it runs no code of its program any more.
+  line.group = static_cast<pid_t>(numbers[1]);
+  line.session = static_cast<pid_t>(numbers[2]);
+  line.is_exiting = (numbers[5] & exiting) != 0;
+  line.threads = static_cast<long>(numbers[16]);
+  line.has_memory = numbers[19] != 0;
   return line;
+}
+
+/// The children of a process, of all its threads. Nothing where the kernel does not tell.
+std::optional<std::vector<pid_t>> children_of(pid_t parent) {
+  std::vector<pid_t> children;
+  const std::string path = "/proc/" + std::to_string(parent) + "/task";
+  const std::unique_ptr<DIR, int (*)(DIR*)> threads(::opendir(path.c_str()), ::closedir);
+  while (const dirent* thread = threads ? ::readdir(threads.get()) : nullptr) {
+    if (thread->d_name[0] == '.') {
+      continue;
+    }
+    std::ifstream file(path + "/" + thread->d_name + "/children");
+    if (!file && ::access((path + "/" + thread->d_name).c_str(), F_OK) == 0) {
+      return std::nullopt;
+    }
+    for (pid_t child = 0; file >> child;) {
+      children.push_back(child);
+    }
+  }
+  return children;
+}
+
+/// These and all that descend from them, sorted. Nothing where the kernel does not tell.
+std::optional<std::vector<pid_t>> family_of(std::vector<pid_t> family) {
+  for (std::size_t i = 0; i < family.size(); ++i) {
+    const auto children = children_of(family[i]);
+    if (!children || family.size() > family_max) {
+      return std::nullopt;
+    }
+    family.insert(family.end(), children->begin(), children->end());
+  }
+  std::sort(family.begin(), family.end());
+  family.erase(std::unique(family.begin(), family.end()), family.end());
+  return family;
 }
 
 }  // namespace
@@ -244,6 +290,32 @@ bool group_has_members(pid_t leader) {
   return ::kill(-leader, 0) == 0 || errno == EPERM;
 }
 
+pid_t first_of_namespace(pid_t leader) {
+  const auto children = children_of(leader);
+  return children && !children->empty() ? children->front() : 0;
+}
+
+bool family_is_dying(const std::vector<pid_t>& roots) {
+  const auto family = family_of(roots);
+  if (!family || !std::all_of(family->begin(), family->end(), is_dying)) {
+    return false;
+  }
+  // One that has ended since may have left a child to a parent that had been looked at before.
+  const auto again = family_of(roots);
+  return again && std::includes(family->begin(), family->end(), again->begin(), again->end());
+}
+
+bool is_dying(pid_t pid) {
+  const auto line = read_process(std::to_string(pid).c_str());
+  return !line || (line->threads <= 1 &&
+                   (line->is_ended() || (line->is_exiting && !line->has_memory)));
+}
+
+bool is_gone(pid_t pid) {
+  const auto line = read_process(std::to_string(pid).c_str());
+  return !line || line->is_ended();
+}
+
 std::vector<pid_t> live_members(pid_t leader) {
   std::vector<pid_t> members;
   const std::unique_ptr<DIR, int (*)(DIR*)> folder(::opendir("/proc"), ::closedir);
@@ -254,8 +326,7 @@ std::vector<pid_t> live_members(pid_t leader) {
       continue;
     }
     const auto line = read_process(name);
-    if (line && (line->group == leader || line->session == leader) && line->state != 'Z' &&
-        line->state != 'X') {
+    if (line && (line->group == leader || line->session == leader) && !line->is_ended()) {
       members.push_back(pid);
     }
   }

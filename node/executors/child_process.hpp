@@ -39,6 +39,9 @@ struct CommandLine {
   std::vector<std::string> environment;  ///< NAME=VALUE, all that the command gets.
   std::string folder;                    ///< Working directory.
   int extra = -1;  ///< A descriptor of ours that it gets as its fourth, number 3; -1: none.
+  /// All that it starts is in a PID namespace whose first process is its child: no orphan leaves
+  /// its family, and none of it outlives that child.
+  bool has_pid_namespace = false;
 };
 
 /// A command in progress: leader of its own session and process group, whose ID is `pid`. Our ends
@@ -75,6 +78,18 @@ void signal_group(pid_t leader, int signal);
 /// True while any process, dead or alive, is left in the group. Reaps members that became children
 /// of this process (it may be a container's first).
 bool group_has_members(pid_t leader);
+/// The child of a leader with has_pid_namespace: its namespace's first process. 0 where there is
+/// none, or the kernel does not tell. @pre the leader is not reaped; if it has been sent SIGKILL,
+/// there will be none later.
+pid_t first_of_namespace(pid_t leader);
+/// Whether a process can do nothing any more: ended, or on the way to it without memory and other
+/// threads. What is left of it is the kernel's: removing namespaces and mounts takes that
+/// milliseconds.
+bool is_dying(pid_t pid);
+/// The same of all of these and their descendants.
+bool family_is_dying(const std::vector<pid_t>& roots);
+/// Ended, reaped or not.
+bool is_gone(pid_t pid);
 /// Live processes of the leader's session or group, also those that left the group. Reads all of
 /// /proc: not for the usual path.
 std::vector<pid_t> live_members(pid_t leader);

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/assert.hpp"
+#include "node/executors/command_log.hpp"
 #include "node/executors/envelope.hpp"
 #include "node/executors/exec_inbox.hpp"
 #include "node/executors/process_table.hpp"
@@ -19,6 +20,7 @@ namespace {
 
 using Time = RunClock::time_point;
 
+constexpr std::size_t shown_command_max = 80;  ///< Of a resident's, in the log.
 constexpr int signalled_status = 128;  ///< A sandbox's exit code for signal 0.
 
 std::string with_last_error(std::string cause, std::string_view errors) {
@@ -104,12 +106,17 @@ public:
     }
   }
 
+  void on_errors(ProcessNumber process, std::string_view text) override {
+    log(log_.take(RunClock::now(), process, name_of(process), text));
+  }
+
   // A resident that closes a pipe is ending, and its end tells more; or else it is no good. A
   // command that runs once need not read its input, and may work on after its output.
   void on_output_closed(ProcessNumber process) override { is_closed(process, "its stdout"); }
   void on_input_closed(ProcessNumber process) override { is_closed(process, "its stdin"); }
 
   void on_end(ProcessNumber process, const ProcessEnd& end) override {
+    log(log_.closed(RunClock::now(), process, name_of(process)));
     if (const auto at = commands_.find(process); at != commands_.end()) {
       Command command = std::move(at->second);
       commands_.erase(at);
@@ -136,6 +143,32 @@ private:
     std::string unread{};          ///< The beginning of a line.
     const char* closed = nullptr;  ///< The pipe that it closed.
   };
+
+  // ---- log
+
+  std::string name_of(ProcessNumber process) const {
+    if (const auto at = commands_.find(process); at != commands_.end()) {
+      return "task " + at->second.start.run.task.name;
+    }
+    const auto resident = resident_of_.find(process);
+    if (resident == resident_of_.end()) {
+      return "command";
+    }
+    // Which of its tasks it runs is not said on stderr.
+    std::string name = "resident";
+    for (const std::string& word : residents_by_number_.at(resident->second).task.command) {
+      name += " " + word;
+    }
+    return name.size() <= shown_command_max ? name : name.substr(0, shown_command_max) + "…";
+  }
+
+  void log(const std::vector<std::string>& lines) const {
+    for (const std::string& line : lines) {
+      if (settings_.log) {
+        settings_.log(line);
+      }
+    }
+  }
 
   // ---- inbox
 
@@ -401,6 +434,7 @@ private:
   std::string path_;
   std::filesystem::path folder_;
   ProcessTable processes_;
+  CommandLog log_;
   std::map<ProcessNumber, Command> commands_;
   std::map<std::uint64_t, ProcessNumber> process_of_;  ///< By run.
   ResidentPool residents_;

@@ -5,11 +5,11 @@
 #include <map>
 #include <memory>
 #include <set>
-#include <stop_token>
 #include <string>
 
 #include "base/json.hpp"
 #include "base/result.hpp"
+#include "node/executors/native_function.hpp"
 #include "speculation/call.hpp"
 #include "speculation/catalog.hpp"
 #include "speculation/protocol.hpp"
@@ -17,6 +17,37 @@
 namespace forerun {
 
 inline constexpr const char* run_tenant_default = "default";
+
+/// The deadline of a run, as whoever started it knows it. Copies are one and the same.
+/// Thread-safe.
+class RunDeadline {
+public:
+  using Clock = Deadline::Clock;
+  RunDeadline() : RunDeadline(Clock::time_point::max(), false) {}
+  RunDeadline(Clock::time_point at, bool is_speculative)
+      : state_(std::make_shared<State>(at, is_speculative)) {}
+
+  /// A speculation became confirmed work.
+  void confirm(Clock::time_point at) const {
+    state_->at = at;
+    state_->is_speculative = false;  // Last: who sees it sees the time that goes with it.
+  }
+  bool is_speculative() const { return state_->is_speculative; }
+  Clock::time_point at() const { return state_->at; }
+  Deadline shown() const {
+    Deadline deadline;
+    deadline.at_ = {state_, &state_->at};
+    return deadline;
+  }
+
+private:
+  struct State {
+    State(Clock::time_point when, bool is_guess) : at(when), is_speculative(is_guess) {}
+    std::atomic<Clock::time_point> at;
+    std::atomic<bool> is_speculative;
+  };
+  std::shared_ptr<State> state_;
+};
 
 /// One run of a branch as an executor sees it: no run ID, step or seed.
 struct Run {
@@ -26,11 +57,13 @@ struct Run {
   std::string outside_key;  ///< For a `write`.
   std::optional<WorldPosition> world;
   std::string tenant = run_tenant_default;  ///< Whose session it is of.
+  RunDeadline deadline{};                   ///< Kept by others: an executor need not end the run.
 };
 
 /// How a run ended. Exactly one is delivered for each start, also after a stop.
 struct RunEnded {
-  Ending ending = Ending::returned;  ///< returned, failed, cancelled or lost.
+  /// returned, failed, cancelled or lost; expired: a speculation that cannot end in time.
+  Ending ending = Ending::returned;
   std::string output;                ///< Canonical JSON.
   std::string writes;
   std::string effects;
@@ -61,24 +94,6 @@ public:
   virtual void prepare(const Catalog&) {}
 };
 
-/// What a native function gets. It must look at `stop` at least every few milliseconds.
-struct NativeCall {
-  const json::Object& input;
-  const json::Value& state;  ///< What the task gets of its session's state: an object.
-  std::string_view outside_key;
-  std::stop_token stop;
-};
-/// What a native function returns: an output, and what it changes in its session's state.
-struct NativeAnswer {
-  NativeAnswer() = default;
-  NativeAnswer(json::Value value) : output(std::move(value)) {}
-  json::Value output;
-  json::Value writes;   ///< A merge patch (RFC 7396), an object; null: none.
-  json::Value effects;  ///< A list of effects (docs/catalog.md); null: none.
-};
-using NativeFunction = std::function<Result<NativeAnswer>(const NativeCall&)>;
-using NativeFunctions = std::map<std::string, NativeFunction, std::less<>>;
-
 /// Runs functions on a pool of `threads` threads of its own. Those named in `quick` answer within
 /// microseconds and never wait: they run where they are started, without a hand-over.
 std::unique_ptr<Executor> make_native_executor(NativeFunctions functions, std::size_t threads,
@@ -94,6 +109,9 @@ struct ExecSettings {
       true;  ///< False: ask for ended commands every 2 ms, as on kernels without pidfds.
   std::shared_ptr<const Sandbox> sandbox{};  ///< Null: tasks that want one are refused.
   std::size_t residents = 1;  ///< Processes of one resident program: the node's slots.
+  /// Gets what commands write to stderr, as lines, bounded (command_log.hpp); on the executor's
+  /// thread.
+  std::function<void(const std::string& line)> log{};
 };
 /// Runs commands: input as canonical JSON on stdin, output as one JSON document on stdout (with
 /// `envelope`, both as in envelope.hpp), the last line of stderr as cause of a failure; residents

@@ -75,6 +75,11 @@ bool HttpAnswerReader::take(const HttpHead& head, std::string_view bytes) {
     streamed_.emplace(settings_.stream);
   }
   for (const std::string& data : events_.take(bytes)) {
+    if (data.size() > output_bytes_max) {
+      problem_ = Error{Errc::too_large, "stream: an event larger than " +
+                                            std::to_string(output_bytes_max) + " bytes"};
+      return false;
+    }
     if (auto added = streamed_->add(data); !added) {
       problem_ = std::move(added.error());
       return false;

@@ -25,11 +25,14 @@ public:
   /// says that it is.
   Result<json::Value> finish(const HttpHead& head) const;
 
+  /// Taken so far of a good answer's body.
+  std::size_t bytes() const { return bytes_; }
+
 private:
   bool is_streamed(const HttpHead& head) const;
   Result<json::Value> document(const HttpHead& head) const;
 
-  const HttpSettings& settings_;
+  const HttpSettings& settings_;  ///< Of the run, which outlives it.
   std::size_t bytes_ = 0;
   std::string body_;
   EventReader events_;

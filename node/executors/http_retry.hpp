@@ -32,16 +32,19 @@ struct HttpVerdict {
     read,   ///< Read the answer.
     again,  ///< Ask again, `after` a pause.
     failed,
-    unknown,  ///< It may have taken effect.
+    unknown,   ///< It may have taken effect.
+    too_late,  ///< It would have to be sent again, but not before the deadline.
   };
   What what = What::read;
   Duration after{};
-  std::string cause{};  ///< Of the last two.
+  std::string cause{};  ///< Of the last three.
 };
 
 /// Decides by what the task may do: only what did not reach the endpoint, or what it said that it
 /// did not take (429, 503), is sent again, at most `retries` times, and never a `write` that is not
-/// `idempotent`. `attempt` counts from 1.
-HttpVerdict verdict_on(const Task& task, const HttpAttempt& ended, std::uint32_t attempt);
+/// `idempotent`. `attempt` counts from 1; `left` is the time until the deadline: a pause that is
+/// not over by then would hold slot and pool for nothing.
+HttpVerdict verdict_on(const Task& task, const HttpAttempt& ended, std::uint32_t attempt,
+                       Duration left);
 
 }  // namespace forerun

@@ -33,7 +33,7 @@ void report(NativeRun& run, RunEnded ended) {
 /// Calls the function on this thread and tells how that went.
 RunEnded call_function(const NativeFunction& function, NativeRun& run) {
   const NativeCall call{run.run.call.input(), run.run.state, run.run.outside_key,
-                        run.stop.get_token()};
+                        run.stop.get_token(), run.run.deadline.shown()};
   Result<NativeAnswer> value = fail(Errc::invalid, "");
   std::string thrown;
   try {

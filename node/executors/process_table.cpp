@@ -21,6 +21,10 @@ constexpr Duration poll_interval = std::chrono::milliseconds(2);  ///< Where the
 constexpr Duration look_first = std::chrono::microseconds(500);
 constexpr Duration look_interval_max = std::chrono::milliseconds(10);
 constexpr Duration kill_wait_max = std::chrono::seconds(2);  ///< For what was killed to end.
+constexpr Duration death_look_max = std::chrono::milliseconds(2);
+/// Dead commands whose namespaces the kernel has not removed; beyond that it is waited for, since
+/// else starts could outrun it.
+constexpr std::size_t removed_max = 64;
 /// For a pipe to close that no known process holds.
 constexpr Duration escape_wait_max = std::chrono::milliseconds(50);
 
@@ -46,6 +50,7 @@ Result<ProcessNumber> ProcessTable::start(const CommandLine& command) {
   const ProcessNumber number = ++last_number_;
   const auto at =
       processes_.emplace(number, Process{.number = number, .child = std::move(*child)}).first;
+  at->second.has_pid_namespace = command.has_pid_namespace;
   const Child& made = at->second.child;
   watch(made.output.get(), EPOLLIN, number, Source::output);
   watch(made.errors.get(), EPOLLIN, number, Source::errors);
@@ -104,9 +109,16 @@ void ProcessTable::kill(ProcessNumber number) {
                                  at->second.phase != Process::Phase::terminating)) {
     return;
   }
-  at->second.phase = Process::Phase::killing;
-  signal_group(at->second.child.pid, SIGKILL);
-  look_again(at->second, RunClock::now() + kill_wait_max);
+  Process& process = at->second;
+  process.phase = Process::Phase::killing;
+  signal_group(process.child.pid, SIGKILL);
+  process.killed_at = RunClock::now();
+  if (process.has_pid_namespace) {
+    process.first = first_of_namespace(process.child.pid);
+  }
+  process.look_wait = look_first;
+  look_again(process, process.killed_at +
+                          (process.has_pid_namespace ? process.look_wait : kill_wait_max));
 }
 
 void ProcessTable::turn(Time until) {
@@ -216,6 +228,7 @@ bool ProcessTable::read_errors(Process& process) {
   if (!text || text->empty()) {
     return false;
   }
+  listener_.on_errors(process.number, *text);
   process.error_tail += *text;
   if (process.error_tail.size() > error_tail_bytes) {
     process.error_tail.erase(0, process.error_tail.size() - error_tail_bytes);
@@ -232,6 +245,53 @@ void ProcessTable::drain(Process& process) {
 
 // ---- ends
 
+/// Of a killed command in a PID namespace: it is reported when nothing of it can run any more. That
+/// the kernel has removed its namespaces and mounts, nobody waits for.
+void ProcessTable::look_for_death(Processes::iterator at) {
+  Process& process = at->second;
+  const Time now = RunClock::now();
+  if (now >= process.killed_at + kill_wait_max) {
+    abandon(at);
+    return;
+  }
+  drain(process);
+  if (!is_dead(process)) {
+    process.look_wait = std::min(2 * process.look_wait, death_look_max);
+    look_again(process, std::min(now + process.look_wait, process.killed_at + kill_wait_max));
+    return;
+  }
+  process.phase = Process::Phase::buried;
+  close(process.child.input);
+  look_again(process, process.killed_at + kill_wait_max);
+  listener_.on_end(process.number, {ExitStatus{true, SIGKILL}, last_line(process.error_tail), 0});
+}
+
+/// Notes, if so, that the kernel has something of it left to remove.
+bool ProcessTable::is_dead(const Process& process) {
+  if (!process.has_pid_namespace || has_open_pipe(process.child)) {
+    return false;
+  }
+  std::erase_if(removed_, is_gone);
+  if (removed_.size() >= removed_max) {
+    return false;
+  }
+  const bool has_leader = process.phase == Process::Phase::killing;
+  std::vector<pid_t> roots;
+  if (has_leader) {
+    roots.push_back(process.child.pid);
+  }
+  if (process.first != 0) {
+    roots.push_back(process.first);
+  }
+  // A leader that has ended has left a first process that is not known to another parent.
+  if (roots.empty() || !family_is_dying(roots) ||
+      (process.first == 0 && leader_has_ended(process.child.pid))) {
+    return false;
+  }
+  removed_.push_back(roots.back());
+  return true;
+}
+
 void ProcessTable::leader_ended(Processes::iterator at) {
   Process& process = at->second;
   // The leader is not reaped yet, so its ID still names this group and no other.
@@ -239,7 +299,8 @@ void ProcessTable::leader_ended(Processes::iterator at) {
   close(process.child.pidfd);
   without_pidfd_.erase(process.number);
   process.status = reap_leader(process.child.pid);
-  if (process.phase == Process::Phase::abandoned) {
+  if (process.phase == Process::Phase::abandoned || process.phase == Process::Phase::buried) {
+    forget_time(process);
     processes_.erase(at);
     return;
   }
@@ -248,7 +309,7 @@ void ProcessTable::leader_ended(Processes::iterator at) {
   drain(process);
   close(process.child.input);
   process.closing_since = RunClock::now();
-  process.closing_wait = look_first;
+  process.look_wait = look_first;
   close_down(at);
 }
 
@@ -256,14 +317,21 @@ void ProcessTable::leader_ended(Processes::iterator at) {
 void ProcessTable::close_down(Processes::iterator at) {
   Process& process = at->second;
   drain(process);
-  if (!group_has_members(process.child.pid) && !has_open_pipe(process.child)) {
+  if ((!group_has_members(process.child.pid) && !has_open_pipe(process.child)) ||
+      is_dead(process)) {
     report(at, 0);
+    return;
+  }
+  if (process.first != 0 && RunClock::now() < process.closing_since + kill_wait_max) {
+    // The kernel kills all of its namespace: to look for who is left would cost more than to wait.
+    process.look_wait = std::min(2 * process.look_wait, death_look_max);
+    look_again(process, RunClock::now() + process.look_wait);
     return;
   }
   if (!process.was_looked_at) {
     // What was just killed is mostly gone by the next look, and that look is not cheap.
     process.was_looked_at = true;
-    look_again(process, RunClock::now() + process.closing_wait);
+    look_again(process, RunClock::now() + process.look_wait);
     return;
   }
   // Members may have left the group but not the session; and the dead may lie unreaped.
@@ -283,8 +351,8 @@ void ProcessTable::close_down(Processes::iterator at) {
     report(at, static_cast<std::uint32_t>(std::max<std::size_t>(members.size(), 1)));
     return;
   }
-  process.closing_wait = std::min(2 * process.closing_wait, look_interval_max);
-  look_again(process, std::min(now + process.closing_wait, until));
+  process.look_wait = std::min(2 * process.look_wait, look_interval_max);
+  look_again(process, std::min(now + process.look_wait, until));
 }
 
 void ProcessTable::report(Processes::iterator at, std::uint32_t dead_handles) {
@@ -338,7 +406,10 @@ void ProcessTable::pass_time() {
         kill(process.number);
         break;
       case Process::Phase::killing:
-        abandon(at);
+        look_for_death(at);
+        break;
+      case Process::Phase::buried:
+        process.phase = Process::Phase::abandoned;
         break;
       case Process::Phase::closing:
         close_down(at);

@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "node/executors/child_process.hpp"
 #include "node/executors/outcome.hpp"
@@ -32,6 +33,7 @@ class ProcessListener {
 public:
   virtual ~ProcessListener() = default;
   virtual void on_output(ProcessNumber process, std::string_view text) = 0;
+  virtual void on_errors(ProcessNumber process, std::string_view text) = 0;
   /// It has closed its stdout, and everything that it wrote has been given.
   virtual void on_output_closed(ProcessNumber process) = 0;
   /// It has closed its stdin before everything was written.
@@ -78,6 +80,7 @@ private:
       running,
       terminating,  ///< SIGTERM sent, or about to end; SIGKILL follows at `next`.
       killing,      ///< SIGKILL sent; the leader has not ended yet.
+      buried,       ///< Reported: dead, but the kernel still removes its namespaces.
       closing,      ///< The leader is reaped; what it left behind is going.
       abandoned,    ///< Reported with a dead handle: the kernel does not let it die.
     };
@@ -89,9 +92,12 @@ private:
     std::string error_tail{};
     std::optional<ExitStatus> status{};
     std::optional<Time> next{};  ///< When its phase must be looked at again.
+    Time killed_at{};
     Time closing_since{};
-    Duration closing_wait{};
+    Duration look_wait{};  ///< Between looks, the next twice as long.
     bool was_looked_at = false;
+    bool has_pid_namespace = false;
+    pid_t first = 0;  ///< Of its PID namespace, once it is killed; 0: not known.
   };
   using Processes = std::map<ProcessNumber, Process>;
   /// What an event comes from. The number of a process and its source make the event's data.
@@ -103,6 +109,8 @@ private:
   bool read_output(Process& process);
   bool read_errors(Process& process);
   void drain(Process& process);
+  void look_for_death(Processes::iterator at);
+  bool is_dead(const Process& process);
   void leader_ended(Processes::iterator at);
   void close_down(Processes::iterator at);
   void report(Processes::iterator at, std::uint32_t dead_handles);
@@ -126,6 +134,7 @@ private:
   ProcessNumber last_number_ = 0;
   std::set<std::pair<Time, ProcessNumber>> times_;
   std::set<ProcessNumber> without_pidfd_;
+  std::vector<pid_t> removed_;  ///< Of reported processes: whose namespaces the kernel removes.
   std::array<char, read_bytes> buffer_{};
 };
 

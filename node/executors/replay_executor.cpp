@@ -101,7 +101,8 @@ private:
     }
     const double latency =
         settings_.speedup > 0 ? static_cast<double>(ruling.latency.count()) / settings_.speedup : 0;
-    return TimedAnswer{std::move(ruling.text), Duration(std::llround(latency))};
+    return TimedAnswer{std::move(ruling.text), Duration(std::llround(latency)),
+                       std::move(ruling.writes), std::move(ruling.effects)};
   }
 
   std::shared_ptr<const ReplayRecord> record_;

@@ -51,18 +51,40 @@ std::string resident_cancel(std::uint64_t id) {
   return R"({"cancel":)" + std::to_string(id) + "}\n";
 }
 
+namespace {
+
+/// Takes `"last":true` out of an answer; false where `last` is something else.
+std::optional<bool> take_last(json::Object& answer) {
+  const json::Value* const last = answer.find("last");
+  if (last == nullptr) {
+    return false;
+  }
+  if (last->boolean() == nullptr || !*last->boolean()) {
+    return std::nullopt;
+  }
+  answer.erase("last");
+  return true;
+}
+
+}  // namespace
+
 Result<ResidentLine> read_resident_line(std::string_view line) {
   const json::Limits limits{.bytes = output_bytes_max + resident_line_extra,
                             .depth = json::depth_max + 1};
-  const auto value = json::parse(line, limits);
+  auto value = json::parse(line, limits);
   if (!value) {
     return fail(Errc::invalid, "answer: " + value.error().message);
   }
   if (value->object() == nullptr) {
     return fail(Errc::invalid, std::string("answer: not an object") + expected);
   }
+  const auto is_last = take_last(*value->object());
+  if (!is_last) {
+    return fail(Errc::invalid, "answer: last is not true, expected true or no such member");
+  }
   const std::size_t members = value->object()->size();
-  if (const json::Value* ready = value->find("ready"); ready != nullptr && members == 1) {
+  if (const json::Value* ready = value->find("ready");
+      ready != nullptr && members == 1 && !*is_last) {
     return ResidentReady{};
   }
   const json::Value* id = value->find("id");
@@ -76,9 +98,11 @@ Result<ResidentLine> read_resident_line(std::string_view line) {
   if (auto returned = returned_in(*value->object())) {
     answer = std::move(*returned);
     answer.id = static_cast<std::uint64_t>(*number);
+    answer.is_last = *is_last;
     return answer;
   }
   answer.id = static_cast<std::uint64_t>(*number);
+  answer.is_last = *is_last;
   if (members != 2) {
     return fail(Errc::invalid, std::string("answer: other members") + expected);
   }

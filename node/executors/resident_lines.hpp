@@ -24,6 +24,7 @@ struct ResidentAnswer {
   std::uint64_t id = 0;
   Kind kind = Kind::output;
   bool is_envelope = false;
+  bool is_last = false;  ///< It ends now: no other call may go to it.
   std::string text;
 };
 using ResidentLine = std::variant<ResidentReady, ResidentAnswer>;

@@ -148,6 +148,9 @@ ResidentPool::Output ResidentPool::line(Time now, ProcessNumber number, std::str
   end_call(std::exchange(process.call, 0), std::move(ended));
   process.phase = Process::Phase::idle;
   process.since = now;
+  if (answer.is_last) {
+    kill(number, process);  // With all that it has started.
+  }
   return finish(now);
 }
 

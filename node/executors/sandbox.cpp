@@ -8,6 +8,8 @@
 #include <array>
 #include <cerrno>
 #include <chrono>
+#include <cstdlib>
+#include <sstream>
 #include <thread>
 
 #include "node/executors/outcome.hpp"
@@ -90,6 +92,21 @@ std::string found_program(const std::string& given, const std::vector<fs::path>&
   return {};
 }
 
+/// Beside the program, in the build's folder or in what is installed; for a node of a user's own,
+/// where Forerun is installed.
+std::vector<fs::path> helper_places(const fs::path& self) {
+  std::vector<fs::path> places = {self / helper_name, self.parent_path() / helper_name,
+                                  self / "../libexec" / helper_name};
+  const char* const path = std::getenv("PATH");
+  std::istringstream folders(path == nullptr ? "" : path);
+  for (std::string folder; std::getline(folders, folder, ':');) {
+    if (folder.starts_with('/')) {
+      places.push_back(fs::path(folder) / "../libexec" / helper_name);
+    }
+  }
+  return places;
+}
+
 std::string last_line_in(const Descriptor& pipe) {
   std::array<char, 4096> buffer{};
   const ssize_t size = ::read(pipe.get(), buffer.data(), buffer.size());
@@ -136,12 +153,10 @@ Sandbox Sandbox::probe(const SandboxSettings& settings) {
   if (sandbox.site_.bwrap.empty()) {
     return Sandbox("bubblewrap is not there: install it (apt-get install bubblewrap)");
   }
-  sandbox.site_.helper = found_program(
-      settings.helper,
-      {self / helper_name, self.parent_path() / helper_name, self / "../libexec" / helper_name});
+  sandbox.site_.helper = found_program(settings.helper, helper_places(self));
   if (sandbox.site_.helper.empty()) {
-    return Sandbox(std::string(helper_name) + " is not beside the program in " + self.string() +
-                   ": install Forerun whole");
+    return Sandbox(std::string(helper_name) + " is neither beside the program in " + self.string() +
+                   " nor in the libexec of a folder in PATH: install Forerun whole");
   }
   auto filter = make_seccomp_filter();
   if (!filter) {
@@ -217,6 +232,7 @@ Result<SandboxedCommand> Sandbox::command(const Task& task, const fs::path& task
     return fail(Errc::refused, "sandbox: no descriptor left");
   }
   command.line.extra = command.filter.get();
+  command.line.has_pid_namespace = true;
   return command;
 }
 

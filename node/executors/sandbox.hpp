@@ -14,7 +14,7 @@ inline constexpr const char* secrets_folder = "secrets";
 
 /// What a node is told about its sandbox.
 struct SandboxSettings {
-  std::string helper;               ///< Path of forerun-sandbox; empty: beside this program.
+  std::string helper;               ///< Path of forerun-sandbox; empty: looked up.
   std::string bwrap;                ///< Path of bubblewrap; empty: looked up in the usual folders.
   std::vector<std::string> hidden;  ///< Folders that no command may see, absolute.
 };

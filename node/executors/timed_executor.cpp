@@ -132,6 +132,8 @@ public:
           Ending::failed, "output larger than " + std::to_string(output_bytes_max) + " bytes");
     } else {
       ended.output = std::move(answer->output);
+      ended.writes = std::move(answer->writes);
+      ended.effects = std::move(answer->effects);
       latency = answer->latency;
     }
     const std::uint64_t id =

@@ -7,10 +7,12 @@
 
 namespace forerun {
 
-/// An answer and the time that it takes. `output` is canonical JSON.
+/// An answer and the time that it takes. Texts are canonical JSON.
 struct TimedAnswer {
   std::string output;
   Duration latency{};
+  std::string writes{};
+  std::string effects{};
 };
 using TimedSource = std::function<Result<TimedAnswer>(const Run&)>;
 

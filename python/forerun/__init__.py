@@ -24,7 +24,7 @@ _HOMES = {
                "InvalidRequestError", "KeyReusedError", "NotFoundError", "ProblemError", "Retries", "Session", "Step",
                "StepFailedError", "TimedOutError", "TooLargeError", "UnavailableError"],
     "local": ["dev"],
-    "tasks": ["Answer", "Cancelled", "Context", "InputError", "OutputError", "allow_effects", "http_effect", "task",
+    "tasks": ["Answer", "Cancelled", "Context", "InputError", "OutputError", "allow_effects", "here", "http_effect", "task",
               "task_effect", "together"],
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

@@ -26,7 +26,7 @@ import threading
 import time
 import urllib.parse
 import uuid
-from typing import (Any, AsyncIterator, Callable, ContextManager, Dict, Iterable, List, Literal, Mapping, NoReturn, Optional,
+from typing import (Any, AsyncIterator, Callable, ContextManager, Dict, Iterable, Iterator, List, Literal, Mapping, NoReturn, Optional,
                     Tuple, Union)
 
 __all__ = ["AsyncClient", "AsyncSession", "Client", "ConflictError", "ConnectionFailedError", "ForerunError", "GoneError",
@@ -344,12 +344,46 @@ def _steps_request(run_id: str, body: Dict[str, Any], expect_step: Optional[int]
     return _Request("POST", f"/v1/sessions/{run_id}/steps", _json_bytes(body), key or str(uuid.uuid4()))
 
 
+def _end_request(run_id: str) -> _Request:
+    return _Request("DELETE", f"/v1/sessions/{run_id}")
+
+
 def _one_call(task: Task, given: Mapping[str, Any]) -> Dict[str, Any]:
     return {"task": _task_name(task), "input": dict(given)}
 
 
 def _list_body(calls: Iterable[Call]) -> Dict[str, Any]:
     return {"calls": [_one_call(task, given) for task, given in calls]}
+
+
+class _Unanswered:
+    """Of a session: what was asked for and not answered, because its time was up, its connection broke or its caller gave up. Its
+    step may still run, so that the session takes no other until it has ended."""
+
+    def __init__(self) -> None:
+        self._request: Optional[_Request] = None
+
+    def joined(self, request: _Request, has_own_key: bool) -> _Request:
+        """`request`, under the key of what was not answered if it is the same: asking again means that, not a second step."""
+        left = self._request
+        is_same = left is not None and not has_own_key and (left.method, left.path, left.body) == (
+            request.method, request.path, request.body)
+        return left if is_same and left is not None else request
+
+    def answered(self) -> None:
+        self._request = None
+
+    def failed(self, request: _Request, failure: BaseException) -> None:
+        if not isinstance(failure, ProblemError):
+            self._request = request
+
+    def waits(self, timeout_s: float) -> Iterator[float]:
+        """Seconds to wait, one after another, for a step that may still run; none where there is none."""
+        until = time.monotonic() + timeout_s
+        wait_s = 0.01
+        while self._request is not None and time.monotonic() < until:
+            yield wait_s
+            wait_s = min(2 * wait_s, 0.5)
 
 
 def _text_request(run_id: str, text: str) -> _Request:
@@ -526,7 +560,8 @@ def _read_body(response: http.client.HTTPResponse, sock: Optional[socket.socket]
 
 class Session:
     """One run: an ordered sequence of confirmed calls. Ends with its `with` block, or by end(). Threads that call it at once take
-    turns; calls() runs several side by side."""
+    turns; calls() runs several side by side. The step of a call that was not answered in time goes on: the same call made next
+    joins it, another one waits for its end."""
 
     is_async = False
 
@@ -534,6 +569,7 @@ class Session:
         self._client = client
         self.run_id = run_id
         self._turn = threading.Lock()
+        self._unanswered = _Unanswered()
 
     def __enter__(self) -> "Session":
         return self
@@ -543,7 +579,7 @@ class Session:
             self.end()
         else:  # What went wrong in the block matters more than how its session ends.
             with contextlib.suppress(ForerunError):
-                self.end()
+                self._confirm(_end_request(self.run_id), is_patient=False)
 
     def call(self, task: Task, input: Optional[Mapping[str, Any]] = None, /, **fields: Any) -> Any:
         """Confirms one call and returns its output: `call("order", {"id": 7})` or `call("order", id=7)`. `task` may be a function
@@ -559,17 +595,36 @@ class Session:
         """As call(), but returns the whole record, also of a failed step. `key`: the same key and call return what was, also
         after a crash of this program; by default each call has a key of its own."""
         request = _steps_request(self.run_id, _one_call(task, input), expect_step, key)
-        with self._turn:
-            return _step(self._client._send(request))
+        return _step(self._confirm(request, key is not None, expect_step is None))
 
     def steps(self, calls: Iterable[Call], *, expect_step: Optional[int] = None, key: Optional[str] = None) -> List[Step]:
         """As calls(), but returns the whole records, also of failed steps."""
         request = _steps_request(self.run_id, _list_body(calls), expect_step, key)
+        return _steps(self._confirm(request, key is not None, expect_step is None))
+
+    def _confirm(self, request: _Request, has_own_key: bool = True, is_patient: bool = True) -> Any:
+        """The answer to a request for steps."""
         with self._turn:
-            return _steps(self._client._send(request))
+            request = self._unanswered.joined(request, has_own_key)
+            waits = self._unanswered.waits(self._client._timeout_s if is_patient else 0.0)
+            while True:
+                try:
+                    found = self._client._send(request)
+                except ConflictError:
+                    wait_s = next(waits, None)
+                    if wait_s is None:
+                        raise
+                    time.sleep(wait_s)
+                except BaseException as failure:
+                    self._unanswered.failed(request, failure)
+                    raise
+                else:
+                    self._unanswered.answered()
+                    return found
 
     def tools(self) -> ContextManager[None]:
-        """In its block, functions with @forerun.task that are called (in this thread) run as steps of this session."""
+        """In its block, functions with @forerun.task that are called run as steps of this session: in this thread, and in what it
+        starts there (a ThreadPoolExecutor's calls, threads). Called from any other thread meanwhile they raise RuntimeError."""
         from forerun.tasks import calls_go_to
         return calls_go_to(self)
 
@@ -587,8 +642,7 @@ class Session:
 
     def end(self) -> None:
         """Ends it; what still runs ahead for it is discarded."""
-        with self._turn:
-            self._client._send(_Request("DELETE", f"/v1/sessions/{self.run_id}"))
+        self._confirm(_end_request(self.run_id))
 
 
 # ---- asyncio
@@ -596,7 +650,7 @@ class Session:
 
 class AsyncClient:
     """As Client, for asyncio: `async with AsyncClient() as client, client.session("…") as session: await session.call(…)`.
-    Cancelling a call closes its connection; its step goes on, and what the session is asked next waits for its end. For one event
+    Cancelling a call closes its connection; its step goes on, as that of a call that was not answered in time. For one event
     loop."""
 
     def __init__(self, url: Optional[str] = None, *, timeout_s: float = DEFAULT_TIMEOUT_S, retries: Retries = Retries(),
@@ -756,7 +810,7 @@ class AsyncSession:
         self._asked: List[_Asked] = []
         self._sender: Optional["asyncio.Task[None]"] = None
         self._turn: Optional[asyncio.Lock] = None  # A session has one request for steps at a time.
-        self._has_left = False  # A request was cancelled whose step may still be open.
+        self._unanswered = _Unanswered()
 
     async def __aenter__(self) -> "AsyncSession":
         return self
@@ -781,7 +835,8 @@ class AsyncSession:
         call = _one_call(task, input)
         if expect_step is not None or key is not None:
             async with self._in_turn():
-                return _step(await self._confirm(_steps_request(self.run_id, call, expect_step, key), expect_step is None))
+                request = _steps_request(self.run_id, call, expect_step, key)
+                return _step(await self._confirm(request, key is not None, expect_step is None))
         loop = asyncio.get_running_loop()
         answer: "asyncio.Future[Step]" = loop.create_future()
         self._asked.append((call, answer))
@@ -792,25 +847,24 @@ class AsyncSession:
     async def steps(self, calls: Iterable[Call], *, expect_step: Optional[int] = None, key: Optional[str] = None) -> List[Step]:
         async with self._in_turn():
             request = _steps_request(self.run_id, _list_body(calls), expect_step, key)
-            return _steps(await self._confirm(request, expect_step is None))
+            return _steps(await self._confirm(request, key is not None, expect_step is None))
 
-    async def _confirm(self, request: _Request, is_patient: bool = True) -> Any:
-        """The answer to a request for steps. The step of a call that was cancelled goes on: what comes next waits for its end."""
-        until = time.monotonic() + self._client._timeout_s
-        wait_s = 0.01
+    async def _confirm(self, request: _Request, has_own_key: bool = True, is_patient: bool = True) -> Any:
+        request = self._unanswered.joined(request, has_own_key)
+        waits = self._unanswered.waits(self._client._timeout_s if is_patient else 0.0)
         while True:
             try:
                 found = await self._client._send(request)
-            except asyncio.CancelledError:
-                self._has_left = True
-                raise
             except ConflictError:
-                if not self._has_left or not is_patient or time.monotonic() > until:
+                wait_s = next(waits, None)
+                if wait_s is None:
                     raise
                 await asyncio.sleep(wait_s)
-                wait_s = min(2 * wait_s, 0.5)
+            except BaseException as failure:
+                self._unanswered.failed(request, failure)
+                raise
             else:
-                self._has_left = False
+                self._unanswered.answered()
                 return found
 
     @contextlib.asynccontextmanager
@@ -839,7 +893,7 @@ class AsyncSession:
             return
         calls = [call for call, _ in asked]
         request = _steps_request(self.run_id, calls[0] if len(calls) == 1 else {"calls": calls}, None, None)
-        sending = asyncio.ensure_future(self._confirm(request))
+        sending = asyncio.ensure_future(self._confirm(request, has_own_key=False))
         for _, answer in asked:
             answer.add_done_callback(lambda _: all(answer.done() for _, answer in asked) and sending.cancel())
         try:
@@ -882,7 +936,7 @@ class AsyncSession:
 
     async def _end(self, is_patient: bool) -> None:
         async with self._in_turn():
-            await self._confirm(_Request("DELETE", f"/v1/sessions/{self.run_id}"), is_patient)
+            await self._confirm(_end_request(self.run_id), is_patient=is_patient)
 
 
 class _Opening:

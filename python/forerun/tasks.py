@@ -5,6 +5,7 @@ A decorated function stays as it is: calling it runs it here, but in a block of 
 """
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import contextvars
 import dataclasses
@@ -16,18 +17,24 @@ import json
 import math
 import re
 import sys
+import threading
 import typing
 import uuid
 from typing import (Any, Callable, Dict, Iterator, List, Literal, Mapping, Optional, Sequence, Tuple, TypeVar, Union,
                     cast)
 
-__all__ = ["Answer", "Cancelled", "Context", "InputError", "OutputError", "allow_effects", "http_effect", "task", "task_effect",
-           "together"]
+__all__ = ["Answer", "Cancelled", "Context", "InputError", "OutputError", "allow_effects", "here", "http_effect", "task",
+           "task_effect", "together"]
 
 JSON_DEPTH_MAX = 64
 INTEGER_MAX = 2**53 - 1  # Beyond it a JSON number is not exact everywhere: send it as a text.
 TAG_FIELD = re.compile(r"\{([^{}]*)\}")
 MISSING: Any = object()
+# What has no form of its own in JSON, by its type's name, and a form that keeps all of it.
+WRITTEN_AS = {"datetime": "value.isoformat()", "date": "value.isoformat()", "time": "value.isoformat()", "Decimal": "str(value)",
+              "UUID": "str(value)", "PosixPath": "str(value)", "bytes": "base64.b64encode(value).decode()",
+              "complex": "[value.real, value.imag]", "ndarray": "value.tolist()", "DataFrame": "value.to_dict('records')",
+              "generator": "list(value)", "coroutine": "its result: an async def function is awaited"}
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -209,16 +216,104 @@ def task(*, effect: Literal["pure", "read", "write"], name: Optional[str] = None
 
 
 _session: "contextvars.ContextVar[Any]" = contextvars.ContextVar("forerun_session", default=None)
+_here = object()  # In place of a session: calls run here.
+
+
+class _Blocks:
+    """How many blocks of calls_go_to() are open in this process, in any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._open = 0
+
+    def count(self, change: int) -> int:
+        with self._lock:
+            self._open += change
+            return self._open
+
+
+_blocks = _Blocks()
 
 
 @contextlib.contextmanager
 def calls_go_to(session: Any) -> Iterator[None]:
-    """In this block, of this thread or asyncio task, a decorated function that is called runs as a step of `session`."""
+    """In this block a decorated function that is called runs as a step of `session`: in this thread or asyncio task, and in what
+    it hands to a ThreadPoolExecutor or starts as a Thread."""
+    _let_threads_inherit()
     token = _session.set(session)
+    _blocks.count(+1)
+    try:
+        yield
+    finally:
+        _blocks.count(-1)
+        _session.reset(token)
+
+
+@contextlib.contextmanager
+def here() -> Iterator[None]:
+    """In this block decorated functions run where they are called, whatever sessions this process has blocks of."""
+    token = _session.set(_here)
     try:
         yield
     finally:
         _session.reset(token)
+
+
+def _inheriting(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function`, to be called in another thread as if in this block."""
+    session = _session.get()
+    if session is None:
+        return function
+
+    @functools.wraps(function)
+    def called(*args: Any, **fields: Any) -> Any:
+        token = _session.set(session)
+        try:
+            return function(*args, **fields)
+        finally:
+            _session.reset(token)
+
+    return called
+
+
+@functools.lru_cache(maxsize=None)
+def _let_threads_inherit() -> None:
+    """A thread begins with a context of its own, in which an agent's tools would run here unnoticed. Wraps, once, what hands work
+    to threads; outside a block that changes nothing."""
+    submit, start = concurrent.futures.ThreadPoolExecutor.submit, threading.Thread.start
+
+    @functools.wraps(submit)
+    def submit_inheriting(self: Any, function: Callable[..., Any], /, *args: Any, **fields: Any) -> Any:
+        function = _inheriting(function)
+        token = _session.set(None)  # The pool's own thread, if this starts one, serves others later.
+        try:
+            return submit(self, function, *args, **fields)
+        finally:
+            _session.reset(token)
+
+    @functools.wraps(start)
+    def start_inheriting(self: threading.Thread) -> None:
+        if _session.get() is not None:
+            self.run = _inheriting(self.run)  # type: ignore[method-assign]
+        start(self)
+
+    concurrent.futures.ThreadPoolExecutor.submit = submit_inheriting  # type: ignore[method-assign]
+    threading.Thread.start = start_inheriting  # type: ignore[method-assign]
+
+
+def _has_running_loop() -> bool:
+    asyncio = sys.modules.get("asyncio")
+    return asyncio is not None and asyncio._get_running_loop() is not None
+
+
+def _session_of_call(spec: Spec) -> Any:
+    """Whose step a call is; None: it runs here. Raises where that cannot be known. (A task of asyncio has the context of who
+    started it.)"""
+    session = _session.get()
+    if session is None and _blocks.count(0) > 0 and not _has_running_loop():
+        raise RuntimeError(f"task {spec.name}: called in a thread that no block of session.tools() reaches, while there is one: hand "
+                           "it over with contextvars.copy_context().run, or say `with forerun.here():` to run it here")
+    return None if session is _here else session
 
 
 def _routed(spec: Spec) -> Callable[..., Any]:
@@ -226,8 +321,7 @@ def _routed(spec: Spec) -> Callable[..., Any]:
     function, is_async = spec.function, inspect.iscoroutinefunction(spec.function)
     signature = inspect.signature(function)
 
-    def called(args: Tuple[Any, ...], fields: Dict[str, Any]) -> Any:
-        session = _session.get()
+    def called(session: Any, args: Tuple[Any, ...], fields: Dict[str, Any]) -> Any:
         if session is None:
             given = signature.bind_partial(*args, **fields).arguments if spec.context_names else {}
             return function(*args, **fields, **{name: Context() for name in spec.context_names if name not in given})
@@ -239,12 +333,13 @@ def _routed(spec: Spec) -> Callable[..., Any]:
 
     @functools.wraps(function)
     def plain(*args: Any, **fields: Any) -> Any:
-        return called(args, fields)
+        return called(_session_of_call(spec), args, fields)
 
     @functools.wraps(function)
     async def coroutine(*args: Any, **fields: Any) -> Any:
-        output = await called(args, fields)
-        return output if _session.get() is None else spec.returned(output)
+        session = _session_of_call(spec)
+        output = await called(session, args, fields)
+        return output if session is None else spec.returned(output)
 
     return coroutine if is_async else plain
 
@@ -252,7 +347,7 @@ def _routed(spec: Spec) -> Callable[..., Any]:
 def together(calls: Sequence[Tuple[Callable[..., Any], Mapping[str, Any]]]) -> List[Any]:
     """Calls several decorated functions, each with its input, and returns what they return, in order: in a block of
     Session.tools() side by side as one request, else one after another. For plain functions; else await AsyncSession.calls()."""
-    session = _session.get()
+    session = _session_of_call(spec_of(calls[0][0])) if calls else None
     if session is None:
         return [function(**given) for function, given in calls]
     if session.is_async:
@@ -467,4 +562,10 @@ def to_json(value: Any, place: str, depth: int = 1) -> Any:
         return {to_json(name, place): to_json(item, f"{place}.{name}", depth + 1) for name, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [to_json(item, f"{place}[{i}]", depth + 1) for i, item in enumerate(value)]
-    raise OutputError(f"{place}: {type(value).__name__}, expected JSON: dict, list, str, int, float, bool or None")
+    if isinstance(value, (set, frozenset)):
+        # Sorted, since equal sets must be equal inputs and outputs, and their own order changes from process to process.
+        items = [to_json(item, f"{place}: an item", depth + 1) for item in value]
+        return sorted(items, key=lambda item: json.dumps(item, sort_keys=True))
+    hint = WRITTEN_AS.get(type(value).__name__)
+    raise OutputError(f"{place}: {type(value).__name__}, expected JSON: dict, list, str, int, float, bool or None"
+                      + (f"; write it as {hint}" if hint else ""))

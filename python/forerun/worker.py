@@ -32,6 +32,7 @@ if TYPE_CHECKING:  # Else read only where a function is a coroutine's: a worker 
 ERROR_BYTES_MAX = 512  # Of a cause; the node keeps no more.
 OUTPUT_KB_DEFAULT = 1024
 END_WITHIN_S = 1.0  # From the end of stdin.
+LEFT_MAX = 16  # Processes that calls have started and left behind, dead ones that nobody waited for included.
 CANCEL_SIGNAL = signal.SIGUSR1
 SYSTEM_FOLDERS = ("/usr", "/lib", "/opt", "/nix/store")  # What a sandbox shows anyway.
 
@@ -193,8 +194,8 @@ def line_of(value: Any) -> bytes:
     return json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
 
 
-def children() -> "frozenset[int]":
-    """The processes that this one has started and that still run."""
+def children(with_dead: bool = False) -> "frozenset[int]":
+    """The processes that this one has started and that still run; or that nobody has waited for."""
     try:
         os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     except ChildProcessError:
@@ -207,7 +208,7 @@ def children() -> "frozenset[int]":
                     state, parent = file.read().rpartition(b")")[2].split()[:2]
             except OSError:
                 continue  # It has ended meanwhile.
-            if state != b"Z" and int(parent) == os.getpid():
+            if (with_dead or state != b"Z") and int(parent) == os.getpid():
                 found.append(int(entry.name))
     return frozenset(found)
 
@@ -234,6 +235,7 @@ class Worker:
             self._start_loop()
         signal.signal(CANCEL_SIGNAL, self._on_signal)
         threading.Thread(target=self._read, name="forerun-lines", daemon=True).start()
+        own = children()  # Of the tools' files, such as a pool of processes.
         self._say({"ready": True})
         while True:
             call = self._lines.get()
@@ -245,6 +247,12 @@ class Worker:
                 os._exit(0)  # The function forked and came back twice: one of both answers.
             if self._cancelled == call["id"] and children() - before:
                 os._exit(0)  # A program that it started is still there: the node ends all of them, and starts anew.
+            left = len(children(with_dead=True) - own)
+            if left > LEFT_MAX:
+                print(f"task {call['task']}: calls have left {left} processes behind, more than {LEFT_MAX}: this process starts anew; "
+                      "wait for what you start, or start it once at the top of the file", file=sys.stderr)
+                self._say({"id": call["id"], **members, "last": True})
+                return
             self._say({"id": call["id"], **members})
         if self._loop is not None:
             self._loop.close()

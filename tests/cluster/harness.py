@@ -131,10 +131,10 @@ class Cluster:
     def command(self, *arguments):
         return subprocess.run([BINARY, *map(str, arguments)], capture_output=True, text=True, timeout=30)
 
-    def spawn(self, name, *arguments):
+    def spawn(self, name, *arguments, program=BINARY):
         """Starts a process and returns the first line that it prints, as JSON."""
         with open(self.folder / f"{name}.log", "ab") as log:
-            process = subprocess.Popen([BINARY, *map(str, arguments)], stdout=subprocess.PIPE, stderr=log, text=True)
+            process = subprocess.Popen([program, *map(str, arguments)], stdout=subprocess.PIPE, stderr=log, text=True)
         if name in self.processes:
             self.processes[name].stdout.close()
         self.processes[name] = process
@@ -156,12 +156,15 @@ class Cluster:
         return ["node", "--join", self.listen, "--data", data or self.folder / name, "--name", name, "--slots", 4,
                 "--tasks-dir", self.tasks_of.get(name, self.tasks)]
 
-    def add_node(self, name):
+    def token_for(self, name):
         token = self.folder / f"{name}.token"
         added = self.command("keys", "add", name, "--data", self.data)
         assert added.returncode == 0, added.stderr
         token.write_text(added.stdout)
-        self.start_node(name, "--token-file", token)
+        return token
+
+    def add_node(self, name):
+        self.start_node(name, "--token-file", self.token_for(name))
 
     def start_node(self, name, *more):
         return self.spawn(name, *self.node_arguments(name), *more)

@@ -262,7 +262,10 @@ class ClusterTest(unittest.TestCase):
 
     def restart_coordinator(self, *more):
         self.cluster.start_coordinator(*more)
-        until("both nodes rejoin", lambda: len(self.cluster.status()["nodes"]) == 2)
+        until("its nodes rejoin", lambda: len(self.cluster.status()["nodes"]) == self.running_nodes())
+
+    def running_nodes(self):
+        return sum(process.poll() is None for name, process in self.cluster.processes.items() if name != "coordinator")
 
     def back_up(self):
         """A copy of the coordinator's folder, taken while it does not run; it goes on afterwards."""
@@ -286,10 +289,14 @@ class ClusterTest(unittest.TestCase):
         backup = self.back_up()
         cluster.step(run_id, "double", n=1)
         until("all ledgers agree", lambda: cluster.heads_agree(2))
-        # In a term that the nodes know already: only its next decision shows the fork.
-        self.put_back(backup, "--adopt-wait-ms", 0)
-        self.assertEqual(cluster.step(run_id, "double", n=7)["step"], 1)
         for name in ("node-1", "node-2"):
+            cluster.kill(name)
+        self.put_back(backup)
+        cluster.add_node("node-3")  # It knows of nothing that was lost, so two histories begin.
+        for n in range(7, 12):
+            cluster.step(run_id, "double", n=n)
+        for name in ("node-1", "node-2"):
+            cluster.start_node(name)
             self.assertEqual(cluster.processes[name].wait(15), 5, cluster.log(name))
             proof = json.loads((cluster.folder / name / "divergence.json").read_text())
             self.assertEqual(sorted(proof), ["coordinator", "entry", "own", "own_signed", "why"])
@@ -303,8 +310,33 @@ class ClusterTest(unittest.TestCase):
         for name in ("node-1", "node-2"):
             cluster.start_node(name, "--resync")
             self.assertTrue((cluster.folder / name / "divergence.before-resync-1.json").exists())
-        self.assertEqual(cluster.step(run_id, "double", n=2)["step"], 2)
+        self.assertEqual(cluster.step(run_id, "double", n=2)["step"], 6)
+        until("all ledgers agree", lambda: cluster.heads_agree(3))
+
+    def test_a_coordinator_put_back_without_its_nodes_ends_before_it_decides_anything(self):
+        cluster = self.cluster
+        run_id = cluster.open()
+        cluster.step(run_id, "double", n=0)
         until("all ledgers agree", lambda: cluster.heads_agree(2))
+        backup = self.back_up()
+        again = cluster.folder / "again"
+        shutil.copytree(backup, again)
+        cluster.step(run_id, "double", n=1)
+        lost = cluster.status()["ledger"]["size"]
+        until("all is signed", lambda: self.signed_size("node-1") == lost)
+        for name in ("node-1", "node-2"):
+            cluster.kill(name)
+        self.put_back(backup)
+        cluster.processes["node-1"].stdout.close()
+        with open(cluster.folder / "node-1.log", "ab") as log:
+            cluster.processes["node-1"] = subprocess.Popen(
+                [harness.BINARY, *map(str, cluster.node_arguments("node-1"))], stdout=subprocess.PIPE, stderr=log)
+        self.assertEqual(cluster.processes["coordinator"].wait(15), 5, cluster.log("coordinator"))
+        self.assertRegex(cluster.log("coordinator"), f"node node-1 holds {lost} entries that this ledger's key has "
+                         "signed, this store only [0-9]+: an older copy .* put the copy back again")
+        self.put_back(again, "--adopt-wait-ms", 4000)  # As it says; only node-1 runs.
+        self.assertIn("entries that this store had lost", cluster.log("coordinator"))
+        until("all ledgers agree", lambda: cluster.heads_agree(1))
 
     def signed_size(self, name):
         """Entries of the node's replica under a head that the coordinator signed."""

@@ -32,6 +32,24 @@ class UsageTest(unittest.TestCase):
         self.check(2, '"nonsense": no such command, expected one of demo, dev, ', "nonsense")
         self.check(2, '"exprt": no such command; did you mean "export"', "ledger", "exprt")
 
+    def test_what_a_configuration_file_cannot_say_is_told_with_its_line(self):
+        file = self.folder / "forerun.toml"
+
+        def check(text, message):
+            file.write_text(text)
+            self.check(2, message, "--config", file, "coordinator")
+        check('[coordinator]\nhtp = "127.0.0.1:0"\n',
+              f'{file}:2: "htp": no such flag of forerun coordinator; did you mean "http"')
+        check('[cordinator]\nhttp = "x"\n', f'{file}:2: "cordinator": no such table: .*; did you mean "coordinator"')
+        check("[coordinator\n", f"{file}:1: not TOML: ")
+        check('[coordinator]\nwaste-max = 2\n[node]\nname = "n"\n', "--waste-max: .* 2 ")
+
+    def test_a_file_that_is_not_there_is_not_found(self):
+        for arguments in (("demo", "--traces"), ("dev",), ("simulate", "--costs"), ("--config",)):
+            self.check(3, "/nonexistent/x: no such file", *arguments, "/nonexistent/x")
+        self.check(3, "/nonexistent/x: no such file or folder", "simulate", "/nonexistent/x")
+        self.check(2, f"found a folder at {self.folder}, expected a file", "demo", "--traces", self.folder)
+
     def test_numbers_out_of_range_are_told_as_people_write_them(self):
         self.check(2, "seq: found -1, expected 0 or more", "ledger", "prove", "-1")
         self.check(2, "--sessions: found -1, expected 0 or more", "demo", "--sessions", "-1")

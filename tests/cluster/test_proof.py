@@ -107,6 +107,16 @@ class ProofTest(unittest.TestCase):
         self.change(folder, lambda lines: [line.replace('"twice":4', '"twice":5') for line in lines], "outputs.jsonl")
         self.refuse(folder, "outputs.jsonl line", "output_hash")
 
+    def test_a_flipped_byte_in_a_call_is_refused(self):
+        folder = self.copy()
+        self.change(folder, lambda lines: [line.replace('"n":2', '"n":5') for line in lines], "inputs.jsonl")
+        self.refuse(folder, "inputs.jsonl line", "input_hash")
+
+    def test_a_ledger_without_entries_is_refused(self):
+        folder = self.copy()
+        self.change(folder, lambda lines: [])
+        self.refuse(folder, "entry 0: found nothing, expected an entry")
+
     def test_an_entry_in_another_order_is_refused(self):
         folder = self.copy()
         def swap(lines):

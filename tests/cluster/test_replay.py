@@ -14,6 +14,7 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 import harness
 from harness import Cluster, until
+from test_effects import Receiver
 
 CATALOG = """
 [task.echo]
@@ -188,6 +189,23 @@ class ReplayTest(unittest.TestCase):
         self.check_equal(json.loads(out))
         self.assertEqual(json.loads(out)["nodes_live"], 2)
 
+    def test_a_branch_that_loses_node_after_node_is_no_difference(self):
+        tasks = self.folder / "tasks"
+        tasks.mkdir()
+        os.mkfifo(tasks / "gate")
+        started = tasks / "started"
+        process = self.start("--nodes", 6, "--slots", 8, tasks=tasks)
+        for lost in range(1, 5):  # A branch of a cluster that is no replay gives up at its third.
+            until("the gate's task runs", lambda: started.exists() and started.read_text().count("x") == lost)
+            nodes = [pid for pid, command in processes_below(process.pid) if "node" in command]
+            os.kill(next(pid for pid in nodes if any("gate" in " ".join(command) for _, command in processes_below(pid))),
+                    signal.SIGKILL)
+        until("the replay ends", lambda: open_for_those_who_wait(tasks / "gate") or process.poll() is not None, 60)
+        out, self.log = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 0, self.log)
+        self.check_equal(json.loads(out))
+        self.assertEqual(json.loads(out)["nodes_live"], 2)
+
     def test_a_cluster_without_nodes_fails_soon(self):
         tasks = self.folder / "tasks"
         tasks.mkdir()
@@ -294,6 +312,83 @@ class ReplayTest(unittest.TestCase):
         used = self.cluster.command("coordinator", "--data", self.folder / "used", "--catalog", self.cluster.catalog,
                                     "--replay", self.folder / "none")
         self.assertEqual(used.returncode, 2)
+
+
+STATE_CATALOG = """
+[effects]
+allow = ["http://127.0.0.1:%d/hook"]
+[task.add]
+executor = "exec"
+command  = ["python3", "state.py", "%d"]
+effect   = "pure"
+envelope = true
+sandbox  = false
+[task.draw]
+executor = "exec"
+command  = ["python3", "state.py", "%d"]
+effect   = "pure"
+envelope = true
+deterministic = false
+sandbox  = false
+[task.save]
+executor = "exec"
+command  = ["python3", "state.py", "%d"]
+effect   = "write"
+envelope = true
+sandbox  = false
+"""
+
+STATE_TASK = '''
+import json, os, sys
+call = json.load(sys.stdin)
+seen = call["state"].get("seen", [])
+hook = {"http": {"method": "POST", "url": "http://127.0.0.1:%s/hook" % sys.argv[1], "body": {"n": call["input"]["n"], "part": 0}}}
+print(json.dumps({"output": {"before": seen, "by": call["input"].get("by") and os.getpid()},
+                  "writes": {"seen": seen + [call["input"]["n"]]}, "effects": [hook]}))
+'''
+
+
+class StateReplayTest(unittest.TestCase):
+    def test_state_writes_and_effects_are_replayed_and_nothing_is_delivered(self):
+        receiver = Receiver()
+        self.addCleanup(receiver.server_close)
+        self.addCleanup(receiver.shutdown)
+        port = receiver.server_port
+        cluster = Cluster(2, STATE_CATALOG % (port, port, port, port))
+        self.addCleanup(cluster.close)
+        (cluster.tasks / "state.py").write_text(STATE_TASK)
+        plain, opened, listed = cluster.open(), cluster.open(state={"seen": [7]}), cluster.open()
+        for n, task in enumerate(["add", "add", "draw", "save", "add", "draw"]):
+            cluster.step(plain, task, n=n, by=task == "draw")
+        cluster.step(opened, "add", n=0)
+        cluster.step(listed, "add", n=0)
+        calls = [{"task": "add", "input": {"n": n}} for n in (1, 2)]
+        status, _ = cluster.request("POST", f"/v1/sessions/{listed}/steps", {"calls": calls})
+        self.assertEqual(status, 200)
+        until("all effects are delivered", lambda: sum(receiver.counts.values()) >= 10 and
+              cluster.request("GET", "/v1/effects")[1]["waiting"] == 0)
+        delivered = sum(receiver.counts.values())
+        export = cluster.export()
+        verified = cluster.command("verify", "--offline", export)
+        self.assertEqual((verified.returncode, json.loads(verified.stdout)["not_recomputed"]), (0, 0), verified.stderr)
+        for flags in (["--nodes", 1, "--slots", 1, "--speculation", "off"], ["--nodes", 3]):
+            done = cluster.command("replay", export, "--tasks-dir", cluster.tasks, *flags)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            result = json.loads(done.stdout)
+            # One session was opened with a state, and a list's second call has not seen the first one's writes.
+            self.assertEqual((result["decisions"], result["differences"], result["not_replayed"]), (10, 0, 2), done.stderr)
+            self.assertEqual((result["executed"], result["as_recorded"]), (5, 3))
+            self.assertIn(f"not replayed: run {opened} from step 0 (1 decision): it was given a session's state", done.stderr)
+            self.assertIn(f"not replayed: run {listed} from step 2 (1 decision): it was given a session's state", done.stderr)
+        self.assertEqual(sum(receiver.counts.values()), delivered)
+        lines = (export / "writes.jsonl").read_text().splitlines()
+        (export / "writes.jsonl").write_text("\n".join(lines[1:]) + "\n")
+        erased = cluster.command("verify", "--offline", export)
+        self.assertEqual((erased.returncode, json.loads(erased.stdout)["not_recomputed"] > 0), (0, True), erased.stderr)
+        (export / "writes.jsonl").write_text(lines[0].replace("[0]", "[9]") + "\n")
+        forged = cluster.command("verify", "--offline", export)
+        self.assertEqual(forged.returncode, 5)
+        self.assertIn("writes.jsonl line 1: writes_hash: found ", forged.stderr)
 
 
 if __name__ == "__main__":

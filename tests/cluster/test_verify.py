@@ -87,7 +87,7 @@ class VerifyTest(Verifier):
         self.assertEqual((code, report["agree"]), (5, False))
         # Of two, nobody can tell who lies, and nobody is named first.
         self.assertRegex(problems, r"cluster: entry \d+: output_hash: found [0-9a-f]{64} by worker [0-9a-f-]{36} on node "
-                                   rf"node-1, expected [0-9a-f]{{64}} as worker {liar} answered: one of the two is wrong")
+                                   rf"node-1, expected [0-9a-f]{{64}} as worker {liar} on node node-2 answered: one of the two is wrong")
 
     def in_ledger(self, statement):
         connection = sqlite3.connect(self.cluster.data / "ledger.db")
@@ -156,7 +156,7 @@ class VerifyThreeTest(Verifier):
         until("all ledgers agree", lambda: self.cluster.heads_agree(3))
         code, report, problems = self.verify("--sample", 100)
         self.assertEqual((code, report["agree"]), (5, False))
-        self.assertRegex(problems, rf"worker {liar}: entry \d+: output_hash: found [0-9a-f]{{64}}, expected [0-9a-f]{{64}}, "
+        self.assertRegex(problems, rf"worker {liar} on node node-2: entry \d+: output_hash: found [0-9a-f]{{64}}, expected [0-9a-f]{{64}}, "
                                    r"which worker [0-9a-f-]{36} on node node-[13] and worker [0-9a-f-]{36} on node node-[13] answered")
 
 

@@ -429,6 +429,45 @@ class ClientTest(unittest.TestCase):
             with concurrent.futures.ThreadPoolExecutor(8) as pool:
                 self.assertEqual(list(pool.map(lambda n: session.call("look", n=n), range(8))), [{"n": 1}] * 8)
 
+    def test_a_call_made_again_after_its_time_joins_its_step_and_another_waits_for_its_end(self):
+        never = threading.Event()
+        self.addCleanup(never.set)
+
+        def slow(handler):
+            never.wait()
+            handler.close_connection = True
+
+        open_step = (409, {"title": "a step is open"}, {})
+        once = forerun.Retries(attempts=1)
+
+        async def again(client):
+            session = client.resume("u/1")
+            with self.assertRaises(forerun.TimedOutError):
+                await session.call("look", n=1)
+            return [await session.call("look", n=1), await session.call("look", n=1)]
+
+        for server, outputs in self.each([slow, (200, STEP, {}), (200, STEP, {})], again, timeout_s=0.2, retries=once):
+            self.assertEqual(outputs, [{"n": 1}] * 2)
+            first, second, third = server.keys()
+            self.assertEqual(first, second)  # Asked again, it means the same step; answered, a new one.
+            self.assertNotEqual(second, third)
+
+        async def other(client):
+            session = client.resume("u/1")
+            with self.assertRaises(forerun.TimedOutError):
+                await session.call("look", n=1)
+            return await session.call("look", n=2)
+
+        for server, output in self.each([slow, open_step, open_step, (200, STEP, {})], other, timeout_s=0.2, retries=once):
+            self.assertEqual(output, {"n": 1})
+            self.assertEqual(len(set(server.keys())), 2)
+
+        async def nothing_left(client):
+            return await client.resume("u/1").call("look", n=2)
+
+        for _, error in self.each([open_step], nothing_left, timeout_s=0.2, retries=once):
+            self.assertIsInstance(error, forerun.ConflictError)
+
     def test_async_sessions_run_side_by_side_and_a_cancelled_call_closes_its_connection(self):
         both = threading.Barrier(2, timeout=10)
         left = threading.Event()

@@ -1,6 +1,9 @@
 """`@forerun.task` and `forerun.worker`: the lines of docs/catalog.md from the process's side, inputs, and the catalog."""
 import asyncio
+import concurrent.futures
+import contextvars
 import dataclasses
+import datetime
 import enum
 import json
 import os
@@ -10,6 +13,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import tomllib
 import typing
 import unittest
@@ -88,6 +92,11 @@ def forks(n: int) -> int:
     return -1 if child == 0 else n
 
 @forerun.task(effect="pure")
+def leaves_a_program(n: int) -> int:
+    subprocess.Popen(["sleep", "60"])
+    return n
+
+@forerun.task(effect="pure")
 def ends_its_program(seconds: float) -> None:
     with subprocess.Popen(["sleep", str(seconds)]) as program:
         try:
@@ -129,7 +138,8 @@ class Process:
 
     def __init__(self, folder, *arguments):
         self.process = subprocess.Popen([sys.executable, "-m", "forerun.worker", *arguments], cwd=folder, stdin=subprocess.PIPE,
-                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, "PYTHONPATH": PYTHON})
+                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, "PYTHONPATH": PYTHON},
+                                        start_new_session=True)
 
     def send(self, message):
         self.process.stdin.write(json.dumps(message).encode() + b"\n")
@@ -206,7 +216,8 @@ class WorkerTest(unittest.TestCase):
     def test_what_goes_wrong_is_a_cause_and_the_process_lives(self):
         worker = self.ready()
         causes = {"x": "KeyError: 'x' (tools.py:37)", "exit": "SystemExit: 3 (tools.py:22)",
-                  "bytes": "output.at[0]: bytes, expected JSON: dict, list, str, int, float, bool or None",
+                  "bytes": "output.at[0]: bytes, expected JSON: dict, list, str, int, float, bool or None; write it as "
+                           "base64.b64encode(value).decode()",
                   "large": "output: 2097154 bytes, expected at most 1048576 (output_kb)",
                   "nan": "output: nan, expected a finite number",
                   "number": "output: 1152921504606846976: beyond 2^53 - 1, where numbers are not exact; send it as a text",
@@ -264,6 +275,15 @@ class WorkerTest(unittest.TestCase):
         worker = self.ready()
         self.assertEqual([worker.ask(number, "forks", n=number) for number in range(1, 6)],
                          [{"id": number, "output": number} for number in range(1, 6)])
+
+    def test_a_process_whose_calls_leave_programs_behind_says_that_it_ends(self):
+        worker = self.ready()
+        for number in range(1, 17):
+            self.assertEqual(worker.ask(number, "leaves_a_program", n=number), {"id": number, "output": number})
+        self.assertEqual(worker.ask(17, "leaves_a_program", n=17), {"id": 17, "output": 17, "last": True})
+        worker.until_error_line("task leaves_a_program: calls have left 17 processes behind, more than 16: this process starts anew; "
+                                "wait for what you start, or start it once at the top of the file")
+        os.killpg(worker.process.pid, signal.SIGKILL)  # As the node does.
 
     def test_an_envelope_brings_state_and_key_and_takes_writes_and_effects(self):
         worker = self.ready()
@@ -379,6 +399,12 @@ class InputTest(unittest.TestCase):
             self.assertEqual(str(raised.exception), said)
 
 
+    def test_sets_are_written_in_one_order_and_what_json_lacks_says_how(self):
+        self.assertEqual(tasks.to_json({"of": frozenset(["b", "a", "c"]), "in": {3, 1}}, "output"), {"of": ["a", "b", "c"], "in": [1, 3]})
+        self.assertRaisesRegex(forerun.OutputError, r"^output: an item: datetime, .*; write it as value.isoformat\(\)$", tasks.to_json,
+                               {datetime.datetime.now()}, "output")
+
+
 class DeclarationTest(unittest.TestCase):
     def setUp(self):
         self.addCleanup(tasks._declared.clear)
@@ -437,6 +463,25 @@ class DeclarationTest(unittest.TestCase):
             self.assertRaisesRegex(TypeError, "missing a required argument: 'a'", add)
             self.assertRaisesRegex(TypeError, "expected a plain one in a Session", lambda: asyncio.run(later(1)))
         self.assertRaises(AssertionError, add, 1)
+
+        # Threads: what a block hands over belongs to it, what comes from elsewhere is told so.
+        results = []
+        with concurrent.futures.ThreadPoolExecutor(1) as pool, concurrent.futures.ThreadPoolExecutor(1) as other:
+            with Session(None, "u/1").tools():
+                self.assertEqual(pool.submit(add, 1).result(), ("plus", {"a": 1}))
+                self.assertEqual(list(pool.map(add, [2])), [("plus", {"a": 2})])
+                thread = threading.Thread(target=lambda: results.append(add(3)))
+                thread.start()
+                thread.join()
+                self.assertEqual(results, [("plus", {"a": 3})])
+                with forerun.here():
+                    self.assertRaises(AssertionError, add, 1)
+                    self.assertRaises(AssertionError, pool.submit(add, 1).result)
+                elsewhere = contextvars.Context()
+                self.assertRaisesRegex(RuntimeError, "task plus: called in a thread that no block of session.tools",
+                                       elsewhere.run(other.submit, add, 1).result)
+            # A thread of a pool that served a block serves others as before.
+            self.assertRaises(AssertionError, pool.submit(add, 1).result)
 
         async def asynchronous():
             with AsyncSession(None, "u/1").tools():

@@ -31,7 +31,7 @@ struct WrittenLedger {
     rows.push_back({leaf_of(Entry{Seq{checker.size()}, epoch, std::move(body)}), call, output});
     REQUIRE(checker.take(rows.back().leaf, call).has_value());
   }
-  void step(Epoch epoch) {
+  void step(Epoch epoch, std::optional<Digest> writes = {}, std::optional<Digest> effects = {}) {
     json::Object input;
     input.set("n", std::uint64_t{next_step});
     const Call call = Call::make("double", input);
@@ -50,6 +50,8 @@ struct WrittenLedger {
                        : chain_start(call.canonical(), to_string(run_id));
     const std::string output = std::to_string(2 * next_step);
     body.output_hash = sha256(output);
+    body.writes_hash = writes;
+    body.effects_hash = effects;
     chain = body.chain;
     ++next_step;
     add(epoch, body, call.canonical(), output);

@@ -193,7 +193,9 @@ struct Worker {
     });
     worker_ref = stage.system().spawn(
         worker_actor, node,
-        [this](const Dispatch& dispatch, RunDone run_done) -> std::unique_ptr<RunningTask> {
+        [this](const Dispatch& dispatch, const RunDeadline& run_deadline,
+               RunDone run_done) -> std::unique_ptr<RunningTask> {
+          deadline = run_deadline;
           if (dispatch.task == "throws") {
             throw std::runtime_error("broken");
           }
@@ -217,6 +219,7 @@ struct Worker {
   NodeActor node;
   WorkerActor worker_ref;
   RunDone done;
+  RunDeadline deadline;
   std::shared_ptr<std::vector<std::string>> story = std::make_shared<std::vector<std::string>>();
   std::vector<BranchEnded> ended;
   std::size_t messages = 0;
@@ -369,6 +372,22 @@ TEST_CASE("a branch's result is told once, and its run is gone with its actor", 
   CHECK(*worker_stage.story == std::vector<std::string>{"destroyed"});
 }
 
+TEST_CASE("a run that goes on is told of its confirmation", "[actors]") {
+  Stage stage;
+  Worker worker_stage(stage);
+  StartBranches guess = worker_stage.start(1, "held");
+  guess.branches[0].dispatch.speculative = true;
+  guess.branches[0].dispatch.timeout = 100ms;
+  caf::anon_send(worker_stage.worker_ref, std::move(guess));
+  stage.run();
+  const auto first = worker_stage.deadline.at();
+  CHECK(worker_stage.deadline.is_speculative());
+  caf::anon_send(worker_stage.worker_ref, ConfirmRun{BranchToken{1}, worker, 250ms});
+  stage.run();
+  CHECK_FALSE(worker_stage.deadline.is_speculative());
+  CHECK(worker_stage.deadline.at() == first + 150ms);  // No time passes here by itself.
+}
+
 TEST_CASE("a stopped branch is told to stop and reports when it has", "[actors]") {
   Stage stage;
   Worker worker_stage(stage);
@@ -435,7 +454,7 @@ TEST_CASE("a node's inputs that wait together leave as one frame", "[actors]") {
   ports.subscribe = [](std::uint16_t) {};
   ports.use_catalog = [](const std::string&) {};
   ports.joined = [] {};
-  const auto quick = [](const Dispatch&, RunDone done) -> std::unique_ptr<RunningTask> {
+  const auto quick = [](const Dispatch&, const RunDeadline&, RunDone done) -> std::unique_ptr<RunningTask> {
     done(RunEnded{});
     return nullptr;
   };

@@ -61,7 +61,7 @@ const ConnectionId connection_b{2};
 
 /// Holds two entries of its own.
 struct Start {
-  explicit Start(const Replica& replica, AdoptionSettings settings = {1s, 2s, 100})
+  explicit Start(const Replica& replica, AdoptionSettings settings = {1s})
       : adoption(settings, now, replica.tree_of(2), Epoch{2}, ledger_key.public_key()) {}
   bool is_done() {
     adoption.next(now);
@@ -179,13 +179,6 @@ TEST_CASE("what is not this ledger's is not adopted, and the next node is asked"
   SECTION("nothing at all") {
     start.adoption.answered(node_a, replica.page(Seq{2}, 0, replica.signed_head()));
   }
-  SECTION("silence") {
-    CHECK_FALSE(start.adoption.next(start.now + 1999ms).has_value());
-    start.now += 2s;
-  }
-  SECTION("a lost connection") {
-    start.adoption.lost(connection_a);
-  }
   const auto second = start.adoption.next(start.now);
   REQUIRE(second.has_value());
   CHECK(second->connection == connection_b);
@@ -196,9 +189,79 @@ TEST_CASE("what is not this ledger's is not adopted, and the next node is asked"
   CHECK(start.adoption.take_entries().size() == 3);
 }
 
+TEST_CASE("a node that does not answer is asked once more, after the others", "[adoption]") {
+  const Replica replica(7);
+  Start start(replica);
+  start.adoption.expect({node_a, node_b});
+  start.adoption.heard(connection_a, node_a, replica.head(), Epoch{7});
+  start.adoption.heard(connection_b, node_b, Replica(5).head(), Epoch{5});
+  REQUIRE(start.adoption.next(start.now)->connection == connection_a);
+  const bool is_lost = GENERATE(false, true);
+  const auto fail = [&] {
+    if (is_lost) {
+      start.adoption.lost(connection_a);
+    } else {
+      CHECK_FALSE(start.adoption.next(start.now + 1999ms).has_value());
+      start.now += 2s;
+    }
+  };
+  fail();
+  const auto other = start.adoption.next(start.now);
+  REQUIRE(other.has_value());
+  REQUIRE(other->connection == connection_b);
+  start.adoption.answered(node_b, Replica(5).page(Seq{2}, 9, Replica(5).signed_head()));
+  const auto again = start.adoption.next(start.now);
+  REQUIRE(again.has_value());
+  CHECK(again->connection == connection_a);
+  CHECK(again->from == Seq{5});
+  SECTION("it answers now") {
+    start.adoption.answered(node_a, replica.page(Seq{5}, 9, replica.signed_head()));
+    CHECK(start.is_done());
+    CHECK(start.adoption.take_entries().size() == 5);
+    CHECK(start.log().find("nothing of them") == std::string::npos);
+  }
+  SECTION("it comes back by another connection") {
+    const ConnectionId next{3};
+    start.adoption.heard(next, node_a, replica.head(), Epoch{7});
+    REQUIRE(start.adoption.next(start.now)->connection == next);
+    start.adoption.answered(node_a, replica.page(Seq{5}, 9, replica.signed_head()));
+    CHECK(start.is_done());
+    CHECK(start.adoption.take_entries().size() == 5);
+  }
+  SECTION("it fails again") {
+    fail();
+    CHECK(start.is_done());
+    CHECK(start.adoption.take_entries().size() == 3);
+    CHECK(start.log().find("node a holds 7 entries, and nothing of them was adopted: it") !=
+          std::string::npos);
+  }
+}
+
+TEST_CASE("a node that hands over entry by entry holds no start up for ever", "[adoption]") {
+  const Replica replica(200);
+  AdoptionSettings settings{1s};
+  settings.reading_max = 10s;
+  Start start(replica, settings);
+  start.adoption.expect({node_a, node_b});
+  start.adoption.heard(connection_a, node_a, replica.head(), Epoch{200});
+  start.adoption.heard(connection_b, node_b, replica.head(), Epoch{200});
+  const Instant began = start.now;
+  while (const auto question = start.adoption.next(start.now)) {
+    const NodeId& node = question->connection == connection_a ? node_a : node_b;
+    start.now += 1s;
+    start.adoption.answered(node, replica.page(question->from, 1, replica.signed_head()));
+  }
+  CHECK(start.now - began == 10s);
+  CHECK(start.is_done());
+  CHECK(start.adoption.take_entries().empty());
+  CHECK(start.log().find("were not here 10 s after the first question") != std::string::npos);
+}
+
 TEST_CASE("more than a start may hold is refused", "[adoption]") {
   const Replica replica(7);
-  Start start(replica, {1s, 2s, 4});
+  AdoptionSettings settings{1s};
+  settings.entries_max = 4;
+  Start start(replica, settings);
   start.adoption.heard(connection_a, node_a, replica.head(), Epoch{7});
   REQUIRE(start.adoption.next(start.now).has_value());
   start.adoption.answered(node_a, replica.page(Seq{2}, 9, replica.signed_head()));
@@ -295,6 +358,60 @@ TEST_CASE("a restored coordinator takes over its lost term and ends what it cann
   CHECK(cluster.open(SpeculationMode::off).counter > untouched.counter);
 }
 
+TEST_CASE("a node whose signed entries the store lacks ends a term that has decided nothing",
+          "[adoption][coordinator_machine]") {
+  ScriptedCluster cluster;
+  cluster.persist();
+  const bool has_decided = GENERATE(false, true);
+  if (has_decided) {
+    cluster.join(1);
+    cluster.confirm(cluster.open(SpeculationMode::off), {call("a")});
+    cluster.finish(cluster.take_dispatch("a"), "1");
+    cluster.persist();
+  }
+  const Epoch epoch = cluster.machine->epoch();
+  const Replica replica(9);
+  Join join;
+  join.name = "node-2";
+  join.workers = {{WorkerId{Uuid{{2}}}, 4, 1024}};
+  join.head = {9, replica.head().root, epoch};
+  join.epoch = epoch;
+  join.signed_head = replica.signed_head();
+  const ConnectionId connection{40};
+  const auto is_refused = [&] {
+    cluster.sent.clear();
+    cluster.input(NodeSaid{connection, {"n2"}, join});
+    REQUIRE(cluster.sent.size() == 1);
+    const auto* refused = std::get_if<JoinRefused>(&cluster.sent.front().message);
+    return refused != nullptr && !refused->is_final;
+  };
+  SECTION("nobody's signature") {
+    join.signed_head = replica.signed_head(SigningKey::from_seed({9}));
+    CHECK(is_refused());
+  }
+  SECTION("a signature over something else") {
+    join.signed_head->head.size = 8;
+    CHECK(is_refused());
+  }
+  SECTION("none at all") {
+    join.signed_head.reset();
+    CHECK(is_refused());
+  }
+  SECTION("this key's") {
+    if (has_decided) {
+      CHECK(is_refused());  // The histories are two already: to end would mend nothing.
+    } else {
+      const auto output =
+          cluster.machine->step(cluster.now, NodeSaid{connection, {"n2"}, join});
+      REQUIRE(output.fatal.has_value());
+      CHECK(output.fatal->code == Errc::verification);
+      CHECK(output.fatal->message.find("node node-2 holds 9 entries that this ledger's key has "
+                                       "signed, this store only 1") != std::string::npos);
+      CHECK(output.send.empty());
+    }
+  }
+}
+
 TEST_CASE("no node is welcomed before the term is durable", "[adoption][coordinator_machine]") {
   const Duration wait = GENERATE(Duration{}, Duration{1ms});
   CoordinatorSettings settings = ScriptedCluster::settings_of(ScriptedCluster::default_catalog());
@@ -337,8 +454,8 @@ TEST_CASE("a node of a later term gets no seat, and is told why",
     const auto* refused = std::get_if<JoinRefused>(&cluster.sent.front().message);
     REQUIRE(refused != nullptr);
     CHECK_FALSE(refused->is_final);
-    CHECK(refused->why.find("has accepted epoch 2, this term is only epoch 1") !=
-          std::string::npos);
+    CHECK(refused->why.find("has accepted epoch 2 and holds 0 entries, this term is epoch 1 with "
+                            "1: an older copy") != std::string::npos);
   }
   REQUIRE(cluster.log.size() == logged + 1);
   join.epoch = cluster.machine->epoch();

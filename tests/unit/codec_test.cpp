@@ -47,6 +47,7 @@ std::vector<NodeMessage> node_messages() {
            ~0ULL,
            {{worker_a, 4, 4096}, {worker_b, 1024, 0}},
            head_of(3, 'r', 2),
+           {},
            {}},
       Heartbeat{Epoch{2},
                 head_of(3, 'r', 2),

@@ -583,6 +583,67 @@ TEST_CASE("the record tells when a call was predicted, from what, and why one wa
   CHECK(explanation_text(story, 3).error().code == Errc::not_found);
 }
 
+namespace {
+
+/// The told record of one race whose branches returned as these validities say.
+json::Value told_race(SelectRule rule, std::vector<std::optional<bool>> validities,
+                      std::vector<std::size_t> arrival, std::size_t winner) {
+  CommitEntry commit;
+  commit.run_id = RunId{WorkerId{Uuid{{1}}}, 1};
+  commit.task = "race";
+  commit.branch_names = {"a", "b"};
+  commit.branch_latencies = {std::nullopt, std::nullopt};
+  commit.branch_causes = {std::nullopt, std::nullopt};
+  commit.workers = {std::nullopt, std::nullopt};
+  commit.branch_validities = std::move(validities);
+  commit.arrival_order = std::move(arrival);
+  commit.select = rule;
+  commit.winner = winner;
+  commit.output_hash = sha256("1");
+  StoredEntry stored;
+  stored.leaf = leaf_of(Entry{Seq{1}, Epoch{1}, commit});
+  stored.writes = R"({"x":1})";
+  return explain(SessionRow{}, std::vector{stored}, {});
+}
+
+}  // namespace
+
+TEST_CASE("the told record says how a race's winner follows from its rule",
+          "[coordinator_machine]") {
+  const auto told = [](const json::Value& story) { return *explanation_text(story, 0); };
+  const ChainValue zeros;
+  const std::string of_a = to_hex(rank_hash(zeros, "a")).substr(0, 8);
+  const std::string of_b = to_hex(rank_hash(zeros, "b")).substr(0, 8);
+  const std::string ranked = told(told_race(SelectRule::ranked, {true, std::nullopt}, {}, 0));
+  const std::string a_first = "a (" + of_a + "…) b (" + of_b + "…)";
+  const std::string b_first = "b (" + of_b + "…) a (" + of_a + "…)";
+  CHECK_THAT(ranked, Catch::Contains("ranked by SHA-256(chain, name): " +
+                                     (of_a < of_b ? a_first : b_first)));
+  CHECK_THAT(ranked, Catch::Contains("  writes {\"x\":1}\n"));
+  CHECK_THAT(told(told_race(SelectRule::seeded, {true, true}, {}, 0)),
+             Catch::Contains("seeded: of the valid ones from 0 on, a b, the one at seed mod 2"));
+  CHECK_THAT(told(told_race(SelectRule::first, {std::nullopt, true}, {1}, 1)),
+             Catch::Contains("first to arrive, as recorded: b, of which the first valid"));
+  CHECK_THAT(told(told_race(SelectRule::ordered, {true, std::nullopt}, {}, 0)),
+             Catch::Contains("ordered as declared: a b,"));
+}
+
+TEST_CASE("a record that is not as Forerun writes it is told as far as it goes",
+          "[coordinator_machine]") {
+  StoredEntry damaged;
+  damaged.seq = Seq{7};
+  damaged.step = StepNumber{0};
+  damaged.leaf = "{";
+  CHECK_THAT(*explanation_text(explain(SessionRow{}, std::vector{damaged}, {}), 0),
+             Catch::Contains("step 0: entry 7 cannot be read: json: "));
+  for (const char* strange :
+       {R"({"steps":[{}],"discards":[]})", R"({"steps":[null],"discards":[1]})",
+        R"({"steps":[{"foresight":1,"branches":[2]}],"discards":[{}]})"}) {
+    CHECK(explanation_text(*json::parse(strange), std::nullopt).has_value());
+    CHECK(explanation_text(*json::parse(strange), 0).error().code == Errc::not_found);
+  }
+}
+
 TEST_CASE("races are logged once durable: a sampled share of sessions, and every slow winner",
           "[coordinator_machine]") {
   CommitEntry commit;

@@ -142,7 +142,11 @@ TEST_CASE("a malformed leaf is refused with the field's name", "[entry]") {
   REQUIRE(with("\"step\":0", "\"step\":-1").error().message ==
           "step: found -1, expected an integer in range");
   REQUIRE(with("\"step\":0", "\"step\": 0").error().message ==
-          "leaf: not the canonical text of its value");
+          "leaf: byte " + std::to_string(leaf.find("\"step\":0") + 7) +
+              ": found byte 32, expected byte 48 of its value's canonical text");
+  REQUIRE(entry_of(leaf + "\r").error().message ==
+          "leaf: byte " + std::to_string(leaf.size()) +
+              ": found byte 13, expected the end of its value's canonical text");
   REQUIRE(with("\"seq\":9,", "").error().message == "seq: missing");
   REQUIRE(with("[1.234,null]", "[1.234]").error().message ==
           "branch_latencies_ms: found 1 items, expected 2");

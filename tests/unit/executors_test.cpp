@@ -272,6 +272,16 @@ TEST_CASE("a cause is one short line of valid text, whatever the command wrote",
   CHECK(clean_cause(std::string(511, 'x') + "\xC3\xA4") == std::string(511, 'x'));
 }
 
+TEST_CASE("what a command writes to stderr is for the node's log, too", "[exec]") {
+  std::vector<std::string> lines;
+  ExecSettings settings;
+  settings.log = [&](const std::string& line) { lines.push_back(line); };
+  auto exec = make_exec_executor(settings);
+  CHECK(end_of(*exec, shell("echo one >&2; printf two >&2; echo 7")).output == "7");
+  exec.reset();  // Its thread, which wrote the lines, has ended.
+  CHECK(lines == std::vector<std::string>{"task tested: one", "task tested: two"});
+}
+
 TEST_CASE("a program that is not there fails the run and says so", "[exec]") {
   const auto executor = make_exec_executor({});
   const RunEnded ended = end_of(*executor, command({"forerun-no-such-program"}));

@@ -73,7 +73,8 @@ TEST_CASE("sessions are written as documented", "[gateway]") {
   CHECK(opened.status == 201);
   CHECK(opened.body == R"({"run_id":"8d65b0f2-7c1a-4f0e-9b53-2f1c6a7d9e10/17"})");
   CHECK(opened.fields == "Location: /v1/sessions/8d65b0f2-7c1a-4f0e-9b53-2f1c6a7d9e10/17\r\n");
-  const HttpAnswer view = render(SessionView{run_id, "a \"b\"", SpeculationMode::off, true, 0, {}, {}});
+  const HttpAnswer view =
+      render(SessionView{run_id, "a \"b\"", SpeculationMode::off, true, 0, {}, {}});
   CHECK(view.body == R"({"run_id":"8d65b0f2-7c1a-4f0e-9b53-2f1c6a7d9e10/17","context":"a \"b\"",)"
                      R"("speculation":"off","ended":true,"next_step":0,"state":{},"steps":[]})");
   CHECK(render(SessionEnded{run_id, 3}).body ==
@@ -127,15 +128,15 @@ TEST_CASE("a date is written as HTTP wants it", "[gateway]") {
   CHECK(http_date(sys_seconds(seconds(784111777))) == "Sun, 06 Nov 1994 08:49:37 GMT");
 }
 
-TEST_CASE("a page of the ledger gives leaves, calls and outputs as texts, and the head",
+TEST_CASE("a page of the ledger gives leaves and what lies beside them as texts, and the head",
           "[gateway]") {
   const SignedHead head =
       sign_head(SigningKey::from_seed({1}), LedgerHead{9, sha256("root"), Epoch{2}});
   const HttpAnswer answer =
-      render(LedgerPage{Seq{7}, {{R"({"seq":7})", R"({"input":{}})", ""}}, head});
+      render(LedgerPage{Seq{7}, {{R"({"seq":7})", R"({"input":{}})", "", R"({"x":1})", ""}}, head});
   CHECK(answer.status == 200);
   CHECK(
       answer.body ==
-      R"({"entries":[{"leaf":"{\"seq\":7}","call":"{\"input\":{}}","output":""}],"first":7,"head":)" +
+      R"({"entries":[{"leaf":"{\"seq\":7}","call":"{\"input\":{}}","output":"","writes":"{\"x\":1}","effects":""}],"first":7,"head":)" +
           head_json(head) + "}");
 }

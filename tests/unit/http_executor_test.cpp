@@ -279,6 +279,41 @@ TEST_CASE("what was not taken is sent again, as often as the task says", "[http]
   CHECK(server.requests().size() == 6);
 }
 
+TEST_CASE("a run whose endpoint wants it later than its deadline is over at once", "[http]") {
+  const HttpServer server(always(503, "{}", "Retry-After: 30\r\n"));
+  const auto http = executor();
+  const auto end = [&](bool is_speculative) {
+    Run run = test::run_of(asking(server.url()));
+    run.deadline = RunDeadline(RunClock::now() + 20s, is_speculative);
+    return StartedRun(*http, std::move(run)).end();
+  };
+  const RunEnded confirmed = end(false);
+  CHECK(confirmed.ending == Ending::failed);
+  CHECK_THAT(confirmed.cause, Contains("status 503: the endpoint asks to wait 30.0 s"));
+  CHECK(end(true).ending == Ending::expired);  // Confirmed, it would have more time.
+}
+
+TEST_CASE("while a large answer is read, other requests go on", "[http]") {
+  const std::string large = "\"" + std::string(200'000, 'x') + "\"";
+  const HttpServer server([&](const HttpRequestSeen& seen, HttpConnection& to) {
+    to.answer(200, seen.target == "/large" ? large : "1");
+  });
+  const auto http = executor();
+  std::latch is_read(1);
+  std::latch may_go_on(1);
+  std::atomic<std::size_t> size = 0;
+  const auto running =
+      http->start(test::run_of(asking(server.url() + "/large")), [&](const RunEnded& ended) {
+        size = ended.output.size();
+        is_read.count_down();
+        may_go_on.wait();  // As if reading took this long.
+      });
+  is_read.wait();
+  CHECK(end_of(*http, asking(server.url() + "/small")).output == "1");
+  may_go_on.count_down();
+  CHECK(size == large.size());
+}
+
 TEST_CASE("no connection is told, and tried again unless the task writes", "[http]") {
   std::string url;
   {

@@ -293,7 +293,8 @@ TEST_CASE("only what was not taken is sent again, and no write that may not be",
                        std::uint32_t attempt = 1) {
     Task task = asking({.url = "http://h/"}, effect);
     task.idempotent = is_idempotent;
-    return verdict_on(task, {.end = end, .head = head(status), .problem = "why"}, attempt).what;
+    return verdict_on(task, {.end = end, .head = head(status), .problem = "why"}, attempt, 1min)
+        .what;
   };
   for (const Effect effect : {Effect::pure, Effect::read}) {
     CHECK(what(effect, false, End::no_connection, 0) == What::again);
@@ -320,10 +321,26 @@ TEST_CASE("only what was not taken is sent again, and no write that may not be",
 TEST_CASE("a pause is what the endpoint asks for, else it doubles", "[http]") {
   const Task task = asking({.url = "http://h/", .retries = 5});
   HttpAttempt ended{.end = HttpAttempt::End::answered, .head = head(429), .problem = {}};
-  CHECK(verdict_on(task, ended, 1).after == 100ms);
-  CHECK(verdict_on(task, ended, 3).after == 400ms);
+  CHECK(verdict_on(task, ended, 1, 1min).after == 100ms);
+  CHECK(verdict_on(task, ended, 3, 1min).after == 400ms);
   ended.head.retry_after = 7s;
-  CHECK(verdict_on(task, ended, 1).after == 7s);
+  CHECK(verdict_on(task, ended, 1, 8s).after == 7s);
   ended.head.retry_after = 61s;
-  CHECK(verdict_on(task, ended, 1).what == HttpVerdict::What::read);
+  CHECK(verdict_on(task, ended, 1, 2min).what == HttpVerdict::What::read);
+}
+
+TEST_CASE("what cannot be sent again before the deadline ends at once", "[http]") {
+  using What = HttpVerdict::What;
+  const Task task = asking({.url = "http://h/", .retries = 5});
+  HttpAttempt ended{.end = HttpAttempt::End::answered, .head = head(503), .problem = {}};
+  ended.head.retry_after = 7s;
+  CHECK(verdict_on(task, ended, 1, 7001ms).what == What::again);
+  const HttpVerdict late = verdict_on(task, ended, 1, 1500ms);
+  CHECK(late.what == What::too_late);
+  CHECK(late.cause ==
+        "status 503: the endpoint asks to wait 7.0 s, and its deadline is in 1.5 s");
+  const HttpAttempt unreached{.end = HttpAttempt::End::no_connection, .head = {}, .problem = "why"};
+  CHECK(verdict_on(task, unreached, 3, 300ms).cause ==
+        "why: to be sent again in 0.4 s, and its deadline is in 0.3 s");
+  CHECK(verdict_on(task, unreached, 6, 1ms).what == What::failed);  // Its last attempt anyway.
 }

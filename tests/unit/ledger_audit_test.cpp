@@ -12,7 +12,7 @@ namespace {
 LedgerAudit read(const WrittenLedger& ledger) {
   LedgerAudit audit("export", first_key.public_key());
   for (const WrittenLedger::Row& row : ledger.rows) {
-    REQUIRE(audit.take(row.leaf, row.call, row.output).has_value());
+    REQUIRE(audit.take(row.leaf, {row.call, row.output}).has_value());
   }
   return audit;
 }
@@ -37,12 +37,46 @@ TEST_CASE("a whole ledger with its signed head holds", "[ledger_audit]") {
 TEST_CASE("an output that is not the recorded one is named", "[ledger_audit]") {
   const WrittenLedger ledger = two_terms();
   LedgerAudit audit("export");
-  REQUIRE(audit.take(ledger.rows[0].leaf, "", "").has_value());
-  const auto taken = audit.take(ledger.rows[1].leaf, ledger.rows[1].call, "1");
+  REQUIRE(audit.take(ledger.rows[0].leaf, {}).has_value());
+  const auto taken = audit.take(ledger.rows[1].leaf, {ledger.rows[1].call, "1"});
   REQUIRE_FALSE(taken.has_value());
   CHECK(taken.error().message == "export: entry 1: output_hash: found " + to_hex(sha256("0")) +
                                      ", expected " + to_hex(sha256("1")) +
                                      ", which is that of its output");
+  // The leaf itself holds: it is what the roots speak of.
+  CHECK(audit.size() == 2);
+  CHECK(audit.root_at(1) == read(ledger).root_at(1));
+  CHECK(audit.root_at(2) == read(ledger).root_at(2));
+}
+
+TEST_CASE("writes and effects are held against their hashes, and erased ones are counted",
+          "[ledger_audit]") {
+  const std::string writes = R"({"x":1})";
+  const std::string effects = R"([{"http":{"method":"GET","url":"http://a.example"}}])";
+  WrittenLedger ledger;
+  ledger.add(Epoch{1}, EpochEntry{"start", "0.1.0", first_key.public_key(), {}, {}});
+  ledger.step(Epoch{1}, sha256(writes), sha256(effects));
+  const WrittenLedger::Row& row = ledger.rows[1];
+  const auto taken = [&](const std::string& its_writes, const std::string& its_effects) {
+    LedgerAudit audit("export");
+    REQUIRE(audit.take(ledger.rows[0].leaf, {}).has_value());
+    const auto entry = audit.take(row.leaf, {row.call, row.output, its_writes, its_effects});
+    return entry ? std::to_string(audit.counts().recomputed) : entry.error().message;
+  };
+  CHECK(taken(writes, effects) == "1");
+  CHECK(taken("", effects) == "0");
+  CHECK(taken(writes, "") == "0");
+  CHECK(taken("{}", effects) == "export: entry 1: writes_hash: found " + to_hex(sha256(writes)) +
+                                    ", expected " + to_hex(sha256("{}")) +
+                                    ", which is that of its writes");
+  CHECK_THAT(taken(writes, "[]"), Catch::StartsWith("export: entry 1: effects_hash: found "));
+  LedgerAudit audit("export");
+  const WrittenLedger plain = two_terms();
+  REQUIRE(audit.take(plain.rows[0].leaf, {}).has_value());
+  CHECK_THAT(audit.take(plain.rows[1].leaf, {plain.rows[1].call, plain.rows[1].output, writes})
+                 .error()
+                 .message,
+             Catch::StartsWith("export: entry 1: writes_hash: found null, expected "));
 }
 
 namespace {
@@ -67,9 +101,9 @@ TEST_CASE("a change that only a root shows is narrowed to the entries of one ter
     change_time(ledger, 1);
     LedgerAudit audit("export");
     for (std::size_t i = 0; i < 3; ++i) {
-      REQUIRE(audit.take(ledger.rows[i].leaf, ledger.rows[i].call, "").has_value());
+      REQUIRE(audit.take(ledger.rows[i].leaf, {ledger.rows[i].call}).has_value());
     }
-    const auto taken = audit.take(ledger.rows[3].leaf, "", "");
+    const auto taken = audit.take(ledger.rows[3].leaf, {});
     REQUIRE_FALSE(taken.has_value());
     CHECK(taken.error().message == "export: entries 0 to 2" + known + to_hex(audit.root_at(3)) +
                                        ", expected " + to_hex(read(honest).root_at(3)) +
@@ -90,9 +124,9 @@ TEST_CASE("a change that only a root shows is narrowed to the entries of one ter
     leaf.replace(leaf.find(root), root.size(), to_hex(sha256("another")));
     LedgerAudit audit("export");
     for (std::size_t i = 0; i < 3; ++i) {
-      REQUIRE(audit.take(ledger.rows[i].leaf, ledger.rows[i].call, "").has_value());
+      REQUIRE(audit.take(ledger.rows[i].leaf, {ledger.rows[i].call}).has_value());
     }
-    const auto taken = audit.take(leaf, "", "");
+    const auto taken = audit.take(leaf, {});
     REQUIRE_FALSE(taken.has_value());
     CHECK_THAT(taken.error().message, Catch::StartsWith("export: entry 3: root: found "));
   }
@@ -112,7 +146,7 @@ TEST_CASE("an entry that is a term of its own is named when it was changed", "[l
   LedgerAudit audit("export");
   std::string leaf = ledger.rows[0].leaf;
   leaf.replace(leaf.find("0.1.0"), 5, "0.1.1");
-  REQUIRE(audit.take(leaf, "", "").has_value());
+  REQUIRE(audit.take(leaf, {}).has_value());
   CHECK_THAT(message_of(audit.check_whole(head)),
              Catch::StartsWith("export: entry 0: root up to it: found "));
 }
@@ -125,7 +159,7 @@ TEST_CASE("a head of more or fewer entries names the first that is missing or to
   longer.step(Epoch{2});
   CHECK(message_of(audit.check_whole(longer.head(second_key))) ==
         "export: entry 5: found nothing, expected an entry: the signed head has 6");
-  REQUIRE(audit.take(longer.rows[5].leaf, longer.rows[5].call, "").has_value());
+  REQUIRE(audit.take(longer.rows[5].leaf, {longer.rows[5].call}).has_value());
   CHECK(message_of(audit.check_whole(ledger.head(second_key))) ==
         "export: entry 5: found an entry, expected nothing: the signed head has 5");
 }
@@ -156,7 +190,7 @@ TEST_CASE("a replica's head is a prefix or is named with both roots", "[ledger_a
   LedgerAudit audit("coordinator", first_key.public_key());
   audit.watch(2);
   for (const WrittenLedger::Row& row : ledger.rows) {
-    REQUIRE(audit.take(row.leaf, row.call, row.output).has_value());
+    REQUIRE(audit.take(row.leaf, {row.call, row.output}).has_value());
   }
   for (std::uint64_t size = 0; size <= audit.size(); ++size) {
     CHECK(audit.root_at(size) == read(ledger).root_at(size));
@@ -175,7 +209,7 @@ TEST_CASE("a step whose output or call was erased counts as not recomputed", "[l
   LedgerAudit audit("export");
   for (std::size_t i = 0; i < ledger.rows.size(); ++i) {
     const WrittenLedger::Row& row = ledger.rows[i];
-    REQUIRE(audit.take(row.leaf, i == 1 ? "" : row.call, i == 2 ? "" : row.output).has_value());
+    REQUIRE(audit.take(row.leaf, {i == 1 ? "" : row.call, i == 2 ? "" : row.output}).has_value());
   }
   CHECK(audit.counts().recomputed == 1);
   CHECK(audit.counts().not_recomputed == 2);

@@ -49,6 +49,30 @@ TEST_CASE("an export is read back as it was written", "[ledger_export]") {
   CHECK(read->catalog == "[task.a]\n");
 }
 
+TEST_CASE("an export of an older version holds no states, writes and effects", "[ledger_export]") {
+  const Folder folder;
+  const auto older = read_ledger_export(folder.path);
+  REQUIRE(older.has_value());
+  CHECK((older->states.empty() && older->writes.empty() && older->effects.empty()));
+  const auto line = [](const std::string& name, const std::string& text) {
+    return "{\"" + name + "\":" + text + ",\"" + name + "_hash\":\"" + to_hex(sha256(text)) +
+           "\"}\n";
+  };
+  folder.write("writes.jsonl", line("writes", R"({"x":1})"));
+  folder.write("effects.jsonl", line("effects", "[1]"));
+  folder.write("states.jsonl", "{\"seq\":1,\"state_hash\":\"" + to_hex(sha256("s")) + "\"}\n");
+  const auto read = read_ledger_export(folder.path);
+  REQUIRE(read.has_value());
+  CHECK(read->writes.at(sha256(R"({"x":1})")) == R"({"x":1})");
+  CHECK(read->effects.at(sha256("[1]")) == "[1]");
+  CHECK(read->states == std::map<Seq, Digest>{{Seq{1}, sha256("s")}});
+  for (const std::string bad : {R"({"seq":1})", R"({"seq":-1,"state_hash":"00"})",
+                                R"({"seq":1e300,"state_hash":"00"})", "{"}) {
+    folder.write("states.jsonl", bad + "\n");
+    CHECK_THAT(refused(folder).message, Catch::StartsWith("states.jsonl line 1: "));
+  }
+}
+
 TEST_CASE("a call or an output with another's hash is refused by file and line",
           "[ledger_export]") {
   const Folder folder;

@@ -351,6 +351,8 @@ TEST_CASE("a deadline is a timeout for confirmed work and says nothing of a spec
   node.give(CoordinatorMessage(node.dispatch(1, true)));
   node.now += 60ms;
   node.give(CoordinatorMessage(ConfirmBranch{Epoch{1}, BranchToken{1}, StepNumber{0}, 100ms}));
+  REQUIRE(node.out.confirm.size() == 1);
+  CHECK(node.out.confirm[0].timeout == 100ms);
   node.now += 60ms;
   node.give(TimePassed{});
   CHECK(node.out.stop.empty());  // The deadline counts from the confirmation.

@@ -70,7 +70,8 @@ struct Writer {
     }
     ledger.leaves.push_back(leaf_of({Seq{ledger.leaves.size()}, Epoch{1}, std::move(entry)}));
   }
-  void plain(const Call& asked, const std::string& output, const std::string& cause = "") {
+  void plain(const Call& asked, const std::string& output, const std::string& cause = "",
+             const std::string& writes = "", const std::string& effects = "") {
     CommitEntry entry = entry_for(asked);
     entry.branch_names = {asked.task()};
     entry.branch_latencies = {Duration(1000)};
@@ -79,6 +80,14 @@ struct Writer {
     entry.workers = {std::nullopt};
     if (cause.empty()) {
       entry.winner = 0;
+    }
+    if (!writes.empty()) {
+      entry.writes_hash = sha256(writes);
+      ledger.writes[*entry.writes_hash] = writes;
+    }
+    if (!effects.empty()) {
+      entry.effects_hash = sha256(effects);
+      ledger.effects[*entry.effects_hash] = effects;
     }
     add(std::move(entry), output);
   }
@@ -199,6 +208,46 @@ TEST_CASE("a session is replayed up to the step whose input was erased", "[repla
   const RecordedSessions read = writer.read();
   CHECK(read.sessions.front().replayable == 1);
   CHECK(read.sessions.front().stopped_by == "its input was erased");
+}
+
+TEST_CASE("writes and effects are answered as recorded, beside the output", "[replay]") {
+  Writer writer;
+  writer.plain(call("model", "{}"), "1", "", R"({"x":1})", "[1]");
+  writer.plain(call("model", "{}"), "1", "", R"({"x":2})");
+  writer.ledger.states[Seq{1}] = sha256(R"({"x":1})");
+  const ReplayRecord record = writer.record();
+  const auto first = rule(record, "model", "{}", 0, 0);
+  CHECK(first.text == "1");
+  CHECK(first.writes == R"({"x":1})");
+  CHECK(first.effects == "[1]");
+  CHECK(rule(record, "model", "{}", 1, 1).writes == R"({"x":2})");
+  CHECK(rule(record, "model", "{}", 0).how == How::lost);  // Equal outputs, other writes.
+}
+
+TEST_CASE("a session is replayed as long as its state follows from its own steps", "[replay]") {
+  const std::string state = R"({"x":1})";
+  Writer writer;
+  writer.plain(call("model", R"({"n":0})"), "1", "", state, "[1]");
+  writer.plain(call("calm", R"({"n":1})"), "1");
+  writer.plain(call("calm", R"({"n":2})"), "1");
+  const auto replayable = [](Writer changed, const std::string& why) {
+    const RecordedSession session = changed.read().sessions.front();
+    CHECK_THAT(session.stopped_by, Catch::Contains(why));
+    return session.replayable;
+  };
+  CHECK(replayable(writer, "state that does not follow") == 1);  // As one of a list's calls.
+  writer.ledger.states = {{Seq{1}, sha256(state)}, {Seq{2}, sha256(state)}};
+  CHECK(replayable(writer, "") == 3);
+  writer.ledger.states[Seq{2}] = sha256("another");
+  CHECK(replayable(writer, "state that does not follow") == 2);
+  writer.ledger.states[Seq{0}] = sha256("opened with one");
+  CHECK(replayable(writer, "state that does not follow") == 0);
+  writer.ledger.states.erase(Seq{0});
+  Writer erased = writer;
+  erased.ledger.writes.clear();
+  CHECK(replayable(erased, "writes or effects were erased") == 0);
+  writer.ledger.effects.clear();
+  CHECK(replayable(writer, "writes or effects were erased") == 0);
 }
 
 TEST_CASE("a forged leaf is told apart from the session that it belongs to", "[replay]") {

@@ -37,6 +37,8 @@ for line in sys.stdin:
     elif what == "id": say('{"id":99,"output":1}')
     elif what == "error": say(json.dumps({"id": call["id"], "error": "no such order"}))
     elif what == "honour": sys.stdin.readline(); say(json.dumps({"id": call["id"], "cancelled": True}))
+    elif what == "last": say('{"id":%d,"output":[0,%d],"last":true}' % (call["id"], os.getpid())); time.sleep(60)
+    elif what == "not last": say('{"id":%d,"output":0,"last":1}' % call["id"])
     elif what == "envelope":
         n = call.get("state", {}).get("n", 0)
         say(json.dumps({"id": call["id"], "output": call.get("state"), "writes": {"n": n + 1}}))
@@ -92,6 +94,7 @@ TEST_CASE("what a resident does wrong fails its call, and the next one is answer
                                          {"crash", "signal 11"},
                                          {"close", "closed its stdout"},
                                          {"id", "id 99"},
+                                         {"not last", "last is not true"},
                                          {"error", "no such order"}}));
   const auto executor = make_exec_executor({});
   const RunEnded ended = end_of(*executor, asked(bad.what));
@@ -124,6 +127,15 @@ TEST_CASE("a resident that honours a cancellation stays, one that does not is re
   CHECK(hung.end().ending == Ending::cancelled);
   const std::string after = pid_in(end_of(*executor, asked("")));
   CHECK(after != before);
+}
+
+TEST_CASE("a resident that says that an answer is its last gets no other call", "[resident]") {
+  const auto executor = make_exec_executor({});
+  const RunEnded last = end_of(*executor, asked("last"));
+  CHECK(last.ending == Ending::returned);
+  const RunEnded next = end_of(*executor, asked(""));
+  CHECK(next.ending == Ending::returned);
+  CHECK(pid_in(next) != pid_in(last));
 }
 
 TEST_CASE("a resident's envelope brings state in, and writes and effects out", "[resident]") {

@@ -73,6 +73,17 @@ private:
   std::unique_ptr<Executor> executor_;
 };
 
+/// Processes with this command line that have memory, and so may run.
+std::size_t running(const std::string& line) {
+  std::size_t count = 0;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
+    std::ifstream file(entry.path() / "cmdline");
+    const std::string found{std::istreambuf_iterator<char>(file), {}};
+    count += found == line ? 1 : 0;
+  }
+  return count;
+}
+
 }  // namespace
 
 TEST_CASE("without a usable sandbox a task that wants one is refused with what to do",
@@ -204,7 +215,7 @@ TEST_CASE("three hundred cancelled branches leave no process and no descriptor",
   std::vector<Duration> freed;
   for (int i = 0; i < 300; ++i) {
     test::StartedRun run(place.executor(),
-                         test::run_of(Place::shell("setsid sleep 60 & trap '' TERM; sleep 60")));
+                         test::run_of(Place::shell("setsid sleep 4711 & trap '' TERM; sleep 4711")));
     ::usleep(i % 3 == 0 ? 0 : 15'000);
     const auto stopped = RunClock::now();
     run.stop();
@@ -212,6 +223,12 @@ TEST_CASE("three hundred cancelled branches leave no process and no descriptor",
     freed.push_back(run_time_since(stopped));
     REQUIRE(ended.ending == Ending::cancelled);
     REQUIRE(ended.dead_handles == 0);
+    REQUIRE(running(std::string("sleep\0004711\0", 11)) == 0);
+  }
+  // The kernel removes the last ones' namespaces; their leaders are reaped then.
+  const auto until = RunClock::now() + 10s;
+  while (descriptors() != before && RunClock::now() < until) {
+    ::usleep(1000);
   }
   CHECK(descriptors() == before);
   std::sort(freed.begin(), freed.end());
