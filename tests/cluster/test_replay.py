@@ -311,7 +311,7 @@ class ReplayTest(unittest.TestCase):
         self.assertIn("forerun replay", problem["detail"])
         used = self.cluster.command("coordinator", "--data", self.folder / "used", "--catalog", self.cluster.catalog,
                                     "--replay", self.folder / "none")
-        self.assertEqual(used.returncode, 2)
+        self.assertEqual(used.returncode, 3)
 
 
 STATE_CATALOG = """
