@@ -19,6 +19,7 @@ struct CoordinatorProcessSettings {
   AdmissionSettings admission;
   UsefulnessSettings usefulness;
   HedgeSettings hedge;
+  std::uint32_t effect_attempts_max = EffectSettings{}.attempts_max;
   double race_log_share = CoordinatorSettings{}.race_log_share;
   HistoryLimits history;
   Duration adopt_wait = std::chrono::seconds(1);  ///< AdoptionSettings::wait.

@@ -17,7 +17,7 @@ constexpr std::size_t due_looked_at_max = 16;
 
 /// A confirmed attempt runs: from when on is it slow?
 void CoordinatorMachine::watch_slowness(BranchRun& branch, const Task& task) {
-  if (!hedge_budget_.is_on() || !task.hedge || task.effect == Effect::write || branch.was_hedged) {
+  if (!hedge_budget_.is_on() || !task.hedge || task.effect == Effect::write || branch.hedged) {
     return;
   }
   hedge_budget_.confirmed();
@@ -77,7 +77,7 @@ void CoordinatorMachine::start_second_attempt(const BranchRef& ref) {
   }
   unwatch_slowness(branch);
   hedge_budget_.take();
-  branch.was_hedged = true;
+  branch.hedged = SecondAttemptTold{*worker, now_ - branch.started};
   ++counters_.hedges;
   const BranchToken token = take_slot(task, *worker, left);
   branch.second = SecondAttempt{token, *worker, now_};
@@ -125,6 +125,7 @@ bool CoordinatorMachine::goes_on_after(const BranchRef& ref, Work& work, BranchT
   }
   if (is_second) {
     ++counters_.hedges_won;
+    branch.hedged->is_answer = true;
     membership_.outrun(*branch.worker, now_);
     std::swap(branch.token, branch.second->token);
     std::swap(*branch.worker, branch.second->worker);
@@ -146,6 +147,7 @@ void CoordinatorMachine::leave_to_other_attempt(const BranchRef& ref, Work& work
     return;
   }
   count_lost_attempt(work, now_ - branch.started);
+  branch.hedged->is_answer = true;
   branch.token = second.token;
   branch.worker = second.worker;
   branch.started = second.started;

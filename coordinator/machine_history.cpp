@@ -103,6 +103,9 @@ void CoordinatorMachine::on(const PastRead& page) {
     past_.push_back({run_id, taught.tenant, Lesson::End{}});
   }
   for (const PastStep& step : page.steps) {
+    for (const PastRun& run : step.runs) {
+      run_times_.ended(run.task, run.ran);
+    }
     if (open_at_start_.contains(step.run_id)) {
       continue;
     }

@@ -801,6 +801,9 @@ std::string CoordinatorMachine::story_of(const OpenStep& step) {
   }
   if (!step.state.empty()) {
     story.set("state_hash", to_hex(step.state.hash()));
+    if (step.number.value == 0) {
+      story.set("opened_with", step.state.value());  // The others follow from it and the write-sets.
+    }
   }
   json::Object outputs;
   for (std::size_t i = 0; i < step.work.branches.size(); ++i) {
@@ -813,6 +816,19 @@ std::string CoordinatorMachine::story_of(const OpenStep& step) {
   }
   if (!outputs.empty()) {
     story.set("outputs", std::move(outputs));
+  }
+  json::Object seconds;
+  for (std::size_t i = 0; i < step.work.branches.size(); ++i) {
+    if (const auto& hedged = step.work.branches[i].hedged) {
+      json::Object second;
+      second.set("worker", to_string(hedged->worker));
+      second.set("after_ms", milliseconds_of(hedged->after));
+      second.set("is_answer", hedged->is_answer);
+      seconds.set(step.work.plan.names[i], std::move(second));
+    }
+  }
+  if (!seconds.empty()) {
+    story.set("second_attempts", std::move(seconds));
   }
   return story.empty() ? std::string() : json::canonical(story);
 }

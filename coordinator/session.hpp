@@ -26,6 +26,13 @@ struct SecondAttempt {
   Instant started{};
 };
 
+/// That a branch had a second attempt, for who asks later.
+struct SecondAttemptTold {
+  WorkerId worker;
+  Duration after{};         ///< The first attempt's start.
+  bool is_answer = false;   ///< What the branch's end rests on.
+};
+
 /// One branch of a call, over all its attempts.
 struct BranchRun {
   enum class State : std::uint8_t {
@@ -43,7 +50,7 @@ struct BranchRun {
   Instant started{};
   std::optional<Instant> slow_at{};       ///< Confirmed and running: due for a second attempt then.
   std::optional<SecondAttempt> second{};  ///< Runs as well, on another node.
-  bool was_hedged = false;                ///< It had its second attempt.
+  std::optional<SecondAttemptTold> hedged{};  ///< It had its second attempt.
   Duration latency{};                     ///< On its worker, of the settled attempt.
   std::optional<bool> valid;
   std::optional<Output> output;

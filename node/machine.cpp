@@ -312,7 +312,7 @@ void NodeMachine::on(Instant now, BranchFinished& finished, NodeOutput& out) {
     ended.freed_after = now - branch.cancelled_at;
     ended.cause =
         *branch.forced == Ending::timed_out
-            ? "timed out after " + std::to_string(branch.dispatch.timeout.count() / 1000) + " ms"
+            ? timed_out_cause + std::to_string(branch.dispatch.timeout.count() / 1000) + " ms"
             : "stopped";
   }
   if (!ended.cause.empty()) {

@@ -26,6 +26,11 @@ json::Value ms_or_null(const std::optional<Duration>& duration) {
 const json::Value* told(const json::Value& story, std::string_view name) {
   return story.object() == nullptr ? nullptr : story.find(name);
 }
+/// The same of one branch.
+const json::Value* told(const json::Value& story, std::string_view name, std::string_view branch) {
+  const json::Value* of_all = told(story, name);
+  return of_all == nullptr ? nullptr : told(*of_all, branch);
+}
 
 json::Value branch_of(const CommitEntry& commit, std::size_t index, const StoredEntry& stored,
                       const json::Value& story) {
@@ -42,14 +47,14 @@ json::Value branch_of(const CommitEntry& commit, std::size_t index, const Stored
   branch.set("valid", valid ? json::Value(*valid) : json::Value());
   branch.set("cause", commit.branch_causes[index] ? json::Value(*commit.branch_causes[index])
                                                   : json::Value());
-  const json::Value* outputs = told(story, "outputs");
-  const json::Value* output = outputs == nullptr || outputs->object() == nullptr
-                                  ? nullptr
-                                  : outputs->find(commit.branch_names[index]);
+  const json::Value* output = told(story, "outputs", commit.branch_names[index]);
   if (commit.winner == index) {
     branch.set("output", text_value(stored.output));
   } else {
     branch.set("output", output == nullptr ? json::Value() : *output);
+  }
+  if (const auto* second = told(story, "second_attempts", commit.branch_names[index])) {
+    branch.set("second_attempt", *second);
   }
   return branch;
 }
@@ -219,6 +224,13 @@ void tell_branch(const json::Value& branch, std::string& text) {
   } else {
     text += ": invalid, " + member(branch, "cause") + '\n';
   }
+  if (const json::Value* second = branch.find("second_attempt")) {
+    text += "    a second attempt, " + member(*second, "after_ms") + " ms after the first, on worker " +
+            member(*second, "worker") +
+            (*second->find("is_answer") == json::Value(true)
+                 ? ": what it returned counts\n"
+                 : ": the first one's end counts\n");
+  }
 }
 
 const json::Value* branch_named(const json::Value& step, const json::Value& name) {
@@ -328,6 +340,15 @@ std::optional<Digest> given_state(std::string_view story) {
   }
   const auto digest = digest_from_hex(*hash->string());
   return digest ? std::optional(*digest) : std::nullopt;
+}
+
+std::string opened_with(std::string_view story) {
+  if (story.find("\"opened_with\"") == std::string_view::npos) {
+    return {};
+  }
+  const json::Value told_story = text_value(std::string(story));
+  const json::Value* state = told(told_story, "opened_with");
+  return state == nullptr ? std::string() : json::canonical(*state);
 }
 
 json::Value explain(const SessionRow& session, std::span<const StoredEntry> commits,

@@ -20,6 +20,9 @@ json::Value explain(const SessionRow& session, std::span<const StoredEntry> comm
 
 /// The hash of the session's state before a step, as its story tells; nothing when it was `{}`.
 std::optional<Digest> given_state(std::string_view story);
+/// The state that a session was opened with, canonical, as the story of its first step tells; empty
+/// when it was `{}`.
+std::string opened_with(std::string_view story);
 
 /// The same for people, of one step or of all. Errors: not_found for a step that is not decided.
 Result<std::string> explanation_text(const json::Value& explanation,

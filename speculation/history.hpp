@@ -52,6 +52,11 @@ struct ReadPast {
   std::size_t steps = 0;  ///< About as many steps are wanted at once.
 };
 
+/// How long a branch ran that returned, or whose deadline passed.
+struct PastRun {
+  std::string task;
+  Duration ran{};
+};
 /// A committed step to learn from.
 struct PastStep {
   RunId run_id;
@@ -61,6 +66,7 @@ struct PastStep {
   std::string context;       ///< Of its session; with step 0 only.
   std::optional<Call> call;  ///< None: erased.
   std::optional<Output> output;
+  std::vector<PastRun> runs;
 };
 /// A session that was taught.
 struct PastSession {

@@ -26,6 +26,7 @@ inline constexpr std::size_t workers_per_node_max = 256;
 inline constexpr std::size_t slots_per_worker_max = 1024;
 inline constexpr std::size_t fetch_entries_max = 512;  ///< Entries in one answer to a fetch.
 inline constexpr std::size_t cause_bytes_max = 512;    ///< A cause is cut to this.
+inline constexpr const char* timed_out_cause = "timed out after ";  ///< How such a cause begins.
 inline constexpr std::size_t audit_sizes_max = 64;     ///< Roots in one answer to an audit.
 
 /// Where a branch stands for a recorded world (design.md §7); absent for every other executor.

@@ -39,6 +39,7 @@ public:
 
   const std::string& canonical() const { return whole_.canonical(); }
   const Digest& hash() const { return whole_.hash(); }
+  const json::Value& value() const { return whole_.value(); }
   bool empty() const { return whole_.value().object()->empty(); }
 
   /// After a write-set. Errors: too_large (state_bytes_max).

@@ -49,6 +49,8 @@ constexpr StoreFile ledger_file = {.subject = "a ledger",
                                    .application_id = 0x46524c47,
                                    .version = 5,
                                    .page_size = "PRAGMA page_size = 16384",
+                                   // Sessions and idempotency keys are looked up in any order.
+                                   .cache_size = "PRAGMA cache_size = -65536",
                                    .schema = R"sql(
 CREATE TABLE meta(one INTEGER PRIMARY KEY CHECK (one = 1), epoch INTEGER NOT NULL, size INTEGER, root BLOB,
                   head_epoch INTEGER, signed_head TEXT);
@@ -144,7 +146,7 @@ constexpr StatementText reading[] = {
      "AND number < ?2 ORDER BY number"},
     {&Statements::past_commits,
      "SELECT e.seq, e.step, s.home, s.counter, s.tenant, CASE WHEN e.step = 0 THEN s.context ELSE "
-     "'' END, s.ended AND e.step + 1 = s.next_step, p.call, p.output FROM entries e "
+     "'' END, s.ended AND e.step + 1 = s.next_step, p.call, p.output, e.leaf FROM entries e "
      "JOIN sessions s ON s.id = e.session LEFT JOIN payloads p ON p.seq = e.seq "
      "WHERE e.seq >= ?1 AND e.seq < ?2 AND e.step IS NOT NULL AND s.tenant IS NOT NULL "
      "ORDER BY e.seq"},
@@ -280,7 +282,7 @@ HistoryEntry history_entry_of(const Row& row) {
 CoordinatorStore::CommitRecord commit_record_of(const Row& row) {
   return {Seq{row.number(0)}, run_id_of(row, 2), StepNumber{row.number32(1)},
           row.flag(6),        row.text(4),       row.text(5),
-          row.text(7),        row.text(8)};
+          row.text(7),        row.text(8),    row.text(9)};
 }
 
 EffectRow effect_of(const Row& row) {
@@ -720,7 +722,8 @@ Result<std::vector<CoordinatorStore::CommitRecord>> SqliteCoordinatorStore::comm
       [&](const Row& row) {
         records.push_back(commit_record_of(row));
         const CommitRecord& last = records.back();
-        return limit.has_room_after(1, last.context.size() + last.call.size() + last.output.size());
+        return limit.has_room_after(
+            1, last.context.size() + last.call.size() + last.output.size() + last.leaf.size());
       },
       from.value, until.value);
   return read ? std::move(records)

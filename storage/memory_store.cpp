@@ -263,9 +263,10 @@ Result<std::vector<CoordinatorStore::CommitRecord>> MemoryCoordinatorStore::comm
     records.push_back({entry.seq, *entry.run_id, *entry.step,
                        row.ended && entry.step->value + 1 == row.next_step, row.tenant,
                        entry.step->value == 0 ? row.context : std::string(), entry.call,
-                       entry.output});
+                       entry.output, entry.leaf});
     const CommitRecord& last = records.back();
-    if (!limit.has_room_after(1, last.context.size() + last.call.size() + last.output.size())) {
+    if (!limit.has_room_after(1, last.context.size() + last.call.size() + last.output.size() +
+                                     last.leaf.size())) {
       break;
     }
   }

@@ -1,9 +1,33 @@
 #include "storage/past_page.hpp"
 
 #include <utility>
+#include <variant>
+
+#include "speculation/entry.hpp"
+#include "speculation/protocol.hpp"
 
 namespace forerun {
 namespace {
+
+/// The runs that tell how long their tasks take. Of a branch that failed the entry does not say
+/// whether it was its own doing.
+std::vector<PastRun> runs_of(const std::string& leaf) {
+  std::vector<PastRun> runs;
+  const auto entry = entry_of(leaf);
+  const auto* commit = entry ? std::get_if<CommitEntry>(&entry->body) : nullptr;
+  if (commit == nullptr) {
+    return runs;
+  }
+  for (std::size_t i = 0; i < commit->branch_names.size(); ++i) {
+    const auto& cause = commit->branch_causes[i];
+    const bool is_told = commit->branch_validities[i].value_or(false) ||
+                         (cause && cause->starts_with(timed_out_cause));
+    if (is_told && commit->branch_latencies[i]) {
+      runs.push_back({commit->branch_names[i], *commit->branch_latencies[i]});
+    }
+  }
+  return runs;
+}
 
 Result<void> read_taught(CoordinatorStore& store, const ReadPast& request, PastRead& page) {
   auto rows = store.history(request.first, request.last, request.steps);
@@ -32,7 +56,8 @@ Result<void> read_commits(CoordinatorStore& store, const ReadPast& request, Past
                   std::move(record.tenant),
                   std::move(record.context),
                   {},
-                  {}};
+                  {},
+                  runs_of(record.leaf)};
     if (auto call = Call::parse(record.call)) {
       step.call = std::move(*call);
       if (auto output = Output::parse(record.output)) {

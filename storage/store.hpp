@@ -54,6 +54,7 @@ public:
     std::string context;  ///< With step 0 only.
     std::string call;     ///< Empty: erased.
     std::string output;   ///< Empty: erased, or the step failed.
+    std::string leaf;     ///< Its entry.
   };
   /// Commits in [from, until), in order, at most `count`; cut at past_bytes_max bytes.
   virtual Result<std::vector<CommitRecord>> commits(Seq from, Seq until, std::size_t count) = 0;

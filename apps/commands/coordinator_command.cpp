@@ -108,6 +108,11 @@ void add_coordinator(CLI::App& app, Action& chosen) {
       ->check(CLI::Range(0.0, 1.0))
       ->capture_default_str();
   command
+      .add_option("--effect-attempts", s->process.effect_attempts_max,
+                  "To deliver an effect, before it is parked")
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str();
+  command
       .add_option("--learn-again", s->process.history.learn_again_steps_max,
                   "Latest steps that a start learns again, from ledger and taught sessions")
       ->check(number_within(0, 10'000'000))

@@ -105,7 +105,7 @@ def until(what, condition, seconds=10.0):
 
 
 class Cluster:
-    def __init__(self, nodes=2, catalog=CATALOG):
+    def __init__(self, nodes=2, catalog=CATALOG, flags=()):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="forerun-test-"))
         self.tasks = self.folder / "tasks"
         self.tasks.mkdir()
@@ -115,6 +115,7 @@ class Cluster:
         self.catalog.write_text(catalog)
         self.data = self.folder / "coordinator"
         self.processes = {}
+        self.flags = flags  # Of its coordinator.
         self.listen = self.http = "127.0.0.1:0"
         self.start_coordinator()
         for number in range(1, nodes + 1):
@@ -148,7 +149,7 @@ class Cluster:
 
     def start_coordinator(self, *more):
         ready = self.spawn("coordinator", "coordinator", "--data", self.data, "--catalog", self.catalog, "--listen",
-                           self.listen, "--http", self.http, "--control-share", 0, *more)
+                           self.listen, "--http", self.http, "--control-share", 0, *self.flags, *more)
         self.listen = ready["join"]
         self.http = ready["http"].removeprefix("http://")
 

@@ -38,6 +38,22 @@ class BenchTest(unittest.TestCase):
         self.assertGreater(report["jcs_hash_1kib_us"], 0)
         self.assertGreater(report["memory"]["session_bytes"], 0)
 
+    def test_cancelled_branches_free_their_slots_and_leave_nothing(self):
+        done = bench("cancel", "--count", "24", "--output", "json")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        report = json.loads(done.stdout)
+        kinds = ["exec_without_sandbox", "http", "native", "native_ignoring"] + ([] if "no_sandbox" in report else ["exec"])
+        for kind in kinds:
+            times = report[kind]
+            self.assertEqual(times["count"], 24)
+            self.assertLess(0, times["free_ms_p50"])
+            self.assertLessEqual(times["free_ms_p50"], times["free_ms_p99"])
+            self.assertLessEqual(times["free_ms_p99"], times["free_ms_max"])
+        self.assertEqual((report["dead_handles"], report["left"]), (0, {"connections": 0, "descriptors": 0, "processes": 0}))
+        # Who ignores a cancellation of 50 ms keeps the slot; a thread pool always does.
+        self.assertGreater(report["native_ignoring"]["free_ms_p50"], 10)
+        self.assertGreater(report["python_threads"]["free_ms_p50"], 25)
+
     def test_a_wrong_flag_is_a_usage_error(self):
         self.assertEqual(bench("--seconds", "0").returncode, 2)
 

@@ -69,12 +69,12 @@ class Receiver(http.server.ThreadingHTTPServer):
 
 
 class EffectsTest(unittest.TestCase):
-    def start(self, refuses=0.0):
+    def start(self, refuses=0.0, *flags):
         self.receiver = Receiver(refuses)
         self.addCleanup(self.receiver.server_close)
         self.addCleanup(self.receiver.shutdown)
         port = self.receiver.server_address[1]
-        cluster = Cluster(nodes=2, catalog=CATALOG % port)
+        cluster = Cluster(nodes=2, catalog=CATALOG % port, flags=flags)
         self.addCleanup(cluster.close)
         (cluster.tasks / "note.py").write_text(TASK % port)
         return cluster
@@ -137,6 +137,41 @@ class EffectsTest(unittest.TestCase):
         self.assertEqual(dropped.returncode, 4, dropped.stderr)  # Only what is parked may be dropped.
         self.receiver.refuses = 0.0
         until("it is delivered", lambda: cluster.request("GET", "/v1/effects")[1]["waiting"] == 0, 20)
+
+    def test_what_is_parked_is_redriven_or_dropped_by_command(self):
+        cluster = self.start(1.0, "--effect-attempts", 1)
+
+        def effects(*words, code=0):
+            done = cluster.command("effects", *words, "--url", "http://" + cluster.http)
+            self.assertEqual(done.returncode, code, done.stderr)
+            return json.loads(done.stdout) if code == 0 else done.stderr
+
+        def states():
+            return [(effect["index"], effect["state"]) for effect in effects("list")["effects"]]
+
+        run_id = cluster.open()
+        cluster.step(run_id, "note", n=1)
+        # The first is parked and holds back the second, which nothing has been sent of.
+        until("it is parked", lambda: states() == [(0, "parked"), (1, "waiting")])
+        self.assertEqual(effects("list")["parked"], 1)
+        cluster.kill("coordinator")
+        cluster.start_coordinator()  # What is parked stays so.
+        until("it is parked still", lambda: states() == [(0, "parked"), (1, "waiting")])
+        self.assertIn("RUN_ID and STEP", effects("redrive", code=2))
+        self.assertEqual(effects("redrive", run_id, 0, 0), {"redriven": 1})
+        until("it is parked again", lambda: states() == [(0, "parked"), (1, "waiting")])
+        self.assertIn("status 404", effects("drop", run_id, 7, code=3))
+        self.assertEqual(self.receiver.counts, {})
+        self.assertEqual(effects("drop", run_id, 0), {"dropped": 1})
+        until("the second is parked", lambda: states() == [(1, "parked")])
+        self.receiver.refuses = 0.0
+        self.assertEqual(effects("redrive", "--all"), {"redriven": 1})
+        until("it is delivered", lambda: states() == [], 20)
+        self.assertEqual(list(self.receiver.counts.values()), [1])
+        self.assertEqual(self.receiver.order, [(1, 1)])
+        self.assertEqual(cluster.request("POST", "/v1/effects/drop", {"all": True}), (200, {"dropped": 0}))
+        status, problem = cluster.request("POST", "/v1/effects/redrive", {"all": 1})
+        self.assertEqual((status, "all" in problem["detail"]), (400, True))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,8 @@
 """Functions with @forerun.task on a real cluster, called by the Python client: in sandboxes, without, through kill -9."""
 import asyncio
+import concurrent.futures
+import contextlib
+import importlib
 import os
 import pathlib
 import subprocess
@@ -7,6 +10,7 @@ import sys
 import tempfile
 import threading
 import unittest
+import unittest.mock
 
 PYTHON = pathlib.Path(__file__).resolve().parents[2] / "python"
 sys.path.insert(0, str(PYTHON))
@@ -173,7 +177,39 @@ class PythonTest(unittest.TestCase):
             self.assertEqual(session.call("leaves", n=1), {"user": os.getuid() or 65534, "sees_home": False, "can_write": False})
 
     def test_tools_without_sandboxes(self):
-        self.check_tools(self.start("--no-sandbox")[1])
+        cluster, client = self.start("--no-sandbox")
+        self.check_tools(client)
+        log = (cluster.folder / "node-1.log").read_text()  # What a tool printed, and its traceback.
+        self.assertRegex(log, r"Z resident python3 -m forerun.worker tools.py: looking up nail\n")
+        self.assertRegex(log, r"tools.py: TypeError: 'NoneType' object is not subscriptable\n")
+
+    def test_an_agent_that_calls_its_tools_in_threads_makes_steps_of_them(self):
+        _, client = self.start("--no-sandbox")
+        with tempfile.TemporaryDirectory() as folder, unittest.mock.patch.object(sys, "path", [folder, *sys.path]):
+            (pathlib.Path(folder) / "tools_called_here.py").write_text(TOOLS)
+            tools = importlib.import_module("tools_called_here")
+            with client.session() as session, concurrent.futures.ThreadPoolExecutor(4) as pool:
+                with session.tools():
+                    asked = [pool.submit(tools.quick, n) for n in range(6)] + [pool.submit(tools.look_up, "nail")]
+                    self.assertEqual([each.result() for each in asked], ["quick"] * 6 + [{"count": 5}])
+                self.assertEqual(len(session.show()["steps"]), 7)
+
+    def test_a_call_that_was_not_answered_in_time_is_joined_when_it_is_made_again(self):
+        _, client = self.start("--no-sandbox")
+        hasty = forerun.Client(client.url, timeout_s=0.3, retries=forerun.Retries(attempts=1))
+        self.addCleanup(hasty.close)
+        session = hasty.session(speculation="off")
+
+        def answer(task, **fields):
+            with contextlib.suppress(forerun.TimedOutError, forerun.ConflictError):
+                return session.call(task, **fields)
+
+        self.assertIsNone(answer("naps", seconds=0.8))
+        self.assertEqual(until("it is answered", lambda: answer("naps", seconds=0.8)), "rested")
+        self.assertEqual([step["task"] for step in session.show()["steps"]], ["naps"])
+        self.assertIsNone(answer("naps", seconds=0.8))  # Answered before, so this is another step.
+        self.assertEqual(until("it has waited for that one", lambda: answer("quick", n=1)), "quick")
+        self.assertEqual([step["task"] for step in session.show()["steps"]], ["naps", "naps", "quick"])
 
     def test_losers_stop_and_their_processes_serve_on(self):
         _, client = self.start("--no-sandbox")

@@ -249,6 +249,29 @@ TEST_CASE("what was taught is predicted, also after a restart", "[coordinator_le
   CHECK(*cluster.learning().find("taught")->find("sessions") == json::Value(20));
 }
 
+TEST_CASE("how long tasks take is known again after a restart", "[coordinator_learning]") {
+  Coordinator cluster;
+  cluster.join();
+  const auto known = [&] {
+    json::Value times = *cluster.machine->status("default").find("run_times");
+    return times.array()->empty() ? json::Value() : times.array()->front();
+  };
+  for (int i = 0; i < 120; ++i) {
+    cluster.walk({"a"});
+  }
+  const json::Value before = known();
+  REQUIRE(*before.find("samples") == json::Value(120));
+  cluster.restart();
+  CHECK(known().is_null());
+  cluster.join();
+  CHECK(cluster.left() == 0);
+  const json::Value after = known();
+  REQUIRE_FALSE(after.is_null());
+  CHECK(*after.find("samples") == json::Value(120));
+  CHECK(*after.find("timeout_is_learned") == json::Value(true));
+  CHECK(*after.find("p95_ms") == json::Value(10));  // As its node measured it.
+}
+
 TEST_CASE("what was confirmed is predicted again after a restart", "[coordinator_learning]") {
   Coordinator cluster;
   cluster.join();

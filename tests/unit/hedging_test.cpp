@@ -4,6 +4,7 @@
 
 #include "base/prng.hpp"
 #include "base/statistics.hpp"
+#include "speculation/explanation.hpp"
 #include "tests/support/scripted_cluster.hpp"
 
 using namespace forerun;
@@ -102,6 +103,17 @@ TEST_CASE("a slow confirmed call runs a second time on another node, and the fir
   CHECK(entry.find("workers")->array()->size() == 1);
   CHECK(*entry.find("workers")->array()->begin() ==
         json::Value(to_string((second_wins ? pair.second : pair.first).worker)));
+  const json::Value told = cluster.explanation(pair.first.owner.run_id);
+  const json::Value& step = told.find("steps")->array()->back();
+  const json::Value* second = step.find("branches")->array()->front().find("second_attempt");
+  REQUIRE(second != nullptr);
+  CHECK(*second->find("worker") == json::Value(to_string(pair.second.worker)));
+  CHECK(*second->find("after_ms") == json::Value(20.0));
+  CHECK(*second->find("is_answer") == json::Value(second_wins));
+  const auto text = explanation_text(told, std::nullopt);
+  REQUIRE(text);
+  CHECK(text->find(second_wins ? "what it returned counts" : "the first one's end counts") !=
+        std::string::npos);
   // What arrives late of the loser changes nothing.
   cluster.end(second_wins ? pair.first : pair.second, Ending::returned);
   CHECK(free_slots(cluster) == 8);

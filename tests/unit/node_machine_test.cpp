@@ -110,9 +110,10 @@ public:
     message.timeout = 100ms;
     return message;
   }
-  const NodeOutput& finish(std::uint64_t token) {
+  const NodeOutput& finish(std::uint64_t token, Ending ending = Ending::returned) {
     BranchFinished finished;
     finished.ended.token = BranchToken{token};
+    finished.ended.ending = ending;
     finished.ended.output = "1";
     return give(NodeInput(finished));
   }
@@ -341,6 +342,20 @@ TEST_CASE("a discard destroys the branch, running or not", "[node_machine]") {
   CHECK(node.sent<BranchEnded>()->ending == Ending::cancelled);
   CHECK(node.sent<BranchEnded>()->output.empty());
   CHECK(node.out.destroyed.size() == 1);
+}
+
+TEST_CASE("a speculation that gave up for want of time runs again once it is confirmed",
+          "[node_machine]") {
+  Ledger ledger;
+  Node node;
+  node.welcome(ledger);
+  node.give(CoordinatorMessage(node.dispatch(1, true)));
+  const bool is_confirmed = GENERATE(false, true);
+  if (is_confirmed) {
+    node.give(CoordinatorMessage(ConfirmBranch{Epoch{1}, BranchToken{1}, StepNumber{0}, 100ms}));
+  }
+  node.finish(1, Ending::expired);
+  CHECK(node.sent<BranchEnded>()->ending == (is_confirmed ? Ending::lost : Ending::expired));
 }
 
 TEST_CASE("a deadline is a timeout for confirmed work and says nothing of a speculation",

@@ -1,16 +1,21 @@
 #include "node/executors/sandbox.hpp"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <cstdio>
+#include <cstdlib>
 #include <fstream>
+#include <set>
+#include <sstream>
 
 #include "node/executors/executor.hpp"
 #include "node/executors/outcome.hpp"
 #include "node/executors/sandbox_arguments.hpp"
+#include "tests/support/http_server.hpp"
 #include "tests/support/started_run.hpp"
 #include "tests/support/temp_directory.hpp"
 
@@ -73,6 +78,17 @@ private:
   std::unique_ptr<Executor> executor_;
 };
 
+/// A `sleep` of this program alone: other runs of these tests on the machine have theirs.
+std::string long_sleep() {
+  return "sleep " + std::to_string(1'000'000 + ::getpid());
+}
+
+/// A command as /proc has it.
+std::string line_of(std::string command) {
+  std::replace(command.begin(), command.end(), ' ', '\0');
+  return command + '\0';
+}
+
 /// Processes with this command line that have memory, and so may run.
 std::size_t running(const std::string& line) {
   std::size_t count = 0;
@@ -82,6 +98,30 @@ std::size_t running(const std::string& line) {
     count += found == line ? 1 : 0;
   }
   return count;
+}
+
+/// The one process with this command line.
+int one_running(const std::string& line) {
+  for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
+    std::ifstream file(entry.path() / "cmdline");
+    const std::string found{std::istreambuf_iterator<char>(file), {}};
+    if (found == line) {
+      return std::stoi(entry.path().filename());
+    }
+  }
+  return 0;
+}
+
+/// As the sandbox's helper would mount one, tried with the system's own tools.
+bool kernel_allows_overlays() {
+  test::TempDirectory folder;
+  ::chmod(folder.path().c_str(), 0777);
+  const std::string at = folder.path().string();
+  const std::string script = "mount -t tmpfs none " + at + " && cd " + at +
+                             " && mkdir l u w v && mount -t overlay -o "
+                             "lowerdir=l,upperdir=u,workdir=w,userxattr overlay v";
+  return std::system(("unshare --user --map-root-user --mount sh -c '" + script +
+                      "' >/dev/null 2>&1").c_str()) == 0;
 }
 
 }  // namespace
@@ -110,13 +150,114 @@ TEST_CASE("nothing of the machine can be reached from a sandbox", "[sandbox]") {
            "test -e /proc/" + node + "/environ && test " + node + " -gt 100", "kill -0 " + node,
            "mount -t tmpfs none /tmp", "unshare -U true", "unshare -n true", "chroot / true",
            "ls /proc/self/fd | grep -q 4",
-           "python3 -c 'import socket; socket.create_connection((\"127.0.0.1\", 22), 1)'",
+           "python3 -c 'import ctypes, sys; sys.exit(ctypes.CDLL(None).ptrace(0, 0, 0, 0) != 0)'",
            "python3 -c 'import socket; socket.socket(40, 1, 0)'", "ln -s /etc/shadow l && cat l",
            "ln -s " + data + "/secret l && cat l",
            "test $(grep CapEff /proc/self/status | cut -f2) != 0000000000000000"}) {
     INFO(escape);
     CHECK(place.can(escape) == "\"no\"");
   }
+}
+
+TEST_CASE("a sandbox has no network but its own, unless its task declares one", "[sandbox]") {
+  Place place;
+  if (!place.is_usable()) {
+    return;
+  }
+  const test::HttpServer server(
+      [](const test::HttpRequestSeen&, test::HttpConnection& to) { to.answer(200, "1"); });
+  const std::string port = server.url().substr(server.url().rfind(':') + 1);
+  Task connects = Place::shell("python3 -c 'import socket; socket.create_connection((\"127.0.0.1\", " +
+                               port + "), 5)' && echo 1");
+  CHECK(place.end_of(connects).ending == Ending::failed);
+  CHECK(server.connections() == 0);
+  connects.exec.network = true;
+  CHECK(place.end_of(connects).output == "1");  // So what failed above was no mistake of the test.
+}
+
+TEST_CASE("a sandbox inherits no descriptor, not even one that lacks close-on-exec", "[sandbox]") {
+  Place place;
+  if (!place.is_usable()) {
+    return;
+  }
+  constexpr int high = 57;
+  const int file = ::open("/proc/self/status", O_RDONLY | O_CLOEXEC);
+  REQUIRE(file >= 0);
+  REQUIRE(::dup2(file, high) == high);  // Without close-on-exec.
+  CHECK(place.can("test -e /proc/self/fd/57") == "\"no\"");
+  Task bare = Place::shell("test -e /proc/self/fd/57 || echo 1");
+  bare.sandbox = false;
+  CHECK(place.end_of(bare).output == "1");
+  ::close(high);
+  ::close(file);
+}
+
+TEST_CASE("all that a sandbox shows of the machine is mounted read-only", "[sandbox]") {
+  Place place;
+  if (!place.is_usable()) {
+    return;
+  }
+  // Whoever the command runs as: its rights are not what keeps it from writing.
+  const RunEnded ended = place.end_of(Place::shell(
+      "awk '$6 !~ /^ro/ { printf \"%s \", $5 }' /proc/self/mountinfo | sed 's/.*/\"&\"/'"));
+  REQUIRE(ended.ending == Ending::returned);
+  std::istringstream writable(ended.output.substr(1, ended.output.size() - 2));
+  const std::set<std::string> allowed = {place.folder().string(), sandbox_home, "/dev/shm",
+                                         "/dev/pts", "/proc"};
+  for (std::string path; writable >> path;) {
+    INFO(path);
+    const bool is_device = path.starts_with("/dev/");
+    CHECK((allowed.contains(path) || is_device));
+  }
+  CHECK(ended.output.find(place.folder().string()) != std::string::npos);
+}
+
+TEST_CASE("two branches side by side cannot see or touch each other", "[sandbox]") {
+  Place place;
+  if (!place.is_usable()) {
+    return;
+  }
+  // The other one is the same user's, and has told where it is as the machine sees it.
+  test::StartedRun other(place.executor(), test::run_of(Place::shell("exec " + long_sleep())));
+  const std::string line = line_of(long_sleep());
+  const auto until = RunClock::now() + 20s;
+  while (running(line) == 0 && RunClock::now() < until) {
+    ::usleep(1000);
+  }
+  REQUIRE(running(line) == 1);
+  const std::string pid = std::to_string(one_running(line));
+  for (const std::string& touch :
+       {"kill -0 " + pid, "test -e /proc/" + pid + "/mem",
+        "python3 -c 'import ctypes, sys; sys.exit(ctypes.CDLL(None).ptrace(16, " + pid +
+            ", 0, 0) != 0)'"}) {
+    INFO(touch);
+    CHECK(place.can(touch) == "\"no\"");
+  }
+  other.stop();
+  CHECK(other.end().ending == Ending::cancelled);
+}
+
+TEST_CASE("the work folder is an overlay where the kernel allows one, and a copy is as private",
+          "[sandbox]") {
+  Place place;
+  if (!place.is_usable()) {
+    return;
+  }
+  const std::string type = "awk '$5 == \"" + place.folder().string() +
+                           "\" { for (i = 7; i <= NF; ++i) if ($i == \"-\") print \"\\\"\" $(i + 1) "
+                           "\"\\\"\" }' /proc/self/mountinfo";
+  if (kernel_allows_overlays()) {
+    CHECK(place.end_of(Place::shell(type)).output == "\"overlay\"");
+  } else {
+    WARN("SKIPPED, since this kernel allows no overlay in a user namespace");
+  }
+  Task copied = Place::shell(type);
+  copied.exec.environment["FORERUN_SANDBOX_COPY"] = "1";
+  CHECK(place.end_of(copied).output == "\"tmpfs\"");
+  copied.command.back() = "echo x > given; echo y > new; cat given new | tr -d '\\n'";
+  copied.command.back() += " | sed 's/.*/\"&\"/'";
+  CHECK(place.end_of(copied).output == "\"xy\"");
+  CHECK(place.can("grep -q given given && ! test -e new") == "\"yes\"");
 }
 
 TEST_CASE("the secrets of http tasks are hidden from commands, also if they share a user",
@@ -215,7 +356,8 @@ TEST_CASE("three hundred cancelled branches leave no process and no descriptor",
   std::vector<Duration> freed;
   for (int i = 0; i < 300; ++i) {
     test::StartedRun run(place.executor(),
-                         test::run_of(Place::shell("setsid sleep 4711 & trap '' TERM; sleep 4711")));
+                         test::run_of(Place::shell("setsid " + long_sleep() +
+                                                   " & trap '' TERM; " + long_sleep())));
     ::usleep(i % 3 == 0 ? 0 : 15'000);
     const auto stopped = RunClock::now();
     run.stop();
@@ -223,7 +365,7 @@ TEST_CASE("three hundred cancelled branches leave no process and no descriptor",
     freed.push_back(run_time_since(stopped));
     REQUIRE(ended.ending == Ending::cancelled);
     REQUIRE(ended.dead_handles == 0);
-    REQUIRE(running(std::string("sleep\0004711\0", 11)) == 0);
+    REQUIRE(running(line_of(long_sleep())) == 0);
   }
   // The kernel removes the last ones' namespaces; their leaders are reaped then.
   const auto until = RunClock::now() + 10s;
