@@ -14,15 +14,20 @@ namespace {
 constexpr std::size_t head_bytes_max = 4096;
 constexpr double seq_max = 9007199254740991;  ///< 2^53 - 1.
 
+bool is_there(const std::filesystem::path& file) {
+  std::error_code problem;
+  return std::filesystem::exists(file, problem);
+}
+
 Result<void> each_line(const std::filesystem::path& file, const LedgerExportLimits& limits,
                        const std::function<Result<void>(std::string line)>& take) {
   std::error_code problem;
   const std::uintmax_t size = std::filesystem::file_size(file, problem);
   std::ifstream in(file, std::ios::binary);
   if (problem || !in) {
-    return fail(Errc::not_found, file.string() +
-                                     ": cannot be read, expected a file that "
-                                     "`forerun ledger export` wrote");
+    return fail(
+        is_there(file) ? Errc::io : Errc::not_found,
+        file.string() + ": cannot be read, expected a file that `forerun ledger export` wrote");
   }
   if (size > limits.file_bytes) {
     return fail(Errc::too_large, file.string() + ": " + std::to_string(size) +
@@ -100,11 +105,6 @@ Result<std::map<Seq, Digest>> read_states(const std::filesystem::path& file,
     return tl::unexpected(read.error());
   }
   return states;
-}
-
-bool is_there(const std::filesystem::path& file) {
-  std::error_code problem;
-  return std::filesystem::exists(file, problem);
 }
 
 }  // namespace

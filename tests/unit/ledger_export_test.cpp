@@ -92,6 +92,8 @@ TEST_CASE("an export that lacks a file, or is malformed, says which", "[ledger_e
   CHECK_THAT(refused(folder).message, Catch::StartsWith("inputs.jsonl line 1: "));
   std::filesystem::remove(folder.path / "ledger.jsonl");
   CHECK(refused(folder).code == Errc::not_found);
+  std::filesystem::create_directory(folder.path / "ledger.jsonl");
+  CHECK(refused(folder).code == Errc::io);
 }
 
 TEST_CASE("an export's files and lines have limits", "[ledger_export]") {
