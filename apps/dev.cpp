@@ -1,9 +1,11 @@
 #include "apps/dev.hpp"
 
+#include <algorithm>
 #include <iostream>
 #include <optional>
 #include <utility>
 
+#include "apps/node_process.hpp"
 #include "apps/process.hpp"
 #include "base/json.hpp"
 #include "cluster/local/temporary_folder.hpp"
@@ -52,6 +54,28 @@ void print_lines_to_try(const LocalCluster& cluster, const std::string& run_id,
             << std::flush;
 }
 
+/// Its node is this program, so functions that it lacks would fail only when they are called.
+Result<void> check_functions(const Catalog& catalog, const std::string& file) {
+  std::vector<std::string> known;
+  for (const auto& [name, function] : built_in_functions()) {
+    known.push_back(name);
+  }
+  for (const auto& [name, task] : catalog.tasks()) {
+    const std::string& function = task.function.empty() ? name : task.function;
+    if (task.executor == ExecutorKind::native &&
+        std::find(known.begin(), known.end(), function) == known.end()) {
+      const auto near = nearest_name(function, known);
+      return fail(Errc::not_found,
+                  file + ": task." + name + ": native function " + function +
+                      " is not in this program" +
+                      (near ? ", did you mean " + *near + "?"
+                            : "; start `forerun coordinator` and a node that registers it "
+                              "(examples/native_node)"));
+    }
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<int> run_dev(const DevSettings& settings) {
@@ -63,6 +87,9 @@ Result<int> run_dev(const DevSettings& settings) {
   if (catalog->catalog.tasks().empty()) {
     return fail(Errc::invalid,
                 settings.catalog.string() + ": no task, expected at least one [task.NAME]");
+  }
+  if (const auto all = check_functions(catalog->catalog, settings.catalog.string()); !all) {
+    return tl::unexpected<Error>(all.error());
   }
   std::optional<TemporaryFolder> temporary;
   if (settings.data.empty()) {

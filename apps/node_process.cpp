@@ -237,20 +237,6 @@ Result<json::Value> nap(const NativeCall& call) {
   return json::Object();
 }
 
-/// What every node offers, for measuring what a step costs beside its task: `noop` answers `{}`,
-/// `brief` does so after a fifth of a millisecond, `nap` after as many as it is told.
-NativeFunctions built_in_functions() {
-  NativeFunctions functions;
-  functions.emplace("noop",
-                    [](const NativeCall&) -> Result<json::Value> { return json::Object(); });
-  functions.emplace("brief", [](const NativeCall&) -> Result<json::Value> {
-    std::this_thread::sleep_for(std::chrono::microseconds(200));
-    return json::Object();
-  });
-  functions.emplace("nap", nap);
-  return functions;
-}
-
 /// What this node offers, `own` functions among it.
 Result<NativeFunctions> functions_of(const NodeProcessSettings& settings, NativeFunctions own) {
   NativeFunctions functions = built_in_functions();
@@ -458,6 +444,18 @@ void send_all(NodeBus& bus, std::span<const NodeMessage> messages) {
 }
 
 }  // namespace
+
+NativeFunctions built_in_functions() {
+  NativeFunctions functions;
+  functions.emplace("noop",
+                    [](const NativeCall&) -> Result<json::Value> { return json::Object(); });
+  functions.emplace("brief", [](const NativeCall&) -> Result<json::Value> {
+    std::this_thread::sleep_for(std::chrono::microseconds(200));
+    return json::Object();
+  });
+  functions.emplace("nap", nap);
+  return functions;
+}
 
 Result<int> run_node(const NodeProcessSettings& settings, NativeFunctions own) {
   Shutdown shutdown;

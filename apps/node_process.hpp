@@ -33,6 +33,10 @@ struct NodeProcessSettings {
   std::string plant_wrong_output;  ///< At replay: a task whose outputs are changed.
 };
 
+/// What every node offers, for measuring what a step costs beside its task: `noop` answers `{}`,
+/// `brief` does so after a fifth of a millisecond, `nap` after as many as it is told.
+NativeFunctions built_in_functions();
+
 /// Runs a node until SIGTERM or SIGINT, or until it is refused or its ledger diverges. Prints one
 /// line of JSON when it has joined. Returns the exit code. `own`: offered beside those that
 /// every node offers.

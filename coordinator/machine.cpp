@@ -191,6 +191,9 @@ void CoordinatorMachine::open_term(Epoch after, std::vector<StoredEntry> adopted
     commit_ready(session);
   }
   opened_size_ = ledger_.size();
+  if (planted(Bug::term_heard_too_early)) {
+    end_gathering();
+  }
 }
 
 CoordinatorOutput CoordinatorMachine::step(Instant now, const CoordinatorInput& input) {

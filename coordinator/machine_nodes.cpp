@@ -151,7 +151,7 @@ void CoordinatorMachine::handle(NodeSeat& seat, const Heartbeat& message) {
     // It missed what was published last and nothing follows that would show it the gap.
     out_.send.push_back({seat.connection, Entries{Seq{latest_head_->head.size}, {}, latest_head_}});
   }
-  if (!openings_.empty()) {
+  if (!openings_.empty() && !planted(Bug::marks_asked_once)) {
     ask_for_marks_again(seat);
   }
   const auto has = [](const std::vector<BranchToken>& list, BranchToken token) {

@@ -21,8 +21,9 @@ constexpr Duration restart_min = std::chrono::milliseconds(20);
 constexpr Duration restart_max = std::chrono::milliseconds(1200);
 constexpr Duration adopt_wait_max = std::chrono::milliseconds(300);
 constexpr std::uint64_t outputs_before_crash_max = 8;
+constexpr int chances_when_rare = 16;
 /// Longer than a client of the simulation ever thinks or waits.
-constexpr Duration idle_max = std::chrono::seconds(8);
+constexpr Duration idle_max = std::chrono::seconds(20);
 
 /// A small cluster that speculates eagerly, so that a short run meets many decisions.
 CoordinatorSettings settings_of(Environment& env) {
@@ -230,12 +231,28 @@ void CoordinatorHost::check_waste() {
   }
 }
 
+/// What is seldom sent gets more chances, or a crash at it would never be seen.
+bool CoordinatorHost::crashes_in(const CoordinatorOutput& output) {
+  const bool is_rare =
+      std::any_of(output.send.begin(), output.send.end(), [](const ToNode& message) {
+        return std::holds_alternative<ConfirmBranch>(message.message) ||
+               std::holds_alternative<ResendResult>(message.message) ||
+               std::holds_alternative<AuditReplica>(message.message);
+      });
+  for (int chances = is_rare ? chances_when_rare : 1; chances > 0; --chances) {
+    if (env_.strikes(Fault::crash_in_step)) {
+      return true;
+    }
+  }
+  return false;
+}
+
 /// Carries the outputs out in their order; a crash may come between any two of them.
 void CoordinatorHost::perform(CoordinatorOutput output) {
   if (output.fatal) {
-    env_.time.violate("coordinator: " + output.fatal->message);
+    env_.time.violate(Rule::acknowledged_kept, "coordinator: " + output.fatal->message);
   }
-  const bool ends_here = env_.strikes(Fault::crash_in_step);
+  const bool ends_here = crashes_in(output);
   std::uint64_t left = ends_here ? env_.prng.below(outputs_before_crash_max) : UINT64_MAX;
   const auto goes_on = [&left] { return left > 0 && left-- > 0; };
   for (const ToNode& message : output.send) {

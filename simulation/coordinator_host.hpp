@@ -55,6 +55,7 @@ public:
   Tally tally() const;
 
 private:
+  bool crashes_in(const CoordinatorOutput& output);
   void perform(CoordinatorOutput output);
   void serve_reads(CoordinatorOutput& output);
   void persist(CoordinatorBatch batch);

@@ -1,6 +1,6 @@
 #include "simulation/coverage.hpp"
 
-#include <cstdio>
+#include <algorithm>
 #include <functional>
 #include <span>
 #include <string_view>

@@ -11,8 +11,8 @@
 #include "simulation/plants.hpp"
 #include "simulation/seed_runner.hpp"
 
-/// forerun-sim: whole clusters on virtual time, one a seed. Exit codes: 0 all rules held, 1 one was
-/// broken, 2 usage.
+/// forerun-sim: whole clusters on virtual time, one a seed (docs/simulation.md). Exit codes: 0 all
+/// rules held, 1 one was broken, 2 usage.
 namespace {
 
 using namespace forerun;
@@ -278,6 +278,10 @@ int list_plants(const Arguments& arguments) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  if (argc == 2 && std::string_view(argv[1]) == "--help") {
+    std::fputs(usage, stdout);
+    return EXIT_SUCCESS;
+  }
   const auto arguments = parse(argc, argv);
   if (!arguments) {
     std::fputs(usage, stderr);

@@ -20,7 +20,7 @@ namespace {
 
 constexpr Duration rest_min = std::chrono::milliseconds(500);
 /// Longer than any silence, retry, deadline and idle session.
-constexpr Duration rest_max = std::chrono::seconds(30);
+constexpr Duration rest_max = std::chrono::seconds(45);
 constexpr Duration look_every = std::chrono::milliseconds(500);
 constexpr Duration time_max = std::chrono::minutes(10);
 constexpr std::uint64_t events_max = 3'000'000;

@@ -34,10 +34,13 @@ enum class Bug : std::uint8_t {
   effect_forgotten,
   effect_key_changes,
   shown_before_durable,
+  term_heard_too_early,
+  marks_asked_once,
   // In a node's brain.
   gap_not_fetched,
   fetch_not_repeated,
   cancel_without_stop,
+  dispatch_repeated,
   // In the shells and stores around them, as the simulator plays them.
   early_reply,
   failed_sync_ignored,

@@ -49,6 +49,8 @@ constexpr StoreFile ledger_file = {.subject = "a ledger",
                                    .application_id = 0x46524c47,
                                    .version = 5,
                                    .page_size = "PRAGMA page_size = 16384",
+                                   // Sessions and idempotency keys are looked up in any order.
+                                   .cache_size = "PRAGMA cache_size = -65536",
                                    .schema = R"sql(
 CREATE TABLE meta(one INTEGER PRIMARY KEY CHECK (one = 1), epoch INTEGER NOT NULL, size INTEGER, root BLOB,
                   head_epoch INTEGER, signed_head TEXT);

@@ -16,6 +16,7 @@ constexpr StoreFile identity_file = {.subject = "a node's identity",
                                      .application_id = 0x46524944,
                                      .version = 1,
                                      .page_size = "PRAGMA page_size = 4096",
+                                     .cache_size = "PRAGMA cache_size = -1024",
                                      .schema = R"sql(
 CREATE TABLE workers(id INTEGER PRIMARY KEY, worker BLOB NOT NULL UNIQUE, mark INTEGER NOT NULL);
 )sql"};

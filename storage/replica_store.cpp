@@ -26,6 +26,9 @@ constexpr StoreFile replica_file = {.subject = "a ledger replica",
                                     .application_id = 0x46525250,
                                     .version = 2,
                                     .page_size = "PRAGMA page_size = 16384",
+                                    // Entries are added at the end and seldom read: what is kept
+                                    // beyond that only costs memory, for each node.
+                                    .cache_size = "PRAGMA cache_size = -4096",
                                     .schema = R"sql(
 CREATE TABLE meta(one INTEGER PRIMARY KEY CHECK (one = 1), epoch INTEGER NOT NULL);
 INSERT INTO meta VALUES (1, 0);

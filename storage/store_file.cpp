@@ -110,9 +110,12 @@ Result<void> prepare_for_owner(sqlite::Connection& connection, const StoreFile& 
     return tl::unexpected(version.error());
   }
   if (auto logged = connection.execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
-                                       "PRAGMA cache_size = -65536; PRAGMA temp_store = MEMORY;");
+                                       "PRAGMA temp_store = MEMORY;");
       !logged) {
     return logged;
+  }
+  if (auto cached = connection.execute(kind.cache_size); !cached) {
+    return cached;
   }
   return *blank ? make_tables(connection, kind) : upgrade(connection, kind, *version);
 }

@@ -18,7 +18,8 @@ struct StoreFile {
   const char* subject;           ///< For messages: "a ledger".
   std::uint32_t application_id;  ///< In the file's header.
   std::uint32_t version;
-  const char* page_size;  ///< A PRAGMA; holds for new files.
+  const char* page_size;   ///< A PRAGMA; holds for new files.
+  const char* cache_size;  ///< A PRAGMA: pages that the owner keeps in memory.
   const char* schema;
   /// The n-th brings a file of version n + 1 to the next one.
   std::span<const char* const> upgrades{};

@@ -1,5 +1,5 @@
 #!/bin/sh
-# The same seed gives the same trace hash, another seed another one.
+# The same seed gives the same trace hash, another seed another one, and the number of processes changes nothing.
 set -eu
 sim=$1
 for seed in 3 4 5; do
@@ -9,3 +9,6 @@ for seed in 3 4 5; do
   [ "$first" != "${previous:-}" ] || { echo "seed $seed: the trace of the seed before" >&2; exit 1; }
   previous=$first
 done
+alone=$("$sim" --seeds 60)
+together=$("$sim" --seeds 60 --jobs 3)
+[ "$alone" = "$together" ] || { printf '%s\n' "one process:" "$alone" "three:" "$together" >&2; exit 1; }

@@ -44,6 +44,14 @@ class UsageTest(unittest.TestCase):
         check("[coordinator\n", f"{file}:1: not TOML: ")
         check('[coordinator]\nwaste-max = 2\n[node]\nname = "n"\n', "--waste-max: .* 2 ")
 
+    def test_a_native_function_that_the_program_lacks_is_told_before_anything_starts(self):
+        file = self.folder / "catalog.toml"
+        file.write_text('[task.mine]\nexecutor = "native"\nfunction = "mine::rank"\neffect = "pure"\n')
+        self.check(3, f"{file}: task.mine: native function mine::rank is not in this program; start `forerun coord",
+                   "dev", file)
+        file.write_text('[task.noo]\nexecutor = "native"\neffect = "pure"\nfunction = "noopp"\n')
+        self.check(3, "did you mean noop[?]", "dev", file)
+
     def test_a_file_that_is_not_there_is_not_found(self):
         for arguments in (("demo", "--traces"), ("dev",), ("simulate", "--costs"), ("--config",)):
             self.check(3, "/nonexistent/x: no such file", *arguments, "/nonexistent/x")

@@ -4,6 +4,7 @@
 #include "coordinator/conversation.hpp"
 #include "coordinator/past_sessions.hpp"
 #include "coordinator/ranker.hpp"
+#include "coordinator/session_memory.hpp"
 #include "coordinator/task_names.hpp"
 
 using namespace forerun;
@@ -95,4 +96,43 @@ TEST_CASE("the digest of a conversation depends on all that was said, in order",
   three.step(call, *Output::parse("1"));
   CHECK(one.digest() != three.digest());
   CHECK(one.digest().size() == 16);
+}
+
+TEST_CASE("a session's memory knows which tasks its steps called, also after a step is taken back",
+          "[prediction_parts]") {
+  MemoryLimits limits;
+  limits.steps = 2;  // Few more are kept beyond them.
+  SessionMemory memory(limits);
+  const auto add = [&memory](const std::string& task) {
+    SeenStep step{Call::make(task, {}), std::nullopt, hash_text(task), 0, 0, 0};
+    memory.add_call(std::move(step));
+    memory.add_output(std::nullopt, 0);
+  };
+  const auto check = [&memory] {
+    Key set = 0;
+    for (const char* task : {"a", "b", "c", "d"}) {
+      const Key key = hash_text(task);
+      const bool is_there = std::any_of(memory.steps().begin(), memory.steps().end(),
+                                        [key](const SeenStep& step) { return step.task == key; });
+      CHECK(memory.was_called(key) == is_there);
+      set += is_there ? key : 0;
+    }
+    CHECK(memory.task_set() == set);
+  };
+  check();
+  for (const char* task : {"a", "b", "c", "c", "d"}) {
+    add(task);
+    check();
+  }
+  for (int i = 0; i < 12; ++i) {  // The third step, and later ones, are forgotten.
+    add("d");
+    check();
+  }
+  const SessionMemory::Mark mark = memory.mark();
+  add("c");
+  add("d");
+  check();
+  memory.rollback(mark);
+  check();
+  CHECK_FALSE(memory.was_called(hash_text("c")));
 }

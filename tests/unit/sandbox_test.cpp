@@ -78,6 +78,17 @@ private:
   std::unique_ptr<Executor> executor_;
 };
 
+/// A `sleep` of this program alone: other runs of these tests on the machine have theirs.
+std::string long_sleep() {
+  return "sleep " + std::to_string(1'000'000 + ::getpid());
+}
+
+/// A command as /proc has it.
+std::string line_of(std::string command) {
+  std::replace(command.begin(), command.end(), ' ', '\0');
+  return command + '\0';
+}
+
 /// Processes with this command line that have memory, and so may run.
 std::size_t running(const std::string& line) {
   std::size_t count = 0;
@@ -209,8 +220,8 @@ TEST_CASE("two branches side by side cannot see or touch each other", "[sandbox]
     return;
   }
   // The other one is the same user's, and has told where it is as the machine sees it.
-  test::StartedRun other(place.executor(), test::run_of(Place::shell("exec sleep 4713")));
-  const std::string line("sleep\0004713\0", 11);
+  test::StartedRun other(place.executor(), test::run_of(Place::shell("exec " + long_sleep())));
+  const std::string line = line_of(long_sleep());
   const auto until = RunClock::now() + 20s;
   while (running(line) == 0 && RunClock::now() < until) {
     ::usleep(1000);
@@ -349,7 +360,7 @@ TEST_CASE("three hundred cancelled branches leave no process and no descriptor",
   for (int i = 0; i < 300; ++i) {
     test::StartedRun run(
         place.executor(),
-        test::run_of(Place::shell("setsid sleep 4711 & trap '' TERM; sleep 4711")));
+        test::run_of(Place::shell("setsid " + long_sleep() + " & trap '' TERM; " + long_sleep())));
     ::usleep(i % 3 == 0 ? 0 : 15'000);
     const auto stopped = RunClock::now();
     run.stop();
@@ -357,7 +368,7 @@ TEST_CASE("three hundred cancelled branches leave no process and no descriptor",
     freed.push_back(run_time_since(stopped));
     REQUIRE(ended.ending == Ending::cancelled);
     REQUIRE(ended.dead_handles == 0);
-    REQUIRE(running(std::string("sleep\0004711\0", 11)) == 0);
+    REQUIRE(running(line_of(long_sleep())) == 0);
   }
   // The kernel removes the last ones' namespaces; their leaders are reaped then.
   const auto until = RunClock::now() + 10s;
