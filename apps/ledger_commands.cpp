@@ -148,7 +148,10 @@ Result<void> ledger_export(const std::filesystem::path& data, const std::filesys
   const auto visited = each_entry(*ledger->store, head.size, [&](const StoredEntry& row) {
     leaves << row.leaf << '\n';
     if (const auto state = given_state(row.story)) {
-      states << R"({"seq":)" << row.seq.value << R"(,"state_hash":")" << to_hex(*state) << "\"}\n";
+      const std::string first = opened_with(row.story);
+      states << R"({"seq":)" << row.seq.value
+             << (first.empty() ? std::string() : R"(,"state":)" + first) << R"(,"state_hash":")"
+             << to_hex(*state) << "\"}\n";
     }
     inputs.add(row.call);
     outputs.add(row.output);

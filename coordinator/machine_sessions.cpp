@@ -802,7 +802,8 @@ std::string CoordinatorMachine::story_of(const OpenStep& step) {
   if (!step.state.empty()) {
     story.set("state_hash", to_hex(step.state.hash()));
     if (step.number.value == 0) {
-      story.set("opened_with", step.state.value());  // The others follow from it and the write-sets.
+      story.set("opened_with",
+                step.state.value());  // The others follow from it and the write-sets.
     }
   }
   json::Object outputs;

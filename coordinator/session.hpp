@@ -29,8 +29,8 @@ struct SecondAttempt {
 /// That a branch had a second attempt, for who asks later.
 struct SecondAttemptTold {
   WorkerId worker;
-  Duration after{};         ///< The first attempt's start.
-  bool is_answer = false;   ///< What the branch's end rests on.
+  Duration after{};        ///< The first attempt's start.
+  bool is_answer = false;  ///< What the branch's end rests on.
 };
 
 /// One branch of a call, over all its attempts.
@@ -51,7 +51,7 @@ struct BranchRun {
   std::optional<Instant> slow_at{};       ///< Confirmed and running: due for a second attempt then.
   std::optional<SecondAttempt> second{};  ///< Runs as well, on another node.
   std::optional<SecondAttemptTold> hedged{};  ///< It had its second attempt.
-  Duration latency{};                     ///< On its worker, of the settled attempt.
+  Duration latency{};                         ///< On its worker, of the settled attempt.
   std::optional<bool> valid;
   std::optional<Output> output;
   std::optional<Output> writes;

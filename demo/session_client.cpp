@@ -24,6 +24,13 @@ public:
     if (!session.run_id.empty()) {
       body.set("run_id", session.run_id);
     }
+    if (!session.state.empty()) {
+      auto state = json::parse(session.state);
+      if (!state) {
+        return fail(state.error().code, "open a session: state: " + state.error().message);
+      }
+      body.set("state", std::move(*state));
+    }
     const std::string text = json::canonical(json::Value(std::move(body)));
     const auto answer = ask_again("open a session", !session.idempotency_key.empty(), [&] {
       return http_.post("/v1/sessions", text, session.idempotency_key);

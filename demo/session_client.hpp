@@ -19,6 +19,7 @@ struct SessionToOpen {
   std::string world;               ///< A recorded session's name; empty for none.
   std::string idempotency_key;
   std::string run_id;  ///< Only for a cluster that takes given run IDs; empty: it gives one.
+  std::string state;   ///< That it begins with, JSON; empty: `{}`.
 };
 
 /// One decided step as the cluster answered it.

@@ -83,11 +83,10 @@ Result<std::map<Digest, std::string>> read_texts(const std::filesystem::path& fi
   return texts;
 }
 
-Result<std::map<Seq, Digest>> read_states(const std::filesystem::path& file,
-                                          const LedgerExportLimits& limits) {
-  std::map<Seq, Digest> states;
+Result<void> read_states(const std::filesystem::path& file, const LedgerExportLimits& limits,
+                         LedgerExport& result) {
   const auto read = each_line(file, limits, [&](const std::string& line) -> Result<void> {
-    const auto parsed = json::parse(line, {limits.line_bytes, json::depth_max});
+    const auto parsed = json::parse(line, {limits.line_bytes, json::depth_max + 1});
     const json::Value* seq = parsed ? parsed->find("seq") : nullptr;
     const json::Value* hash = parsed ? parsed->find("state_hash") : nullptr;
     const bool is_seq = seq != nullptr && seq->number() != nullptr && *seq->number() >= 0 &&
@@ -98,13 +97,18 @@ Result<std::map<Seq, Digest>> read_states(const std::filesystem::path& file,
     if (!is_seq || !digest) {
       return fail(Errc::invalid, "expected members seq, a number, and state_hash, 64 hex digits");
     }
-    states.emplace(Seq{static_cast<std::uint64_t>(*seq->number())}, *digest);
+    const Seq at{static_cast<std::uint64_t>(*seq->number())};
+    result.states.emplace(at, *digest);
+    if (const json::Value* state = parsed->find("state")) {
+      std::string text = json::canonical(*state);
+      if (sha256(text) != *digest) {
+        return fail(Errc::verification, "state_hash: it is not that of the state beside it");
+      }
+      result.opened_with.emplace(at, std::move(text));
+    }
     return {};
   });
-  if (!read) {
-    return tl::unexpected(read.error());
-  }
-  return states;
+  return read;
 }
 
 }  // namespace
@@ -141,11 +145,9 @@ Result<LedgerExport> read_ledger_export(const std::filesystem::path& folder,
     }
   }
   if (const auto file = folder / "states.jsonl"; is_there(file)) {
-    auto states = read_states(file, limits);
-    if (!states) {
-      return tl::unexpected(states.error());
+    if (auto read = read_states(file, limits, result); !read) {
+      return tl::unexpected(read.error());
     }
-    result.states = std::move(*states);
   }
   const auto head_text = read_file(folder / "head.json", head_bytes_max);
   if (!head_text) {

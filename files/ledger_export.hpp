@@ -22,6 +22,7 @@ struct LedgerExport {
   std::map<Digest, std::string> effects;  ///< The same of lists of effects.
   std::map<Seq, Digest>
       states;  ///< Hash of the session's state that a step was given, unless `{}`.
+  std::map<Seq, std::string> opened_with;  ///< That state itself, of sessions' first steps.
   SignedHead head;
   std::string catalog;  ///< The text of catalog.toml.
 };

@@ -52,8 +52,7 @@ std::string obstacle(const RecordedStep& step, std::size_t expected, const Sessi
   }
   if (step.state != (state.empty() ? std::nullopt : std::optional(state.hash()))) {
     return "it was given a session's state that does not follow from the steps before it, and "
-           "which "
-           "an export does not hold: the session was opened with one, or it is in a list";
+           "which the export does not hold: it is in a list, or of a version that left it out";
   }
   return {};
 }
@@ -69,6 +68,14 @@ Result<SessionState> state_after(const SessionState& state, const RecordedStep& 
 
 void find_end(RecordedSession& session) {
   SessionState state;
+  if (!session.opened_with.empty()) {
+    auto opened = SessionState::parse(session.opened_with);
+    if (!opened) {
+      session.stopped_by = "the state that it was opened with: " + opened.error().message;
+      return;
+    }
+    state = std::move(*opened);
+  }
   for (; session.replayable < session.steps.size(); ++session.replayable) {
     const RecordedStep& step = session.steps[session.replayable];
     session.stopped_by = obstacle(step, session.replayable, state);
@@ -210,9 +217,13 @@ Result<RecordedSessions> recorded_sessions(const LedgerExport& ledger) {
     }
     const auto [at, is_new] = index.try_emplace(commit->run_id, result.sessions.size());
     if (is_new) {
-      result.sessions.push_back({commit->run_id, {}, 0, {}});
+      result.sessions.push_back({commit->run_id, {}, {}, 0, {}});
     }
     RecordedSession& session = result.sessions[at->second];
+    if (const auto state = ledger.opened_with.find(seq);
+        is_new && state != ledger.opened_with.end()) {
+      session.opened_with = state->second;
+    }
     if (!session.steps.empty() && commit->step <= session.steps.back().entry.step) {
       return fail(Errc::invalid, "ledger.jsonl: entry " + to_string(seq) + ": run " +
                                      to_string(commit->run_id) + " step " +

@@ -31,6 +31,7 @@ struct RecordedStep {
 struct RecordedSession {
   RunId run_id;
   std::vector<RecordedStep> steps;
+  std::string opened_with;     ///< The state, canonical; empty: `{}`, or not in the export.
   std::size_t replayable = 0;  ///< The first so many can be replayed,
   std::string stopped_by;      ///< and this is why the next one cannot; empty: all can.
 };
@@ -49,9 +50,9 @@ struct RecordedSessions {
 };
 
 /// Collects the sessions of an export. A session can be replayed up to the first step whose texts
-/// were erased, or that was given another state than the write-sets before it make: an export does
-/// not hold what state a session was opened with, and in a list all calls are given the state
-/// before the list, which a replay, step by step, has not. Signatures and the tree are not checked:
+/// were erased, or that was given another state than what the session was opened with and the
+/// write-sets before it make: in a list all calls are given the state before the list, which a
+/// replay, step by step, has not. Signatures and the tree are not checked:
 /// `verify` does that. Errors: invalid for a leaf that is no entry, and for a step that stands in
 /// the ledger twice.
 Result<RecordedSessions> recorded_sessions(const LedgerExport& ledger);

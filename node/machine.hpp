@@ -76,8 +76,8 @@ struct NodeOutput {
   std::optional<ReplicaAuditOrder>
       audit;  ///< Read the store again, apart from this brain and after `persist`.
   std::optional<ReplicaPageOrder> page;  ///< After `persist`.
-  std::vector<std::string> alerts;     ///< For the operator's log.
-  std::optional<Divergence> diverged;  ///< Keep it for good; `fatal` goes with it.
+  std::vector<std::string> alerts;       ///< For the operator's log.
+  std::optional<Divergence> diverged;    ///< Keep it for good; `fatal` goes with it.
   std::optional<Error>
       fatal;  ///< The node must end: refused, or (verification) its ledger diverged.
   std::optional<Instant> wake_at;  ///< Ask again then, with TimePassed.
@@ -151,11 +151,11 @@ private:
   LedgerChecker checker_;
   Epoch epoch_;  ///< Highest accepted, of Welcome or entries.
   bool joined_ = false;
-  bool stopped_ = false;                    ///< Diverged or refused.
-  std::string refused_for_;                 ///< As it was told last.
-  std::map<BranchToken, Branch> branches_;  ///< Of the current epoch.
+  bool stopped_ = false;                     ///< Diverged or refused.
+  std::string refused_for_;                  ///< As it was told last.
+  std::map<BranchToken, Branch> branches_;   ///< Of the current epoch.
   std::optional<BranchToken> latest_token_;  ///< Of all dispatches.
-  std::size_t waiting_ = 0;                 ///< Branches without a slot yet.
+  std::size_t waiting_ = 0;                  ///< Branches without a slot yet.
   std::unordered_map<RunId, std::vector<BranchToken>, RunIdHash> by_run_;  ///< Looked up only.
   std::map<WorkerId, std::uint32_t> busy_;
   std::optional<Instant> join_sent_;

@@ -42,6 +42,7 @@ private:
       SessionToOpen opening;
       opening.run_id = to_string(session.run_id);
       opening.world = opening.run_id;
+      opening.state = session.opened_with;
       opening.speculation = settings_.is_speculating ? "on" : "off";
       opening.idempotency_key = "replay " + opening.run_id;
       if (const auto run_id = client.open(opening); !run_id) {

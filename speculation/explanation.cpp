@@ -225,11 +225,10 @@ void tell_branch(const json::Value& branch, std::string& text) {
     text += ": invalid, " + member(branch, "cause") + '\n';
   }
   if (const json::Value* second = branch.find("second_attempt")) {
-    text += "    a second attempt, " + member(*second, "after_ms") + " ms after the first, on worker " +
-            member(*second, "worker") +
-            (*second->find("is_answer") == json::Value(true)
-                 ? ": what it returned counts\n"
-                 : ": the first one's end counts\n");
+    text += "    a second attempt, " + member(*second, "after_ms") +
+            " ms after the first, on worker " + member(*second, "worker") +
+            (*second->find("is_answer") == json::Value(true) ? ": what it returned counts\n"
+                                                             : ": the first one's end counts\n");
   }
 }
 

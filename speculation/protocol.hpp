@@ -27,7 +27,7 @@ inline constexpr std::size_t slots_per_worker_max = 1024;
 inline constexpr std::size_t fetch_entries_max = 512;  ///< Entries in one answer to a fetch.
 inline constexpr std::size_t cause_bytes_max = 512;    ///< A cause is cut to this.
 inline constexpr const char* timed_out_cause = "timed out after ";  ///< How such a cause begins.
-inline constexpr std::size_t audit_sizes_max = 64;     ///< Roots in one answer to an audit.
+inline constexpr std::size_t audit_sizes_max = 64;  ///< Roots in one answer to an audit.
 
 /// Where a branch stands for a recorded world (design.md §7); absent for every other executor.
 struct WorldPosition {
@@ -82,8 +82,8 @@ struct Join {
   std::string name;            ///< Chosen by the operator, for people.
   std::uint64_t instance = 0;  ///< Random, one a process start: tells a reconnect from a copy.
   std::vector<WorkerOffer> workers;
-  LedgerHead head;  ///< Of the verified replica.
-  Epoch epoch;      ///< Highest accepted.
+  LedgerHead head;                        ///< Of the verified replica.
+  Epoch epoch;                            ///< Highest accepted.
   std::optional<SignedHead> signed_head;  ///< The latest that the replica was verified against.
   friend bool operator==(const Join&, const Join&) = default;
 };

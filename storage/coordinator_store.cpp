@@ -282,7 +282,7 @@ HistoryEntry history_entry_of(const Row& row) {
 CoordinatorStore::CommitRecord commit_record_of(const Row& row) {
   return {Seq{row.number(0)}, run_id_of(row, 2), StepNumber{row.number32(1)},
           row.flag(6),        row.text(4),       row.text(5),
-          row.text(7),        row.text(8),    row.text(9)};
+          row.text(7),        row.text(8),       row.text(9)};
 }
 
 EffectRow effect_of(const Row& row) {

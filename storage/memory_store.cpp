@@ -265,8 +265,8 @@ Result<std::vector<CoordinatorStore::CommitRecord>> MemoryCoordinatorStore::comm
                        entry.step->value == 0 ? row.context : std::string(), entry.call,
                        entry.output, entry.leaf});
     const CommitRecord& last = records.back();
-    if (!limit.has_room_after(1, last.context.size() + last.call.size() + last.output.size() +
-                                     last.leaf.size())) {
+    if (!limit.has_room_after(
+            1, last.context.size() + last.call.size() + last.output.size() + last.leaf.size())) {
       break;
     }
   }

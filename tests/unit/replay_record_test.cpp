@@ -243,6 +243,16 @@ TEST_CASE("a session is replayed as long as its state follows from its own steps
   writer.ledger.states[Seq{0}] = sha256("opened with one");
   CHECK(replayable(writer, "state that does not follow") == 0);
   writer.ledger.states.erase(Seq{0});
+  Writer opened;
+  opened.plain(call("calm", R"({"n":0})"), "1", "", R"({"y":2})");
+  opened.plain(call("calm", R"({"n":1})"), "1");
+  opened.ledger.states = {{Seq{0}, sha256(state)}, {Seq{1}, sha256(R"({"x":1,"y":2})")}};
+  CHECK(replayable(opened, "state that does not follow") == 0);  // Older exports do not hold it.
+  opened.ledger.opened_with[Seq{0}] = state;
+  CHECK(replayable(opened, "") == 2);
+  CHECK(opened.read().sessions.front().opened_with == state);
+  opened.ledger.opened_with[Seq{0}] = "[]";
+  CHECK(replayable(opened, "the state that it was opened with") == 0);
   Writer erased = writer;
   erased.ledger.writes.clear();
   CHECK(replayable(erased, "writes or effects were erased") == 0);

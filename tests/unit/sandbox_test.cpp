@@ -120,8 +120,9 @@ bool kernel_allows_overlays() {
   const std::string script = "mount -t tmpfs none " + at + " && cd " + at +
                              " && mkdir l u w v && mount -t overlay -o "
                              "lowerdir=l,upperdir=u,workdir=w,userxattr overlay v";
-  return std::system(("unshare --user --map-root-user --mount sh -c '" + script +
-                      "' >/dev/null 2>&1").c_str()) == 0;
+  return std::system(
+             ("unshare --user --map-root-user --mount sh -c '" + script + "' >/dev/null 2>&1")
+                 .c_str()) == 0;
 }
 
 }  // namespace
@@ -167,8 +168,9 @@ TEST_CASE("a sandbox has no network but its own, unless its task declares one", 
   const test::HttpServer server(
       [](const test::HttpRequestSeen&, test::HttpConnection& to) { to.answer(200, "1"); });
   const std::string port = server.url().substr(server.url().rfind(':') + 1);
-  Task connects = Place::shell("python3 -c 'import socket; socket.create_connection((\"127.0.0.1\", " +
-                               port + "), 5)' && echo 1");
+  Task connects =
+      Place::shell("python3 -c 'import socket; socket.create_connection((\"127.0.0.1\", " + port +
+                   "), 5)' && echo 1");
   CHECK(place.end_of(connects).ending == Ending::failed);
   CHECK(server.connections() == 0);
   connects.exec.network = true;
@@ -243,9 +245,10 @@ TEST_CASE("the work folder is an overlay where the kernel allows one, and a copy
   if (!place.is_usable()) {
     return;
   }
-  const std::string type = "awk '$5 == \"" + place.folder().string() +
-                           "\" { for (i = 7; i <= NF; ++i) if ($i == \"-\") print \"\\\"\" $(i + 1) "
-                           "\"\\\"\" }' /proc/self/mountinfo";
+  const std::string type =
+      "awk '$5 == \"" + place.folder().string() +
+      "\" { for (i = 7; i <= NF; ++i) if ($i == \"-\") print \"\\\"\" $(i + 1) "
+      "\"\\\"\" }' /proc/self/mountinfo";
   if (kernel_allows_overlays()) {
     CHECK(place.end_of(Place::shell(type)).output == "\"overlay\"");
   } else {
@@ -355,9 +358,9 @@ TEST_CASE("three hundred cancelled branches leave no process and no descriptor",
   const auto before = descriptors();
   std::vector<Duration> freed;
   for (int i = 0; i < 300; ++i) {
-    test::StartedRun run(place.executor(),
-                         test::run_of(Place::shell("setsid " + long_sleep() +
-                                                   " & trap '' TERM; " + long_sleep())));
+    test::StartedRun run(
+        place.executor(),
+        test::run_of(Place::shell("setsid " + long_sleep() + " & trap '' TERM; " + long_sleep())));
     ::usleep(i % 3 == 0 ? 0 : 15'000);
     const auto stopped = RunClock::now();
     run.stop();
