@@ -142,7 +142,7 @@ TEST_CASE("a session's requests travel on one connection, in the documented form
                          "HTTP/1.1 204 No Content\r\n\r\n", answer("200 OK", one_step),
                          answer("200 OK", R"({"run_id":"u/1","steps":4})")});
   const auto client = make_http_session_client(server.url());
-  CHECK(*client->open({"hello", "off", "world-1", "key-1", ""}) == "u/1");
+  CHECK(*client->open({"hello", "off", "world-1", "key-1", "", ""}) == "u/1");
   CHECK(client->add_text("u/1", "text").has_value());
   const auto steps = client->confirm("u/1", {call("a")}, 3, "key-2");
   REQUIRE(steps);
