@@ -44,6 +44,11 @@ void add_verify(CLI::App& app, Action& chosen) {
       ->check(CLI::Range(std::uint32_t{0}, audit_sample_max))
       ->capture_default_str();
   command
+      .add_option("--deadline-s", s->verify.deadline_s,
+                  "For nodes to read their replicas, and for the sample to run again")
+      ->check(CLI::Range(1, 240))
+      ->capture_default_str();
+  command
       .add_option("--offline", s->verify.export_folder,
                   "Judge this export, without a cluster: nothing runs again")
       ->check([](const std::string& folder) {

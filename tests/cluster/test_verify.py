@@ -130,6 +130,19 @@ class VerifyTest(Verifier):
         done = self.cluster.command("verify", "--url", f"http://{self.cluster.http}", "--key", "")
         self.assertEqual(done.returncode, 2)
 
+    def test_a_sample_that_finds_no_free_slot_is_no_finding(self):
+        waiting = []
+        for n in range(8):  # All slots of both nodes.
+            name = f"slot-{n}"
+            self.cluster.open_gate(name)
+            waiting.append(self.cluster.send_only("POST", f"/v1/sessions/{self.cluster.open()}/steps",
+                                                  {"task": "gate", "input": {"name": name}}, name))
+            self.addCleanup(waiting[-1].close)
+            until("it runs", (self.cluster.tasks / f"started-{name}").exists)
+        code, report, problems = self.verify("--sample", 3, "--deadline-s", 1)
+        self.assertEqual((code, report["agree"], report["re_executed"]), (1, True, 0), problems)
+        self.assertIn("3 steps of the sample had no second answer before the deadline", problems)
+
     def test_a_node_that_does_not_answer_is_named(self):
         self.cluster.processes["node-2"].send_signal(signal.SIGSTOP)
         code, report, problems = self.verify("--sample", 0)
