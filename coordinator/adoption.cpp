@@ -82,6 +82,9 @@ std::optional<Adoption::Question> Adoption::next(Instant now) {
     put_off("it did not answer within " + seconds(settings_.page_max));
   }
   if (!reading_) {
+    if (!was_heard(now)) {
+      return std::nullopt;  // Of two histories the longer one is taken, whoever speaks first.
+    }
     const auto source = best_source();
     if (source == sources_.end() || (reads_until_ && now >= *reads_until_)) {
       return std::nullopt;
@@ -199,14 +202,15 @@ void Adoption::put_off(const std::string& why) {
   }
 }
 
-bool Adoption::is_done(Instant now) const {
-  if (reading_) {
-    return false;
-  }
+bool Adoption::was_heard(Instant now) const {
   const bool all_were_heard =
       expected_ && std::all_of(expected_->begin(), expected_->end(),
                                [this](const NodeId& node) { return sources_.contains(node); });
   return all_were_heard || now >= waits_until_;
+}
+
+bool Adoption::is_done(Instant now) const {
+  return !reading_ && was_heard(now);
 }
 
 Instant Adoption::deadline() const {

@@ -79,6 +79,8 @@ private:
     merkle::Frontier tree;
     std::vector<StoredEntry> entries;
   };
+  /// All who may join have spoken, or had the time.
+  bool was_heard(Instant now) const;
   std::map<NodeId, Source>::iterator best_source();
   void give_up(const std::string& why);
   /// As give_up; what kept it from answering may pass.

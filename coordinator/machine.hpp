@@ -531,6 +531,7 @@ private:
   std::deque<RunId> ahead_;        ///< Sessions to look ahead in.
   std::uint64_t next_token_ = 0;
   std::uint64_t opened_size_ = 0;           ///< Entries when the term had been opened.
+  bool has_served_ = false;                 ///< A session was opened, or a branch sent out, since.
   std::optional<Adoption> adoption_;        ///< Until the term opens.
   bool is_gathering_ = false;               ///< Until it is open, and its entry is durable.
   std::map<ConnectionId, NodeSaid> joins_;  ///< Meanwhile: the latest of each.

@@ -89,6 +89,7 @@ std::optional<WorkerId> CoordinatorMachine::place(const Task& task, const std::s
 BranchToken CoordinatorMachine::take_slot(const Task& task, const WorkerId& worker,
                                           Duration timeout) {
   const BranchToken token{next_token_++};
+  has_served_ = true;
   membership_.occupy(worker, token);
   ++pool_running_[task.pool];
   pool_of_[token.value] = task.pool;

@@ -12,16 +12,17 @@ constexpr Duration dispatch_settle = std::chrono::seconds(1);
 }  // namespace
 
 void CoordinatorMachine::handle(ConnectionId connection, const NodeId& node, const Join& message) {
-  if (ledger_.size() == opened_size_ && is_lost_history(message)) {
+  if (!has_served_ && ledger_.size() == opened_size_ && is_lost_history(message)) {
     out_.fatal = Error{
         Errc::verification,
         "join: node " + message.name + " holds " + std::to_string(message.signed_head->head.size) +
             " entries that this ledger's key has signed, this store only " +
             std::to_string(durable_head_->size) +
             ": an older copy of the data folder was put back, and the node was not heard before "
-            "the term. Nothing was decided since: put the copy back again and start the "
-            "coordinator while its nodes run, or give the start more time (--adopt-wait-ms). To go "
-            "on without what the node holds, start it with --resync first"};
+            "the term. Nothing was begun since: put the copy back again and start the "
+            "coordinator while its nodes run, or give the start more time (--adopt-wait-ms); a node "
+            "that joined since then stops, and needs --resync. To go on without what " +
+            message.name + " holds, start it with --resync first"};
     return;
   }
   if (message.epoch > ledger_.epoch() ||

@@ -177,6 +177,7 @@ void CoordinatorMachine::open_at(const ClientRequest& request, const OpenSession
       batch_.keys.push_back({"open:" + request.tenant, body.idempotency_key, hash, run_id, 0, 0});
     }
   }
+  has_served_ = true;
   reply_when_durable(request.id, SessionOpened{run_id});
   learn_later({run_id, request.tenant, body.context});
   look_ahead_later(session);

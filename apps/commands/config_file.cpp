@@ -1,6 +1,7 @@
 #include "apps/commands/config_file.hpp"
 
 #include <algorithm>
+#include <cstdlib>
 #include <iterator>
 #include <memory>
 #include <string>
@@ -35,7 +36,8 @@ std::vector<std::string> flags_of(const CLI::App& command) {
   return names;
 }
 
-void check(const CLI::App& app, const FileSetting& setting) {
+/// The flag that a key means.
+const CLI::Option& flag_of(const CLI::App& app, const FileSetting& setting) {
   const CLI::App* command = &app;
   std::string path = "forerun";
   for (const std::string& table : setting.tables) {
@@ -57,6 +59,13 @@ void check(const CLI::App& app, const FileSetting& setting) {
   if (std::find(flags.begin(), flags.end(), setting.key) == flags.end()) {
     refuse_unknown(setting.place, "flag of " + path, setting.key, flags, path + " --help");
   }
+  return *command->get_option("--" + setting.key);
+}
+
+bool is_in_environment(const CLI::Option& flag) {
+  const char* const value =
+      flag.get_envname().empty() ? nullptr : std::getenv(flag.get_envname().c_str());
+  return value != nullptr && *value != '\0';
 }
 
 class ConfigFile : public CLI::ConfigTOML {
@@ -71,7 +80,9 @@ public:
     }
     std::vector<CLI::ConfigItem> found;
     for (FileSetting& setting : *settings) {
-      check(app_, setting);
+      if (is_in_environment(flag_of(app_, setting))) {
+        continue;
+      }
       CLI::ConfigItem& item = found.emplace_back();
       item.parents = std::move(setting.tables);
       item.name = std::move(setting.key);
@@ -88,6 +99,7 @@ private:
 
 void read_config_files(CLI::App& app) {
   app.set_config("--config", "", "A TOML file: a table for each command, flags as keys")
+      ->envname("FORERUN_CONFIG")
       ->check(existing_file());
   app.allow_config_extras(CLI::config_extras_mode::error);
   app.config_formatter(std::make_shared<ConfigFile>(app));

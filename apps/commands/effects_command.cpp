@@ -74,6 +74,7 @@ void add_effects(CLI::App& app, Action& chosen) {
   CLI::App& effects = *app.add_subcommand(
       "effects", "List effects that are not delivered; redrive or drop those that were parked");
   effects.require_subcommand(1);
+  effects.fallthrough();
   const auto s = std::make_shared<EffectsFlags>();
   CLI::App& list =
       add_command(effects, "list", "Print effects that are not delivered yet", chosen, [s] {

@@ -53,6 +53,7 @@ void add_keys(CLI::App& app, Action& chosen) {
   CLI::App* keys =
       app.add_subcommand("keys", "Make, list and revoke the keys that nodes join with");
   keys->require_subcommand(1);
+  keys->fallthrough();
   CLI::App& add = add_command(*keys, "add", "Make a key; prints the token that lets a node join",
                               chosen, [s] { return add_key(*s); });
   add.add_option("name", s->name, "The node's name: [a-z0-9-], up to 63")->required();

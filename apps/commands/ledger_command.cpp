@@ -21,6 +21,7 @@ void add_ledger(CLI::App& app, Action& chosen) {
   const auto s = std::make_shared<LedgerFlags>();
   CLI::App* ledger = app.add_subcommand("ledger", "Export and prove decisions (docs/ledger.md)");
   ledger->require_subcommand(1);
+  ledger->fallthrough();
   CLI::App& dump = add_command(*ledger, "export", "Write the ledger for an auditor", chosen, [s] {
     return report(ledger_export(s->data, s->folder, std::cout));
   });

@@ -1,5 +1,6 @@
 """What commands say to whoever uses them wrongly, and where they must be forgiving."""
 import json
+import os
 import pathlib
 import shutil
 import subprocess
@@ -43,6 +44,17 @@ class UsageTest(unittest.TestCase):
         check('[cordinator]\nhttp = "x"\n', f'{file}:2: "cordinator": no such table: .*; did you mean "coordinator"')
         check("[coordinator\n", f"{file}:1: not TOML: ")
         check('[coordinator]\nwaste-max = 2\n[node]\nname = "n"\n', "--waste-max: .* 2 ")
+
+    def test_the_command_line_wins_over_the_environment_and_that_over_the_file(self):
+        file = self.folder / "forerun.toml"
+        file.write_text('[ledger.head]\ndata = "/nowhere/file"\n[keys.list]\ndata = "/nowhere/file"\n')
+
+        def head(*arguments, **environment):
+            return subprocess.run([harness.BINARY, "ledger", "head", "--config", str(file), *arguments], timeout=60,
+                                  capture_output=True, text=True, env=dict(os.environ, **environment)).stderr
+        self.assertIn("/nowhere/file", head())
+        self.assertIn("/nowhere/environment", head(FORERUN_DATA="/nowhere/environment"))
+        self.assertIn("/nowhere/flag", head("--data", "/nowhere/flag", FORERUN_DATA="/nowhere/environment"))
 
     def test_a_native_function_that_the_program_lacks_is_told_before_anything_starts(self):
         file = self.folder / "catalog.toml"
