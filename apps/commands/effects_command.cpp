@@ -84,8 +84,11 @@ void add_effects(CLI::App& app, Action& chosen) {
   list.add_option("--url", s->url, "The coordinator's HTTP address")->capture_default_str();
   list.add_option("--output", s->output, "json, the only form")->check(CLI::IsMember({"json"}));
   bind_environment(list);
-  add_change(effects, "redrive", "Try parked effects again", s, chosen);
-  add_change(effects, "drop", "Give parked effects up for good", s, chosen);
+  // Each has flags of its own: CLI11 reads the environment for those that were not called, too.
+  add_change(effects, "redrive", "Try parked effects again", std::make_shared<EffectsFlags>(),
+             chosen);
+  add_change(effects, "drop", "Give parked effects up for good", std::make_shared<EffectsFlags>(),
+             chosen);
 }
 
 }  // namespace forerun

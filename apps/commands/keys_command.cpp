@@ -2,6 +2,7 @@
 
 #include <iostream>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "cluster/keys.hpp"
@@ -49,21 +50,25 @@ int revoke_key(const KeysFlags& s) {
 }  // namespace
 
 void add_keys(CLI::App& app, Action& chosen) {
-  const auto s = std::make_shared<KeysFlags>();
   CLI::App* keys =
       app.add_subcommand("keys", "Make, list and revoke the keys that nodes join with");
   keys->require_subcommand(1);
   keys->fallthrough();
+  // Each has flags of its own: CLI11 reads the environment for those that were not called, too.
+  const auto added = std::make_shared<KeysFlags>();
   CLI::App& add = add_command(*keys, "add", "Make a key; prints the token that lets a node join",
-                              chosen, [s] { return add_key(*s); });
-  add.add_option("name", s->name, "The node's name: [a-z0-9-], up to 63")->required();
-  CLI::App& list =
-      add_command(*keys, "list", "List allowed nodes", chosen, [s] { return list_keys(s->data); });
+                              chosen, [added] { return add_key(*added); });
+  add.add_option("name", added->name, "The node's name: [a-z0-9-], up to 63")->required();
+  const auto listed = std::make_shared<KeysFlags>();
+  CLI::App& list = add_command(*keys, "list", "List allowed nodes", chosen,
+                               [listed] { return list_keys(listed->data); });
+  const auto revoked = std::make_shared<KeysFlags>();
   CLI::App& revoke = add_command(*keys, "revoke", "Shut a node out, within a second", chosen,
-                                 [s] { return revoke_key(*s); });
-  revoke.add_option("name", s->name, "The node's name")->required();
-  for (CLI::App* command : {&add, &list, &revoke}) {
-    command->add_option("--data", s->data, "The coordinator's data directory")
+                                 [revoked] { return revoke_key(*revoked); });
+  revoke.add_option("name", revoked->name, "The node's name")->required();
+  for (const auto& [command, flags] :
+       {std::pair{&add, added}, std::pair{&list, listed}, std::pair{&revoke, revoked}}) {
+    command->add_option("--data", flags->data, "The coordinator's data directory")
         ->capture_default_str();
     bind_environment(*command);
   }
