@@ -12,17 +12,6 @@
 namespace forerun {
 namespace {
 
-/// The commands under one, without those for the program's own use.
-std::vector<std::string> names_under(const CLI::App& command) {
-  std::vector<std::string> names;
-  for (const CLI::App* sub : command.get_subcommands({})) {
-    if (!sub->get_group().empty()) {
-      names.push_back(sub->get_name());
-    }
-  }
-  return names;
-}
-
 std::string unknown_command(const std::string& found, const std::vector<std::string>& known) {
   std::string text = "\"" + found + "\": no such command";
   if (const auto near = nearest_name(found, known)) {

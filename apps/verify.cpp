@@ -65,12 +65,6 @@ Result<std::optional<PublicKey>> pinned_key(const std::string& text) {
   return *key;
 }
 
-std::string_view text_of(const std::map<Digest, std::string>& texts,
-                         const std::optional<Digest>& hash) {
-  const auto at = hash ? texts.find(*hash) : texts.end();
-  return at == texts.end() ? std::string_view() : std::string_view(at->second);
-}
-
 /// Every entry of an export with what lies beside it, then its head.
 Result<void> judge(const LedgerExport& exported, LedgerAudit& audit) {
   for (const std::string& leaf : exported.leaves) {

@@ -113,6 +113,12 @@ Result<void> read_states(const std::filesystem::path& file, const LedgerExportLi
 
 }  // namespace
 
+std::string_view text_of(const std::map<Digest, std::string>& texts,
+                         const std::optional<Digest>& hash) {
+  const auto at = hash ? texts.find(*hash) : texts.end();
+  return at == texts.end() ? std::string_view() : std::string_view(at->second);
+}
+
 Result<LedgerExport> read_ledger_export(const std::filesystem::path& folder,
                                         const LedgerExportLimits& limits) {
   LedgerExport result;

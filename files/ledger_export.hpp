@@ -4,7 +4,9 @@
 #include <cstddef>
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.hpp"
@@ -26,6 +28,10 @@ struct LedgerExport {
   SignedHead head;
   std::string catalog;  ///< The text of catalog.toml.
 };
+
+/// The text of this hash; empty where there is none, or it was erased.
+std::string_view text_of(const std::map<Digest, std::string>& texts,
+                         const std::optional<Digest>& hash);
 
 struct LedgerExportLimits {
   std::size_t file_bytes = std::size_t{4} << 30U;  ///< Of each file.

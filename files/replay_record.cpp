@@ -91,11 +91,6 @@ void find_end(RecordedSession& session) {
   }
 }
 
-std::string text_by(const std::map<Digest, std::string>& texts, const std::optional<Digest>& hash) {
-  const auto at = hash ? texts.find(*hash) : texts.end();
-  return at == texts.end() ? std::string() : at->second;
-}
-
 Result<RecordedStep> step_of(const LedgerExport& ledger, Seq seq, CommitEntry entry) {
   RecordedStep step;
   step.seq = seq;
@@ -103,8 +98,8 @@ Result<RecordedStep> step_of(const LedgerExport& ledger, Seq seq, CommitEntry en
   if (const auto state = ledger.states.find(seq); state != ledger.states.end()) {
     step.state = state->second;
   }
-  step.writes = text_by(ledger.writes, step.entry.writes_hash);
-  step.effects = text_by(ledger.effects, step.entry.effects_hash);
+  step.writes = text_of(ledger.writes, step.entry.writes_hash);
+  step.effects = text_of(ledger.effects, step.entry.effects_hash);
   const auto text = ledger.calls.find(step.entry.input_hash);
   if (text != ledger.calls.end()) {
     auto call = Call::parse(text->second);

@@ -2,7 +2,8 @@
 
 #include <toml++/toml.h>
 
-#include <sstream>
+#include <cmath>
+#include <optional>
 #include <utility>
 
 #include "base/json.hpp"

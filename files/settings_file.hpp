@@ -8,7 +8,7 @@
 
 namespace forerun {
 
-constexpr std::size_t settings_bytes_max = 1 << 20;
+inline constexpr std::size_t settings_bytes_max = 1 << 20;
 
 /// One key of a file that `--config` names.
 struct FileSetting {

@@ -91,6 +91,16 @@ CLI::Validator existing_path() {
       [](const std::string& path) { return check_existing(path, "file or folder", false, ""); }, "");
 }
 
+std::vector<std::string> names_under(const CLI::App& command) {
+  std::vector<std::string> names;
+  for (const CLI::App* sub : command.get_subcommands({})) {
+    if (!sub->get_group().empty()) {
+      names.push_back(sub->get_name());
+    }
+  }
+  return names;
+}
+
 CLI::App& add_command(CLI::App& app, const std::string& name, const std::string& description,
                       Action& chosen, Action action) {
   CLI::App* command = app.add_subcommand(name, description);

@@ -25,6 +25,9 @@ CLI::App& add_command(CLI::App& app, const std::string& name, const std::string&
 /// are there.
 void bind_environment(CLI::App& command);
 
+/// The commands under one, without those for the program's own use.
+std::vector<std::string> names_under(const CLI::App& command);
+
 /// Paths that must be there. One that is not ends the command with exit_not_found.
 CLI::Validator existing_file();
 CLI::Validator existing_folder();

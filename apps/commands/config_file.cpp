@@ -41,18 +41,15 @@ const CLI::Option& flag_of(const CLI::App& app, const FileSetting& setting) {
   const CLI::App* command = &app;
   std::string path = "forerun";
   for (const std::string& table : setting.tables) {
-    std::vector<std::string> names;
-    const CLI::App* next = nullptr;
-    for (const CLI::App* sub : command->get_subcommands({})) {
-      if (!sub->get_group().empty()) {
-        names.push_back(sub->get_name());
-      }
-      next = sub->get_name() == table ? sub : next;
+    const auto subs = command->get_subcommands({});
+    const auto next = std::find_if(subs.begin(), subs.end(), [&](const CLI::App* sub) {
+      return sub->get_name() == table;
+    });
+    if (next == subs.end()) {
+      refuse_unknown(setting.place, "table: tables are commands", table, names_under(*command),
+                     path + " --help");
     }
-    if (next == nullptr) {
-      refuse_unknown(setting.place, "table: tables are commands", table, names, path + " --help");
-    }
-    command = next;
+    command = *next;
     path += " " + table;
   }
   const std::vector<std::string> flags = flags_of(*command);
