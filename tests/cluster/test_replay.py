@@ -206,6 +206,17 @@ class ReplayTest(unittest.TestCase):
         self.check_equal(json.loads(out))
         self.assertEqual(json.loads(out)["nodes_live"], 2)
 
+    def test_a_node_that_is_killed_before_it_joined_changes_no_decision(self):
+        process = self.start("--nodes", 3)
+        def node():
+            return next((pid for pid, command in processes_below(process.pid) if "node" in command), None)
+        until("the first node starts", node)
+        os.kill(node(), signal.SIGKILL)
+        out, self.log = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 0, self.log)
+        self.check_equal(json.loads(out))
+        self.assertEqual(json.loads(out)["nodes_live"], 2)
+
     def test_a_cluster_without_nodes_fails_soon(self):
         tasks = self.folder / "tasks"
         tasks.mkdir()
