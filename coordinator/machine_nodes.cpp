@@ -20,7 +20,8 @@ void CoordinatorMachine::handle(ConnectionId connection, const NodeId& node, con
             std::to_string(durable_head_->size) +
             ": an older copy of the data folder was put back, and the node was not heard before "
             "the term. Nothing was begun since: put the copy back again and start the "
-            "coordinator while its nodes run, or give the start more time (--adopt-wait-ms); a node "
+            "coordinator while its nodes run, or give the start more time (--adopt-wait-ms); a "
+            "node "
             "that joined since then stops, and needs --resync. To go on without what " +
             message.name + " holds, start it with --resync first"};
     return;
