@@ -19,6 +19,7 @@ struct CoordinatorProcessSettings {
   AdmissionSettings admission;
   UsefulnessSettings usefulness;
   HedgeSettings hedge;
+  double recheck_share = 0.01;
   std::uint32_t effect_attempts_max = EffectSettings{}.attempts_max;
   double race_log_share = CoordinatorSettings{}.race_log_share;
   HistoryLimits history;

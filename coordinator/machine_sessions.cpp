@@ -883,6 +883,8 @@ void CoordinatorMachine::commit(Session& session, OpenStep& step) {
   }
   store_entry(std::move(stored));
 
+  recheck(session, step, Seq{ledger_.size() - 1});
+
   ++counters_.steps;
   ++(step.origin == Origin::hit        ? counters_.hits
      : step.origin == Origin::late_hit ? counters_.late_hits

@@ -75,9 +75,9 @@ void add_coordinator(CLI::App& app, Action& chosen) {
           "--policy", admission.policy,
           "What is run ahead: `value` weighs time hidden against waste, `bands` looks at the "
           "confidence alone")
-      ->transform(CLI::CheckedTransformer(std::map<std::string, AdmissionPolicy>{
-                                             {"value", AdmissionPolicy::value},
-                                             {"bands", AdmissionPolicy::bands}})
+      ->transform(CLI::CheckedTransformer(
+                      std::map<std::string, AdmissionPolicy>{{"value", AdmissionPolicy::value},
+                                                             {"bands", AdmissionPolicy::bands}})
                       .description("{bands,value}"))
       ->default_str(to_string(admission.policy));
   command
@@ -105,6 +105,12 @@ void add_coordinator(CLI::App& app, Action& chosen) {
       .add_option("--hedge-share", s->process.hedge.share,
                   "Second attempts of slow confirmed pure and read calls on another node, of "
                   "confirmed attempts; 0: none")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
+  command
+      .add_option("--recheck-share", s->process.recheck_share,
+                  "Confirmed steps of deterministic pure tasks that another node runs again when "
+                  "it is idle; a node whose answers two others contradict gets no work; 0: none")
       ->check(CLI::Range(0.0, 1.0))
       ->capture_default_str();
   command
