@@ -22,6 +22,7 @@
 #include "base/statistics.hpp"
 #include "cluster/local/process.hpp"
 #include "cluster/local/temporary_folder.hpp"
+#include "node/executors/cgroups.hpp"
 #include "node/executors/executor.hpp"
 #include "node/executors/http_loop.hpp"
 #include "node/executors/sandbox.hpp"
@@ -170,6 +171,8 @@ public:
     result_.no_sandbox = sandbox.why();
     ExecSettings exec;
     exec.sandbox = std::make_shared<const Sandbox>(std::move(sandbox));
+    exec.cgroups = Cgroups::probe();
+    result_.killed_by = exec.cgroups->description();
     const auto commands = make_exec_executor(exec);
     const auto loop = std::make_shared<HttpLoop>();
     const auto requests = make_http_executor(loop, ".");
@@ -295,6 +298,7 @@ void print_json(const CancelBenchResult& result, std::ostream& out) {
     all.set("python_threads", json_of(*result.python_threads));
   }
   all.set("dead_handles", result.dead_handles);
+  all.set("killed_by", json::clean_text(result.killed_by, 1000));
   json::Object left;
   left.set("connections", result.connections_left);
   left.set("descriptors", result.descriptors_left);
@@ -323,6 +327,7 @@ void print_table(const CancelBenchResult& result, std::ostream& out) {
   if (!result.no_sandbox.empty()) {
     out << "exec in a sandbox: not measured: " << result.no_sandbox << "\n";
   }
+  out << result.killed_by << "\n";
   out << "dead handles " << result.dead_handles << " (left: " << result.processes_left
       << " processes, " << result.descriptors_left << " descriptors, " << result.connections_left
       << " connections), memory " << static_cast<std::int64_t>(result.memory_growth_kb)
