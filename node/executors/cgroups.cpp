@@ -27,6 +27,7 @@ constexpr auto try_wait_max = std::chrono::seconds(10);
 constexpr auto leftover_wait_max = std::chrono::seconds(1);
 constexpr auto look_interval = std::chrono::milliseconds(1);
 constexpr mode_t folder_mode = 0755;
+constexpr const char* moved_to = "node";  ///< Where the node itself goes, below its folder.
 
 /// Of a file of the kernel's, which is short.
 std::string text_at(int folder, const char* name) {
@@ -179,13 +180,22 @@ Cgroups::Cgroups(std::string why) : why_(std::move(why)) {}
 
 Cgroups::~Cgroups() {
   remove_empty(0);
-  if (!folder_.empty()) {
-    ::rmdir(folder_.c_str());
+  if (folder_.empty()) {
+    return;
   }
+  const Descriptor above = opened_folder(own_);
+  for (const std::string& name : turned_on_) {
+    write_at(lock_.get(), "cgroup.subtree_control", "-" + name);
+    write_at(above.get(), "cgroup.subtree_control", "-" + name);
+  }
+  if (has_moved_) {
+    write_at(above.get(), "cgroup.procs", "0");
+    ::unlinkat(lock_.get(), moved_to, AT_REMOVEDIR);
+  }
+  ::rmdir(folder_.c_str());
 }
 
 std::shared_ptr<Cgroups> Cgroups::probe(std::string own) {
-  auto cgroups = std::make_shared<Cgroups>(std::string());
   if (own.empty()) {
     auto found = own_cgroup(file_text("/proc/self/mountinfo"), file_text("/proc/self/cgroup"));
     if (!found) {
@@ -193,25 +203,27 @@ std::shared_ptr<Cgroups> Cgroups::probe(std::string own) {
     }
     own = std::move(*found);
   }
-  remove_leftovers(own);
-  cgroups->why_ = cgroups->make_folder(own);
+  auto cgroups = std::make_shared<Cgroups>(std::string());
+  cgroups->own_ = std::move(own);
+  remove_leftovers(cgroups->own_);
+  cgroups->why_ = cgroups->make_folder();
   if (cgroups->why_.empty()) {
-    cgroups->turn_on_limits(own);
+    cgroups->turn_on_limits();
     cgroups->why_ = cgroups->try_out();
   }
   return cgroups;
 }
 
 /// Returns why there is none.
-std::string Cgroups::make_folder(const std::string& own) {
+std::string Cgroups::make_folder() {
   for (int i = 0; i < names_tried_max && folder_.empty(); ++i) {
-    const std::string path = own + "/" + std::string(cgroup_prefix) + std::to_string(::getpid()) +
+    const std::string path = own_ + "/" + std::string(cgroup_prefix) + std::to_string(::getpid()) +
                              "-" + std::to_string(i);
     if (::mkdir(path.c_str(), folder_mode) != 0) {
       if (errno == EEXIST) {
         continue;
       }
-      return "this process may not make cgroups in " + own + ": " + strerrordesc_np(errno) +
+      return "this process may not make cgroups in " + own_ + ": " + strerrordesc_np(errno) +
              " (a systemd unit may with Delegate=yes)";
     }
     Descriptor folder = opened_folder(path);
@@ -225,7 +237,7 @@ std::string Cgroups::make_folder(const std::string& own) {
     }
   }
   if (folder_.empty()) {
-    return "no name is free for a cgroup in " + own;
+    return "no name is free for a cgroup in " + own_;
   }
   return ::faccessat(lock_.get(), "cgroup.kill", W_OK, 0) == 0
              ? std::string()
@@ -234,21 +246,28 @@ std::string Cgroups::make_folder(const std::string& own) {
 
 /// In a cgroup with limits below it there is no process but in the topmost: "no internal process"
 /// of cgroups(7).
-void Cgroups::turn_on_limits(const std::string& own) {
-  const Descriptor above = opened_folder(own);
+void Cgroups::turn_on_limits() {
+  const Descriptor above = opened_folder(own_);
   for (const auto& [name, is_on] :
        {std::pair{"memory", &limits_memory_}, std::pair{"pids", &limits_processes_}}) {
     const std::string on = std::string("+") + name;
     if (!has_word(text_at(above.get(), "cgroup.controllers"), name)) {
       continue;
     }
-    int problem = write_at(above.get(), "cgroup.subtree_control", on);
-    if (problem == EBUSY && is_alone_in(above.get()) &&
-        ::mkdirat(lock_.get(), "node", folder_mode) == 0 &&
-        write_at(lock_.get(), "node/cgroup.procs", "0") == 0) {
-      problem = write_at(above.get(), "cgroup.subtree_control", on);
+    if (!has_word(text_at(above.get(), "cgroup.subtree_control"), name)) {
+      int problem = write_at(above.get(), "cgroup.subtree_control", on);
+      if (problem == EBUSY && is_alone_in(above.get()) &&
+          ::mkdirat(lock_.get(), moved_to, folder_mode) == 0 &&
+          write_at(lock_.get(), (std::string(moved_to) + "/cgroup.procs").c_str(), "0") == 0) {
+        has_moved_ = true;
+        problem = write_at(above.get(), "cgroup.subtree_control", on);
+      }
+      if (problem != 0) {
+        continue;
+      }
+      turned_on_.emplace_back(name);
     }
-    *is_on = problem == 0 && write_at(lock_.get(), "cgroup.subtree_control", on) == 0;
+    *is_on = write_at(lock_.get(), "cgroup.subtree_control", on) == 0;
   }
 }
 

@@ -52,7 +52,7 @@ public:
   explicit Cgroups(std::string why);
   Cgroups(const Cgroups&) = delete;
   Cgroups& operator=(const Cgroups&) = delete;
-  /// Removes what is empty.
+  /// Removes what is empty, and leaves the rest as it was found.
   ~Cgroups();
 
   /// Makes the folder, turns on what limits it can, and starts a command in it to try it out. May
@@ -74,18 +74,21 @@ public:
 
 private:
   friend class Cgroup;
-  std::string make_folder(const std::string& own);
-  void turn_on_limits(const std::string& own);
+  std::string make_folder();
+  void turn_on_limits();
   std::string try_out();
   std::unique_ptr<Cgroup::Place> make(const CgroupLimits& limits);
   void give_back(std::unique_ptr<Cgroup::Place> place);
   void remove_empty(std::size_t kept);
 
   std::string why_;
+  std::string own_;
   std::string folder_;
   Descriptor lock_;
   bool limits_memory_ = false;
   bool limits_processes_ = false;
+  std::vector<std::string> turned_on_;  ///< In `own`, where they had been off.
+  bool has_moved_ = false;
   std::uint64_t made_ = 0;
   std::vector<std::unique_ptr<Cgroup::Place>> idle_;
 };
