@@ -123,6 +123,7 @@ struct Cgroup::Place {
   Descriptor folder;
   CgroupLimits limits;
   std::uint64_t memory_kills = 0;  ///< Of those who had it before.
+  bool was_killed = false;
 
   std::uint64_t memory_kills_so_far() const {
     return value_of(text_at(folder.get(), "memory.events"), "oom_kill");
@@ -150,8 +151,9 @@ int Cgroup::descriptor() const {
   return place_ ? place_->folder.get() : -1;
 }
 
-void Cgroup::kill() const {
+void Cgroup::kill() {
   if (place_) {
+    place_->was_killed = true;
     write_at(place_->folder.get(), "cgroup.kill", "1");
   }
 }
@@ -315,9 +317,8 @@ Cgroup Cgroups::take(const CgroupLimits& limits) {
   }
   const CgroupLimits given{limits_memory_ ? limits.memory_bytes : 0,
                            limits_processes_ ? limits.processes : 0};
-  // What has just been killed may still be on its way out: the newest come last.
   const auto at = std::find_if(idle_.begin(), idle_.end(), [&](const auto& place) {
-    return place->limits == given && !is_populated_at(place->folder.get());
+    return !place->was_killed && place->limits == given && !is_populated_at(place->folder.get());
   });
   if (at != idle_.end()) {
     cgroup.place_ = std::move(*at);
@@ -362,8 +363,13 @@ void Cgroups::give_back(std::unique_ptr<Cgroup::Place> place) {
   remove_empty(cgroups_kept_max);
 }
 
-/// The oldest first, until `kept` are left.
+/// What has been killed, and of the others the oldest until `kept` are left. Where cgroup.kill was
+/// written, kernels (6.18 at least) also kill what is born there afterwards by clone3(), so nothing
+/// may be started there again.
 void Cgroups::remove_empty(std::size_t kept) {
+  std::erase_if(idle_, [](const auto& place) {
+    return place->was_killed && ::rmdir(place->path.c_str()) == 0;
+  });
   for (auto at = idle_.begin(); at != idle_.end() && idle_.size() > kept;) {
     at = ::rmdir((*at)->path.c_str()) == 0 ? idle_.erase(at) : at + 1;
   }

@@ -29,7 +29,7 @@ public:
   /// Of its folder; -1 for none.
   int descriptor() const;
   /// SIGKILL to all that is in it, whatever group, session or namespace that has moved to.
-  void kill() const;
+  void kill();
   /// True while something in it has not ended.
   bool is_populated() const;
   /// What has not ended.

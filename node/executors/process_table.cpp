@@ -362,13 +362,13 @@ void ProcessTable::close_down(Processes::iterator at) {
 }
 
 /// Whether something of it is left, dead or alive.
-bool ProcessTable::has_members(const Process& process) const {
+bool ProcessTable::has_members(const Process& process) {
   const bool has_group = group_has_members(process.child.pid);  // Reaps, so it is asked always.
   return has_group || process.cgroup.is_populated();
 }
 
 /// Kills what lives of it, and returns how many there were.
-std::size_t ProcessTable::kill_members(const Process& process) const {
+std::size_t ProcessTable::kill_members(Process& process) {
   if (process.cgroup.is_open()) {
     process.cgroup.kill();
     return process.cgroup.members().size();

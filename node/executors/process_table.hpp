@@ -117,8 +117,8 @@ private:
   void drain(Process& process);
   void look_for_death(Processes::iterator at);
   bool is_dead(const Process& process);
-  bool has_members(const Process& process) const;
-  std::size_t kill_members(const Process& process) const;
+  static bool has_members(const Process& process);
+  static std::size_t kill_members(Process& process);
   void leader_ended(Processes::iterator at);
   void close_down(Processes::iterator at);
   void report(Processes::iterator at, std::uint32_t dead_handles);

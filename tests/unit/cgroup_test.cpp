@@ -178,7 +178,6 @@ TEST_CASE("a daemon that leaves group, session and pipes is killed with its comm
     CHECK(run.end().ending == Ending::cancelled);
     CHECK_FALSE(is_alive(pid));
   }
-  CHECK(folders_in(cgroups->folder()) >= 1);
 }
 
 TEST_CASE("a command born in a cgroup is like any other", "[cgroup]") {
@@ -213,7 +212,7 @@ TEST_CASE("a command born in a cgroup is like any other", "[cgroup]") {
   ::signal(SIGPIPE, SIG_DFL);
 }
 
-TEST_CASE("cgroups are used again, and gone with their node", "[cgroup]") {
+TEST_CASE("cgroups are used again unless they were killed, and gone with their node", "[cgroup]") {
   auto cgroups = usable_cgroups();
   if (!cgroups) {
     return;
@@ -228,10 +227,9 @@ TEST_CASE("cgroups are used again, and gone with their node", "[cgroup]") {
     test::StartedRun run(*executor, test::run_of(shell("sleep 60")));
     if (i % 2 == 0) {
       run.stop();
-    } else {
-      CHECK(end_of(*executor, shell("echo 1")).output == "1");
-      run.stop();
     }
+    CHECK(end_of(*executor, shell("echo 1")).output == "1");
+    run.stop();
     CHECK(run.end().dead_handles == 0);
   }
   CHECK(folders_in(folder) <= 4);
@@ -309,12 +307,12 @@ TEST_CASE("a cgroup bounds memory and processes of a sandbox together", "[cgroup
   const auto executor = make_exec_executor(settings);
   // Each of four stays below memory_mb; together they are above memory_mb and scratch_mb.
   Task greedy =
-      shell("for i in 1 2 3 4; do head -c 40000000 /dev/zero | tail & done; wait; echo 1");
+      shell("for i in 1 2 3 4; do head -c 20000000 /dev/zero | tail & done; wait; echo 1");
   greedy.sandbox = true;
-  greedy.exec.limits.memory_mb = 64;
-  greedy.exec.limits.scratch_mb = 16;
+  greedy.exec.limits.memory_mb = 32;
+  greedy.exec.limits.scratch_mb = 4;
   CHECK_THAT(end_of(*executor, greedy).cause, Contains("memory_mb"));
-  greedy.command.back() = "head -c 40000000 /dev/zero | tail -c 1000 >/dev/null; echo 1";
+  greedy.command.back() = "head -c 20000000 /dev/zero | tail -c 1000 >/dev/null; echo 1";
   CHECK(end_of(*executor, greedy).output == "1");
   Task many = shell("for i in 1 2 3 4 5 6 7 8; do sleep 60 & done; echo 1");
   many.sandbox = true;
