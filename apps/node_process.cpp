@@ -24,6 +24,7 @@
 #include "files/recorded_world.hpp"
 #include "files/traces.hpp"
 #include "messages/codec.hpp"
+#include "node/executors/cgroups.hpp"
 #include "node/executors/demo_functions.hpp"
 #include "node/executors/effect_sender.hpp"
 #include "node/executors/http_loop.hpp"
@@ -271,6 +272,8 @@ Result<std::shared_ptr<Executors>> executors_of(const NodeProcessSettings& setti
              sandbox.why());
   }
   exec.sandbox = std::make_shared<const Sandbox>(std::move(sandbox));
+  exec.cgroups = Cgroups::probe();
+  log_line(exec.cgroups->description());
   executors->emplace(ExecutorKind::exec, make_exec_executor(exec));
   executors->emplace(ExecutorKind::http, make_http_executor(http, exec.folder));
   executors->emplace(ExecutorKind::native,

@@ -112,8 +112,9 @@ void print_tail(const BenchResult& result, std::ostream& out) {
       << "All slots busy with confirmed work, p99 in µs: " << number(first.full_off_p99_us)
       << " without speculation, " << number(first.full_on_p99_us) << " with it.\n"
       << "One slow node among four, p99 in µs: " << number(hedging.off_p99_us)
-      << " without second attempts, " << number(hedging.on_p99_us) << " with them ("
-      << std::setprecision(1) << 100 * hedging.second_share << " % of the steps).\n";
+      << " without second attempts, " << number(hedging.on_p99_us) << " with them, a factor of "
+      << std::setprecision(1) << ratio(hedging.off_p99_us, hedging.on_p99_us) << " ("
+      << 100 * hedging.second_share << " % of the steps).\n";
 }
 
 void print_shares(const std::string& title,

@@ -42,7 +42,7 @@ class BenchTest(unittest.TestCase):
         done = bench("cancel", "--count", "24", "--output", "json")
         self.assertEqual(done.returncode, 0, done.stderr)
         report = json.loads(done.stdout)
-        kinds = ["exec_without_sandbox", "http", "native", "native_ignoring"] + ([] if "no_sandbox" in report else ["exec"])
+        kinds = ["exec_without_sandbox", "http", "native", "native_ignoring", "resident", "resident_ignoring"] + ([] if "no_sandbox" in report else ["exec"])
         for kind in kinds:
             times = report[kind]
             self.assertEqual(times["count"], 24)
