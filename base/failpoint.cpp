@@ -162,6 +162,10 @@ bool is_failpoint_armed() {
   return armed().point.has_value();
 }
 
+bool is_failpoint_armed(Failpoint point) {
+  return armed().point == static_cast<std::size_t>(point);
+}
+
 bool is_power_cut_armed() {
   return armed().point && armed().action == Action::power;
 }
@@ -181,6 +185,9 @@ std::vector<std::string_view> failpoint_names() {
   return {};
 }
 bool is_failpoint_armed() {
+  return false;
+}
+bool is_failpoint_armed(Failpoint) {
   return false;
 }
 bool is_power_cut_armed() {

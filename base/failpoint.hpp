@@ -107,6 +107,7 @@ inline void reach(Failpoint point) {
 std::vector<std::string_view> failpoint_names();
 
 bool is_failpoint_armed();
+bool is_failpoint_armed(Failpoint point);
 /// True when a power cut is armed: disks then remember what is not synced.
 bool is_power_cut_armed();
 /// Called by a power cut, before the process dies; `coin` says whether a sector survives. There is

@@ -83,7 +83,7 @@ CREATE TABLE history(number INTEGER PRIMARY KEY, tenant TEXT NOT NULL, name TEXT
 
 /// Prepared once. The reading ones come first; a read-only store has no others.
 struct Statements {
-  Statement epoch, heads, size, text, entries, leaves, sessions, session, commits, discards, keys,
+  Statement epoch, heads, size, text, entries, recovered, leaves, sessions, session, commits, discards, keys,
       intents, marks, history_entries, history, past_commits, effects;
   Statement find_session, add_session, name_session, set_session, set_latest, add_entry,
       add_payload, put_key, put_intent, drop_intents, raise_mark, set_epoch, set_head,
@@ -115,6 +115,13 @@ constexpr StatementText reading[] = {
      "s.counter, p.story FROM entries e "
      "LEFT JOIN payloads p ON p.seq = e.seq LEFT JOIN sessions s ON s.id = e.session WHERE e.seq "
      ">= ?1 ORDER BY e.seq"},
+    // With session and texts only where a start needs them: a NULL finds no payload.
+    {&Statements::recovered,
+     "SELECT e.seq, e.epoch, e.leaf, p.call, p.output, p.writes, p.effects, e.step, s.home, "
+     "s.counter, p.story FROM entries e "
+     "LEFT JOIN sessions s ON s.id = e.session AND (s.ended IS NOT 1 OR EXISTS (SELECT 1 FROM "
+     "effects f WHERE f.home = s.home AND f.counter = s.counter)) "
+     "LEFT JOIN payloads p ON p.seq = CASE WHEN s.id IS NOT NULL THEN e.seq END ORDER BY e.seq"},
     {&Statements::leaves,
      "SELECT e.seq, e.epoch, e.leaf, p.call FROM entries e LEFT JOIN payloads p ON p.seq = e.seq "
      "WHERE e.seq >= ?1 "
@@ -446,17 +453,15 @@ Result<void> SqliteCoordinatorStore::visit_entries(
     const std::function<void(const StoredEntry&)>& visit) {
   std::uint64_t next = 0;
   bool has_gap = false;
-  auto visited = statements_.entries.each_while(
-      [&](const Row& row) {
-        const StoredEntry entry = entry_of_row(row);
-        has_gap = entry.seq.value != next;
-        if (!has_gap) {
-          ++next;
-          visit(entry);
-        }
-        return !has_gap;
-      },
-      std::uint64_t{0});
+  auto visited = statements_.recovered.each_while([&](const Row& row) {
+    const StoredEntry entry = entry_of_row(row);
+    has_gap = entry.seq.value != next;
+    if (!has_gap) {
+      ++next;
+      visit(entry);
+    }
+    return !has_gap;
+  });
   if (visited && has_gap) {
     return fail(Errc::verification, connection_.place() + ": entry " + std::to_string(next) +
                                         ": found nothing, expected an entry");

@@ -32,6 +32,7 @@ struct Change {
 struct Disk::State {
   Kind kind = Kind::real;
   SyncHook before_sync;
+  WriteHook before_write;
   std::string name;
   sqlite3_vfs vfs{};
   sqlite3_vfs* root = nullptr;
@@ -62,7 +63,13 @@ sqlite3_vfs* root_of(sqlite3_vfs* vfs) {
 }
 
 bool tracked(sqlite3_file* file) {
-  return ours(file)->disk->kind == Disk::Kind::simulated && ours(file)->path != nullptr;
+  return ours(file)->disk->kind != Disk::Kind::real && ours(file)->path != nullptr;
+}
+
+void about_to_write(Disk::State& disk) {
+  if (disk.before_write) {
+    disk.before_write();
+  }
 }
 
 /// What the file holds in [offset, offset + count), cut at its end.
@@ -96,6 +103,7 @@ int write_file(sqlite3_file* file, const void* bytes, int count, sqlite3_int64 o
     return real(file)->pMethods->xWrite(real(file), bytes, count, offset);
   }
   Disk::State& disk = *ours(file)->disk;
+  about_to_write(disk);
   const std::lock_guard lock(disk.mutex);
   Change change;
   const int code = disk.dead ? SQLITE_IOERR_WRITE : read_before(file, offset, count, change);
@@ -112,6 +120,7 @@ int truncate_file(sqlite3_file* file, sqlite3_int64 size) {
     return real(file)->pMethods->xTruncate(real(file), size);
   }
   Disk::State& disk = *ours(file)->disk;
+  about_to_write(disk);
   const std::lock_guard lock(disk.mutex);
   Change change;
   sqlite3_int64 old_size = 0;
@@ -140,7 +149,9 @@ int sync_file(sqlite3_file* file, int flags) {
     if (disk.dead) {
       return SQLITE_IOERR_FSYNC;
     }
-    disk.unsynced.erase(ours(file)->path);
+    if (disk.kind == Disk::Kind::simulated) {
+      disk.unsynced.erase(ours(file)->path);
+    }
   } else {
     code = real(file)->pMethods->xSync(real(file), flags);
   }
@@ -321,10 +332,12 @@ Result<void> lose(Disk::State& disk, const std::function<bool()>& survives, Disk
 
 }  // namespace
 
-Disk::Disk(Kind kind, SyncHook before_sync) : state_(std::make_shared<State>()) {
+Disk::Disk(Kind kind, SyncHook before_sync, WriteHook before_write)
+    : state_(std::make_shared<State>()) {
   const bool is_power_to_be_cut = kind == Kind::real && is_power_cut_armed();
   state_->kind = is_power_to_be_cut ? Kind::simulated : kind;
   state_->before_sync = std::move(before_sync);
+  state_->before_write = std::move(before_write);
   // SQLite finds file layers by name, so each needs its own.
   static std::atomic<std::uint64_t> last_number{0};
   state_->name = "forerun-disk-" + std::to_string(++last_number);
@@ -355,7 +368,7 @@ std::uint64_t Disk::sync_count() const {
 }
 
 Result<void> Disk::lose_unsynced(const std::function<bool()>& survives, Grain grain) {
-  if (state_->kind != Kind::simulated) {
+  if (state_->kind == Kind::real) {
     return fail(Errc::refused, "disk: losing writes: they are not remembered");
   }
   return lose(*state_, survives, grain);

@@ -19,11 +19,15 @@ public:
     /// (base/failpoint.hpp).
     real,
     simulated,  ///< Syncs nothing; remembers instead what is not synced yet, for lose_unsynced().
+    lying,      ///< The same, but a sync that succeeded makes nothing safe, as some disks do.
   };
   /// Sees each sync before it happens, with its number from 1. False makes it fail.
   using SyncHook = std::function<bool(std::uint64_t number)>;
 
-  explicit Disk(Kind kind = Kind::real, SyncHook before_sync = {});
+  /// Sees each write and truncation of a simulated disk before it happens.
+  using WriteHook = std::function<void()>;
+
+  explicit Disk(Kind kind = Kind::real, SyncHook before_sync = {}, WriteHook before_write = {});
   ~Disk();
   Disk(const Disk&) = delete;
   Disk& operator=(const Disk&) = delete;
