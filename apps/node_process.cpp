@@ -18,6 +18,7 @@
 #include "apps/actor_work.hpp"
 #include "apps/inlet.hpp"
 #include "apps/process.hpp"
+#include "base/failpoint.hpp"
 #include "cluster/bus.hpp"
 #include "cluster/keys.hpp"
 #include "cluster/link_trouble.hpp"
@@ -142,6 +143,7 @@ Result<void> settle_divergence(const NodeProcessSettings& settings) {
                     "both heads are kept there: find out why, then start once with "
                     "--resync to take the coordinator's");
   }
+  reach(Failpoint::divergence_settle);
   for (int number = 1;; ++number) {
     const auto kept =
         settings.data / ("divergence.before-resync-" + std::to_string(number) + ".json");
@@ -150,13 +152,16 @@ Result<void> settle_divergence(const NodeProcessSettings& settings) {
       break;
     }
   }
+  reach(Failpoint::divergence_settled);
   return problem ? fail(Errc::io, proof.string() + ": cannot be put aside: " + problem.message())
                  : Result<void>();
 }
 
 void keep_divergence(const std::filesystem::path& data, const Divergence& divergence) {
   const std::filesystem::path proof = data / "divergence.json";
+  reach(Failpoint::divergence_record);
   const auto kept = write_private_file(proof, divergence_json(divergence) + "\n");
+  reach(Failpoint::divergence_recorded);
   log_line(kept ? "both heads are kept in " + proof.string() : kept.error().message);
 }
 
@@ -196,6 +201,7 @@ Result<Replica> replica_of(const NodeProcessSettings& settings, const PublicKey&
   }
   replica.epoch = recovery->epoch;
   replica.head = recovery->head;
+  reach(Failpoint::node_recovered);
   return replica;
 }
 
@@ -375,7 +381,15 @@ StartRun start_run_of(std::shared_ptr<Executors> executors, std::shared_ptr<Shar
           sender = std::move(sender)](const Dispatch& dispatch, const RunDeadline& deadline,
                                       RunDone done) -> std::unique_ptr<RunningTask> {
     const auto catalog = catalogs->get();
-    if (!dispatch.http.empty()) {
+    const bool is_effect = !dispatch.http.empty();
+    reach(is_effect ? Failpoint::node_effect : Failpoint::node_run);
+    if (is_failpoint_armed()) {
+      done = [is_effect, done = std::move(done)](RunEnded ended) {
+        reach(is_effect ? Failpoint::node_effect_done : Failpoint::node_ran);
+        done(std::move(ended));
+      };
+    }
+    if (is_effect) {
       return send_effect(*sender, *catalog, dispatch, std::move(done));
     }
     const Task* task = catalog->task(dispatch.task);
@@ -441,9 +455,11 @@ NodeBusEvents bus_events(const std::shared_ptr<NodeInlet>& inlet, const std::str
 }
 
 void send_all(NodeBus& bus, std::span<const NodeMessage> messages) {
+  reach(Failpoint::node_send);
   for (std::string& frame : encode_frames(messages)) {
     bus.send(std::move(frame));
   }
+  reach(Failpoint::node_sent);
 }
 
 }  // namespace

@@ -5,7 +5,7 @@ namespace forerun::real {
 /// The transcendental functions that predictions and simulated times are made of, equal bit by bit
 /// on every machine: written with IEEE 754 additions, multiplications and divisions alone, which
 /// are exact to the last bit everywhere. The C library's are not: it chooses its code by the
-/// processor, and the last bit with it (docs/adr/0018-portable-reals.md). Within 2 units in the
+/// processor, and the last bit with it (docs/adr/0019-portable-reals.md). Within 2 units in the
 /// last place of the true value. Pure. Compiled with -ffp-contract=off, like all of Forerun.
 
 /// Natural logarithm. @pre value > 0; a subnormal number counts as the smallest normal one.

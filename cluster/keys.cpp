@@ -16,6 +16,7 @@
 #include <utility>
 
 #include "base/assert.hpp"
+#include "base/failpoint.hpp"
 #include "base/hex.hpp"
 #include "base/sha256.hpp"
 
@@ -143,7 +144,8 @@ Result<void> write_private_file(const fs::path& path, std::string_view text) {
   ::unlink(next.c_str());
   FileDescriptor file(::open(next.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW,
                              S_IRUSR | S_IWUSR));
-  if (file.get() < 0 || !write_all(file.get(), text) || ::fsync(file.get()) != 0 || !file.close() ||
+  if (file.get() < 0 || fails_at(Failpoint::file_write) || !write_all(file.get(), text) ||
+      ::fsync(file.get()) != 0 || !file.close() || fails_at(Failpoint::file_rename) ||
       ::rename(next.c_str(), path.c_str()) != 0) {
     return failed();
   }
@@ -152,6 +154,7 @@ Result<void> write_private_file(const fs::path& path, std::string_view text) {
   if (folder.get() < 0 || ::fsync(folder.get()) != 0) {
     return fail(Errc::io, place(path.parent_path()) + ": " + system_error());
   }
+  reach(Failpoint::file_written);
   return {};
 }
 

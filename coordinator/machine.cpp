@@ -57,9 +57,11 @@ CoordinatorMachine::CoordinatorMachine(CoordinatorSettings settings, SigningKey 
 
 void CoordinatorMachine::restore(const StoredEntry& entry) {
   ledger_.restore(entry);
+  if (entry.step) {
+    reading_.commit(entry.seq);
+  }
   if (entry.run_id && entry.step) {
     restored_[*entry.run_id].push_back(entry);
-    reading_.commit(entry.seq);
   }
 }
 

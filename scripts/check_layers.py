@@ -26,7 +26,7 @@ ALLOWED = {
 }
 PURE = {"speculation", "coordinator", "node"}
 IMPURE = re.compile(r"^(thread|mutex|fstream|iostream|atomic|condition_variable|future|filesystem|sys/.*|unistd\.h|random)$")
-# Equal on every machine: no last bit may come from the C library (docs/adr/0018-portable-reals.md).
+# Equal on every machine: no last bit may come from the C library (docs/adr/0019-portable-reals.md).
 PORTABLE = PURE | {"base", "simulation", "backtest"}
 LIBRARY_REAL = re.compile(r"\bstd::(log|log2|log10|log1p|exp|exp2|expm1|pow|cbrt|hypot|tanh?|sinh?|cosh?)\(")
 FOREIGN = sorted({prefix for _, prefixes in ALLOWED.values() for prefix in prefixes})
