@@ -16,6 +16,7 @@ struct CoordinatorProcessSettings {
   std::string listen = "127.0.0.1:7400";  ///< For nodes.
   std::uint16_t publish_port = 0;         ///< On the same host; 0: the system chooses.
   std::string http = "127.0.0.1:7480";
+  std::filesystem::path tokens;  ///< Empty: whoever reaches `http` may ask anything.
   AdmissionSettings admission;
   UsefulnessSettings usefulness;
   HedgeSettings hedge;

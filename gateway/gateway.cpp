@@ -79,6 +79,8 @@ public:
   void answer(const HttpAnswer& answer);
   void sweep(SteadyClock::time_point now);
   void close_if_idle();
+  /// Answers the request that waits, when its token is no longer one that may ask it.
+  void check_token();
   /// Leaves an answer that is being written until `deadline`; otherwise closes now.
   void stop(SteadyClock::time_point deadline);
 
@@ -148,6 +150,7 @@ public:
   std::uint16_t port() const override { return port_; }
   void answer(ClientResponse response) override;
   void drain() override;
+  void set_tokens(std::shared_ptr<const TokenTable> tokens) override;
 
   const GatewaySettings& settings() const { return settings_; }
   const HeadRules& rules() const { return rules_; }
@@ -158,7 +161,8 @@ public:
   bool take_body_bytes(std::size_t size);
   void return_body_bytes(std::size_t size) { bodies_bytes_ -= size; }
   /// Nothing when waiting_max is reached. Otherwise the request is with the coordinator.
-  std::optional<RequestId> hand_over(ClientRequestBody body, Connection& connection);
+  std::optional<RequestId> hand_over(std::string tenant, ClientRequestBody body,
+                                     Connection& connection);
   void left(RequestId request);
   void forget(RequestId request) { waiting_.erase(request.value); }
   void remove(Connection& connection);
@@ -172,8 +176,9 @@ private:
   void set_date();
   void stop();
 
-  GatewaySettings settings_;
+  const GatewaySettings settings_;
   GatewayPorts ports_;
+  std::shared_ptr<const TokenTable> tokens_;  ///< What rules_ points to.
   HeadRules rules_;
   std::size_t connections_max_ = 0;
   asio::io_context io_{1};
@@ -382,6 +387,11 @@ bool Connection::on_request() {
     respond(render_health(), false);
     return false;
   }
+  // The body may have taken longer than its token was good for.
+  if (const auto problem = check_again(route_, loop_.rules().tokens)) {
+    respond(render(*problem), false);
+    return false;
+  }
   auto body = request_of(route_, parser_->get().body(), loop_.settings().body_bytes_max);
   if (!body) {
     respond(render(body.error()), body.error().closes);
@@ -391,7 +401,7 @@ bool Connection::on_request() {
   release_body();
   stage_ = Stage::waiting;
   deadline_ = SteadyClock::time_point::max();
-  request_ = loop_.hand_over(std::move(*body), *this);
+  request_ = loop_.hand_over(route_.tenant, std::move(*body), *this);
   if (!request_) {
     respond(render(Problem{.status = 503,
                            .name = "overloaded",
@@ -525,6 +535,15 @@ void Connection::close_if_idle() {
   }
 }
 
+void Connection::check_token() {
+  const auto problem = request_ ? check_again(route_, loop_.rules().tokens) : std::nullopt;
+  if (problem) {
+    loop_.left(*std::exchange(request_, std::nullopt));
+    respond(render(*problem), true);
+    read_more();
+  }
+}
+
 void Connection::stop(SteadyClock::time_point deadline) {
   if (stage_ == Stage::answering || stage_ == Stage::lingering) {
     deadline_ = std::min(deadline_, deadline);
@@ -551,8 +570,11 @@ std::size_t connections_possible(std::size_t wanted) {
 Loop::Loop(const GatewaySettings& settings, GatewayPorts ports, const tcp::endpoint& endpoint)
     : settings_(settings),
       ports_(std::move(ports)),
-      rules_{endpoint.address().to_string(), endpoint.address().is_loopback(),
-             settings.body_bytes_max},
+      tokens_(settings.tokens),
+      rules_{.bound_host = endpoint.address().to_string(),
+             .is_loopback = endpoint.address().is_loopback(),
+             .tokens = tokens_.get(),
+             .body_bytes_max = settings.body_bytes_max},
       connections_max_(connections_possible(settings.connections_max)) {}
 
 Result<void> Loop::open(const tcp::endpoint& endpoint) {
@@ -632,6 +654,21 @@ void Loop::drain() {
   });
 }
 
+void Loop::set_tokens(std::shared_ptr<const TokenTable> tokens) {
+  FORERUN_ASSERT(settings_.tokens != nullptr && tokens != nullptr);
+  asio::post(io_, [this, tokens = std::move(tokens)]() mutable {
+    tokens_ = std::move(tokens);
+    rules_.tokens = tokens_.get();
+    std::vector<std::shared_ptr<Connection>> all;
+    for (const auto& [key, connection] : connections_) {
+      all.push_back(connection);
+    }
+    for (const auto& connection : all) {
+      connection->check_token();
+    }
+  });
+}
+
 void Loop::accept() {
   if (is_draining_ || is_accepting_ || connections_.size() >= connections_max_) {
     return;
@@ -681,13 +718,14 @@ bool Loop::take_body_bytes(std::size_t size) {
   return true;
 }
 
-std::optional<RequestId> Loop::hand_over(ClientRequestBody body, Connection& connection) {
+std::optional<RequestId> Loop::hand_over(std::string tenant, ClientRequestBody body,
+                                         Connection& connection) {
   if (waiting_.size() >= settings_.waiting_max) {
     return std::nullopt;
   }
   const RequestId request{++requests_};
   waiting_.emplace(request.value, &connection);
-  ports_.submit(ClientRequest{request, "default", std::move(body)});
+  ports_.submit(ClientRequest{request, std::move(tenant), std::move(body)});
   return request;
 }
 

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "base/result.hpp"
+#include "gateway/tokens.hpp"
 #include "speculation/client_api.hpp"
 
 namespace forerun {
@@ -15,6 +16,8 @@ struct GatewaySettings {
   std::string host = "127.0.0.1";   ///< An IP address, or `localhost`.
   std::uint16_t port = 0;           ///< 0: the system chooses.
   bool allow_plain_remote = false;  ///< Serve other hosts too, without TLS or tokens.
+  /// Who may ask what. Null: whoever reaches the address may ask anything, as tenant `default`.
+  std::shared_ptr<const TokenTable> tokens{};
   std::size_t header_bytes_max = 16U << 10U;
   std::size_t body_bytes_max = 1U << 20U;
   std::size_t connections_max = 20'000;  ///< Also kept below the descriptor limit.
@@ -50,6 +53,9 @@ public:
   virtual std::uint16_t port() const = 0;
   /// Thread-safe. An unknown or abandoned request is ignored.
   virtual void answer(ClientResponse response) = 0;
+  /// Replaces the tokens: a request that waits under one that is gone is answered 401 at once.
+  /// Thread-safe. @pre the settings had tokens, and `tokens` is not null.
+  virtual void set_tokens(std::shared_ptr<const TokenTable> tokens) = 0;
   /// Stops accepting; waiting requests are still answered, with `Connection: close`.
   virtual void drain() = 0;
 };

@@ -70,14 +70,17 @@ void add_coordinator(CLI::App& app, Action& chosen) {
   command.add_option("--publish-port", s->process.publish_port,
                      "Port of the ledger's publication; 0: any");
   command.add_option("--http", s->process.http, "HOST:PORT for clients")->capture_default_str();
+  command.add_option("--tokens", s->process.tokens,
+                     "Who may ask what over HTTP: a file of `forerun keys token`; without it "
+                     "whoever reaches --http may ask anything");
   command
       .add_option(
           "--policy", admission.policy,
           "What is run ahead: `value` weighs time hidden against waste, `bands` looks at the "
           "confidence alone")
-      ->transform(CLI::CheckedTransformer(std::map<std::string, AdmissionPolicy>{
-                                             {"value", AdmissionPolicy::value},
-                                             {"bands", AdmissionPolicy::bands}})
+      ->transform(CLI::CheckedTransformer(
+                      std::map<std::string, AdmissionPolicy>{{"value", AdmissionPolicy::value},
+                                                             {"bands", AdmissionPolicy::bands}})
                       .description("{bands,value}"))
       ->default_str(to_string(admission.policy));
   command

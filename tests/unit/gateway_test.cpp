@@ -18,6 +18,9 @@
 #include <thread>
 #include <vector>
 
+#include "base/hex.hpp"
+#include "base/sha256.hpp"
+
 using namespace forerun;
 using Catch::Matchers::Contains;
 
@@ -670,4 +673,49 @@ TEST_CASE("requests a second on 64 connections", "[.measure]") {
     changed.notify_one();
   }
   answering.join();
+}
+
+TEST_CASE("a token says whose a request is; a revoked one ends what waits under it", "[gateway]") {
+  const auto tokens = [](const std::string& names) {
+    std::string text;
+    for (const char name : names) {
+      text += std::string(1, name) + " tenant-" + name + " client " +
+              to_hex(sha256(std::string(1, name))) + "\n";
+    }
+    return std::make_shared<TokenTable>(*TokenTable::parse(text, "tokens"));
+  };
+  GatewaySettings settings;
+  settings.tokens = tokens("ab");
+  Served served(settings);
+  Client stranger = served.client();
+  stranger.send(post("/v1/sessions", "{}"));
+  const Response refused = stranger.response();
+  CHECK(refused.status == 401);
+  CHECK_THAT(refused.head, Contains("\r\nWWW-Authenticate: Bearer realm=\"forerun\"\r\n"));
+
+  Client a = served.client();
+  Client b = served.client();
+  a.send(post(steps_path, one_call, "Authorization: Bearer a\r\n"));
+  const ClientRequest from_a = served.desk.take();
+  CHECK(from_a.tenant == "tenant-a");
+  b.send(post(steps_path, one_call, "Authorization: Bearer b\r\n"));
+  const ClientRequest from_b = served.desk.take();
+  CHECK(from_b.tenant == "tenant-b");
+  // Its head is let in, its body comes when the token is gone.
+  Client slow = served.client();
+  const std::string whole =
+      post(steps_path, one_call, "Authorization: Bearer a\r\nExpect: 100-continue\r\n");
+  slow.send(whole.substr(0, whole.size() - one_call.size()));
+  CHECK(slow.response(false).status == 100);
+
+  served.gateway->set_tokens(tokens("b"));
+  CHECK(a.response().status == 401);
+  CHECK(a.sees_end());
+  slow.send(one_call);
+  CHECK(slow.response().status == 401);
+  CHECK(served.desk.sees_leaving(from_a.id));
+  served.gateway->answer({from_b.id, TextAdded{}});
+  CHECK(b.response().status == 204);
+  b.send(post("/v1/sessions", "{}", "Authorization: Bearer a\r\n"));
+  CHECK(b.response().status == 401);
 }
