@@ -18,6 +18,8 @@ namespace forerun {
 namespace {
 
 constexpr std::chrono::milliseconds access_checked_every{250};
+/// Of one remote address. On loopback, and behind a proxy, all clients have the same one.
+constexpr std::size_t connections_per_peer_max = 1024;
 
 /// Calls `changed` when a file is not as it was.
 class FollowedFile {
@@ -52,6 +54,14 @@ void follow_tokens(const std::filesystem::path& file, CoordinatorHost& host) {
     host.set_tokens(std::make_shared<TokenTable>(std::move(*tokens)));
   } else {
     log_line(tokens.error().message + ": the tokens read before stay in force");
+  }
+}
+
+void follow_certificate(const std::filesystem::path& file, CoordinatorHost& host) {
+  if (const auto renewed = host.renew_certificate()) {
+    log_line("tls: " + file.string() + " is used from now on");
+  } else {
+    log_line(renewed.error().message + ": the certificate read before stays in use");
   }
 }
 
@@ -129,6 +139,19 @@ Result<int> run_coordinator(const CoordinatorProcessSettings& settings) {
     }
     host_settings.gateway.tokens = std::make_shared<TokenTable>(std::move(*tokens));
   }
+  if (!settings.tls_certificate.empty()) {
+    for (const std::filesystem::path& file : {settings.tls_certificate, settings.tls_key}) {
+      followed.emplace_back(file, [&] { follow_certificate(settings.tls_certificate, *running); });
+    }
+  }
+  host_settings.gateway.tls_certificate = settings.tls_certificate.string();
+  host_settings.gateway.tls_key = settings.tls_key.string();
+  host_settings.gateway.is_behind_tls_proxy = settings.is_behind_tls_proxy;
+  host_settings.gateway.names = settings.http_names;
+  if (!settings.is_behind_tls_proxy && http->host != "localhost" &&
+      !http->host.starts_with("127.") && http->host != "::1") {
+    host_settings.gateway.connections_per_peer_max = connections_per_peer_max;
+  }
   host_settings.data = settings.data.string();
   host_settings.catalog_text = catalog->text;
   host_settings.bus.host = listen->host;
@@ -170,7 +193,8 @@ Result<int> run_coordinator(const CoordinatorProcessSettings& settings) {
 
   json::Object ready;
   ready.set("event", "ready");
-  ready.set("http", "http://" + http->host + ":" + std::to_string((*host)->http_port()));
+  ready.set("http", (settings.tls_certificate.empty() ? "http://" : "https://") + http->host + ":" +
+                        std::to_string((*host)->http_port()));
   ready.set("join", listen->host + ":" + std::to_string((*host)->join_port()));
   ready.set("ledger_key", to_hex(keys->ledger().public_key()));
   print_event(json::canonical(ready));
