@@ -188,6 +188,10 @@ public:
     inlet_->put(names_of(allowed));
     bus_->allow(std::move(allowed));
   }
+  void set_tokens(std::shared_ptr<const TokenTable> tokens) override {
+    gateway_->set_tokens(std::move(tokens));
+  }
+  Result<void> renew_certificate() override { return gateway_->renew_certificate(); }
   void put(CoordinatorInputs inputs) override { inlet_->put(std::move(inputs)); }
 
 private:

@@ -19,6 +19,7 @@
 #include "apps/inlet.hpp"
 #include "apps/process.hpp"
 #include "base/failpoint.hpp"
+#include "base/private_file.hpp"
 #include "cluster/bus.hpp"
 #include "cluster/keys.hpp"
 #include "cluster/link_trouble.hpp"
@@ -56,13 +57,14 @@ Result<std::string> first_line_of(const std::filesystem::path& file) {
 Result<JoinToken> token_of(const NodeProcessSettings& settings) {
   const std::filesystem::path kept = settings.data / "join.token";
   Result<std::string> text = settings.token;
-  if (settings.token.empty()) {
+  // A file that was named goes before a token of the environment, which may be one for HTTP.
+  if (settings.token.empty() || !settings.token_file.empty()) {
     text = first_line_of(settings.token_file.empty() ? kept : settings.token_file);
     if (!text && settings.token_file.empty()) {
       return fail(Errc::invalid,
                   "node: no --token: run `forerun keys add NAME --data DIR` beside the "
                   "coordinator, then start this node "
-                  "with --token TOKEN once");
+                  "with --token-file FILE once");
     }
   }
   if (!text) {
@@ -254,7 +256,8 @@ Result<NativeFunctions> functions_of(const NodeProcessSettings& settings, Native
     if (!function || functions.contains(name)) {
       return fail(Errc::invalid, "native function " + name + ": " +
                                      (function ? "every node offers one of that name; give it "
-                                                 "another, such as mine::" + name
+                                                 "another, such as mine::" +
+                                                     name
                                                : "it is empty"));
     }
   }
@@ -342,8 +345,7 @@ Result<std::shared_ptr<Executors>> replay_executors_of(const NodeProcessSettings
   ReplaySettings replay;
   replay.plant_task = settings.plant_wrong_output;
   replay.speedup = settings.speedup;
-  replay.can_run = [has_commands = !settings.tasks_dir.empty(),
-                    functions = std::move(again)](
+  replay.can_run = [has_commands = !settings.tasks_dir.empty(), functions = std::move(again)](
                        const Task& task) { return can_run_here(task, functions, has_commands); };
   replay.on_executed =
       [journal = std::make_shared<ReplayJournal>(std::move(*journal))](const ReplayedRun& run) {

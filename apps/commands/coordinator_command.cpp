@@ -47,6 +47,20 @@ void add_usefulness(CLI::App& command, CoordinatorFlags& flags) {
       ->capture_default_str();
 }
 
+/// Who may ask over HTTP, and how.
+void add_access(CLI::App& command, CoordinatorProcessSettings& process) {
+  command.add_option("--tokens", process.tokens,
+                     "Who may ask what over HTTP: a file of `forerun keys token`; without it "
+                     "whoever reaches --http may ask anything");
+  command.add_option("--tls-certificate", process.tls_certificate,
+                     "Serve HTTPS: the server's certificate and what it is signed by (PEM)");
+  command.add_option("--tls-key", process.tls_key, "Its key (PEM, mode 0600 or 0640)");
+  command.add_option("--http-name", process.http_names,
+                     "A name that clients may call this server (Host); may repeat");
+  command.add_flag("--behind-tls-proxy", process.is_behind_tls_proxy,
+                   "Serve --http beyond loopback without TLS, since a proxy before it ends TLS");
+}
+
 }  // namespace
 
 void add_coordinator(CLI::App& app, Action& chosen) {
@@ -70,6 +84,7 @@ void add_coordinator(CLI::App& app, Action& chosen) {
   command.add_option("--publish-port", s->process.publish_port,
                      "Port of the ledger's publication; 0: any");
   command.add_option("--http", s->process.http, "HOST:PORT for clients")->capture_default_str();
+  add_access(command, s->process);
   command
       .add_option(
           "--policy", admission.policy,
