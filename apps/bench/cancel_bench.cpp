@@ -76,14 +76,28 @@ std::uint64_t open_descriptors() {
   return static_cast<std::uint64_t>(std::distance(begin(all), end(all)));
 }
 
-/// Children of this process, orphans and dead ones that nobody has waited for included.
+/// A dead orphan: every command leads a session, what it started does not. This process, which took
+/// init's place for orphans, is alone to blame for it.
+bool is_dead_orphan(int child) {
+  std::ifstream file("/proc/" + std::to_string(child) + "/stat");
+  std::string text;
+  std::getline(file, text);
+  std::istringstream fields(text.substr(std::min(text.rfind(')') + 1, text.size())));
+  std::string state;
+  int parent = 0;
+  int group = 0;
+  int session = 0;
+  return fields >> state >> parent >> group >> session && state == "Z" && session != child;
+}
+
+/// Children of this process, orphans and commands that nobody has waited for included.
 std::uint64_t child_processes() {
   std::uint64_t count = 0;
   std::error_code problem;
   for (const auto& task : std::filesystem::directory_iterator("/proc/self/task", problem)) {
     std::ifstream file(task.path() / "children");
     for (int child = 0; file >> child;) {
-      ++count;
+      count += is_dead_orphan(child) ? 0 : 1;
     }
   }
   return count;

@@ -29,10 +29,10 @@ constexpr Duration earned_max = std::chrono::seconds(15);  ///< in one answer.
 constexpr std::size_t turns = 3;                           ///< Without and with speculation.
 constexpr std::size_t hedged_nodes = 4;
 constexpr std::size_t hedged_slots = 4;
-constexpr std::chrono::milliseconds stopped_for{60};
+constexpr std::chrono::milliseconds stopped_for{100};
 /// Between two stops, drawn anew each time.
-constexpr std::chrono::milliseconds running_min{30};
-constexpr std::chrono::milliseconds running_max{90};
+constexpr std::chrono::milliseconds running_min{20};
+constexpr std::chrono::milliseconds running_max{60};
 
 /// Of another task than the probes, after which something else comes.
 Call filler() {

@@ -348,6 +348,9 @@ bool is_dying(pid_t pid) {
 
 bool is_gone(pid_t pid) {
   const auto line = read_process(std::to_string(pid).c_str());
+  if (line && line->is_ended() && line->session != pid) {
+    ::waitpid(pid, nullptr, WNOHANG);
+  }
   return !line || line->is_ended();
 }
 

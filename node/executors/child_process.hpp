@@ -90,7 +90,8 @@ pid_t first_of_namespace(pid_t leader);
 bool is_dying(pid_t pid);
 /// The same of all of these and their descendants.
 bool family_is_dying(const std::vector<pid_t>& roots);
-/// Ended, reaped or not.
+/// Ended. Reaps it if it became a child of this process, which may be a container's first; a leader
+/// stays for reap_leader().
 bool is_gone(pid_t pid);
 /// Live processes of the leader's session or group, also those that left the group. Reads all of
 /// /proc: not for the usual path.

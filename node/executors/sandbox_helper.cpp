@@ -177,7 +177,9 @@ void set_limits(const Request& request) {
     rlimit now{};
     require(::getrlimit(resource, &now) == 0, "limits");
     const rlim_t allowed = std::min<rlim_t>(value, now.rlim_max);
-    const rlimit wanted{allowed, allowed};
+    // At the hard one the kernel kills without a word: SIGXCPU, which names the limit, comes first.
+    const rlim_t grace = resource == RLIMIT_CPU && allowed < now.rlim_max ? 1 : 0;
+    const rlimit wanted{allowed, allowed + grace};
     require(::setrlimit(resource, &wanted) == 0, "limits");
   }
   // If memory runs out, it goes before the node does. Not every kernel lets it say so.

@@ -34,7 +34,10 @@ sandbox  = false
 
 
 class Receiver(http.server.ThreadingHTTPServer):
-    """Counts what arrives, by key; refuses a share of it."""
+    """Counts what arrives, by key; refuses a share of it. Holds the next request at `hold_at`, one of POINTS, until
+    `go_on` is set."""
+
+    POINTS = ["arrived", "counted", "refused", "answered"]
 
     def __init__(self, refuses=0.0):
         self.lock = threading.Lock()
@@ -43,6 +46,9 @@ class Receiver(http.server.ThreadingHTTPServer):
         self.order = []
         self.problems = []
         self.refuses = refuses
+        self.hold_at = None
+        self.reached = threading.Event()
+        self.go_on = threading.Event()
         self.random = random.Random(7)
         receiver = self
 
@@ -50,22 +56,37 @@ class Receiver(http.server.ThreadingHTTPServer):
             def do_POST(self):
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 key = self.headers["Idempotency-Key"]
+                receiver.pass_by("arrived")
                 with receiver.lock:
-                    refused = receiver.random.random() < receiver.refuses
+                    refused = receiver.random.random() < receiver.refuses or receiver.hold_at == "refused"
                     if not refused:
                         if receiver.bodies.setdefault(key, body) != body:
                             receiver.problems.append(f"key {key} came with two bodies")
                         receiver.counts[key] += 1
                         receiver.order.append((body["n"], body["part"]))
+                receiver.pass_by("counted")
                 self.send_response(503 if refused else 200)
                 self.send_header("Content-Length", "0")
                 self.end_headers()
+                self.wfile.flush()
+                receiver.pass_by("refused")
+                receiver.pass_by("answered")
 
             def log_message(self, *_):
                 pass
 
         super().__init__(("127.0.0.1", 0), Handler)
         threading.Thread(target=self.serve_forever, daemon=True).start()
+
+
+    def pass_by(self, point):
+        if self.hold_at == point:
+            self.hold_at = None
+            self.reached.set()
+            self.go_on.wait(30)
+
+    def handle_error(self, *_):
+        pass  # The node that asked was killed.
 
 
 class EffectsTest(unittest.TestCase):
@@ -113,6 +134,38 @@ class EffectsTest(unittest.TestCase):
         self.assertEqual(self.receiver.problems, [])
         firsts = list(dict.fromkeys(self.receiver.order))
         self.assertEqual(firsts, [(n, part) for n in range(12) for part in range(2)])  # In step order.
+
+    def kill_at_each_point(self, kill):
+        cluster = self.start()
+        run_id = cluster.open()
+        for n, point in enumerate(Receiver.POINTS):
+            receiver = self.receiver
+            receiver.reached.clear()
+            receiver.go_on.clear()
+            receiver.hold_at = point
+            self.assertEqual(cluster.step(run_id, "note", n=n)["status"], "ok")
+            self.assertTrue(receiver.reached.wait(20), point)
+            kill(cluster)
+            receiver.go_on.set()
+            until(f"both are delivered after a kill at {point}",
+                  lambda: cluster.request("GET", "/v1/effects")[1]["waiting"] == 0, 60)
+        self.assertEqual(set(self.receiver.counts), set(self.expected_keys(cluster)))
+        self.assertEqual(len(self.receiver.counts), 2 * len(Receiver.POINTS))
+        self.assertEqual(self.receiver.problems, [])
+
+    def test_an_effect_is_delivered_wherever_its_coordinator_is_killed(self):
+        def kill(cluster):
+            cluster.kill("coordinator")
+            cluster.start_coordinator()
+        self.kill_at_each_point(kill)
+
+    def test_an_effect_is_delivered_wherever_its_node_is_killed(self):
+        def kill(cluster):
+            for name in ["node-1", "node-2"]:
+                cluster.kill(name)
+            for name in ["node-1", "node-2"]:
+                cluster.start_node(name)
+        self.kill_at_each_point(kill)
 
     def test_a_receiver_that_is_not_allowed_gets_nothing(self):
         cluster = self.start()

@@ -1,6 +1,7 @@
 #include "node/executors/sandbox.hpp"
 
 #include <fcntl.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -96,6 +97,20 @@ std::size_t running(const std::string& line) {
     std::ifstream file(entry.path() / "cmdline");
     const std::string found{std::istreambuf_iterator<char>(file), {}};
     count += found == line ? 1 : 0;
+  }
+  return count;
+}
+
+/// Children of this process that have ended and were not waited for.
+std::size_t dead_children() {
+  std::ifstream children("/proc/self/task/" + std::to_string(::getpid()) + "/children");
+  std::size_t count = 0;
+  for (int child = 0; children >> child;) {
+    std::ifstream file("/proc/" + std::to_string(child) + "/stat");
+    std::string text;
+    std::getline(file, text);
+    const std::size_t name_end = text.rfind(')');
+    count += name_end != std::string::npos && text.compare(name_end, 3, ") Z") == 0 ? 1 : 0;
   }
   return count;
 }
@@ -343,7 +358,35 @@ TEST_CASE("a sandbox bounds memory, processes, files and output", "[sandbox]") {
   CHECK(place.end_of(output).cause == "output larger than 1024 bytes");
   Task spin = Place::shell("while :; do :; done");
   spin.exec.limits.cpu_s = 1;
-  CHECK_THAT(place.end_of(spin).cause, Contains("killed by signal"));
+  CHECK_THAT(place.end_of(spin).cause, Contains("the limit cpu_s"));
+}
+
+TEST_CASE("a node that is a container's first process does not collect the dead", "[sandbox]") {
+  Place place;
+  if (!place.is_usable()) {
+    return;
+  }
+  // Orphans become its children, as a container's first process has them. A sandbox's first process
+  // is one when its leader dies before it.
+  ::prctl(PR_SET_CHILD_SUBREAPER, 1);
+  const auto cancel_one = [&] {
+    test::StartedRun run(place.executor(), test::run_of(Place::shell(long_sleep())));
+    ::usleep(15'000);
+    run.stop();
+    REQUIRE(run.end().ending == Ending::cancelled);
+  };
+  std::size_t most = 0;
+  for (int i = 0; i < 200; ++i) {
+    cancel_one();
+    most = std::max(most, dead_children());
+  }
+  const auto until = RunClock::now() + 20s;
+  while (dead_children() > 1 && RunClock::now() < until) {
+    cancel_one();
+  }
+  CHECK(dead_children() <= 1);  // The last one's, until there is another.
+  CHECK(most <= 64);
+  ::prctl(PR_SET_CHILD_SUBREAPER, 0);
 }
 
 TEST_CASE("three hundred cancelled branches leave no process and no descriptor", "[sandbox]") {
