@@ -2,6 +2,7 @@
 
 #include "base/private_file.hpp"
 #include "cluster/keys.hpp"
+#include "gateway/tokens.hpp"
 #include "speculation/entry.hpp"
 #include "speculation/ids.hpp"
 #include "tests/fuzz/fuzz.hpp"
@@ -43,6 +44,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     fuzz::require(to_string(*run_id) == text, "a run ID has one text");
   }
   static_cast<void>(head_from_json(text));
+  if (const auto tokens = TokenTable::parse(text, "tokens")) {
+    for (const TokenEntry& entry : tokens->entries()) {
+      fuzz::require(tokens->find(entry.hash) == &entry, "a token that is listed is found");
+    }
+  }
   for (const char* name : {"server.key", "ledger.key", "allowed"}) {
     with_file(name, text);
   }
