@@ -112,17 +112,19 @@ Result<void> ledger_export(const std::filesystem::path& data, const std::filesys
   // What lies beside the entries is not signed, but an auditor would find it wrong.
   LedgerAudit audit(data.string() + "/ledger.db");
   Result<void> judged;
-  auto ledger = open_ledger(data, [&](const StoredEntry& row) {
+  auto ledger = open_ledger(data);
+  if (!ledger) {
+    return tl::unexpected<Error>(ledger.error());
+  }
+  const LedgerHead head = ledger->checked.head();
+  const auto audited = each_entry(*ledger->store, head.size, [&](const StoredEntry& row) {
     if (judged) {
       judged = audit.take(row.leaf, {row.call, row.output, row.writes, row.effects})
                    .map([](const Entry&) {});
     }
   });
-  if (!ledger) {
-    return tl::unexpected<Error>(ledger.error());
-  }
-  if (!judged) {
-    return judged;
+  if (!audited || !judged) {
+    return audited ? judged : audited;
   }
   std::error_code problem;
   std::filesystem::create_directories(folder, problem);
@@ -138,7 +140,6 @@ Result<void> ledger_export(const std::filesystem::path& data, const std::filesys
   if (!catalog) {
     return tl::unexpected<Error>(catalog.error());
   }
-  const LedgerHead head = ledger->checked.head();
   std::ofstream leaves(folder / "ledger.jsonl", std::ios::binary);
   std::ofstream states(folder / "states.jsonl", std::ios::binary);
   TextsFile inputs(folder, "inputs.jsonl", "call", "input_hash");
@@ -165,8 +166,11 @@ Result<void> ledger_export(const std::filesystem::path& data, const std::filesys
   head_file << head_json(ledger->head()) << '\n';
   std::ofstream catalog_file(folder / "catalog.toml", std::ios::binary);
   catalog_file << catalog->value_or("");
+  std::ofstream format_file(folder / "format.json", std::ios::binary);
+  format_file << ledger_export_format_json();
   if (!leaves.flush() || !states.flush() || !inputs.flush() || !outputs.flush() ||
-      !writes.flush() || !effects.flush() || !head_file.flush() || !catalog_file.flush()) {
+      !writes.flush() || !effects.flush() || !head_file.flush() || !catalog_file.flush() ||
+      !format_file.flush()) {
     return fail(Errc::io, folder.string() + ": cannot be written, is the disk full?");
   }
   out << "{\"entries\":" << head.size << ",\"folder\":";

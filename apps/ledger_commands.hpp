@@ -8,9 +8,8 @@
 
 namespace forerun {
 
-/// Writes `ledger.jsonl` (exactly the leaves), `inputs.jsonl`, `outputs.jsonl`, `head.json` and
-/// `catalog.toml` into `folder` from a coordinator's data directory, also while it runs
-/// (docs/ledger.md). Errors: refused when the folder holds files.
+/// Writes the files of an export (docs/ledger.md) into `folder` from a coordinator's data directory,
+/// also while it runs. Errors: refused when the folder holds files.
 Result<void> ledger_export(const std::filesystem::path& data, const std::filesystem::path& folder,
                            std::ostream& out);
 /// Prints the signed head.

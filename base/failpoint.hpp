@@ -47,8 +47,8 @@ namespace forerun {
   X(ledger_discard_done, "ledger.discard.after", false)                   \
   X(ledger_effect, "ledger.effect.before", false)                         \
   X(ledger_effect_done, "ledger.effect.after", false)                     \
-  X(ledger_attempt, "ledger.attempt.before", false)                       \
-  X(ledger_attempt_done, "ledger.attempt.after", false)                   \
+  X(ledger_parked, "ledger.parked.before", false) /* An effect given up. */ \
+  X(ledger_parked_done, "ledger.parked.after", false)                     \
   X(ledger_delivered, "ledger.delivered.before", false)                   \
   X(ledger_delivered_done, "ledger.delivered.after", false)               \
   X(ledger_mark, "ledger.mark.before", false)                             \

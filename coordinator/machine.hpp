@@ -25,6 +25,7 @@
 #include "coordinator/membership.hpp"
 #include "coordinator/overdue_tasks.hpp"
 #include "coordinator/predictor.hpp"
+#include "coordinator/queue_pace.hpp"
 #include "coordinator/run_ids.hpp"
 #include "coordinator/run_times.hpp"
 #include "coordinator/session.hpp"
@@ -326,6 +327,7 @@ private:
   void enqueue(Session& session, OpenStep& step, std::size_t index);
   void pump();
   bool pool_is_full(const std::string& pool) const;
+  Duration expected_wait(const std::vector<Call>& calls) const;
   void dispatch(Session& session, Work& work, std::size_t index, const BranchRef& ref,
                 const WorkerId& worker, const SessionState& state);
   void confirm_running(Session& session, OpenStep& step);
@@ -518,6 +520,7 @@ private:
       pool_of_;  ///< Of running and stopping branches; looked up only.
   std::map<std::string, std::deque<QueuedBranch>>
       queues_;  ///< Confirmed branches without a slot, by pool.
+  std::map<std::string, QueuePace> paces_;  ///< Of queues_.
   std::size_t queued_ = 0;
   std::map<std::string, std::uint32_t> pool_running_;
   std::set<std::pair<double, BranchToken>>

@@ -8,7 +8,12 @@ namespace forerun {
 
 void CoordinatorMachine::enqueue(Session& session, OpenStep& step, std::size_t index) {
   step.work.branches[index].state = BranchRun::State::queued;
-  queues_[step.work.plan.tasks[index]->pool].push_back({session.run_id, step.number, index});
+  const std::string& pool = step.work.plan.tasks[index]->pool;
+  std::deque<QueuedBranch>& queue = queues_[pool];
+  if (queue.empty()) {
+    paces_[pool].begins(now_);
+  }
+  queue.push_back({session.run_id, step.number, index});
   ++queued_;
 }
 
@@ -17,6 +22,23 @@ bool CoordinatorMachine::pool_is_full(const std::string& pool) const {
   const auto running = pool_running_.find(pool);
   return limits != nullptr && running != pool_running_.end() &&
          running->second >= limits->in_flight_max;
+}
+
+/// Of the call that would wait longest for its slots; zero while too little is known.
+Duration CoordinatorMachine::expected_wait(const std::vector<Call>& calls) const {
+  Duration longest{};
+  for (const Call& call : calls) {
+    const auto plan = settings_.catalog.plan(call.task());
+    for (std::size_t i = 0; plan && i < plan->tasks.size(); ++i) {
+      const auto queue = queues_.find(plan->tasks[i]->pool);
+      const auto pace = paces_.find(plan->tasks[i]->pool);
+      if (queue != queues_.end() && pace != paces_.end()) {
+        longest = std::max(longest, pace->second.expected_wait(now_, queue->second.size())
+                                        .value_or(Duration::zero()));
+      }
+    }
+  }
+  return longest;
 }
 
 /// Gives free slots to confirmed branches, then makes room for those that still wait.
@@ -36,6 +58,7 @@ void CoordinatorMachine::pump() {
       }
       queue.pop_front();
       --queued_;
+      paces_[pool].leaves(now_);
       dispatch(at->second, step->work, next.index, {next.run_id, next.step, {}, next.index},
                *worker, step->state);
     }

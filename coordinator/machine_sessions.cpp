@@ -11,6 +11,7 @@ namespace forerun {
 namespace {
 
 constexpr Duration retry_soon = std::chrono::seconds(1);
+constexpr Duration retry_late = std::chrono::seconds(30);  ///< Who is sent away comes back by then.
 
 /// What an idempotency key stands for: the calls, whether they came as a list, and the step that
 /// was expected.
@@ -406,6 +407,19 @@ void CoordinatorMachine::confirm(const ClientRequest& request, const ConfirmCall
                std::to_string(settings_.confirmed_waiting_max),
            retry_soon);
     return;
+  }
+  if (queued_ >= settings_.confirmed_waiting_free) {
+    if (const Duration wait = expected_wait(body.calls); wait > settings_.confirmed_wait_max) {
+      refuse(request.id, Refusal::overloaded,
+             std::to_string(queued_) + " calls wait for a slot, and this one would wait for " +
+                 std::to_string(std::chrono::ceil<std::chrono::seconds>(wait).count()) +
+                 " s at their pace, expected at most " +
+                 std::to_string(
+                     std::chrono::ceil<std::chrono::seconds>(settings_.confirmed_wait_max).count()) +
+                 " s",
+             std::clamp(wait - settings_.confirmed_wait_max, retry_soon, retry_late));
+      return;
+    }
   }
   if (effects_.size() >= settings_.effects.pending_max) {
     refuse(request.id, Refusal::overloaded,

@@ -111,6 +111,29 @@ Result<void> read_states(const std::filesystem::path& file, const LedgerExportLi
   return read;
 }
 
+Result<void> check_format(const std::filesystem::path& folder) {
+  const auto file = folder / "format.json";
+  if (!is_there(file)) {
+    return {};
+  }
+  const auto text = read_file(file, head_bytes_max);
+  const auto value = text ? json::parse(*text) : Result<json::Value>(tl::unexpected(text.error()));
+  if (!value) {
+    return fail(value.error().code, "format.json: " + value.error().message);
+  }
+  const json::Value* format = value->find("format");
+  if (format == nullptr || format->number() == nullptr || *format->number() < 1) {
+    return fail(Errc::invalid, "format.json: expected {\"format\": a number from 1}");
+  }
+  if (*format->number() > static_cast<double>(ledger_export_format)) {
+    return fail(Errc::refused, "format.json: written by a newer Forerun: found format " +
+                                   json::canonical(*format) + ", expected at most " +
+                                   std::to_string(ledger_export_format) +
+                                   ": read it with the version that wrote it, or a later one");
+  }
+  return {};
+}
+
 }  // namespace
 
 std::string_view text_of(const std::map<Digest, std::string>& texts,
@@ -119,9 +142,16 @@ std::string_view text_of(const std::map<Digest, std::string>& texts,
   return at == texts.end() ? std::string_view() : std::string_view(at->second);
 }
 
+std::string ledger_export_format_json() {
+  return "{\"format\":" + std::to_string(ledger_export_format) + "}\n";
+}
+
 Result<LedgerExport> read_ledger_export(const std::filesystem::path& folder,
                                         const LedgerExportLimits& limits) {
   LedgerExport result;
+  if (const auto known = check_format(folder); !known) {
+    return tl::unexpected(known.error());
+  }
   const auto leaves = each_line(folder / "ledger.jsonl", limits, [&](std::string line) {
     result.leaves.push_back(std::move(line));
     return Result<void>();

@@ -40,9 +40,16 @@ struct LedgerExportLimits {
 };
 
 /// The files of an export.
-inline constexpr std::array ledger_export_files = {"ledger.jsonl", "inputs.jsonl", "outputs.jsonl",
-                                                   "head.json",    "catalog.toml", "states.jsonl",
-                                                   "writes.jsonl", "effects.jsonl"};
+inline constexpr std::array ledger_export_files = {
+    "ledger.jsonl", "inputs.jsonl", "outputs.jsonl", "head.json",  "catalog.toml",
+    "states.jsonl", "writes.jsonl", "effects.jsonl", "format.json"};
+
+/// What `format.json` of an export says that this program writes; one without that file is of 1. It
+/// rises only when an older program would read an export wrongly: lines, members and files that it
+/// does not know it skips.
+inline constexpr std::uint64_t ledger_export_format = 1;
+/// The whole of that file.
+std::string ledger_export_format_json();
 
 /// Reads ledger.jsonl, inputs.jsonl, outputs.jsonl, head.json and catalog.toml, and states.jsonl,
 /// writes.jsonl and effects.jsonl where they are there: older versions wrote none. Errors name file

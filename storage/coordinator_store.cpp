@@ -352,12 +352,12 @@ constexpr TransactionPoint transaction_points[] = {
     {Failpoint::ledger_effect, Failpoint::ledger_effect_done,
      [](const CoordinatorBatch& batch) {
        return std::ranges::any_of(batch.effects,
-                                  [](const EffectRow& row) { return row.attempts == 0; });
+                                  [](const EffectRow& row) { return !row.is_parked; });
      }},
-    {Failpoint::ledger_attempt, Failpoint::ledger_attempt_done,
+    {Failpoint::ledger_parked, Failpoint::ledger_parked_done,
      [](const CoordinatorBatch& batch) {
        return std::ranges::any_of(batch.effects,
-                                  [](const EffectRow& row) { return row.attempts > 0; });
+                                  [](const EffectRow& row) { return row.is_parked; });
      }},
     {Failpoint::ledger_delivered, Failpoint::ledger_delivered_done,
      [](const CoordinatorBatch& batch) { return !batch.effects_ended.empty(); }},

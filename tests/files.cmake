@@ -4,4 +4,5 @@ forerun_test(files_tests unit
                      unit/recorded_world_test.cpp unit/replay_record_test.cpp unit/settings_file_test.cpp unit/time_model_test.cpp
                      unit/traces_test.cpp unit/written_traces_test.cpp
              DEPENDS forerun::files ZLIB::ZLIB)
-target_compile_definitions(files_tests PRIVATE FORERUN_DOCS="${PROJECT_SOURCE_DIR}/docs")
+target_compile_definitions(files_tests PRIVATE FORERUN_DOCS="${PROJECT_SOURCE_DIR}/docs"
+                           GOLDEN_FOLDER="${CMAKE_CURRENT_SOURCE_DIR}/data/golden")

@@ -66,6 +66,8 @@ class FailpointRounds(Rounds):
             more = ["--token-file", cluster.folder / f"{name}.token"]
         elif point.startswith("replica.reset"):
             more = ["--resync"]
+        elif point.startswith("ledger.parked"):
+            more = ["--effect-attempts", 1]
         elif point.startswith(("store.", "replica.epoch")):
             for file in (cluster.folder / name).glob("replica.db*"):
                 file.unlink()

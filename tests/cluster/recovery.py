@@ -12,8 +12,10 @@
 """
 import argparse
 import collections
+import contextlib
 import http.client
 import json
+import os
 import pathlib
 import signal
 import statistics
@@ -29,25 +31,18 @@ LIMITS_S = {"coordinator": 2.0, "node": 1.0, "branch_killed": 4.0, "branch_silen
 CALLS = 64  # In one request.
 FILLERS = 4  # Clients.
 SLOW_SHARE = 0.05
-TASK_MS = 20
+TASK_MS = 50
 
 CATALOG = harness.CATALOG + """
 [task.noop]
 executor = "native"
 effect   = "pure"
 """
-NAP = '''
-import json, pathlib, sys, time
-json.load(sys.stdin)
-with open("ran", "a") as file:
-    file.write(".")
-time.sleep(float(pathlib.Path("nap").read_text()))
-print("{}")
-'''
+NAP = 'cat > /dev/null; printf . >> ran; sleep "$(cat nap)"; echo {}\n'
 SLOW_CATALOG = """
 [task.nap]
 executor = "exec"
-command  = ["python3", "nap.py"]
+command  = ["sh", "nap.sh"]
 effect   = "pure"
 sandbox  = false
 """
@@ -188,11 +183,8 @@ def running(cluster, name):
 
 
 def kill_quietly(pid):
-    try:
-        import os
+    with contextlib.suppress(OSError):
         os.kill(pid, signal.SIGKILL)
-    except OSError:
-        pass
 
 
 def slow(figures, say):
@@ -204,7 +196,7 @@ def slow(figures, say):
             name = f"node-{number}"
             folders[name] = cluster.folder / f"tasks-{number}"
             folders[name].mkdir()
-            (folders[name] / "nap.py").write_text(NAP)
+            (folders[name] / "nap.sh").write_text(NAP)
             (folders[name] / "nap").write_text(str(TASK_MS / 1000))
             (folders[name] / "ran").touch()
             cluster.tasks_of[name] = folders[name]

@@ -445,6 +445,21 @@ TEST_CASE("a write in flight at a crash ends as unknown, or runs again with its 
   CHECK(steps[1].causes.front()->starts_with("unknown"));
 }
 
+TEST_CASE("a node of another protocol is refused, and told both versions",
+          "[coordinator_machine]") {
+  ScriptedCluster cluster;
+  Join join;
+  join.protocol = protocol_version + 1;
+  join.name = "newer";
+  join.workers = {{WorkerId{Uuid{{5}}}, 4, 0}};
+  cluster.input(NodeSaid{ConnectionId{50}, {"other"}, join});
+  cluster.pass(100ms);
+  const auto* refused = std::get_if<JoinRefused>(&cluster.sent.back().message);
+  REQUIRE(refused != nullptr);
+  CHECK(refused->why ==
+        "join: node newer: protocol 2, expected 1: run the same version on coordinator and nodes");
+}
+
 TEST_CASE("a live worker's copy is refused, a restarted one is let in", "[coordinator_machine]") {
   ScriptedCluster cluster;
   cluster.join(1);

@@ -2,6 +2,7 @@
 
 #include <catch2/catch.hpp>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 
 #include "tests/support/temp_directory.hpp"
@@ -71,6 +72,37 @@ TEST_CASE("an export of an older version holds no states, writes and effects", "
     folder.write("states.jsonl", bad + "\n");
     CHECK_THAT(refused(folder).message, Catch::StartsWith("states.jsonl line 1: "));
   }
+}
+
+TEST_CASE("an export of a newer format is refused, and one without a format is of the first",
+          "[ledger_export]") {
+  Folder folder;
+  folder.write("format.json", ledger_export_format_json());
+  CHECK(read_ledger_export(folder.path).has_value());
+  folder.write("format.json", "{\"format\":2}\n");
+  const Error newer = refused(folder);
+  CHECK(newer.code == Errc::refused);
+  CHECK(newer.message ==
+        "format.json: written by a newer Forerun: found format 2, expected at most 1: read it with "
+        "the version that wrote it, or a later one");
+  folder.write("format.json", "{}");
+  CHECK(refused(folder).code == Errc::invalid);
+}
+
+TEST_CASE("exports of each earlier format are read", "[ledger_export]") {
+  std::size_t found = 0;
+  for (const auto& version : std::filesystem::directory_iterator(GOLDEN_FOLDER)) {
+    INFO(version.path());
+    const auto read = read_ledger_export(version.path() / "export");
+    REQUIRE(read);
+    CHECK(read->leaves.size() == read->head.head.size);
+    CHECK(verify_head(read->head));
+    CHECK_FALSE(read->calls.empty());
+    CHECK_FALSE(read->effects.empty());
+    CHECK(read->opened_with.size() == 1);
+    ++found;
+  }
+  CHECK(found > 0);
 }
 
 TEST_CASE("a call or an output with another's hash is refused by file and line",
