@@ -1,6 +1,7 @@
 #include "apps/verify.hpp"
 
 #include <algorithm>
+#include <array>
 #include <map>
 #include <optional>
 #include <ostream>
@@ -98,12 +99,34 @@ struct ReplicaReport {
   std::vector<std::pair<std::uint64_t, Digest>> roots;  ///< By size.
 };
 
+struct RunHashes {
+  std::optional<Digest> output_hash;
+  std::optional<Digest> writes_hash;
+  std::optional<Digest> effects_hash;
+  friend bool operator==(const RunHashes&, const RunHashes&) = default;
+};
+
+/// One of the things that two runs may differ in.
+struct RunField {
+  const char* name;
+  std::optional<Digest> RunHashes::*hash;
+};
+constexpr std::array run_fields = {RunField{"output_hash", &RunHashes::output_hash},
+                                   RunField{"writes_hash", &RunHashes::writes_hash},
+                                   RunField{"effects_hash", &RunHashes::effects_hash}};
+
 struct RunReport {
   std::string by;  ///< "worker UUID on node NAME".
-  std::optional<Digest> output_hash;
+  RunHashes answer;
   std::string cause;
 
-  std::string told() const { return output_hash ? to_hex(*output_hash) : "none (" + cause + ")"; }
+  std::string told(const RunField& field) const {
+    const std::optional<Digest>& hash = answer.*field.hash;
+    return hash                 ? to_hex(*hash)
+           : answer.output_hash ? "none"
+           : cause.empty()      ? "none (it failed)"
+                                : "none (" + cause + ")";
+  }
 };
 
 struct RerunReport {
@@ -172,7 +195,8 @@ Result<json::Value> answer_of(const std::string& url, const Result<HttpAnswer>& 
 
 RunReport run_of(const Reader& run) {
   return {"worker " + run.text("worker") + " on node " + run.text("node"),
-          run.digest("output_hash"), run.text("cause")};
+          {run.digest("output_hash"), run.digest("writes_hash"), run.digest("effects_hash")},
+          run.text("cause")};
 }
 
 RerunReport rerun_of(const json::Value& value) {
@@ -468,39 +492,48 @@ private:
         continue;
       }
       ++verdict_.re_executed;
-      if (at->second.output_hash && rerun.second.output_hash != at->second.output_hash) {
+      if (rerun.second.answer != recorded_answer(at->second)) {
         judge_answers(at->second, seq, rerun);
       }
     }
     verdict_.unanswered += report.without_verdict;
   }
 
+  static RunHashes recorded_answer(const CommitEntry& commit) {
+    return {commit.output_hash, commit.writes_hash, commit.effects_hash};
+  }
+
   /// Two answers differ; whom a third one agrees with is right.
   void judge_answers(const CommitEntry& commit, std::uint64_t seq, const RerunReport& rerun) {
-    const auto& worker = commit.winner ? commit.workers[*commit.winner] : std::nullopt;
+    const auto& worker = commit.workers[commit.winner.value_or(0)];
     const std::string host =
         rerun.recorded_node.empty() ? std::string() : " on node " + rerun.recorded_node;
     const RunReport recorded{
         "worker " + (worker ? to_string(*worker) : std::string("unknown")) + host,
-        commit.output_hash,
+        recorded_answer(commit),
         {}};
     const RunReport& second = rerun.second;
-    const std::string place = ": entry " + std::to_string(seq) + ": output_hash: found ";
+    const auto differing = std::find_if(
+        run_fields.begin(), run_fields.end(),
+        [&](const auto& each) { return recorded.answer.*each.hash != second.answer.*each.hash; });
+    const RunField& field = *differing;
+    const std::string place = ": entry " + std::to_string(seq) + ": " + field.name + ": found ";
     const auto name = [&](const RunReport& wrong, const RunReport& right) {
-      find(wrong.by + place + wrong.told() + ", expected " + right.told() + ", which " + right.by +
-           " and " + rerun.third->by + " answered");
+      find(wrong.by + place + wrong.told(field) + ", expected " + right.told(field) + ", which " +
+           right.by + " and " + rerun.third->by + " answered");
     };
     if (!rerun.third) {
-      find("cluster" + place + second.told() + " by " + second.by + ", expected " +
-           recorded.told() + " as " + recorded.by +
+      find("cluster" + place + second.told(field) + " by " + second.by + ", expected " +
+           recorded.told(field) + " as " + recorded.by +
            " answered: one of the two is wrong, and there was no third node to tell which");
-    } else if (rerun.third->output_hash == recorded.output_hash) {
+    } else if (rerun.third->answer == recorded.answer) {
       name(second, recorded);
-    } else if (rerun.third->output_hash == second.output_hash) {
+    } else if (rerun.third->answer == second.answer) {
       name(recorded, second);
     } else {
-      find("cluster" + place + recorded.told() + " by " + recorded.by + ", " + second.told() +
-           " by " + second.by + " and " + rerun.third->told() + " by " + rerun.third->by +
+      find("cluster" + place + recorded.told(field) + " by " + recorded.by + ", " +
+           second.told(field) + " by " + second.by + " and " + rerun.third->told(field) + " by " +
+           rerun.third->by +
            ", expected one answer: the task is not deterministic, or two nodes are wrong");
     }
   }

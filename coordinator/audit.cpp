@@ -21,15 +21,32 @@ json::Value head_value(const SignedHead& head) {
   return json::parse(head_json(head)).value_or(json::Value());
 }
 
+json::Value hash_or_null(const std::optional<Digest>& hash) {
+  return hash ? json::Value(to_hex(*hash)) : json::Value();
+}
+
 /// Who answered what.
 json::Object run_value(const Rerun& rerun) {
   json::Object run;
   run.set("worker", uuid_or_null(rerun.worker));
   run.set("node", json::clean_text(rerun.node, cause_bytes_max));
-  run.set("output_hash",
-          rerun.output_hash ? json::Value(to_hex(*rerun.output_hash)) : json::Value());
+  run.set("output_hash", hash_or_null(rerun.answer.output));
+  run.set("writes_hash", hash_or_null(rerun.answer.writes));
+  run.set("effects_hash", hash_or_null(rerun.answer.effects));
   run.set("cause", text_or_null(rerun.cause));
   return run;
+}
+
+/// The one that the step's answer is; of a step without a valid branch its only one, when that
+/// failed by its own doing.
+std::optional<std::size_t> answering_branch(const CommitEntry& commit) {
+  if (commit.winner) {
+    return commit.winner;
+  }
+  const bool is_told = commit.branch_names.size() == 1 &&
+                       commit.branch_validities.front() == false && commit.branch_causes.front() &&
+                       !is_engine_cause(*commit.branch_causes.front());
+  return is_told ? std::optional<std::size_t>(0) : std::nullopt;
 }
 
 }  // namespace
@@ -104,10 +121,11 @@ void Audit::read(const std::vector<StoredEntry>& entries, const Catalog& catalog
 void Audit::take(const StoredEntry& entry, const Catalog& catalog) {
   const auto read = entry_of(entry.leaf);
   const auto* commit = read ? std::get_if<CommitEntry>(&read->body) : nullptr;
-  if (commit == nullptr || !commit->winner || entry.output.empty()) {
+  const auto branch = commit == nullptr ? std::nullopt : answering_branch(*commit);
+  if (!branch || (commit->winner && entry.output.empty())) {
     return;
   }
-  const Task* task = catalog.task(commit->branch_names[*commit->winner]);
+  const Task* task = catalog.task(commit->branch_names[*branch]);
   auto call = Call::parse(entry.call);
   if (task == nullptr || !call || !may_be_rerun(*task, given_state(entry.story).has_value())) {
     return;
@@ -116,8 +134,8 @@ void Audit::take(const StoredEntry& entry, const Catalog& catalog) {
   rerun.seq = entry.seq;
   rerun.call = std::move(*call);
   rerun.task = task;
-  rerun.recorded_by = commit->workers[*commit->winner];
-  rerun.recorded_hash = commit->output_hash;
+  rerun.recorded_by = commit->workers[*branch];
+  rerun.recorded = {commit->output_hash, commit->writes_hash, commit->effects_hash};
   reruns_.add(std::move(rerun));
   ++sampled_;
 }

@@ -33,7 +33,13 @@ void CoordinatorMachine::recheck(const Session& session, const OpenStep& step, S
   rerun.recorded_by = branch.worker;
   rerun.recorded_on = seat->node;
   rerun.recorded_node = membership_.find(seat->node)->name;
-  rerun.recorded_hash = branch.output->hash();
+  rerun.recorded.output = branch.output->hash();
+  if (const Output* writes = step.state_writes()) {
+    rerun.recorded.writes = writes->hash();
+  }
+  if (const EffectList* effects = step.effects()) {
+    rerun.recorded.effects = effects->whole.hash();
+  }
   rechecks_.add(std::move(rerun));
 }
 

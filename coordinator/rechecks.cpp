@@ -9,8 +9,11 @@
 namespace forerun {
 namespace {
 
-std::string shown(const std::optional<Digest>& hash) {
-  return hash ? to_hex(*hash) : "a failure";
+std::string shown(const RunAnswer& answer) {
+  std::string text = answer.output ? to_hex(*answer.output) : "a failure";
+  text += answer.writes ? " with writes " + to_hex(*answer.writes) : "";
+  text += answer.effects ? " with effects " + to_hex(*answer.effects) : "";
+  return text;
 }
 
 std::string place_of(const Rerun& rerun) {
@@ -57,26 +60,26 @@ Rechecks::Verdicts Rechecks::judge() {
 
 /// A failure proves nothing: what a node lacks, its neighbour may have.
 void Rechecks::judge(const Rerun& rerun, Verdicts& verdicts) {
-  if (rerun.says_nothing || !rerun.output_hash) {
+  if (rerun.says_nothing || !rerun.answer.output) {
     ++undecided_;
     return;
   }
-  if (rerun.output_hash == rerun.recorded_hash) {
+  if (rerun.answer == rerun.recorded) {
     ++agreed_;
     return;
   }
   ++differed_;
   const Rerun* third = reruns_.verdict_of(rerun);
-  if (third == nullptr || !third->output_hash) {
+  if (third == nullptr || !third->answer.output) {
     ++undecided_;
     verdicts.log.push_back("recheck: " + place_of(rerun) + ": node " + rerun.recorded_node +
-                           " answered " + shown(rerun.recorded_hash) + ", node " + rerun.node +
-                           " " + shown(rerun.output_hash) + ", and no third node could decide");
-  } else if (third->output_hash == rerun.output_hash) {
+                           " answered " + shown(rerun.recorded) + ", node " + rerun.node + " " +
+                           shown(rerun.answer) + ", and no third node could decide");
+  } else if (third->answer == rerun.answer) {
     if (rerun.recorded_on) {
       blame(*rerun.recorded_on, rerun.recorded_node, rerun, verdicts);
     }
-  } else if (third->output_hash == rerun.recorded_hash) {
+  } else if (third->answer == rerun.recorded) {
     blame(*rerun.ran_on, rerun.node, rerun, verdicts);
   } else {
     distrust(rerun.task->name, "three nodes gave three answers to " + place_of(rerun), verdicts);
@@ -100,9 +103,8 @@ void Rechecks::blame(const NodeId& node, const std::string& name, const Rerun& r
   }
   const bool is_recorded = rerun.recorded_on == node;
   verdicts.log.push_back("recheck: " + place_of(rerun) + ": node " + name + " answered " +
-                         shown(is_recorded ? rerun.recorded_hash : rerun.output_hash) +
-                         ", two other nodes " +
-                         shown(is_recorded ? rerun.output_hash : rerun.recorded_hash));
+                         shown(is_recorded ? rerun.recorded : rerun.answer) + ", two other nodes " +
+                         shown(is_recorded ? rerun.answer : rerun.recorded));
   ++lies_[node][task];
   std::uint32_t lies = 0;
   for (const auto& [each, count] : lies_[node]) {

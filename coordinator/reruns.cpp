@@ -4,8 +4,39 @@
 #include <utility>
 
 #include "base/json.hpp"
+#include "speculation/explanation.hpp"
+#include "speculation/session_state.hpp"
 
 namespace forerun {
+namespace {
+
+Result<RunAnswer> answer_of(const BranchEnded& ended) {
+  const auto output = Output::parse(ended.output);
+  if (!output) {
+    return fail(output.error().code, "output: " + output.error().message);
+  }
+  RunAnswer answer;
+  answer.output = output->hash();
+  const auto writes = write_set_of(ended.writes);
+  if (!writes) {
+    return tl::unexpected(writes.error());
+  }
+  if (*writes) {
+    answer.writes = (*writes)->hash();
+  }
+  if (!ended.effects.empty()) {
+    const auto effects = Output::parse(ended.effects);
+    if (!effects) {
+      return fail(effects.error().code, "effects: " + effects.error().message);
+    }
+    if (effects->value() != json::Value(json::Array())) {
+      answer.effects = effects->hash();
+    }
+  }
+  return answer;
+}
+
+}  // namespace
 
 bool may_be_rerun(const Task& task, bool has_state) {
   return task.effect == Effect::pure && task.deterministic &&
@@ -41,20 +72,21 @@ void Reruns::settle(Rerun& rerun, const BranchEnded& ended) {
   rerun.says_nothing = !is_own_doing;
   rerun.cause = json::clean_text(ended.cause, cause_bytes_max);
   if (ended.ending == Ending::returned) {
-    if (const auto output = Output::parse(ended.output)) {
-      rerun.output_hash = output->hash();
+    auto answer = answer_of(ended);
+    if (answer) {
+      rerun.answer = *answer;
       rerun.cause.clear();
     } else {
-      rerun.cause = "output: " + output.error().message;
+      rerun.cause = json::clean_text(answer.error().message, cause_bytes_max);
     }
   }
-  if (!rerun.says_nothing && !rerun.is_third && rerun.output_hash != rerun.recorded_hash) {
+  if (!rerun.says_nothing && !rerun.is_third && rerun.answer != rerun.recorded) {
     Rerun third;
     third.seq = rerun.seq;
     third.call = call;
     third.task = rerun.task;
     third.recorded_by = rerun.recorded_by;
-    third.recorded_hash = rerun.recorded_hash;
+    third.recorded = rerun.recorded;
     third.not_on = rerun.not_on;
     third.is_third = true;
     list_.push_back(std::move(third));

@@ -13,6 +13,14 @@
 
 namespace forerun {
 
+/// What a run gave, or a commit records; of a failure nothing.
+struct RunAnswer {
+  std::optional<Digest> output;
+  std::optional<Digest> writes;
+  std::optional<Digest> effects;
+  friend bool operator==(const RunAnswer&, const RunAnswer&) = default;
+};
+
 /// A committed step that runs again, for its answer to be compared.
 struct Rerun {
   enum class State : std::uint8_t { waiting, running, ended };
@@ -29,12 +37,12 @@ struct Rerun {
   std::string node;                   ///< and that one's name.
   Instant started{};
   std::uint32_t attempts = 0;
-  std::optional<Digest> output_hash;  ///< Of what it answered now.
-  std::string cause;                  ///< Why there is no answer.
-  bool says_nothing = false;  ///< It ended not by its own doing, so nothing follows from it.
-  std::optional<Digest> recorded_hash;  ///< Of the committed output.
-  std::vector<NodeId> not_on;           ///< Nodes that have answered it already.
-  bool is_third = false;                ///< Decides between the recorded answer and another one.
+  RunAnswer answer;            ///< Of this run.
+  std::string cause;           ///< Why there is no answer.
+  bool says_nothing = false;   ///< It ended not by its own doing, so nothing follows from it.
+  RunAnswer recorded;          ///< Of the commit.
+  std::vector<NodeId> not_on;  ///< Nodes that have answered it already.
+  bool is_third = false;       ///< Decides between the recorded answer and another one.
 };
 
 /// Whether a committed answer of this task follows from the call alone and can be had again.

@@ -160,7 +160,7 @@ struct LocalCluster::Impl {
         return tl::unexpected(joined.error());
       }
     }
-    if (settings.starts_without_killed && !has_node()) {
+    if (settings.starts_without_killed && nodes_running() == 0) {
       return fail(Errc::io, "cluster: every node was killed before it joined");
     }
     return {};
@@ -228,10 +228,10 @@ struct LocalCluster::Impl {
     return {};
   }
 
-  bool has_node() {
-    return std::any_of(processes.begin() + 1, processes.end(), [](Process& process) {
-      return !process.child.wait(std::chrono::milliseconds(0));
-    });
+  std::size_t nodes_running() {
+    return static_cast<std::size_t>(std::count_if(
+        processes.begin() + 1, processes.end(),
+        [](Process& process) { return !process.child.wait(std::chrono::milliseconds(0)); }));
   }
 
   /// Nodes first, so that the coordinator does not log their loss as a fault of theirs to be
@@ -286,8 +286,8 @@ std::string LocalCluster::ended_process() {
   return impl_->ended_process();
 }
 
-bool LocalCluster::has_node() {
-  return impl_->has_node();
+std::size_t LocalCluster::nodes_running() {
+  return impl_->nodes_running();
 }
 
 void LocalCluster::stop() {

@@ -49,8 +49,8 @@ public:
   std::filesystem::path coordinator_data() const;
   /// Empty while every process runs, else which one ended and its last log lines.
   std::string ended_process();
-  /// False once every node's process has ended.
-  bool has_node();
+  /// Node processes that have not ended.
+  std::size_t nodes_running();
   /// Ends all processes, nodes first. Idempotent.
   void stop();
 

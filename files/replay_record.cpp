@@ -230,10 +230,6 @@ std::string replay_marker(const Call& call) {
   return json::canonical(members);
 }
 
-bool is_engine_cause(std::string_view cause) {
-  return cause.starts_with("timed out after ") || cause.starts_with("gave up after ");
-}
-
 Result<RecordedSessions> recorded_sessions(const LedgerExport& ledger) {
   RecordedSessions result;
   std::map<RunId, std::size_t> index;

@@ -134,7 +134,4 @@ Result<ReplayRecord> read_replay_record(const std::filesystem::path& folder);
 /// The output that replay gives to what nothing recorded answers.
 std::string replay_marker(const Call& call);
 
-/// Whether a recorded cause is the engine's own, which no second run can be expected to repeat.
-bool is_engine_cause(std::string_view cause);
-
 }  // namespace forerun

@@ -216,7 +216,7 @@ public:
       const std::jthread watcher([&](const std::stop_token& stop) {
         while (!stop.stop_requested() && has_nodes) {
           std::this_thread::sleep_for(nodes_looked_at_every);
-          has_nodes = cluster->has_node();
+          has_nodes = cluster->nodes_running() > 0;
         }
       });
       driven_ = drive_replay(subject_.recorded, drive,
@@ -231,7 +231,7 @@ public:
     if (StopOnSignal::is_requested()) {
       return fail(Errc::refused, "replay: stopped");
     }
-    const std::size_t live = live_nodes(cluster->url());
+    const std::size_t live = cluster->nodes_running();
     tell_errors(*cluster);
     cluster->stop();
     auto report = compare(cluster->coordinator_data());
@@ -315,19 +315,6 @@ private:
                                        : "an export does not hold what answers them")
                 << std::endl;
     }
-  }
-
-  static std::size_t live_nodes(const std::string& url) {
-    const auto status = make_http_session_client(url)->status();
-    const json::Value* nodes = status ? status->find("nodes") : nullptr;
-    std::size_t live = 0;
-    if (nodes != nullptr && nodes->array() != nullptr) {
-      for (const json::Value& node : *nodes->array()) {
-        const json::Value* flag = node.find("live");
-        live += flag != nullptr && flag->boolean() != nullptr && *flag->boolean() ? 1 : 0;
-      }
-    }
-    return live;
   }
 
   void tell_errors(LocalCluster& cluster) const {

@@ -304,4 +304,8 @@ std::string head_json(const SignedHead& head) {
   return std::move(out).finish();
 }
 
+bool is_engine_cause(std::string_view cause) {
+  return cause.starts_with("timed out after ") || cause.starts_with("gave up after ");
+}
+
 }  // namespace forerun

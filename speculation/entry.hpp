@@ -147,4 +147,7 @@ bool verify_head(const SignedHead& head);
 std::string head_json(const SignedHead& head);
 Result<SignedHead> head_from_json(std::string_view text);
 
+/// Whether a recorded cause is the engine's own, which no second run can be expected to repeat.
+bool is_engine_cause(std::string_view cause);
+
 }  // namespace forerun

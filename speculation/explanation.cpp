@@ -144,6 +144,26 @@ json::Value unreadable(const StoredEntry& stored, const std::string& problem) {
   return step;
 }
 
+/// Which text in the store is not the one that was decided; empty: none. An erased one is empty.
+std::string changed_text(const CommitEntry& commit, const StoredEntry& stored) {
+  struct Text {
+    const char* name;
+    const std::string& text;
+    std::optional<Digest> hash;
+  };
+  for (const Text& each : {Text{"call", stored.call, commit.input_hash},
+                           Text{"output", stored.output, commit.output_hash},
+                           Text{"writes", stored.writes, commit.writes_hash},
+                           Text{"effects", stored.effects, commit.effects_hash}}) {
+    if (!each.text.empty() && sha256(each.text) != each.hash) {
+      return "its " + std::string(each.name) + " in the store: found hash " +
+             to_hex(sha256(each.text)) + ", expected " + (each.hash ? to_hex(*each.hash) : "none") +
+             ": the store was changed";
+    }
+  }
+  return {};
+}
+
 // ---- for people
 // -----------------------------------------------------------------------------------
 
@@ -218,7 +238,10 @@ void tell_branch(const json::Value& branch, std::string& text) {
   }
   const json::Value* valid = branch.find("valid");
   if (is_null(valid)) {
-    text += ": not needed for the decision\n";
+    text += ": not needed for the decision";
+    text += !is_null(branch.find("output"))  ? ", " + member(branch, "output") + '\n'
+            : !is_null(branch.find("cause")) ? ", " + member(branch, "cause") + '\n'
+                                             : "\n";
   } else if (*valid == json::Value(true)) {
     text += ": valid, " + member(branch, "output") + '\n';
   } else {
@@ -288,7 +311,7 @@ void tell_choice(const json::Value& step, std::string& text) {
 void tell_step(const json::Value& step, std::string& text) {
   if (step.find("problem") != nullptr) {
     text += "step " + member(step, "step") + ": entry " + member(step, "seq") +
-            " cannot be read: " + member(step, "problem") + "; ask `forerun verify`\n";
+            " does not hold: " + member(step, "problem") + "; ask `forerun verify`\n";
     return;
   }
   text += "step " + member(step, "step") + ": " + member(step, "task") + ' ' +
@@ -363,7 +386,9 @@ json::Value explain(const SessionRow& session, std::span<const StoredEntry> comm
       before.reset();
       continue;
     }
-    steps.push_back(step_of(*commit, stored, before));
+    const std::string changed = changed_text(*commit, stored);
+    steps.push_back(changed.empty() ? step_of(*commit, stored, before)
+                                    : unreadable(stored, changed));
     before = commit->chain;
   }
   json::Array dropped;

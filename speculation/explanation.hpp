@@ -14,7 +14,8 @@
 namespace forerun {
 
 /// `{"run_id", "context", "speculation", "ended", "steps": [step, …], "discards": [discard, …]}`,
-/// see docs/commands.md. An entry that cannot be read is told as such. Commits come in step order.
+/// see docs/commands.md. A step whose entry cannot be read, or beside which the store holds a text
+/// of another hash, has a `problem` instead. Commits come in step order.
 json::Value explain(const SessionRow& session, std::span<const StoredEntry> commits,
                     std::span<const StoredEntry> discards);
 

@@ -23,7 +23,7 @@ constexpr std::size_t node_slots = 8;
 constexpr double bold = 0.3;  ///< Fillers start at this confidence.
 constexpr std::size_t fillers_taught = 40;
 constexpr std::size_t probes_min = 100;
-constexpr std::chrono::seconds fill_within{5};
+constexpr std::chrono::seconds fill_within{30};
 constexpr Duration earned_min = std::chrono::seconds(4);   ///< Of each slot,
 constexpr Duration earned_max = std::chrono::seconds(15);  ///< in one answer.
 constexpr std::size_t turns = 3;                           ///< Without and with speculation.

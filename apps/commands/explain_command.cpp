@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cctype>
 #include <iostream>
 #include <memory>
@@ -45,6 +46,16 @@ Result<json::Value> read(const std::filesystem::path& data, const RunId& run_id)
   return explain(record->row, record->commits, record->discards);
 }
 
+/// Whether a step that is told of does not hold.
+bool has_problem(const json::Value& story, const std::optional<std::uint64_t>& step) {
+  const json::Array& steps = *story.find("steps")->array();
+  return std::any_of(steps.begin(), steps.end(), [&step](const json::Value& each) {
+    const json::Value* number = each.find("step");
+    return each.find("problem") != nullptr &&
+           (!step || (number != nullptr && *number == json::Value(std::uint64_t{*step})));
+  });
+}
+
 Result<int> tell(const ExplainFlags& s) {
   const auto run_id = RunId::parse(s.run_id);
   if (!run_id) {
@@ -70,7 +81,7 @@ Result<int> tell(const ExplainFlags& s) {
   } else {
     std::cout << json::canonical(*story) << '\n';
   }
-  return exit_ok;
+  return has_problem(*story, s.step) ? exit_verification : exit_ok;
 }
 
 }  // namespace

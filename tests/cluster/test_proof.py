@@ -27,7 +27,7 @@ class ProofTest(unittest.TestCase):
         cls.script.write_text("".join(parts))
         cls.ledger_alone = cls.cluster.folder / "proof-of-the-ledger.py"
         cls.ledger_alone.write_text(parts[0])
-        assert [len(part.splitlines()) for part in parts] == [20, 14], "the page counts its lines"
+        assert [len(part.splitlines()) for part in parts] == [20, 20], "the page counts its lines"
         run_id = cls.cluster.open()
         for n in range(4):
             cls.cluster.step(run_id, "double", n=n)
@@ -162,10 +162,33 @@ class ProofTest(unittest.TestCase):
         write(lambda race: None)
         held, printed = self.audit(folder, key)
         self.assertTrue(held, printed)
-        write(lambda race: race.update(winning_branch_index=1 - race["winning_branch_index"],
-                                       branch_validities=race["branch_validities"][::-1]))
+        def other(race, **fields):
+            race.update(winning_branch_index=1 - race["winning_branch_index"], **fields)
+        write(lambda race: other(race, branch_validities=race["branch_validities"][::-1]))
         self.assertTrue(self.audit(folder, key, self.ledger_alone)[0])
         self.refuse(folder, "entry 5: ", key=key)
+        for lie in (lambda race: race.update(branch_validities=[None, None]),
+                    lambda race: other(race, branch_validities=race["branch_validities"][::-1], arrival_order=[1 - race["winning_branch_index"]]),
+                    lambda race: race.update(select="lottery"), lambda race: race.update(task="double"),
+                    lambda race: race.update(deterministic_tie_breaker_seed="00" * 8), lambda race: race.update(seq=4)):
+            write(lie)
+            self.refuse(folder, key=key)
+
+    def test_a_line_that_readers_take_for_another_is_refused(self):
+        for name, kind in (("inputs", "call"), ("outputs", "output")):
+            folder = self.copy()
+            def twice(lines):
+                hashed = f'"{kind if kind == "output" else "input"}_hash":"'
+                at, tail = lines[1].rindex(hashed), f'"{kind}":9,"":"'
+                return [lines[0], lines[1][:at] + tail + lines[1][at + len(hashed):], *lines[2:]]
+            self.change(folder, twice, name + ".jsonl")
+            held, printed = self.audit(folder)
+            self.assertFalse(held)
+            self.assertIn("refused: ", printed)
+            code, _, problems = self.verify(folder)
+            self.assertEqual(code, 5)
+            self.assertIn(name + ".jsonl line 2: ", problems)
+            self.doCleanups()
 
     def test_a_truncated_ledger_is_refused(self):
         folder = self.copy()
@@ -184,6 +207,7 @@ class ProofTest(unittest.TestCase):
         self.change(folder, lambda lines: lines[:1] + lines[2:], "inputs.jsonl")
         held, printed = self.audit(folder)
         self.assertTrue(held, printed)
+        self.assertIn("the calls of 8 of 9 steps are there", printed)
         code, report, problems = self.verify(folder)
         self.assertEqual((code, report["recomputed"], report["not_recomputed"]), (0, 8, 1), problems)
 

@@ -172,6 +172,44 @@ class VerifyThreeTest(Verifier):
         self.assertRegex(problems, rf"worker {liar} on node node-2: entry \d+: output_hash: found [0-9a-f]{{64}}, expected [0-9a-f]{{64}}, "
                                    r"which worker [0-9a-f-]{36} on node node-[13] and worker [0-9a-f-]{36} on node node-[13] answered")
 
+    def test_lies_about_write_sets_and_failures_are_named(self):
+        cluster = Cluster(3, """
+[task.noted]
+executor = "exec"
+command  = ["sh", "noted.sh"]
+effect   = "pure"
+envelope = true
+state    = []
+sandbox  = false
+[task.sound]
+executor = "exec"
+command  = ["sh", "sound.sh"]
+effect   = "pure"
+state    = []
+sandbox  = false
+""")
+        self.addCleanup(cluster.close)
+        lies = cluster.folder / "lies"
+        lies.mkdir()
+        for folder, noted, end in ((cluster.tasks, 1, 0), (lies, 2, 7)):
+            (folder / "noted.sh").write_text('cat > /dev/null; echo \'{"output": 1, "writes": {"n": %d}}\'' % noted)
+            (folder / "sound.sh").write_text("cat > /dev/null; echo 1; exit %d" % end)
+        cluster.tasks_of["node-2"] = lies
+        for name in ("node-1", "node-2", "node-3"):
+            cluster.kill(name)
+        liar = cluster.start_node("node-2")["workers"][0]
+        until("the liar is alone", lambda: [node["name"] for node in cluster.status()["nodes"]] == ["node-2"])
+        run_id = cluster.open()
+        self.assertEqual(cluster.step(run_id, "noted")["output"], 1)
+        self.assertEqual(cluster.step(run_id, "sound")["status"], "failed")
+        for name in ("node-1", "node-3"):
+            cluster.start_node(name)
+        until("all ledgers agree", lambda: cluster.heads_agree(3))
+        done = cluster.command("verify", "--url", f"http://{cluster.http}", "--sample", 10)
+        self.assertEqual(done.returncode, 5, done.stderr)
+        self.assertRegex(done.stderr, rf"worker {liar} on node node-2: entry \d+: writes_hash: found [0-9a-f]{{64}}, expected [0-9a-f]{{64}}, which")
+        self.assertRegex(done.stderr, rf"worker {liar} on node node-2: entry \d+: output_hash: found none \(it failed\), expected [0-9a-f]{{64}}, which")
+
     def test_a_lying_worker_is_quarantined_while_it_works(self):
         cluster = Cluster(3, flags=("--recheck-share", 1))
         self.addCleanup(cluster.close)

@@ -12,7 +12,7 @@ constexpr RequestId audit_request{7000};
 
 /// A cluster of some nodes with one step of task `a` committed, answered with 1.
 struct Audited {
-  explicit Audited(int nodes = 2) {
+  explicit Audited(int nodes = 2, const std::string& failure = {}) {
     for (int node = 1; node <= nodes; ++node) {
       cluster.join(node);
     }
@@ -20,8 +20,13 @@ struct Audited {
     cluster.confirm(run, {call("a")});
     const Dispatch dispatch = cluster.take_dispatch("a");
     recorded_by = dispatch.worker;
-    cluster.finish(dispatch, "1");
+    if (failure.empty()) {
+      cluster.finish(dispatch, "1");
+    } else {
+      cluster.end(dispatch, Ending::failed, failure);
+    }
     cluster.persist();
+    output = failure.empty() ? "1" : "";
   }
   void start(RequestId request = audit_request, std::uint32_t sample = 1) {
     StartAudit body;
@@ -51,7 +56,7 @@ struct Audited {
         stored.seq = Seq{static_cast<std::uint64_t>(*entry.find("seq")->number())};
         stored.leaf = json::canonical(entry);
         stored.call = call("a").canonical();
-        stored.output = "1";
+        stored.output = output;
         read.entries.push_back(stored);
       }
     }
@@ -69,6 +74,7 @@ struct Audited {
 
   ScriptedCluster cluster;
   WorkerId recorded_by;
+  std::string output;  ///< Of the step.
 };
 
 }  // namespace
@@ -177,6 +183,41 @@ TEST_CASE("where two answers differ a third node answers, and the report tells a
   CHECK(*step.find("third")->find("output_hash") == json::Value(to_hex(sha256("1"))));
   CHECK(*step.find("third")->find("worker") == json::Value(to_string(third.worker)));
   CHECK(*report.find("without_verdict") == json::Value(0));
+}
+
+TEST_CASE("write-sets and effects are part of an answer", "[audit]") {
+  Audited audited(3);
+  audited.start();
+  audited.read_step();
+  const auto part = GENERATE(as<std::string>(), "writes", "effects");
+  audited.cluster.finish_with(audited.cluster.take_dispatch("a"), "1",
+                              part == "writes" ? R"({"x":1})" : "",
+                              part == "effects" ? R"([{"task":"b"}])" : "");
+  audited.cluster.finish(audited.cluster.take_dispatch("a"), "1");  // The third one.
+  for (int node = 1; node <= 3; ++node) {
+    audited.answer(node);
+  }
+  const json::Value report = audited.report();
+  const json::Value& run = audited.re_executed(report).at(0);
+  CHECK(*run.find("output_hash") == json::Value(to_hex(sha256("1"))));
+  CHECK(run.find(part + "_hash")->string() != nullptr);
+  CHECK(run.find("third")->find(part + "_hash")->is_null());
+}
+
+TEST_CASE("a failure is run again, unless it is the engine's own", "[audit]") {
+  Audited failed(2, "exit code 3");
+  failed.start();
+  failed.read_step();
+  failed.cluster.end(failed.cluster.take_dispatch("a"), Ending::failed, "exit code 4");
+  failed.answer(1);
+  failed.answer(2);
+  const json::Value report = failed.report();
+  CHECK(failed.re_executed(report).at(0).find("output_hash")->is_null());
+  CHECK(failed.re_executed(report).at(0).find("third")->is_null());  // Both failed: they agree.
+  Audited late(2, "timed out after 300 ms");
+  late.start();
+  late.read_step();
+  CHECK_FALSE(late.cluster.has_dispatch("a"));
 }
 
 TEST_CASE("without a third node nobody is asked, and without a difference neither", "[audit]") {

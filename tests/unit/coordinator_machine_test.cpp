@@ -615,6 +615,7 @@ json::Value told_race(SelectRule rule, std::vector<std::optional<bool>> validiti
   commit.select = rule;
   commit.winner = winner;
   commit.output_hash = sha256("1");
+  commit.writes_hash = sha256(R"({"x":1})");
   StoredEntry stored;
   stored.leaf = leaf_of(Entry{Seq{1}, Epoch{1}, commit});
   stored.writes = R"({"x":1})";
@@ -643,6 +644,43 @@ TEST_CASE("the told record says how a race's winner follows from its rule",
              Catch::Contains("ordered as declared: a b,"));
 }
 
+TEST_CASE("a text that is not the decided one is not told for it", "[coordinator_machine]") {
+  CommitEntry commit;
+  commit.run_id = RunId{WorkerId{Uuid{{1}}}, 1};
+  commit.task = "a";
+  commit.branch_names = {"a"};
+  commit.branch_latencies = {std::nullopt};
+  commit.branch_causes = {std::nullopt};
+  commit.workers = {std::nullopt};
+  commit.branch_validities = {true};
+  commit.winner = 0;
+  commit.input_hash = call("a").hash();
+  commit.output_hash = sha256("1");
+  StoredEntry stored;
+  stored.seq = Seq{7};
+  stored.step = StepNumber{0};
+  stored.leaf = leaf_of(Entry{Seq{7}, Epoch{1}, commit});
+  stored.call = call("a").canonical();
+  stored.output = "1";
+  const auto told = [&] {
+    return *explanation_text(explain(SessionRow{}, std::vector{stored}, {}), 0);
+  };
+  CHECK_THAT(told(), Catch::Contains("winner a"));
+  const StoredEntry good = stored;
+  stored.output = "2";
+  CHECK_THAT(told(), Catch::Contains("its output in the store: found hash " + to_hex(sha256("2")) +
+                                     ", expected " + to_hex(sha256("1"))));
+  stored = good;
+  stored.call = call("b").canonical();
+  CHECK_THAT(told(), Catch::Contains("its call in the store"));
+  stored = good;
+  stored.writes = "{}";
+  CHECK_THAT(told(), Catch::Contains("expected none: the store was changed"));
+  stored = good;
+  stored.call.clear();  // Erased: nothing is told, and nothing is wrong.
+  CHECK_THAT(told(), Catch::Contains("(input erased)"));
+}
+
 TEST_CASE("a record that is not as Forerun writes it is told as far as it goes",
           "[coordinator_machine]") {
   StoredEntry damaged;
@@ -650,7 +688,7 @@ TEST_CASE("a record that is not as Forerun writes it is told as far as it goes",
   damaged.step = StepNumber{0};
   damaged.leaf = "{";
   CHECK_THAT(*explanation_text(explain(SessionRow{}, std::vector{damaged}, {}), 0),
-             Catch::Contains("step 0: entry 7 cannot be read: json: "));
+             Catch::Contains("step 0: entry 7 does not hold: json: "));
   for (const char* strange :
        {R"({"steps":[{}],"discards":[]})", R"({"steps":[null],"discards":[1]})",
         R"({"steps":[{"foresight":1,"branches":[2]}],"discards":[{}]})"}) {

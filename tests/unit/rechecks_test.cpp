@@ -52,7 +52,7 @@ struct Bench {
     rerun.task = &tasks[task];
     rerun.recorded_on = node(recorded.first);
     rerun.recorded_node = node(recorded.first).name;
-    rerun.recorded_hash = sha256(recorded.second);
+    rerun.recorded.output = sha256(recorded.second);
     rechecks.add(std::move(rerun));
     end(again.second, again.first);
     if (third.first != 0) {
@@ -116,7 +116,7 @@ TEST_CASE("failures and missing thirds prove nothing", "[rechecks]") {
     rerun.call = call("a");
     rerun.task = &bench.tasks[0];
     rerun.recorded_on = Bench::node(1);
-    rerun.recorded_hash = sha256("1");
+    rerun.recorded.output = sha256("1");
     bench.rechecks.add(std::move(rerun));
     if (how == "failed") {
       bench.end("", 2, Ending::failed);
