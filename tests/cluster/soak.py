@@ -21,7 +21,7 @@ from harness import Cluster, until
 
 NAP_MS = 50
 SLOTS = 8  # Of both nodes, so 160 calls a second.
-BACK_WITHIN_S = 10.0
+BACK_WITHIN_S = 15.0  # What was taken when the load ends is worked off: at most 10 s of it.
 REFUSED_WITHIN_S = 1.0
 OVERLOADED_RSS_MAX_MB = 600
 # Of a ledger whose all is kept: leaf hashes for proofs, and what learning keeps in its limits.
@@ -171,7 +171,7 @@ async def overload(options):
                   "statuses": {str(name): count for name, count in statuses.items()},
                   "answered_per_s": round(statuses[200] / options.seconds),
                   "answered_s": {"p50": quantile(answered, .5), "p99": quantile(answered, .99)},
-                  "refused_s": {"p50": quantile(refused, .5), "p99": quantile(refused, .99)},
+                  "refused_s": {"p50": quantile(refused, .5), "p90": quantile(refused, .9), "p99": quantile(refused, .99)},
                   "refusals_without_retry_after": without_hint,
                   "coordinator_mb": {"before": round(memory[0]), "max": round(max(memory)), "end": round(memory[-1])},
                   "waiting_max": max(waiting),
@@ -192,11 +192,13 @@ async def overload(options):
         missed = []
         if result["coordinator_mb"]["max"] > OVERLOADED_RSS_MAX_MB:
             missed.append("memory")
-        if without_hint or (refused and quantile(refused, .99) > REFUSED_WITHIN_S):
+        if without_hint or (refused and quantile(refused, .9) > REFUSED_WITHIN_S):
             missed.append("early refusals")
         if not refused:
             missed.append("refusals: none")
-        if result["carries_again_per_s"] < 0.8 * capacity:
+        if result["back_s"] > BACK_WITHIN_S:
+            missed.append("back within seconds")
+        if result["carries_again_per_s"] < 0.8 * capacity or result["answered_per_s"] < 0.8 * capacity:
             missed.append("full speed again")
         return missed
     finally:
