@@ -447,6 +447,7 @@ void CoordinatorMachine::on(const NodeSaid& said) {
 void CoordinatorMachine::on(const NodeUnreachable& unreachable) {
   if (const NodeSeat* seat = membership_.by_connection(unreachable.connection)) {
     lose_node(NodeId(seat->id), "unreachable");
+    on(TimePassed{});  // Its next start may be waiting for that.
   }
 }
 

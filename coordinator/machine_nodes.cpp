@@ -34,6 +34,12 @@ void CoordinatorMachine::handle(ConnectionId connection, const NodeId& node, con
   const Membership::Verdict verdict = membership_.judge(now_, connection, node, message);
   switch (verdict.admission) {
     case Membership::Admission::wait:
+      // A process that was killed has no connection any more: what is sent on it says so at once,
+      // instead of after its silence. It means nothing to one that lives.
+      if (const NodeSeat* seat =
+              verdict.replaced ? membership_.find(*verdict.replaced) : nullptr) {
+        out_.send.push_back({seat->connection, Entries{Seq{0}, {}, std::nullopt}});
+      }
       return;
     case Membership::Admission::refuse:
       out_.log.push_back("refused " + message.name + " (" + node.name + "): " + verdict.why);

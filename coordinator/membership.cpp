@@ -63,7 +63,7 @@ Membership::Verdict Membership::judge(Instant now, ConnectionId connection, cons
     if (waiting_.size() < settings_.nodes_max) {
       waiting_.push_back({connection, node, join, now});
     }
-    return {Admission::wait, "", {}};
+    return {Admission::wait, "", *rival};
   }
   const Instant since = waiting->since;
   if (seat.heard > since) {
@@ -113,9 +113,10 @@ std::vector<Membership::Waiting> Membership::take_waiting(Instant now) {
     const auto rival =
         std::find_if(waiting.join.workers.begin(), waiting.join.workers.end(),
                      [&](const WorkerOffer& offer) { return workers_.contains(offer.worker); });
-    const bool was_heard = rival != waiting.join.workers.end() &&
-                           nodes_.at(workers_.at(rival->worker).node).heard > waiting.since;
-    if (was_heard || now - waiting.since >= settings_.copy_wait) {
+    const bool is_free = rival == waiting.join.workers.end();
+    const bool was_heard =
+        !is_free && nodes_.at(workers_.at(rival->worker).node).heard > waiting.since;
+    if (is_free || was_heard || now - waiting.since >= settings_.copy_wait) {
       due.push_back(waiting);
     }
   }

@@ -53,7 +53,8 @@ public:
   enum class Admission : std::uint8_t {
     welcome,    ///< In; `replaced` tells whether an earlier instance of it must be given up first.
     reconnect,  ///< The same process on a new connection: its branches go on.
-    wait,       ///< Another live process claims this identity; ask again with waiting().
+    wait,       ///< `replaced` claims this identity and may live: ask whether it does, and judge
+                ///< again when it is lost or with take_waiting().
     refuse,
   };
   struct Verdict {

@@ -54,7 +54,7 @@ struct CoordinatorSettings {
   std::size_t steps_per_session_max = 10'000;
   std::size_t confirmed_waiting_max = 50'000;  ///< Confirmed branches waiting for a slot.
   /// A call that would wait longer for a slot, at the pace of its pool, is refused at once.
-  Duration confirmed_wait_max = std::chrono::seconds(30);
+  Duration confirmed_wait_max = std::chrono::seconds(10);
   std::size_t confirmed_waiting_free = 1'000;  ///< Whatever the pace, so many may wait.
   std::size_t openings_waiting_max = 10'000;
   std::size_t ended_kept_max = 1'000;  ///< Ended sessions answered from memory.

@@ -5,8 +5,8 @@
 
 `overload` measures what the cluster carries, then offers it that times FACTOR, each request from a session of its own, and then
 again what it carries. It fails unless memory and queues are bounded, refusals are early (503 or 429 with Retry-After) and full speed
-comes back within seconds. `soak` opens so many sessions and calls in them, side by side, until the calls or the seconds are used
-up; it fails unless memory is flat: what the coordinator takes, beyond its ledger's fixed cost an entry, does not grow.
+comes back within seconds. `soak` keeps so many sessions open and calls in them, in turn, until the calls or the seconds are used up; a session
+that has had --session-calls ends, and another one opens. It fails unless memory is flat in the second half of the calls.
 """
 import argparse
 import asyncio
@@ -21,11 +21,10 @@ from harness import Cluster, until
 
 NAP_MS = 50
 SLOTS = 8  # Of both nodes, so 160 calls a second.
-BACK_WITHIN_S = 10.0
+BACK_WITHIN_S = 15.0  # What was taken when the load ends is worked off: at most 10 s of it.
 REFUSED_WITHIN_S = 1.0
 OVERLOADED_RSS_MAX_MB = 600
-# Of a ledger whose all is kept: leaf hashes for proofs, and what learning keeps in its limits.
-GROWTH_BYTES_A_CALL_MAX = 200
+GROWTH_BYTES_A_CALL_MAX = 100  # A Merkle frontier, marks and tables with limits: nothing of a session that has ended.
 
 CATALOG = """
 [task.nap]
@@ -171,7 +170,7 @@ async def overload(options):
                   "statuses": {str(name): count for name, count in statuses.items()},
                   "answered_per_s": round(statuses[200] / options.seconds),
                   "answered_s": {"p50": quantile(answered, .5), "p99": quantile(answered, .99)},
-                  "refused_s": {"p50": quantile(refused, .5), "p99": quantile(refused, .99)},
+                  "refused_s": {"p50": quantile(refused, .5), "p90": quantile(refused, .9), "p99": quantile(refused, .99)},
                   "refusals_without_retry_after": without_hint,
                   "coordinator_mb": {"before": round(memory[0]), "max": round(max(memory)), "end": round(memory[-1])},
                   "waiting_max": max(waiting),
@@ -192,11 +191,13 @@ async def overload(options):
         missed = []
         if result["coordinator_mb"]["max"] > OVERLOADED_RSS_MAX_MB:
             missed.append("memory")
-        if without_hint or (refused and quantile(refused, .99) > REFUSED_WITHIN_S):
+        if without_hint or (refused and quantile(refused, .9) > REFUSED_WITHIN_S):
             missed.append("early refusals")
         if not refused:
             missed.append("refusals: none")
-        if result["carries_again_per_s"] < 0.8 * capacity:
+        if result["back_s"] > BACK_WITHIN_S:
+            missed.append("back within seconds")
+        if result["carries_again_per_s"] < 0.8 * capacity or result["answered_per_s"] < 0.8 * capacity:
             missed.append("full speed again")
         return missed
     finally:
@@ -223,6 +224,8 @@ async def soak(options):
         began = time.monotonic()
         next_session = iter(range(1 << 62))
         busy = set()
+        # Calls, by the session's place; from the start as many sessions are young as are old.
+        had = collections.Counter({index: index * options.list % options.session_calls for index in range(len(sessions))})
 
         async def client():
             nonlocal done, failed
@@ -234,6 +237,11 @@ async def soak(options):
                 busy.add(index)
                 status, _, _ = await http.ask("POST", f"/v1/sessions/{sessions[index]}/steps", {
                     "calls": [{"task": "noop", "input": {"n": n}} for n in range(options.list)]})
+                had[index] += options.list
+                if had[index] >= options.session_calls:
+                    had[index] = 0
+                    await http.ask("DELETE", f"/v1/sessions/{sessions[index]}")
+                    sessions[index] = await open_session(http, speculation="on")
                 busy.discard(index)
                 done += options.list if status == 200 else 0
                 failed += status != 200
@@ -275,6 +283,7 @@ def main():
     parser.add_argument("--factor", type=float, default=10)
     parser.add_argument("--sessions", type=int, default=10_000)
     parser.add_argument("--calls", type=int, default=1_000_000)
+    parser.add_argument("--session-calls", type=int, default=30, help="of one session of the soak")
     parser.add_argument("--list", type=int, default=10, help="calls in one request of the soak")
     options = parser.parse_args()
     missed = asyncio.run(overload(options) if options.what == "overload" else soak(options))

@@ -445,6 +445,25 @@ TEST_CASE("a write in flight at a crash ends as unknown, or runs again with its 
   CHECK(steps[1].causes.front()->starts_with("unknown"));
 }
 
+TEST_CASE("a restarted node whose old connection is closed is let in at once",
+          "[coordinator_machine]") {
+  ScriptedCluster cluster;
+  cluster.join(1);
+  const RunId run = cluster.open();
+  Join next;
+  next.name = "next start";
+  next.instance = 77;
+  next.workers = {{run.home, 4, 0}};
+  cluster.input(NodeSaid{ConnectionId{51}, {"n1"}, next});
+  // The old connection is asked, by a message that means nothing.
+  const ToNode asked = cluster.sent.back();
+  CHECK(asked.connection == ConnectionId{1});
+  CHECK(asked.message == CoordinatorMessage(Entries{Seq{0}, {}, std::nullopt}));
+  cluster.input(NodeUnreachable{ConnectionId{1}});
+  CHECK(cluster.sent.back().connection == ConnectionId{51});
+  CHECK(std::holds_alternative<Welcome>(cluster.sent.back().message));
+}
+
 TEST_CASE("a node of another protocol is refused, and told both versions",
           "[coordinator_machine]") {
   ScriptedCluster cluster;
