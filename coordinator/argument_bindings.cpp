@@ -11,8 +11,12 @@ namespace {
 constexpr std::size_t rules_max = 48;
 constexpr std::size_t constants_max = 48;
 constexpr double recognised_prior[recognised_max] = {0.5, 0.3, 0.2};
+constexpr std::size_t composed_max = 8;
 /// Values of one parameter at one time.
-constexpr std::size_t claims_max = rules_max + constants_max;
+constexpr std::size_t claims_max =
+    rules_max + constants_max + SessionMemory::corrections + composed_max;
+constexpr std::size_t molds_max = 4;
+constexpr double corrected_prior[SessionMemory::corrections] = {0.2, 0.2, 0.05};
 constexpr std::size_t walk_max = 64;
 constexpr std::size_t nth_max = 4;
 constexpr std::size_t back_max = 4;
@@ -24,6 +28,8 @@ constexpr float tries_max = 64;
 constexpr double prior_weight = 1.5;
 
 const std::string recognised_origin = "text, known from before";
+const std::string corrected_origin = "its last one, corrected";
+const std::string composed_origin = "put together";
 
 double odds(double share) {
   return share / (1 - std::min(share, 0.999));
@@ -257,7 +263,8 @@ void Parameter::learn_look(const json::Value& value) {
 
 ValueRanker first_value_ranker() {
   const Features<value_features> weights = {0.75, 0.15, -0.8, 0.6, 0.4, 0, -0.35, -0.15, 0.2, 0.5,
-                                            0.2,  0.6,  0,    0.3, 0,   0, 0.2,   0.4,   0.4, 0.0};
+                                            0.2,  0.6,  0,    0.3, 0,   0, 0.2,   0.4,   0.4, 0.0,
+                                            0,    0,    0,    0};
   return ValueRanker(weights);
 }
 
@@ -288,6 +295,9 @@ struct Parameter::Claims {
   std::uint32_t seen = 0;
   std::uint32_t count = 0;
   bool is_recognised = false;
+  bool is_composed = false;
+  bool is_projected = false;
+  std::uint8_t corrected = 0;  ///< 1 + the kind of correction; 0: none.
 };
 
 /// All claims on one parameter, by value.
@@ -342,7 +352,7 @@ double Parameter::constant_share(const Constant& constant, std::size_t place) co
 
 /// Returns the largest share of a rule whose value is still to come.
 double Parameter::claim_by_rules(const Surroundings& around, const KindRecord& kinds,
-                                 std::size_t place, Claimed& claimed) const {
+                                 std::size_t place, Claimed& claimed, MadeValues& made) const {
   double blocked = 0;
   Resolver resolve(around, name_);
   for (const Binding& rule : rules_) {
@@ -352,14 +362,89 @@ double Parameter::claim_by_rules(const Surroundings& around, const KindRecord& k
     }
     if (const std::uint32_t at = resolve(rule); at != 0) {
       const SeenValue& value = around.memory.value(at);
+      const Key hash = given(value, rule);
+      if (hash == 0) {
+        continue;
+      }
       const double known = familiar(value.look);
-      claimed
-          .offer(value.hash, rule.record.share(place, kinds.prior(rule)) * known, value.json,
-                 &rule.origin, at)
-          .familiar = known;
+      Claims& claims = claimed.offer(hash, rule.record.share(place, kinds.prior(rule)) * known,
+                                     value.json, &rule.origin, at);
+      claims.familiar = known;
+      if (rule.mold != 0 && claims.count == 1) {
+        json::Object object;
+        for (const std::string& name : find_mold(rule.mold)->names) {
+          object.set(name, *value.json->find(name));
+        }
+        claims.value = &made.emplace_front(std::move(object));
+        claims.is_projected = true;
+      }
     }
   }
   return blocked;
+}
+
+const Mold* Parameter::find_mold(Key key) const {
+  for (const Mold& each : molds_) {
+    if (each.key == key) {
+      return &each;
+    }
+  }
+  return nullptr;
+}
+
+/// The hash of what the rule makes of the value; 0: nothing.
+Key Parameter::given(const SeenValue& value, const Binding& rule) const {
+  if (rule.mold == 0) {
+    return value.hash;
+  }
+  const Mold* mold = find_mold(rule.mold);
+  const json::Object* object = value.json->object();
+  if (mold == nullptr || object == nullptr) {
+    return 0;
+  }
+  Key hash = hash_object_start();
+  for (const std::string& name : mold->names) {
+    const json::Value* member = object->find(name);
+    if (member == nullptr) {
+      return 0;
+    }
+    hash = mix(hash, hash_text(name), hash_value(*member));
+  }
+  return hash;
+}
+
+std::uint32_t Parameter::last_used(const Surroundings& around) const {
+  return text_.empty() ? 0 : around.memory.latest_at(place_of_parameter(around.task, text_));
+}
+
+void Parameter::claim_corrected(const Surroundings& around, std::size_t place,
+                                Claimed& claimed) const {
+  const std::uint32_t used = last_used(around);
+  if (used == 0) {
+    return;
+  }
+  for (const SessionMemory::Corrected& each : around.memory.corrected(used)) {
+    const auto kind = static_cast<std::size_t>(each.by);
+    claimed
+        .offer(each.hash, corrected_[kind].share(place, corrected_prior[kind]), &each.text,
+               &corrected_origin, around.memory.latest_equal(each.hash))
+        .corrected = static_cast<std::uint8_t>(1 + kind);
+  }
+}
+
+std::vector<std::pair<const Mold*, double>> Parameter::molds(Key previous) const {
+  const std::size_t place = followed_.find(previous);
+  std::vector<std::pair<const Mold*, double>> found;
+  for (const Mold& mold : molds_) {
+    double share = mold.count / (total_ + 1);
+    if (place != Followed::nowhere) {
+      share = (mold.after[place] + share) / (after_[place].total + 1);
+    }
+    found.emplace_back(&mold, share);
+  }
+  std::stable_sort(found.begin(), found.end(),
+                   [](const auto& a, const auto& b) { return a.second > b.second; });
+  return found;
 }
 
 void Parameter::claim_known(const Surroundings& around, std::size_t place, Claimed& claimed) const {
@@ -381,12 +466,20 @@ void Parameter::claim_known(const Surroundings& around, std::size_t place, Claim
 }
 
 std::vector<Candidate> Parameter::candidates(const Surroundings& around, const KindRecord& kinds,
-                                             const ValueRanker& ranker) const {
+                                             const ValueRanker& ranker,
+                                             std::span<const Composed> composed,
+                                             MadeValues& made) const {
   const SessionMemory& memory = around.memory;
   const std::size_t place = followed_.find(around.previous);
-  Claimed claimed(rules_.size() + constants_.size());
-  const double blocked = claim_by_rules(around, kinds, place, claimed);
+  composed = composed.first(std::min(composed.size(), composed_max));
+  Claimed claimed(rules_.size() + constants_.size() + SessionMemory::corrections +
+                  composed.size());
+  const double blocked = claim_by_rules(around, kinds, place, claimed, made);
   claim_known(around, place, claimed);
+  claim_corrected(around, place, claimed);
+  for (const Composed& each : composed) {
+    claimed.offer(each.hash, each.share, each.value, &composed_origin, 0).is_composed = true;
+  }
 
   const std::vector<SeenStep>& steps = memory.steps();
   const json::Value* const same = steps.empty() ? nullptr : steps.back().call.input().find(text_);
@@ -397,7 +490,7 @@ std::vector<Candidate> Parameter::candidates(const Surroundings& around, const K
                         : same_at != 0 && memory.value(same_at).json == same
                             ? memory.value(same_at).hash
                             : hash_value(*same);
-  const std::uint32_t used = memory.latest_at(place_of_parameter(around.task, text_));
+  const std::uint32_t used = last_used(around);
   const Key last_use = used == 0 ? 0 : memory.value(used).hash;
   const auto describe = [&](std::size_t at) -> Features<value_features> {
     const Claims& claims = claimed[at];
@@ -431,7 +524,11 @@ std::vector<Candidate> Parameter::candidates(const Surroundings& around, const K
                 : 0.0,
             mention.anywhere,
             mention.ahead,
-            mention.anywhere >= 1 ? 1.0 : 0.0};
+            mention.anywhere >= 1 ? 1.0 : 0.0,
+            claims.is_composed ? 1.0 : 0.0,
+            claims.is_projected ? 1.0 : 0.0,
+            claims.corrected == 1 ? 1.0 : 0.0,
+            claims.corrected > 1 ? 1.0 : 0.0};
   };
 
   // Rival claims weigh as their scores, against the others and against none of them.
@@ -503,6 +600,12 @@ std::size_t Parameter::place_after(Key previous) {
     for (Record& record : recognised_) {
       record.after[taken.place] = {};
     }
+    for (Record& record : corrected_) {
+      record.after[taken.place] = {};
+    }
+    for (Mold& mold : molds_) {
+      mold.after[taken.place] = 0;
+    }
   }
   return taken.place;
 }
@@ -534,12 +637,13 @@ void Parameter::learn_constant(std::size_t place, Key hash, const json::Value& v
 void Parameter::add_rule(const Surroundings& around, Key name, Key hash, Binding rule,
                          std::uint32_t source) {
   for (const Binding& each : rules_) {
-    if (each.from == rule.from && each.place == rule.place && each.n == rule.n) {
+    if (each.from == rule.from && each.place == rule.place && each.n == rule.n &&
+        each.mold == rule.mold) {
       return;
     }
   }
   const std::uint32_t at = Resolver(around, name)(rule);
-  if (at == 0 || around.memory.value(at).hash != hash) {
+  if (at == 0 || given(around.memory.value(at), rule) != hash) {
     return;
   }
   if (rules_.size() >= rules_max) {
@@ -616,7 +720,11 @@ void Parameter::learn(const Surroundings& around, KindRecord& kinds, std::string
     if (at == 0) {
       continue;
     }
-    const bool hit = around.memory.value(at).hash == hash;
+    const Key made = given(around.memory.value(at), rule);
+    if (made == 0) {
+      continue;
+    }
+    const bool hit = made == hash;
     if (rule.record.all.tries == 0) {
       kinds.learn(rule, hit);
     }
@@ -627,9 +735,110 @@ void Parameter::learn(const Surroundings& around, KindRecord& kinds, std::string
   for (std::size_t i = 0; i < count; ++i) {
     recognised_[i].add(place, constants_[known[i]].hash == hash);
   }
+  if (const std::uint32_t used = last_used(around); used != 0) {
+    for (const SessionMemory::Corrected& each : around.memory.corrected(used)) {
+      corrected_[static_cast<std::size_t>(each.by)].add(place, each.hash == hash);
+    }
+  }
   learn_look(value);
   learn_constant(place, hash, value);
+  learn_mold(place, value);
   learn_rules(around, name, hash);
+  if (const json::Object* object = value.object()) {
+    learn_projections(around, name, hash, *object);
+  }
+}
+
+std::optional<Mold> mold_of(const json::Value& value) {
+  Mold mold;
+  if (const json::Array* array = value.array()) {
+    mold.is_array = true;
+    for (std::size_t i = 0; i < std::min(array->size(), mold_parts_max + 1); ++i) {
+      mold.parts.push_back(mix(0xe1, i));
+    }
+    mold.key = mix(0xe2, array->size());
+  } else if (const json::Object* object = value.object()) {
+    mold.key = 0xe3;
+    for (const json::Member& member : *object) {
+      mold.names.push_back(member.name);
+      mold.parts.push_back(mix(0xe4, hash_text(member.name)));
+      mold.key = mix(mold.key, mold.parts.back());
+      if (mold.parts.size() > mold_parts_max) {
+        break;
+      }
+    }
+  }
+  if (mold.parts.empty() || mold.parts.size() > mold_parts_max) {
+    return std::nullopt;
+  }
+  return mold;
+}
+
+void Parameter::learn_mold(std::size_t place, const json::Value& value) {
+  std::optional<Mold> mold = mold_of(value);
+  if (!mold) {
+    return;
+  }
+  auto known = std::find_if(molds_.begin(), molds_.end(),
+                            [&](const Mold& each) { return each.key == mold->key; });
+  if (known == molds_.end()) {
+    if (molds_.size() >= molds_max) {
+      molds_.erase(std::min_element(molds_.begin(), molds_.end(), [](const Mold& a, const Mold& b) {
+        return a.count < b.count;
+      }));
+    }
+    known = molds_.insert(molds_.end(), std::move(*mold));
+  }
+  known->count += 1;
+  known->after[place] += 1;
+}
+
+/// Objects of the session that have all of these members, and more.
+void Parameter::learn_projections(const Surroundings& around, Key name, Key hash,
+                                  const json::Object& object) {
+  const SessionMemory& memory = around.memory;
+  const std::optional<Mold> mold = mold_of(object);
+  if (!mold) {
+    return;
+  }
+  std::uint32_t at = 0;
+  for (const json::Member& member : object) {
+    if (member.value.string() != nullptr || member.value.number() != nullptr) {
+      at = memory.latest_equal(hash_value(member.value));
+      if (at == 0) {
+        return;
+      }
+      break;
+    }
+  }
+  for (std::size_t i = 0; i < sources_max && at != 0; at = memory.value(at).same_value, ++i) {
+    const std::uint32_t holder = memory.value(at).parent;
+    const json::Object* whole = holder == 0 ? nullptr : memory.value(holder).json->object();
+    if (whole == nullptr || whole->size() <= object.size()) {
+      continue;
+    }
+    const SeenValue& value = memory.value(holder);
+    const auto rule = [&](From from, std::size_t n) {
+      Binding binding;
+      binding.from = from;
+      binding.n = static_cast<std::uint8_t>(n);
+      binding.place = value.place;
+      binding.mold = mold->key;
+      binding.source = static_cast<std::uint8_t>(value.side);
+      binding.task_side = task_side(memory.steps()[value.document - 1].task, value.side);
+      add_rule(around, name, hash, std::move(binding), holder);
+    };
+    std::size_t n = 0;
+    for (std::uint32_t each = value.head; each != holder && each != 0 && n < nth_max;
+         each = memory.value(each).next) {
+      ++n;
+    }
+    if (n < nth_max) {
+      rule(From::nth, n);
+    }
+    rule(From::last, 0);
+    rule(From::earliest, 0);
+  }
 }
 
 }  // namespace forerun::prediction

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <array>
+#include <forward_list>
 #include <optional>
 #include <span>
 #include <string>
@@ -69,6 +70,7 @@ struct Binding {
   std::uint8_t n = 0;
   std::uint8_t source = 0;
   Key place = 0;  ///< Or the name, for `named`.
+  Key mold = 0;   ///< Of the object found only the members of this mold; 0: the value as it is.
   Key task_side =
       0;  ///< Whose documents have the place: the task's outputs or inputs, or the text.
   Record record;
@@ -91,7 +93,7 @@ struct KindRecord {
 };
 
 /// What tells how well a value suits a parameter: see value_features().
-inline constexpr std::size_t value_features = 20;
+inline constexpr std::size_t value_features = 24;
 using ValueRanker = Ranker<value_features>;
 /// At first a value weighs as the odds of the best rule that gives it.
 ValueRanker first_value_ranker();
@@ -105,6 +107,31 @@ struct Candidate {
   const json::Value* value = nullptr;   ///< Lives as long as memory and parameter are unchanged.
   const std::string* origin = nullptr;  ///< None for a constant.
 };
+
+/// Values that no memory holds, made to be candidates. They stay where they are.
+using MadeValues = std::forward_list<json::Value>;
+
+/// A value put together from parts that were bound one by one.
+struct Composed {
+  Key hash = 0;
+  double share = 0;
+  const json::Value* value = nullptr;
+};
+
+/// How objects and arrays of a parameter are built: an object's members, an array's length. Each
+/// part is bound like a parameter of its own.
+struct Mold {
+  Key key = 0;
+  bool is_array = false;
+  std::vector<std::string> names;  ///< Of an object.
+  std::vector<Key> parts;          ///< What sets them apart from other parts of the parameter.
+  double count = 0;
+  std::array<float, Followed::places> after{};
+};
+inline constexpr std::size_t mold_parts_max = 8;
+
+/// None where the value has no parts, or too many.
+std::optional<Mold> mold_of(const json::Value& value);
 
 struct Surroundings {
   const SessionMemory& memory;
@@ -126,8 +153,13 @@ class Parameter {
 public:
   /// All values that it may get, the best ones in order (candidates_in_order). Their shares sum to
   /// at most 1.
+  /// `composed` are values made of its molds; values that are made are kept in `made`.
   std::vector<Candidate> candidates(const Surroundings& around, const KindRecord& kinds,
-                                    const ValueRanker& ranker) const;
+                                    const ValueRanker& ranker, std::span<const Composed> composed,
+                                    MadeValues& made) const;
+  /// The ways in which its values are built, each with how likely it is next after this task, the
+  /// likeliest first.
+  std::vector<std::pair<const Mold*, double>> molds(Key previous) const;
   void learn(const Surroundings& around, KindRecord& kinds, std::string_view name,
              const json::Value& value);
 
@@ -142,8 +174,15 @@ private:
   std::size_t place_after(Key previous);
   double constant_share(const Constant& constant, std::size_t place) const;
   double claim_by_rules(const Surroundings& around, const KindRecord& kinds, std::size_t place,
-                        Claimed& claimed) const;
+                        Claimed& claimed, MadeValues& made) const;
   void claim_known(const Surroundings& around, std::size_t place, Claimed& claimed) const;
+  void claim_corrected(const Surroundings& around, std::size_t place, Claimed& claimed) const;
+  /// The latest value of this parameter in the session; 0: none.
+  std::uint32_t last_used(const Surroundings& around) const;
+  const Mold* find_mold(Key key) const;
+  Key given(const SeenValue& value, const Binding& rule) const;
+  void learn_mold(std::size_t place, const json::Value& value);
+  void learn_projections(const Surroundings& around, Key name, Key hash, const json::Object& object);
   void learn_constant(std::size_t place, Key hash, const json::Value& value);
   void learn_rules(const Surroundings& around, Key name, Key hash);
   void add_rule(const Surroundings& around, Key name, Key hash, Binding rule, std::uint32_t source);
@@ -170,6 +209,8 @@ private:
   std::vector<Binding> rules_;
   std::vector<Constant> constants_;
   std::array<Record, recognised_max> recognised_{};  ///< By their place in that order.
+  std::array<Record, SessionMemory::corrections> corrected_{};
+  std::vector<Mold> molds_;
 };
 
 Key task_side(Key task, Side side);

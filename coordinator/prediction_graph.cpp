@@ -37,6 +37,9 @@ constexpr std::size_t forms_tried_max = 9;
 constexpr std::size_t values_per_parameter_max = 6;
 constexpr std::size_t calls_per_form_max = 8;
 constexpr std::size_t premises_max = 3;
+constexpr std::size_t mold_depth_max = 3;      ///< Of parts in parts.
+constexpr std::size_t parts_per_form_max = 40;  ///< Of all arguments of a call.
+constexpr std::size_t composed_others_max = 2;
 constexpr std::size_t text_bytes_max = 64U << 10U;
 constexpr double form_probability_min = 0.003;
 constexpr double premise_probability_min = 0.02;
@@ -205,7 +208,13 @@ struct Filling {
 };
 
 /// What each parameter of a form may get.
-using Values = std::vector<std::vector<Candidate>>;
+struct Values {
+  std::vector<std::vector<Candidate>> of;
+  MadeValues made;
+
+  std::size_t size() const { return of.size(); }
+  const std::vector<Candidate>& operator[](std::size_t parameter) const { return of[parameter]; }
+};
 
 /// A call that may come next, before it is built.
 struct Option {
@@ -412,6 +421,15 @@ private:
 
   Surroundings around(const Session& session, Key task) const;
   Values values_of(const Session& session, const Tenant& tenant, const Form& form) const;
+  std::vector<Candidate> candidates(const Surroundings& surroundings, const Tenant& tenant, Key key,
+                                    std::size_t depth, std::size_t& parts_left,
+                                    MadeValues& made) const;
+  void compose(const Surroundings& surroundings, const Tenant& tenant, Key key, const Mold& mold,
+               double share, std::size_t depth, std::size_t& parts_left,
+               std::vector<Composed>& composed, MadeValues& made) const;
+  void learn_parameter(const Surroundings& surroundings, Tenant& tenant, Key key,
+                       std::string_view name, const json::Value& value, std::size_t depth,
+                       std::size_t& parts_left);
   Options options(const Session& session, const Tenant& tenant, bool is_open) const;
   FormFeatures describe_form(const Session& session, const Tenant& tenant, const Form& form,
                              const Likely& likely, const Precedents& precedents,
@@ -425,6 +443,7 @@ private:
   void learn_words(const Session& session, const Options& all, Key came);
   static PastSession done_from(const Session& session, std::size_t first);
   void end_turn(const Session& session, Tenant& tenant) const;
+  void diag(Session& session, Tenant& tenant, const Call& call, Key task);
   Options learn_options(const Session& session, Tenant& tenant, Key form_key, Key input_hash);
   void learn_values(Tenant& tenant, Form& form, const Values& values, const json::Object& input,
                     Key input_hash) const;
@@ -647,19 +666,80 @@ Surroundings PredictionGraph::Impl::around(const Session& session, Key task) con
 Values PredictionGraph::Impl::values_of(const Session& session, const Tenant& tenant,
                                         const Form& form) const {
   Values values;
-  values.reserve(form.parameters.size());
+  values.of.reserve(form.parameters.size());
   const Surroundings surroundings = around(session, form.task_key);
+  std::size_t parts_left = parts_per_form_max;
   for (const Key key : form.parameters) {
-    const Parameter* parameter = parameters_.find(key);
-    if (parameter == nullptr) {
-      return {};
-    }
-    values.push_back(parameter->candidates(surroundings, tenant.kinds, tenant.values));
-    if (values.back().empty()) {
-      return {};
+    values.of.push_back(candidates(surroundings, tenant, key, 0, parts_left, values.made));
+    if (values.of.back().empty()) {
+      values.of.clear();
+      break;
     }
   }
   return values;
+}
+
+std::vector<Candidate> PredictionGraph::Impl::candidates(const Surroundings& surroundings,
+                                                         const Tenant& tenant, Key key,
+                                                         std::size_t depth, std::size_t& parts_left,
+                                                         MadeValues& made) const {
+  const Parameter* parameter = parameters_.find(key);
+  if (parameter == nullptr) {
+    return {};
+  }
+  std::vector<Composed> composed;
+  if (depth < mold_depth_max) {
+    for (const auto& [mold, share] : parameter->molds(surroundings.previous)) {
+      compose(surroundings, tenant, key, *mold, share, depth, parts_left, composed, made);
+    }
+  }
+  return parameter->candidates(surroundings, tenant.kinds, tenant.values, composed, made);
+}
+
+/// The likeliest value of this mold, and the likeliest with one other part.
+void PredictionGraph::Impl::compose(const Surroundings& surroundings, const Tenant& tenant, Key key,
+                                    const Mold& mold, double share, std::size_t depth,
+                                    std::size_t& parts_left, std::vector<Composed>& composed,
+                                    MadeValues& made) const {
+  if (mold.parts.size() > parts_left) {
+    return;
+  }
+  parts_left -= mold.parts.size();
+  std::vector<std::vector<Candidate>> parts;
+  std::vector<std::pair<double, std::size_t>> others;  ///< What the second is to the first.
+  for (const Key part : mold.parts) {
+    parts.push_back(
+        candidates(surroundings, tenant, mix(key, part), depth + 1, parts_left, made));
+    const std::vector<Candidate>& best = parts.back();
+    if (best.empty()) {
+      return;
+    }
+    share *= best.front().share;
+    if (best.size() > 1) {
+      others.emplace_back(best[1].share / best.front().share, parts.size() - 1);
+    }
+  }
+  std::stable_sort(others.begin(), others.end(),
+                   [](const auto& a, const auto& b) { return a.first > b.first; });
+  others.resize(std::min(others.size(), composed_others_max));
+  others.emplace(others.begin(), 1.0, SIZE_MAX);
+  for (const auto& [odds, other] : others) {
+    json::Array array;
+    json::Object object;
+    Key hash = mold.is_array ? hash_array_start() : hash_object_start();
+    for (std::size_t i = 0; i < parts.size(); ++i) {
+      const Candidate& part = parts[i][i == other ? 1 : 0];
+      if (mold.is_array) {
+        array.push_back(*part.value);
+        hash = mix(hash, part.hash);
+      } else {
+        object.set(mold.names[i], *part.value);
+        hash = mix(hash, hash_text(mold.names[i]), part.hash);
+      }
+    }
+    made.push_front(mold.is_array ? json::Value(std::move(array)) : json::Value(std::move(object)));
+    composed.push_back({hash, share * odds, &made.front()});
+  }
 }
 
 Precedents PredictionGraph::Impl::precedents(const Session& session, const Tenant& tenant) const {
@@ -716,7 +796,7 @@ Features<call_features> PredictionGraph::Impl::describe(const Session& session,
   std::size_t sources = 0;
   double least = 1;
   double fresh = 0, text = 0, output = 0, same = 0, used = 0, constant = 0;
-  double mentioned = 0, ahead = 0, alike = 0;
+  double mentioned = 0, ahead = 0, alike = 0, composed = 0, corrected = 0;
   for (std::size_t i = 0; i < parameters; ++i) {
     const Candidate& value = option.value(i);
     least = std::min(least, value.share);
@@ -736,6 +816,8 @@ Features<call_features> PredictionGraph::Impl::describe(const Session& session,
     output += value.features[9];
     mentioned += value.features[17];
     ahead += value.features[18];
+    composed += value.features[20] + value.features[21];
+    corrected += value.features[22] + value.features[23];
     const bool tells = value.value->string() != nullptr || value.value->number() != nullptr;
     for (std::size_t other = 0; tells && other < i; ++other) {
       alike += option.value(other).hash == value.hash ? 1 : 0;
@@ -778,7 +860,7 @@ Features<call_features> PredictionGraph::Impl::describe(const Session& session,
           of_form.evidence[5],
           sources == 1 && parameters > 1 ? 1.0 : 0.0,
           sources > 2 ? 1.0 : 0.0,
-          0.0,
+          corrected,
           0.0,
           0.0,
           0.0,
@@ -788,7 +870,7 @@ Features<call_features> PredictionGraph::Impl::describe(const Session& session,
           of_form.named_ahead,
           ahead >= count ? 1.0 : 0.0,
           of_form.importance,
-          0.0,
+          composed,
           0.0};
 }
 
@@ -1067,11 +1149,75 @@ void PredictionGraph::Impl::learn_call(Session& session, Tenant& tenant, const C
     form.repeats *= 0.5;
   }
   const Surroundings surroundings = around(session, task);
+  std::size_t parts_left = parts_per_form_max;
   for (const json::Member& member : call.input()) {
-    const Key name = hash_text(member.name);
-    parameters_.touch(mix(task, 0xa1, name))
-        .learn(surroundings, tenant.kinds, member.name, member.value);
+    learn_parameter(surroundings, tenant, mix(task, 0xa1, hash_text(member.name)), member.name,
+                    member.value, 0, parts_left);
   }
+}
+
+void PredictionGraph::Impl::learn_parameter(const Surroundings& surroundings, Tenant& tenant,
+                                            Key key, std::string_view name,
+                                            const json::Value& value, std::size_t depth,
+                                            std::size_t& parts_left) {
+  parameters_.touch(key).learn(surroundings, tenant.kinds, name, value);
+  const std::optional<Mold> mold = depth < mold_depth_max ? mold_of(value) : std::nullopt;
+  if (!mold || mold->parts.size() > parts_left) {
+    return;
+  }
+  parts_left -= mold->parts.size();
+  for (std::size_t i = 0; i < mold->parts.size(); ++i) {
+    const json::Value& part =
+        mold->is_array ? (*value.array())[i] : *value.object()->find(mold->names[i]);
+    learn_parameter(surroundings, tenant, mix(key, mold->parts[i]), "", part, depth + 1,
+                    parts_left);
+  }
+}
+
+void PredictionGraph::Impl::diag(Session& session, Tenant& tenant, const Call& call, Key task) {
+  Key form_key = mix(task, 0xa0);
+  for (const json::Member& member : call.input()) {
+    form_key = mix(form_key, hash_text(member.name));
+  }
+  const Key input_hash = hash_input(call.input());
+  const Options all = options(session, tenant, false);
+  std::vector<std::pair<double, const Option*>> ranked;
+  for (const Option& o : all.calls) ranked.emplace_back(-o.probability, &o);
+  std::stable_sort(ranked.begin(), ranked.end(), [](auto& a, auto& b) { return a.first < b.first; });
+  std::size_t rank = 0;
+  while (rank < ranked.size() && !(ranked[rank].second->form_key == form_key && ranked[rank].second->filling.input_hash == input_hash)) ++rank;
+  const Form* form = forms_.find(form_key);
+  std::string why = rank < ranked.size() ? "rank" + std::to_string(rank) : form == nullptr || form->task.empty() ? "unknown-form" : "";
+  std::string detail;
+  if (why.empty()) {
+    std::size_t place = 0;
+    while (place < all.values.size() && all.values[place].first != form_key) ++place;
+    why = place == all.values.size() ? "form-not-tried" : "form" + std::to_string(place);
+    const Values values = values_of(session, tenant, *form);
+    bool missing = false;
+    for (std::size_t i = 0; i < form->names.size(); ++i) {
+      const json::Value& v = *call.input().find(form->names[i]);
+      const Key h = hash_value(v);
+      std::size_t at = 0;
+      if (i < values.size()) while (at < values[i].size() && values[i][at].hash != h) ++at;
+      const bool miss = i >= values.size() || at == values[i].size();
+      missing = missing || miss;
+      const bool inmem = session.memory.latest_equal(h) != 0;
+      std::string text = json::canonical(v);
+      detail += " " + form->names[i] + "=" + text.substr(0, 60) + (miss ? (inmem ? "[MISSING-inmem]" : "[MISSING]") : "[" + std::to_string(at) + "]");
+    }
+    why += missing ? "-value" : "-beam";
+  } else if (why == "unknown-form") { detail = " " + call.canonical().substr(0, 200); }
+  else {
+    for (const json::Member& m : call.input()) detail += " " + m.name + "=" + json::canonical(m.value).substr(0, 40);
+  }
+  std::string best;
+  for (std::size_t i = 0; i < std::min<std::size_t>(ranked.size(), 2); ++i) {
+    const Option& o = *ranked[i].second;
+    best += " | " + std::to_string(o.probability).substr(0, 5) + " " + o.form->task;
+    for (std::size_t k = 0; k < o.values->size(); ++k) best += " " + o.form->names[k] + "=" + json::canonical(*o.value(k).value).substr(0, 40);
+  }
+  printf("DIAG %s\t%s%s\t%s\n", why.c_str(), call.task().c_str(), detail.c_str(), best.c_str());
 }
 
 void PredictionGraph::Impl::learn_output(const Session& session,
@@ -1137,6 +1283,9 @@ void PredictionGraph::Impl::observe(const RunId& id, std::string_view tenant, co
   }
   SeenStep step = seen(session.tenant, call, learns_);
   const Key task = step.task;
+  if (!learns_ && getenv("DIAG")) {
+    diag(session, owner, call, task);
+  }
   if (learns_) {
     learn_call(session, owner, call, task);
   }
