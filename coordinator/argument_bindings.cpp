@@ -15,7 +15,8 @@ constexpr std::size_t composed_max = 8;
 /// Values of one parameter at one time.
 constexpr std::size_t claims_max =
     rules_max + constants_max + SessionMemory::corrections + composed_max;
-constexpr std::size_t molds_max = 4;
+constexpr std::size_t molds_max = 8;
+constexpr std::size_t elements_max = 16;  ///< Of an array that is made of another.
 constexpr double corrected_prior[SessionMemory::corrections] = {0.2, 0.2, 0.05};
 constexpr std::size_t walk_max = 64;
 constexpr std::size_t nth_max = 4;
@@ -371,11 +372,7 @@ double Parameter::claim_by_rules(const Surroundings& around, const KindRecord& k
                                      value.json, &rule.origin, at);
       claims.familiar = known;
       if (rule.mold != 0 && claims.count == 1) {
-        json::Object object;
-        for (const std::string& name : find_mold(rule.mold)->names) {
-          object.set(name, *value.json->find(name));
-        }
-        claims.value = &made.emplace_front(std::move(object));
+        claims.value = &made.emplace_front(make(value, rule));
         claims.is_projected = true;
       }
     }
@@ -392,25 +389,67 @@ const Mold* Parameter::find_mold(Key key) const {
   return nullptr;
 }
 
+namespace {
+
+/// The hash of an object's members of these names; 0: it lacks one.
+Key hash_of_members(const json::Value& value, const std::vector<std::string>& names) {
+  const json::Object* object = value.object();
+  Key hash = object == nullptr ? 0 : hash_object_start();
+  for (std::size_t i = 0; i < names.size() && hash != 0; ++i) {
+    const json::Value* member = object->find(names[i]);
+    hash = member == nullptr ? 0 : mix(hash, hash_text(names[i]), hash_value(*member));
+  }
+  return hash;
+}
+
+json::Value members_of(const json::Value& value, const std::vector<std::string>& names) {
+  json::Object object;
+  for (const std::string& name : names) {
+    object.set(name, *value.find(name));
+  }
+  return object;
+}
+
+}  // namespace
+
 /// The hash of what the rule makes of the value; 0: nothing.
 Key Parameter::given(const SeenValue& value, const Binding& rule) const {
   if (rule.mold == 0) {
     return value.hash;
   }
   const Mold* mold = find_mold(rule.mold);
-  const json::Object* object = value.json->object();
-  if (mold == nullptr || object == nullptr) {
+  if (mold == nullptr) {
     return 0;
   }
-  Key hash = hash_object_start();
-  for (const std::string& name : mold->names) {
-    const json::Value* member = object->find(name);
-    if (member == nullptr) {
+  if (!mold->is_each) {
+    return hash_of_members(*value.json, mold->names);
+  }
+  const json::Array* array = value.json->array();
+  if (array == nullptr || array->empty() || array->size() > elements_max) {
+    return 0;
+  }
+  Key hash = hash_array_start();
+  for (const json::Value& element : *array) {
+    const Key inner = hash_of_members(element, mold->names);
+    if (inner == 0) {
       return 0;
     }
-    hash = mix(hash, hash_text(name), hash_value(*member));
+    hash = mix(hash, inner);
   }
   return hash;
+}
+
+/// @pre given(value, rule) != 0 and the rule has a mold.
+json::Value Parameter::make(const SeenValue& value, const Binding& rule) const {
+  const Mold& mold = *find_mold(rule.mold);
+  if (!mold.is_each) {
+    return members_of(*value.json, mold.names);
+  }
+  json::Array array;
+  for (const json::Value& element : *value.json->array()) {
+    array.push_back(members_of(element, mold.names));
+  }
+  return array;
 }
 
 std::uint32_t Parameter::last_used(const Surroundings& around) const {
@@ -436,6 +475,9 @@ std::vector<std::pair<const Mold*, double>> Parameter::molds(Key previous) const
   const std::size_t place = followed_.find(previous);
   std::vector<std::pair<const Mold*, double>> found;
   for (const Mold& mold : molds_) {
+    if (mold.is_each) {
+      continue;
+    }
     double share = mold.count / (total_ + 1);
     if (place != Followed::nowhere) {
       share = (mold.after[place] + share) / (after_[place].total + 1);
@@ -744,9 +786,7 @@ void Parameter::learn(const Surroundings& around, KindRecord& kinds, std::string
   learn_constant(place, hash, value);
   learn_mold(place, value);
   learn_rules(around, name, hash);
-  if (const json::Object* object = value.object()) {
-    learn_projections(around, name, hash, *object);
-  }
+  learn_projections(around, name, hash, value);
 }
 
 std::optional<Mold> mold_of(const json::Value& value) {
@@ -774,63 +814,90 @@ std::optional<Mold> mold_of(const json::Value& value) {
   return mold;
 }
 
-void Parameter::learn_mold(std::size_t place, const json::Value& value) {
-  std::optional<Mold> mold = mold_of(value);
-  if (!mold) {
-    return;
+namespace {
+
+/// The members that each element of an array has, where they are all alike.
+std::optional<Mold> mold_of_each(const json::Value& value) {
+  const json::Array* array = value.array();
+  if (array == nullptr || array->empty() || array->size() > elements_max ||
+      array->front().object() == nullptr) {
+    return std::nullopt;
   }
-  auto known = std::find_if(molds_.begin(), molds_.end(),
-                            [&](const Mold& each) { return each.key == mold->key; });
-  if (known == molds_.end()) {
-    if (molds_.size() >= molds_max) {
-      molds_.erase(std::min_element(molds_.begin(), molds_.end(), [](const Mold& a, const Mold& b) {
-        return a.count < b.count;
-      }));
+  std::optional<Mold> mold = mold_of(array->front());
+  for (const json::Value& element : *array) {
+    const json::Object* object = element.object();
+    if (!mold || object == nullptr || object->size() != mold->names.size() ||
+        hash_of_members(element, mold->names) == 0) {
+      return std::nullopt;
     }
-    known = molds_.insert(molds_.end(), std::move(*mold));
   }
-  known->count += 1;
-  known->after[place] += 1;
+  mold->is_each = true;
+  mold->key = mix(0xe5, mold->key);
+  mold->parts.clear();
+  return mold;
 }
 
-/// Objects of the session that have all of these members, and more.
+}  // namespace
+
+void Parameter::learn_mold(std::size_t place, const json::Value& value) {
+  for (std::optional<Mold> mold : {mold_of(value), mold_of_each(value)}) {
+    if (!mold) {
+      continue;
+    }
+    auto known = std::find_if(molds_.begin(), molds_.end(),
+                              [&](const Mold& each) { return each.key == mold->key; });
+    if (known == molds_.end()) {
+      if (molds_.size() >= molds_max) {
+        molds_.erase(
+            std::min_element(molds_.begin(), molds_.end(),
+                             [](const Mold& a, const Mold& b) { return a.count < b.count; }));
+      }
+      known = molds_.insert(molds_.end(), std::move(*mold));
+    }
+    known->count += 1;
+    known->after[place] += 1;
+  }
+}
+
+/// Objects of the session that have all of these members, and more; arrays of such objects.
 void Parameter::learn_projections(const Surroundings& around, Key name, Key hash,
-                                  const json::Object& object) {
+                                  const json::Value& value) {
   const SessionMemory& memory = around.memory;
-  const std::optional<Mold> mold = mold_of(object);
-  if (!mold) {
+  const std::optional<Mold> each = mold_of_each(value);
+  const std::optional<Mold> mold = each ? each : mold_of(value);
+  const json::Value& first = each ? value.array()->front() : value;
+  if (!mold || first.object() == nullptr) {
     return;
   }
   std::uint32_t at = 0;
-  for (const json::Member& member : object) {
+  for (const json::Member& member : *first.object()) {
     if (member.value.string() != nullptr || member.value.number() != nullptr) {
       at = memory.latest_equal(hash_value(member.value));
-      if (at == 0) {
-        return;
-      }
       break;
     }
   }
   for (std::size_t i = 0; i < sources_max && at != 0; at = memory.value(at).same_value, ++i) {
-    const std::uint32_t holder = memory.value(at).parent;
-    const json::Object* whole = holder == 0 ? nullptr : memory.value(holder).json->object();
-    if (whole == nullptr || whole->size() <= object.size()) {
+    std::uint32_t holder = memory.value(at).parent;
+    holder = each && holder != 0 ? memory.value(holder).parent : holder;
+    if (holder == 0) {
       continue;
     }
-    const SeenValue& value = memory.value(holder);
+    const SeenValue& whole = memory.value(holder);
     const auto rule = [&](From from, std::size_t n) {
       Binding binding;
       binding.from = from;
       binding.n = static_cast<std::uint8_t>(n);
-      binding.place = value.place;
+      binding.place = whole.place;
       binding.mold = mold->key;
-      binding.source = static_cast<std::uint8_t>(value.side);
-      binding.task_side = task_side(memory.steps()[value.document - 1].task, value.side);
-      add_rule(around, name, hash, std::move(binding), holder);
+      binding.source = static_cast<std::uint8_t>(whole.side);
+      binding.task_side = task_side(memory.steps()[whole.document - 1].task, whole.side);
+      if (whole.hash != hash && given(whole, binding) == hash) {
+        add_rule(around, name, hash, std::move(binding), holder);
+      }
     };
     std::size_t n = 0;
-    for (std::uint32_t each = value.head; each != holder && each != 0 && n < nth_max;
-         each = memory.value(each).next) {
+    for (std::uint32_t next = whole.head; next != holder && next != 0 && n < nth_max;
+         next = memory.value(next).next) {
       ++n;
     }
     if (n < nth_max) {

@@ -123,6 +123,7 @@ struct Composed {
 struct Mold {
   Key key = 0;
   bool is_array = false;
+  bool is_each = false;            ///< Not of the value but of each element of an array.
   std::vector<std::string> names;  ///< Of an object.
   std::vector<Key> parts;          ///< What sets them apart from other parts of the parameter.
   double count = 0;
@@ -182,7 +183,8 @@ private:
   const Mold* find_mold(Key key) const;
   Key given(const SeenValue& value, const Binding& rule) const;
   void learn_mold(std::size_t place, const json::Value& value);
-  void learn_projections(const Surroundings& around, Key name, Key hash, const json::Object& object);
+  json::Value make(const SeenValue& value, const Binding& rule) const;
+  void learn_projections(const Surroundings& around, Key name, Key hash, const json::Value& value);
   void learn_constant(std::size_t place, Key hash, const json::Value& value);
   void learn_rules(const Surroundings& around, Key name, Key hash);
   void add_rule(const Surroundings& around, Key name, Key hash, Binding rule, std::uint32_t source);
