@@ -170,6 +170,10 @@ std::size_t size_of(const json::Value& value) {
 
 }  // namespace
 
+Key meaning_of(Key name, Key hash) {
+  return mix(0xf3, name, hash);
+}
+
 Key task_side(Key task, Side side) {
   return mix(task, static_cast<Key>(side));
 }
@@ -265,7 +269,7 @@ void Parameter::learn_look(const json::Value& value) {
 ValueRanker first_value_ranker() {
   const Features<value_features> weights = {0.75, 0.15, -0.8, 0.6, 0.4, 0, -0.35, -0.15, 0.2, 0.5,
                                             0.2,  0.6,  0,    0.3, 0,   0, 0.2,   0.4,   0.4, 0.0,
-                                            0,    0,    0,    0};
+                                            0,    0,    0,    0,   1,   0.3, 0,   0};
   return ValueRanker(weights);
 }
 
@@ -543,6 +547,11 @@ std::vector<Candidate> Parameter::candidates(const Surroundings& around, const K
         seen != nullptr && seen->side == Side::output && seen->document == steps.size();
     const SessionMemory::Mention mention =
         memory.has_text() ? memory.mention(hash, *claims.value) : SessionMemory::Mention{};
+    const Key meant = around.meanings.empty() ? 0 : meaning_of(name_, hash);
+    const auto meaning = std::lower_bound(
+        around.meanings.begin(), around.meanings.end(), meant,
+        [](const Meaning& each, Key value) { return each.value < value; });
+    const bool is_meant = meaning != around.meanings.end() && meaning->value == meant;
     return {as_logarithm(odds(claims.best)),
             claims.others > 0 ? std::log1p(claims.others) : 0.0,
             claims.origin == nullptr ? 1.0 : 0.0,
@@ -570,7 +579,11 @@ std::vector<Candidate> Parameter::candidates(const Surroundings& around, const K
             claims.is_composed ? 1.0 : 0.0,
             claims.is_projected ? 1.0 : 0.0,
             claims.corrected == 1 ? 1.0 : 0.0,
-            claims.corrected > 1 ? 1.0 : 0.0};
+            claims.corrected > 1 ? 1.0 : 0.0,
+            is_meant ? meaning->share : 0.0,
+            is_meant ? meaning->lift : 0.0,
+            0.0,
+            0.0};
   };
 
   // Rival claims weigh as their scores, against the others and against none of them.

@@ -93,7 +93,7 @@ struct KindRecord {
 };
 
 /// What tells how well a value suits a parameter: see value_features().
-inline constexpr std::size_t value_features = 24;
+inline constexpr std::size_t value_features = 28;
 using ValueRanker = Ranker<value_features>;
 /// At first a value weighs as the odds of the best rule that gives it.
 ValueRanker first_value_ranker();
@@ -134,6 +134,14 @@ inline constexpr std::size_t mold_parts_max = 8;
 /// None where the value has no parts, or too many.
 std::optional<Mold> mold_of(const json::Value& value);
 
+/// What the words of a session's texts were told to mean: a value of a parameter of this name.
+struct Meaning {
+  Key value = 0;     ///< meaning_of().
+  double share = 0;  ///< How often it was it, where one of the words was.
+  double lift = 0;   ///< Logarithm: against how often it is it anyway.
+};
+Key meaning_of(Key name, Key hash);
+
 struct Surroundings {
   const SessionMemory& memory;
   Key task = 0;                       ///< Of the call whose parameters are bound.
@@ -142,6 +150,7 @@ struct Surroundings {
                                       ///< where they will bring values.
   const BoundedTable<bool>* output_names =
       nullptr;  ///< mix(task, name): names that a task's outputs have had.
+  std::span<const Meaning> meanings{};  ///< By value, ascending.
 };
 
 inline constexpr std::size_t recognised_max = 3;

@@ -37,6 +37,7 @@ constexpr std::size_t forms_tried_max = 9;
 constexpr std::size_t values_per_parameter_max = 6;
 constexpr std::size_t calls_per_form_max = 8;
 constexpr std::size_t premises_max = 3;
+constexpr double meaning_share_min = 0.05;
 constexpr std::size_t mold_depth_max = 3;      ///< Of parts in parts.
 constexpr std::size_t parts_per_form_max = 40;  ///< Of all arguments of a call.
 constexpr std::size_t composed_others_max = 2;
@@ -195,6 +196,7 @@ struct Session {
   /// What the words of the latest texts say of forms (not a probability), best first: before any
   /// step, and after.
   std::vector<Likely> spoken[2]{};
+  std::vector<Meaning> meanings{};  ///< Of the words of all its texts.
   Conversation said{};
   std::string said_after_output{};
   bool is_thinking = false;  ///< The model was asked since the last step.
@@ -440,6 +442,9 @@ private:
   std::vector<Key> long_contexts(const Session& session) const;
   Evidence evidence_for(const std::vector<Key>& contexts, const Likely& form, bool is_open) const;
   void hear(Session& session) const;
+  void understand(Session& session) const;
+  void learn_meaning(const Session& session, Key task, std::string_view name,
+                     const json::Value& value);
   void learn_words(const Session& session, const Options& all, Key came);
   static PastSession done_from(const Session& session, std::size_t first);
   void end_turn(const Session& session, Tenant& tenant) const;
@@ -513,7 +518,7 @@ Session& PredictionGraph::Impl::open(const RunId& id, std::string_view tenant) {
   std::string name(tenant);
   const Key key = tenant_of(name).key;
   sessions_.push_front(Session{
-      id, key, std::move(name), SessionMemory(limits), {}, {}, {}, {}, 0, {}, {}, {}, {}, false});
+      id, key, std::move(name), SessionMemory(limits), {}, {}, {}, {}, 0, {}, {}, {}, {}, {}, false});
   sessions_by_id_.emplace(id, sessions_.begin());
   return sessions_.front();
 }
@@ -660,7 +665,8 @@ void PredictionGraph::Impl::learn_next(const Session& session, Key symbol) {
 Surroundings PredictionGraph::Impl::around(const Session& session, Key task) const {
   const std::vector<SeenStep>& steps = session.memory.steps();
   const Key previous = steps.empty() ? start_task : steps.back().task;
-  return {session.memory, task, previous, open_tasks_, &output_names_};
+  return {session.memory, task,           previous,
+          open_tasks_,    &output_names_, session.meanings};
 }
 
 Values PredictionGraph::Impl::values_of(const Session& session, const Tenant& tenant,
@@ -1151,6 +1157,7 @@ void PredictionGraph::Impl::learn_call(Session& session, Tenant& tenant, const C
   const Surroundings surroundings = around(session, task);
   std::size_t parts_left = parts_per_form_max;
   for (const json::Member& member : call.input()) {
+    learn_meaning(session, task, member.name, member.value);
     learn_parameter(surroundings, tenant, mix(task, 0xa1, hash_text(member.name)), member.name,
                     member.value, 0, parts_left);
   }
@@ -1262,8 +1269,61 @@ void PredictionGraph::Impl::text(const RunId& id, std::string_view tenant, std::
   session.turn_from = session.memory.steps().size();
   session.named = owner.names.named(session.memory.all_stems());
   hear(session);
+  understand(session);
   session_bytes_ += session.memory.bytes();
   forget_sessions();
+}
+
+/// Gathers what the words of all texts were told to mean; done once a text.
+void PredictionGraph::Impl::understand(Session& session) const {
+  std::vector<Meaning>& meanings = session.meanings;
+  meanings.clear();
+  const Context* anyway = nexts_.find(mix(session.tenant, 0xf1));
+  if (anyway == nullptr) {
+    return;
+  }
+  for (const Key word : session.memory.all_words()) {
+    const Context* known = nexts_.find(mix(session.tenant, 0xf2, word));
+    if (known == nullptr) {
+      continue;
+    }
+    for (const Context::Follower& each : known->followers) {
+      const double share = (each.count - 0.5) / (known->total + 1);
+      if (share > meaning_share_min) {
+        const double usual = (anyway->count(each.symbol) + 0.5) / (anyway->total + 1);
+        meanings.push_back({each.symbol, share, std::clamp(std::log(share / usual), -1.0, 4.0) * 0.25});
+      }
+    }
+  }
+  std::sort(meanings.begin(), meanings.end(), [](const Meaning& a, const Meaning& b) {
+    return a.value != b.value ? a.value < b.value : a.share > b.share;
+  });
+  meanings.erase(std::unique(meanings.begin(), meanings.end(),
+                             [](const Meaning& a, const Meaning& b) { return a.value == b.value; }),
+                 meanings.end());
+}
+
+/// A value that nothing the session has seen holds may be what its words mean.
+void PredictionGraph::Impl::learn_meaning(const Session& session, Key task, std::string_view name,
+                                          const json::Value& value) {
+  const std::string* text = value.string();
+  if ((text == nullptr && value.number() == nullptr) ||
+      (text != nullptr && text->size() > label_bytes_max) || !session.memory.has_text()) {
+    return;
+  }
+  const Key hash = hash_value(value);
+  const Key key = hash_text(name);
+  const std::uint32_t seen = session.memory.latest_equal(hash);
+  if (session.memory.was_used(SessionMemory::used_key(task, key, hash)) ||
+      (seen != 0 && session.memory.value(seen).side != Side::input) ||
+      session.memory.in_text(hash) != 0) {
+    return;
+  }
+  std::vector<Key> contexts = {mix(session.tenant, 0xf1)};
+  for (const Key word : session.memory.all_words()) {
+    contexts.push_back(mix(session.tenant, 0xf2, word));
+  }
+  nexts_.teach(contexts, meaning_of(key, hash));
 }
 
 void PredictionGraph::Impl::observe(const RunId& id, std::string_view tenant, const Call& call,
