@@ -171,7 +171,7 @@ std::size_t size_of(const json::Value& value) {
 }  // namespace
 
 Key meaning_of(Key name, Key hash) {
-  return mix(0xf3, name, hash);
+  return (mix(0xf3, name) & name_of_meaning) | (hash == 0 ? 0 : mix(0xf3, name, hash) >> 16U);
 }
 
 Key task_side(Key task, Side side) {

@@ -140,7 +140,9 @@ struct Meaning {
   double share = 0;  ///< How often it was it, where one of the words was.
   double lift = 0;   ///< Logarithm: against how often it is it anyway.
 };
+/// Its first bits name the parameter alone: name_of_meaning; without a hash it means any value.
 Key meaning_of(Key name, Key hash);
+inline constexpr Key name_of_meaning = 0xffff000000000000;
 
 struct Surroundings {
   const SessionMemory& memory;

@@ -1288,9 +1288,13 @@ void PredictionGraph::Impl::understand(Session& session) const {
       continue;
     }
     for (const Context::Follower& each : known->followers) {
-      const double share = (each.count - 0.5) / (known->total + 1);
+      const Key any = each.symbol & name_of_meaning;
+      if (each.symbol == any) {
+        continue;
+      }
+      const double share = (each.count - 0.5) / (known->count(any) + 1);
       if (share > meaning_share_min) {
-        const double usual = (anyway->count(each.symbol) + 0.5) / (anyway->total + 1);
+        const double usual = (anyway->count(each.symbol) + 0.5) / (anyway->count(any) + 1);
         meanings.push_back({each.symbol, share, std::clamp(std::log(share / usual), -1.0, 4.0) * 0.25});
       }
     }
@@ -1324,6 +1328,7 @@ void PredictionGraph::Impl::learn_meaning(const Session& session, Key task, std:
     contexts.push_back(mix(session.tenant, 0xf2, word));
   }
   nexts_.teach(contexts, meaning_of(key, hash));
+  nexts_.teach(contexts, meaning_of(key, 0));
 }
 
 void PredictionGraph::Impl::observe(const RunId& id, std::string_view tenant, const Call& call,
