@@ -19,6 +19,7 @@ constexpr std::size_t molds_max = 8;
 constexpr std::size_t elements_max = 16;  ///< Of an array that is made of another.
 constexpr double corrected_prior[SessionMemory::corrections] = {0.2, 0.2, 0.05};
 constexpr std::size_t walk_max = 64;
+constexpr std::size_t about_max = 32;
 constexpr std::size_t nth_max = 4;
 constexpr std::size_t back_max = 4;
 constexpr std::size_t back_values_max = 3;
@@ -59,6 +60,28 @@ std::uint32_t first_unused(const Surroundings& around, Key name, std::uint32_t l
   return 0;
 }
 
+std::uint32_t most_said_of(const Surroundings& around, Key name, std::uint32_t last) {
+  const SessionMemory& memory = around.memory;
+  std::uint32_t best = 0;
+  double most = 0;
+  std::uint32_t at = last == 0 || !memory.has_text() ? 0 : memory.value(last).head;
+  for (std::size_t i = 0; i < about_max && at != 0; ++i) {
+    const SeenValue& value = memory.value(at);
+    if (value.parent != 0 &&
+        !memory.was_used(SessionMemory::used_key(around.task, name, value.hash))) {
+      const SeenValue& holder = memory.value(value.parent);
+      const SessionMemory::Mention mention = memory.mention(holder.hash, *holder.json);
+      const double said = mention.anywhere + mention.ahead;
+      if (said > most) {
+        most = said;
+        best = at;
+      }
+    }
+    at = value.next;
+  }
+  return best;
+}
+
 bool needs_latest(const Binding& rule) {
   return rule.from != From::named && rule.from != From::back && rule.from != From::earliest;
 }
@@ -77,6 +100,8 @@ std::uint32_t resolve(const Surroundings& around, Key name, const Binding& rule,
       return first_unused(around, name, last, false);
     case From::mentioned:
       return first_unused(around, name, last, true);
+    case From::about:
+      return most_said_of(around, name, last);
     case From::earliest:
       return memory.earliest_at(rule.place);
     case From::older:
@@ -128,7 +153,7 @@ bool is_open(const Surroundings& around, const Binding& rule) {
 std::string origin_of(const SessionMemory& memory, const SeenValue& value, From from) {
   static const char* const words[from_kinds] = {"",           "last ",        "next unused ",
                                                 "mentioned ", "first ever ",  "older ",
-                                                "recent ",    "latest named "};
+                                                "recent ",    "latest named ", "spoken of "};
   std::string origin = words[static_cast<std::size_t>(from)];
   if (value.side == Side::text) {
     return origin + "text";
@@ -547,6 +572,10 @@ std::vector<Candidate> Parameter::candidates(const Surroundings& around, const K
         seen != nullptr && seen->side == Side::output && seen->document == steps.size();
     const SessionMemory::Mention mention =
         memory.has_text() ? memory.mention(hash, *claims.value) : SessionMemory::Mention{};
+    const std::uint32_t holder = seen == nullptr || !memory.has_text() ? 0 : seen->parent;
+    const SessionMemory::Mention of_holder =
+        holder == 0 ? SessionMemory::Mention{}
+                    : memory.mention(memory.value(holder).hash, *memory.value(holder).json);
     const Key meant = around.meanings.empty() ? 0 : meaning_of(name_, hash);
     const auto meaning = std::lower_bound(
         around.meanings.begin(), around.meanings.end(), meant,
@@ -582,8 +611,8 @@ std::vector<Candidate> Parameter::candidates(const Surroundings& around, const K
             claims.corrected > 1 ? 1.0 : 0.0,
             is_meant ? meaning->share : 0.0,
             is_meant ? meaning->lift : 0.0,
-            0.0,
-            0.0};
+            of_holder.anywhere,
+            of_holder.ahead};
   };
 
   // Rival claims weigh as their scores, against the others and against none of them.
@@ -746,6 +775,9 @@ void Parameter::learn_rules(const Surroundings& around, Key name, Key hash) {
     rule(From::older, 0, value.place);
     if (value.side != Side::text && memory.has_text()) {
       rule(From::mentioned, 0, value.place);
+      if (value.parent != 0) {
+        rule(From::about, 0, value.place);
+      }
     }
     if (value.side == Side::output) {
       const std::size_t back = memory.steps().size() + 1 - value.document;

@@ -23,8 +23,9 @@ enum class From : std::uint8_t {
   back,  ///< A value of the output so many steps ago, whatever the task: n is the step, `place` the
          ///< value.
   named,  ///< The latest value under a name, whatever brought it.
+  about,  ///< The one there, not used yet, of whose object the session's text says most.
 };
-inline constexpr std::size_t from_kinds = 8;
+inline constexpr std::size_t from_kinds = 9;
 /// What a rule takes its value from: an input, an output, text by shape, text by the word before.
 inline constexpr std::size_t source_kinds = 4;
 
