@@ -304,8 +304,7 @@ Result<BacktestReport> run_backtest(std::vector<TraceSession> sessions,
   std::vector<TraceSession> history = settings.history;
   std::vector<TraceSession> measured = std::move(sessions);
   if (settings.train_share) {
-    SplitSessions split =
-        split_by_group(std::move(measured), *settings.train_share, settings.seed);
+    SplitSessions split = split_by_group(std::move(measured), *settings.train_share, settings.seed);
     std::move(split.history.begin(), split.history.end(), std::back_inserter(history));
     measured = std::move(split.measured);
   }

@@ -1,8 +1,8 @@
 /// forerun-predict-eval [--train-share P] [--seed N] [--sessions N] [--without IDEA] [--list]
 /// [--coverage] FILE...: how often the predictor names the next call of recorded sessions exactly,
 /// how far its probabilities hold, and how long it takes. Each file is measured for itself, online
-/// from nothing, or with a share of its groups learned first and the rest measured without learning,
-/// as `forerun simulate` does it.
+/// from nothing, or with a share of its groups learned first and the rest measured without
+/// learning, as `forerun simulate` does it.
 
 #include <algorithm>
 #include <charconv>
@@ -71,8 +71,9 @@ struct Coverage {
   void print() const {
     std::printf("  the right call is among the first");
     for (std::size_t i = 0; i < std::size(ranks); ++i) {
-      std::printf(i + 1 < std::size(ranks) ? " %zu: %.3f;" : " %zu (all): %.3f\n", ranks[i],
-                  static_cast<double>(within[i]) / static_cast<double>(std::max<std::uint64_t>(steps, 1)));
+      std::printf(
+          i + 1 < std::size(ranks) ? " %zu: %.3f;" : " %zu (all): %.3f\n", ranks[i],
+          static_cast<double>(within[i]) / static_cast<double>(std::max<std::uint64_t>(steps, 1)));
     }
   }
 };
@@ -132,14 +133,15 @@ bool measure(const std::filesystem::path& file, const Options& options) {
   }
   const auto steps = static_cast<double>(std::max<std::uint64_t>(accuracy.steps, 1));
   const auto share = [&](std::uint64_t count) { return static_cast<double>(count) / steps; };
-  std::printf("%-24s steps %5llu  task %.3f %.3f  call %.3f %.3f  brier %.4f  ece %.4f  sure %.3f of %llu\n",
-              file.stem().stem().string().c_str(),
-              static_cast<unsigned long long>(accuracy.steps), share(accuracy.task_top1),
-              share(accuracy.task_top3), share(accuracy.call_top1), share(accuracy.call_top3),
-              accuracy.brier(), accuracy.ece(),
-              static_cast<double>(accuracy.sure_came) /
-                  static_cast<double>(std::max<std::uint64_t>(accuracy.sure, 1)),
-              static_cast<unsigned long long>(accuracy.sure));
+  std::printf(
+      "%-24s steps %5llu  task %.3f %.3f  call %.3f %.3f  brier %.4f  ece %.4f  sure %.3f of "
+      "%llu\n",
+      file.stem().stem().string().c_str(), static_cast<unsigned long long>(accuracy.steps),
+      share(accuracy.task_top1), share(accuracy.task_top3), share(accuracy.call_top1),
+      share(accuracy.call_top3), accuracy.brier(), accuracy.ece(),
+      static_cast<double>(accuracy.sure_came) /
+          static_cast<double>(std::max<std::uint64_t>(accuracy.sure, 1)),
+      static_cast<unsigned long long>(accuracy.sure));
   if (options.shows_coverage) {
     coverage.print();
     predicting.print("predict");

@@ -151,8 +151,8 @@ bool is_open(const Surroundings& around, const Binding& rule) {
 }
 
 std::string origin_of(const SessionMemory& memory, const SeenValue& value, From from) {
-  static const char* const words[from_kinds] = {"",           "last ",        "next unused ",
-                                                "mentioned ", "first ever ",  "older ",
+  static const char* const words[from_kinds] = {"",           "last ",         "next unused ",
+                                                "mentioned ", "first ever ",   "older ",
                                                 "recent ",    "latest named ", "spoken of "};
   std::string origin = words[static_cast<std::size_t>(from)];
   if (value.side == Side::text) {
@@ -292,9 +292,9 @@ void Parameter::learn_look(const json::Value& value) {
 }
 
 ValueRanker first_value_ranker() {
-  const Features<value_features> weights = {0.75, 0.15, -0.8, 0.6, 0.4, 0, -0.35, -0.15, 0.2, 0.5,
-                                            0.2,  0.6,  0,    0.3, 0,   0, 0.2,   0.4,   0.4, 0.0,
-                                            0,    0,    0,    0,   1,   0.3, 0,   0};
+  const Features<value_features> weights = {0.75, 0.15, -0.8, 0.6, 0.4, 0,   -0.35, -0.15, 0.2, 0.5,
+                                            0.2,  0.6,  0,    0.3, 0,   0,   0.2,   0.4,   0.4, 0.0,
+                                            0,    0,    0,    0,   1,   0.3, 0,     0};
   return ValueRanker(weights);
 }
 
@@ -543,8 +543,7 @@ std::vector<Candidate> Parameter::candidates(const Surroundings& around, const K
   const SessionMemory& memory = around.memory;
   const std::size_t place = followed_.find(around.previous);
   composed = composed.first(std::min(composed.size(), composed_max));
-  Claimed claimed(rules_.size() + constants_.size() + SessionMemory::corrections +
-                  composed.size());
+  Claimed claimed(rules_.size() + constants_.size() + SessionMemory::corrections + composed.size());
   const double blocked = claim_by_rules(around, kinds, place, claimed, made);
   claim_known(around, place, claimed);
   claim_corrected(around, place, claimed);
@@ -577,9 +576,9 @@ std::vector<Candidate> Parameter::candidates(const Surroundings& around, const K
         holder == 0 ? SessionMemory::Mention{}
                     : memory.mention(memory.value(holder).hash, *memory.value(holder).json);
     const Key meant = around.meanings.empty() ? 0 : meaning_of(name_, hash);
-    const auto meaning = std::lower_bound(
-        around.meanings.begin(), around.meanings.end(), meant,
-        [](const Meaning& each, Key value) { return each.value < value; });
+    const auto meaning =
+        std::lower_bound(around.meanings.begin(), around.meanings.end(), meant,
+                         [](const Meaning& each, Key value) { return each.value < value; });
     const bool is_meant = meaning != around.meanings.end() && meaning->value == meant;
     return {as_logarithm(odds(claims.best)),
             claims.others > 0 ? std::log1p(claims.others) : 0.0,

@@ -152,7 +152,7 @@ struct Surroundings {
   std::span<const Key> open_tasks{};  ///< Their outputs are still open: nothing may be taken from
                                       ///< where they will bring values.
   const BoundedTable<bool>* output_names =
-      nullptr;  ///< mix(task, name): names that a task's outputs have had.
+      nullptr;                          ///< mix(task, name): names that a task's outputs have had.
   std::span<const Meaning> meanings{};  ///< By value, ascending.
 };
 

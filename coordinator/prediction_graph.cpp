@@ -38,7 +38,7 @@ constexpr std::size_t values_per_parameter_max = 6;
 constexpr std::size_t calls_per_form_max = 8;
 constexpr std::size_t premises_max = 3;
 constexpr double meaning_share_min = 0.05;
-constexpr std::size_t mold_depth_max = 3;      ///< Of parts in parts.
+constexpr std::size_t mold_depth_max = 3;       ///< Of parts in parts.
 constexpr std::size_t parts_per_form_max = 40;  ///< Of all arguments of a call.
 constexpr std::size_t composed_others_max = 2;
 constexpr std::size_t text_bytes_max = 64U << 10U;
@@ -448,7 +448,6 @@ private:
   void learn_words(const Session& session, const Options& all, Key came);
   static PastSession done_from(const Session& session, std::size_t first);
   void end_turn(const Session& session, Tenant& tenant) const;
-  void diag(Session& session, Tenant& tenant, const Call& call, Key task);
   Options learn_options(const Session& session, Tenant& tenant, Key form_key, Key input_hash);
   void learn_values(Tenant& tenant, Form& form, const Values& values, const json::Object& input,
                     Key input_hash) const;
@@ -517,8 +516,21 @@ Session& PredictionGraph::Impl::open(const RunId& id, std::string_view tenant) {
   limits.values_per_document = settings_.paths_per_output_max;
   std::string name(tenant);
   const Key key = tenant_of(name).key;
-  sessions_.push_front(Session{
-      id, key, std::move(name), SessionMemory(limits), {}, {}, {}, {}, 0, {}, {}, {}, {}, {}, false});
+  sessions_.push_front(Session{id,
+                               key,
+                               std::move(name),
+                               SessionMemory(limits),
+                               {},
+                               {},
+                               {},
+                               {},
+                               0,
+                               {},
+                               {},
+                               {},
+                               {},
+                               {},
+                               false});
   sessions_by_id_.emplace(id, sessions_.begin());
   return sessions_.front();
 }
@@ -665,8 +677,7 @@ void PredictionGraph::Impl::learn_next(const Session& session, Key symbol) {
 Surroundings PredictionGraph::Impl::around(const Session& session, Key task) const {
   const std::vector<SeenStep>& steps = session.memory.steps();
   const Key previous = steps.empty() ? start_task : steps.back().task;
-  return {session.memory, task,           previous,
-          open_tasks_,    &output_names_, session.meanings};
+  return {session.memory, task, previous, open_tasks_, &output_names_, session.meanings};
 }
 
 Values PredictionGraph::Impl::values_of(const Session& session, const Tenant& tenant,
@@ -714,8 +725,7 @@ void PredictionGraph::Impl::compose(const Surroundings& surroundings, const Tena
   std::vector<std::vector<Candidate>> parts;
   std::vector<std::pair<double, std::size_t>> others;  ///< What the second is to the first.
   for (const Key part : mold.parts) {
-    parts.push_back(
-        candidates(surroundings, tenant, mix(key, part), depth + 1, parts_left, made));
+    parts.push_back(candidates(surroundings, tenant, mix(key, part), depth + 1, parts_left, made));
     const std::vector<Candidate>& best = parts.back();
     if (best.empty()) {
       return;
@@ -1181,52 +1191,6 @@ void PredictionGraph::Impl::learn_parameter(const Surroundings& surroundings, Te
   }
 }
 
-void PredictionGraph::Impl::diag(Session& session, Tenant& tenant, const Call& call, Key task) {
-  Key form_key = mix(task, 0xa0);
-  for (const json::Member& member : call.input()) {
-    form_key = mix(form_key, hash_text(member.name));
-  }
-  const Key input_hash = hash_input(call.input());
-  const Options all = options(session, tenant, false);
-  std::vector<std::pair<double, const Option*>> ranked;
-  for (const Option& o : all.calls) ranked.emplace_back(-o.probability, &o);
-  std::stable_sort(ranked.begin(), ranked.end(), [](auto& a, auto& b) { return a.first < b.first; });
-  std::size_t rank = 0;
-  while (rank < ranked.size() && !(ranked[rank].second->form_key == form_key && ranked[rank].second->filling.input_hash == input_hash)) ++rank;
-  const Form* form = forms_.find(form_key);
-  std::string why = rank < ranked.size() ? "rank" + std::to_string(rank) : form == nullptr || form->task.empty() ? "unknown-form" : "";
-  std::string detail;
-  if (why.empty()) {
-    std::size_t place = 0;
-    while (place < all.values.size() && all.values[place].first != form_key) ++place;
-    why = place == all.values.size() ? "form-not-tried" : "form" + std::to_string(place);
-    const Values values = values_of(session, tenant, *form);
-    bool missing = false;
-    for (std::size_t i = 0; i < form->names.size(); ++i) {
-      const json::Value& v = *call.input().find(form->names[i]);
-      const Key h = hash_value(v);
-      std::size_t at = 0;
-      if (i < values.size()) while (at < values[i].size() && values[i][at].hash != h) ++at;
-      const bool miss = i >= values.size() || at == values[i].size();
-      missing = missing || miss;
-      const bool inmem = session.memory.latest_equal(h) != 0;
-      std::string text = json::canonical(v);
-      detail += " " + form->names[i] + "=" + text.substr(0, 60) + (miss ? (inmem ? "[MISSING-inmem]" : "[MISSING]") : "[" + std::to_string(at) + "]");
-    }
-    why += missing ? "-value" : "-beam";
-  } else if (why == "unknown-form") { detail = " " + call.canonical().substr(0, 200); }
-  else {
-    for (const json::Member& m : call.input()) detail += " " + m.name + "=" + json::canonical(m.value).substr(0, 40);
-  }
-  std::string best;
-  for (std::size_t i = 0; i < std::min<std::size_t>(ranked.size(), 2); ++i) {
-    const Option& o = *ranked[i].second;
-    best += " | " + std::to_string(o.probability).substr(0, 5) + " " + o.form->task;
-    for (std::size_t k = 0; k < o.values->size(); ++k) best += " " + o.form->names[k] + "=" + json::canonical(*o.value(k).value).substr(0, 40);
-  }
-  printf("DIAG %s\t%s%s\t%s\n", why.c_str(), call.task().c_str(), detail.c_str(), best.c_str());
-}
-
 void PredictionGraph::Impl::learn_output(const Session& session,
                                          const std::optional<Output>& output) {
   const SeenStep& last = session.memory.steps().back();
@@ -1295,7 +1259,8 @@ void PredictionGraph::Impl::understand(Session& session) const {
       const double share = (each.count - 0.5) / (known->count(any) + 1);
       if (share > meaning_share_min) {
         const double usual = (anyway->count(each.symbol) + 0.5) / (anyway->count(any) + 1);
-        meanings.push_back({each.symbol, share, std::clamp(std::log(share / usual), -1.0, 4.0) * 0.25});
+        meanings.push_back(
+            {each.symbol, share, std::clamp(std::log(share / usual), -1.0, 4.0) * 0.25});
       }
     }
   }
@@ -1348,9 +1313,6 @@ void PredictionGraph::Impl::observe(const RunId& id, std::string_view tenant, co
   }
   SeenStep step = seen(session.tenant, call, learns_);
   const Key task = step.task;
-  if (!learns_ && getenv("DIAG")) {
-    diag(session, owner, call, task);
-  }
   if (learns_) {
     learn_call(session, owner, call, task);
   }

@@ -6,9 +6,7 @@
 #include <cstddef>
 #include <span>
 
-#include <cstdlib>
 namespace forerun::prediction {
-inline double knob(const char* n, double d) { const char* v = std::getenv(n); return v ? std::atof(v) : d; }
 
 /// Numbers that describe one candidate, the more telling the closer to one another in size.
 template <std::size_t N>
@@ -74,9 +72,9 @@ public:
   const Features<N>& weights() const { return weights_; }
 
 private:
-  inline static const double rate = knob(N < 40 ? "VRATE" : "CRATE", 0.2);
-  inline static const double damping = knob(N < 40 ? "VDAMP" : "CDAMP", 1.0);
-  inline static const double pull = knob(N < 40 ? "VPULL" : "CPULL", 0.0005);  ///< Back to the first weights, where nothing is learned.
+  static constexpr double rate = 0.2;
+  static constexpr double damping = 1.0;
+  static constexpr double pull = 0.0005;  ///< Back to the first weights, where nothing is learned.
   Features<N> weights_;
   Features<N> first_;
   Features<N> gradient_{};

@@ -267,8 +267,8 @@ void SessionMemory::set(Key key, std::uint32_t number) {
 
 SessionMemory::Mark SessionMemory::mark() {
   ++marks_;
-  return {steps_.size(),    values_.size(), text_values_.size(), changes_.size(), bytes_,
-          names_.size(),    has_fresh_words_, read_to_};
+  return {steps_.size(), values_.size(), text_values_.size(), changes_.size(),
+          bytes_,        names_.size(),  has_fresh_words_,    read_to_};
 }
 
 void SessionMemory::count_step(Key task) {
@@ -427,7 +427,8 @@ void SessionMemory::learn_name(std::string_view text) {
     return;
   }
   bool is_name = false;
-  each_name(text, [&](std::string_view word, std::size_t) { is_name = word.size() == text.size(); });
+  each_name(text,
+            [&](std::string_view word, std::size_t) { is_name = word.size() == text.size(); });
   const Key key = mix(hash_text(text), name_of_output);
   if (is_name && index_.get(key) == 0) {
     names_.push_back({text, pairs_of(text)});
@@ -451,7 +452,8 @@ std::vector<SessionMemory::Corrected> SessionMemory::make_corrected(const SeenVa
     return made;
   }
   std::vector<std::string_view> sentences;
-  for (std::size_t i = steps_.size(); i >= value.document && sentences.size() < sentences_max; --i) {
+  for (std::size_t i = steps_.size(); i >= value.document && sentences.size() < sentences_max;
+       --i) {
     const std::optional<Output>& output = steps_[i - 1].output;
     const std::string* sentence = output ? output->value().string() : nullptr;
     if (sentence != nullptr && sentence->find(' ') != std::string::npos) {
