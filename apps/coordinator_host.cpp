@@ -13,6 +13,7 @@
 #include "apps/actor_work.hpp"
 #include "apps/inlet.hpp"
 #include "apps/process.hpp"
+#include "base/failpoint.hpp"
 #include "coordinator/prediction_graph.hpp"
 #include "coordinator/remembered_predictions.hpp"
 #include "messages/codec.hpp"
@@ -63,10 +64,12 @@ private:
 };
 
 void publish(CoordinatorBus& bus, Entries entries) {
+  reach(Failpoint::coordinator_publish);
   const CoordinatorMessage message(std::move(entries));
   for (std::string& frame : encode_frames(std::span(&message, 1))) {
     bus.publish(std::move(frame));
   }
+  reach(Failpoint::coordinator_published);
 }
 
 CoordinatorBusEvents bus_events(const std::shared_ptr<CoordinatorInlet>& inlet,
@@ -185,6 +188,10 @@ public:
     inlet_->put(names_of(allowed));
     bus_->allow(std::move(allowed));
   }
+  void set_tokens(std::shared_ptr<const TokenTable> tokens) override {
+    gateway_->set_tokens(std::move(tokens));
+  }
+  Result<void> renew_certificate() override { return gateway_->renew_certificate(); }
   void put(CoordinatorInputs inputs) override { inlet_->put(std::move(inputs)); }
 
 private:
@@ -195,6 +202,7 @@ private:
       return tl::unexpected<Error>(recovered.error());
     }
     machine.restore(recovered->recovery);
+    reach(Failpoint::coordinator_recovered);
     log_("recovered " + std::to_string(machine.ledger_size()) + " entries, " +
          std::to_string(recovered->recovery.sessions.size()) + " open sessions");
     return {};
@@ -217,19 +225,24 @@ private:
   }
 
   void answer(ClientResponse response) {
+    reach(Failpoint::coordinator_reply);
     if (response.id.value >= local_requests_from) {
       local_replies_(std::move(response));
     } else {
       gateway_->answer(std::move(response));
     }
+    reach(Failpoint::coordinator_replied);
   }
 
   void spawn(std::shared_ptr<CoordinatorMachine> machine, bool is_store_quick) {
     const auto send = [this](ConnectionId connection, std::vector<CoordinatorMessage> messages) {
+      reach(Failpoint::coordinator_send);
       peers_->send(connection, std::move(messages));
+      reach(Failpoint::coordinator_sent);
     };
     LedgerPorts ledger_ports;
     ledger_ports.persisted = [inlet = inlet_](BatchNumber number) {
+      reach(Failpoint::coordinator_persisted);
       inlet->put(CoordinatorInputs{{CoordinatorInput(Persisted{number})}});
     };
     ledger_ports.send = send;

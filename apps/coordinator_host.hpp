@@ -48,6 +48,10 @@ public:
   virtual std::uint16_t http_port() const = 0;
   virtual std::uint16_t join_port() const = 0;
   virtual void allow(std::vector<AllowedPeer> allowed) = 0;
+  /// @pre the gateway was started with tokens.
+  virtual void set_tokens(std::shared_ptr<const TokenTable> tokens) = 0;
+  /// As Gateway::renew_certificate().
+  virtual Result<void> renew_certificate() = 0;
   /// Thread-safe.
   virtual void put(CoordinatorInputs inputs) = 0;
 };

@@ -1,39 +1,75 @@
 #include "apps/coordinator_process.hpp"
 
+#include <functional>
 #include <memory>
 #include <utility>
+#include <vector>
 
 #include "apps/coordinator_host.hpp"
 #include "apps/process.hpp"
+#include "base/private_file.hpp"
 #include "files/catalog_file.hpp"
 #include "files/ledger_export.hpp"
 #include "files/replay_record.hpp"
+#include "gateway/tokens_file.hpp"
 #include "version.hpp"
 
 namespace forerun {
 namespace {
 
-constexpr std::chrono::milliseconds keys_checked_every{500};
+constexpr std::chrono::milliseconds access_checked_every{250};
+/// Of one remote address. On loopback, and behind a proxy, all clients have the same one.
+constexpr std::size_t connections_per_peer_max = 1024;
 
-std::filesystem::file_time_type stamp_of(const std::filesystem::path& file) {
-  std::error_code ignored;
-  return std::filesystem::last_write_time(file, ignored);
+/// Calls `changed` when a file is not as it was.
+class FollowedFile {
+public:
+  FollowedFile(std::filesystem::path file, std::function<void()> changed)
+      : file_(std::move(file)), changed_(std::move(changed)), stamp_(file_stamp(file_)) {}
+  void look() {
+    if (std::string now = file_stamp(file_); now != stamp_) {
+      stamp_ = std::move(now);
+      changed_();
+    }
+  }
+
+private:
+  std::filesystem::path file_;
+  std::function<void()> changed_;
+  std::string stamp_;
+};
+
+void follow_keys(const KeyFolder& keys, CoordinatorHost& host) {
+  if (auto allowed = keys.allowed()) {
+    log_line("keys: " + std::to_string(allowed->size()) + " nodes are allowed");
+    host.allow(std::move(*allowed));
+  } else {
+    log_line(allowed.error().message + ": the keys read before stay in force");
+  }
 }
 
-/// Follows the allow-list, so that a key that is added or revoked counts at once.
-void serve_until_shutdown(Shutdown& shutdown, const std::filesystem::path& data,
-                          const KeyFolder& keys, CoordinatorHost& host) {
-  const std::filesystem::path file = data / "keys" / "allowed";
-  auto stamp = stamp_of(file);
-  while (!shutdown.wait_for(keys_checked_every)) {
-    if (const auto now = stamp_of(file); now != stamp) {
-      stamp = now;
-      if (auto allowed = keys.allowed()) {
-        log_line("keys: " + std::to_string(allowed->size()) + " nodes are allowed");
-        host.allow(std::move(*allowed));
-      } else {
-        log_line(allowed.error().message + ": the keys read before stay in force");
-      }
+void follow_tokens(const std::filesystem::path& file, CoordinatorHost& host) {
+  if (auto tokens = read_tokens(file)) {
+    log_line("tokens: " + std::to_string(tokens->entries().size()) + " are allowed");
+    host.set_tokens(std::make_shared<TokenTable>(std::move(*tokens)));
+  } else {
+    log_line(tokens.error().message + ": the tokens read before stay in force");
+  }
+}
+
+void follow_certificate(const std::filesystem::path& file, CoordinatorHost& host) {
+  if (const auto renewed = host.renew_certificate()) {
+    log_line("tls: " + file.string() + " is used from now on");
+  } else {
+    log_line(renewed.error().message + ": the certificate read before stays in use");
+  }
+}
+
+/// Follows the lists of who may connect and ask, so that what is added or revoked counts at once.
+void serve_until_shutdown(Shutdown& shutdown, std::vector<FollowedFile> files) {
+  while (!shutdown.wait_for(access_checked_every)) {
+    for (FollowedFile& file : files) {
+      file.look();
     }
   }
 }
@@ -91,6 +127,31 @@ Result<int> run_coordinator(const CoordinatorProcessSettings& settings) {
   const std::shared_ptr<CoordinatorStore> store = std::move(*opened);
 
   CoordinatorHostSettings host_settings;
+  // Taken before the files are read: what changes meanwhile is seen as a change.
+  CoordinatorHost* running = nullptr;
+  std::vector<FollowedFile> followed;
+  followed.emplace_back(settings.data / "keys" / "allowed", [&] { follow_keys(*keys, *running); });
+  if (!settings.tokens.empty()) {
+    followed.emplace_back(settings.tokens, [&] { follow_tokens(settings.tokens, *running); });
+    auto tokens = read_tokens(settings.tokens);
+    if (!tokens) {
+      return tl::unexpected<Error>(tokens.error());
+    }
+    host_settings.gateway.tokens = std::make_shared<TokenTable>(std::move(*tokens));
+  }
+  if (!settings.tls_certificate.empty()) {
+    for (const std::filesystem::path& file : {settings.tls_certificate, settings.tls_key}) {
+      followed.emplace_back(file, [&] { follow_certificate(settings.tls_certificate, *running); });
+    }
+  }
+  host_settings.gateway.tls_certificate = settings.tls_certificate.string();
+  host_settings.gateway.tls_key = settings.tls_key.string();
+  host_settings.gateway.is_behind_tls_proxy = settings.is_behind_tls_proxy;
+  host_settings.gateway.names = settings.http_names;
+  if (!settings.is_behind_tls_proxy && http->host != "localhost" &&
+      !http->host.starts_with("127.") && http->host != "::1") {
+    host_settings.gateway.connections_per_peer_max = connections_per_peer_max;
+  }
   host_settings.data = settings.data.string();
   host_settings.catalog_text = catalog->text;
   host_settings.bus.host = listen->host;
@@ -104,6 +165,7 @@ Result<int> run_coordinator(const CoordinatorProcessSettings& settings) {
   host_settings.machine.history = settings.history;
   host_settings.machine.usefulness = settings.usefulness;
   host_settings.machine.hedge = settings.hedge;
+  host_settings.machine.recheck.share = settings.replay.empty() ? settings.recheck_share : 0;
   host_settings.machine.effects.attempts_max = settings.effect_attempts_max;
   host_settings.machine.adoption.wait = settings.adopt_wait;
   host_settings.machine.session_idle_max = settings.session_idle_max;
@@ -128,13 +190,16 @@ Result<int> run_coordinator(const CoordinatorProcessSettings& settings) {
     return tl::unexpected<Error>(host.error());
   }
 
+  running = host->get();
+
   json::Object ready;
   ready.set("event", "ready");
-  ready.set("http", "http://" + http->host + ":" + std::to_string((*host)->http_port()));
+  ready.set("http", (settings.tls_certificate.empty() ? "http://" : "https://") + http->host + ":" +
+                        std::to_string((*host)->http_port()));
   ready.set("join", listen->host + ":" + std::to_string((*host)->join_port()));
   ready.set("ledger_key", to_hex(keys->ledger().public_key()));
   print_event(json::canonical(ready));
-  serve_until_shutdown(shutdown, settings.data, *keys, **host);
+  serve_until_shutdown(shutdown, std::move(followed));
 
   log_line("ending");
   host->reset();

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include "base/result.hpp"
 #include "coordinator/settings.hpp"
@@ -16,9 +17,15 @@ struct CoordinatorProcessSettings {
   std::string listen = "127.0.0.1:7400";  ///< For nodes.
   std::uint16_t publish_port = 0;         ///< On the same host; 0: the system chooses.
   std::string http = "127.0.0.1:7480";
+  std::vector<std::string> http_names;    ///< What clients may call it, besides its addresses.
+  std::filesystem::path tokens;           ///< Empty: whoever reaches `http` may ask anything.
+  std::filesystem::path tls_certificate;  ///< PEM; empty: no TLS.
+  std::filesystem::path tls_key;
+  bool is_behind_tls_proxy = false;
   AdmissionSettings admission;
   UsefulnessSettings usefulness;
   HedgeSettings hedge;
+  double recheck_share = 0.01;
   std::uint32_t effect_attempts_max = EffectSettings{}.attempts_max;
   double race_log_share = CoordinatorSettings{}.race_log_share;
   HistoryLimits history;

@@ -18,12 +18,15 @@
 #include "apps/actor_work.hpp"
 #include "apps/inlet.hpp"
 #include "apps/process.hpp"
+#include "base/failpoint.hpp"
+#include "base/private_file.hpp"
 #include "cluster/bus.hpp"
 #include "cluster/keys.hpp"
 #include "cluster/link_trouble.hpp"
 #include "files/recorded_world.hpp"
 #include "files/traces.hpp"
 #include "messages/codec.hpp"
+#include "node/executors/cgroups.hpp"
 #include "node/executors/demo_functions.hpp"
 #include "node/executors/effect_sender.hpp"
 #include "node/executors/http_loop.hpp"
@@ -54,13 +57,14 @@ Result<std::string> first_line_of(const std::filesystem::path& file) {
 Result<JoinToken> token_of(const NodeProcessSettings& settings) {
   const std::filesystem::path kept = settings.data / "join.token";
   Result<std::string> text = settings.token;
-  if (settings.token.empty()) {
+  // A file that was named goes before a token of the environment, which may be one for HTTP.
+  if (settings.token.empty() || !settings.token_file.empty()) {
     text = first_line_of(settings.token_file.empty() ? kept : settings.token_file);
     if (!text && settings.token_file.empty()) {
       return fail(Errc::invalid,
                   "node: no --token: run `forerun keys add NAME --data DIR` beside the "
                   "coordinator, then start this node "
-                  "with --token TOKEN once");
+                  "with --token-file FILE once");
     }
   }
   if (!text) {
@@ -141,6 +145,7 @@ Result<void> settle_divergence(const NodeProcessSettings& settings) {
                     "both heads are kept there: find out why, then start once with "
                     "--resync to take the coordinator's");
   }
+  reach(Failpoint::divergence_settle);
   for (int number = 1;; ++number) {
     const auto kept =
         settings.data / ("divergence.before-resync-" + std::to_string(number) + ".json");
@@ -149,13 +154,16 @@ Result<void> settle_divergence(const NodeProcessSettings& settings) {
       break;
     }
   }
+  reach(Failpoint::divergence_settled);
   return problem ? fail(Errc::io, proof.string() + ": cannot be put aside: " + problem.message())
                  : Result<void>();
 }
 
 void keep_divergence(const std::filesystem::path& data, const Divergence& divergence) {
   const std::filesystem::path proof = data / "divergence.json";
+  reach(Failpoint::divergence_record);
   const auto kept = write_private_file(proof, divergence_json(divergence) + "\n");
+  reach(Failpoint::divergence_recorded);
   log_line(kept ? "both heads are kept in " + proof.string() : kept.error().message);
 }
 
@@ -195,6 +203,7 @@ Result<Replica> replica_of(const NodeProcessSettings& settings, const PublicKey&
   }
   replica.epoch = recovery->epoch;
   replica.head = recovery->head;
+  reach(Failpoint::node_recovered);
   return replica;
 }
 
@@ -247,7 +256,8 @@ Result<NativeFunctions> functions_of(const NodeProcessSettings& settings, Native
     if (!function || functions.contains(name)) {
       return fail(Errc::invalid, "native function " + name + ": " +
                                      (function ? "every node offers one of that name; give it "
-                                                 "another, such as mine::" + name
+                                                 "another, such as mine::" +
+                                                     name
                                                : "it is empty"));
     }
   }
@@ -271,6 +281,8 @@ Result<std::shared_ptr<Executors>> executors_of(const NodeProcessSettings& setti
              sandbox.why());
   }
   exec.sandbox = std::make_shared<const Sandbox>(std::move(sandbox));
+  exec.cgroups = Cgroups::probe();
+  log_line(exec.cgroups->description());
   executors->emplace(ExecutorKind::exec, make_exec_executor(exec));
   executors->emplace(ExecutorKind::http, make_http_executor(http, exec.folder));
   executors->emplace(ExecutorKind::native,
@@ -333,8 +345,7 @@ Result<std::shared_ptr<Executors>> replay_executors_of(const NodeProcessSettings
   ReplaySettings replay;
   replay.plant_task = settings.plant_wrong_output;
   replay.speedup = settings.speedup;
-  replay.can_run = [has_commands = !settings.tasks_dir.empty(),
-                    functions = std::move(again)](
+  replay.can_run = [has_commands = !settings.tasks_dir.empty(), functions = std::move(again)](
                        const Task& task) { return can_run_here(task, functions, has_commands); };
   replay.on_executed =
       [journal = std::make_shared<ReplayJournal>(std::move(*journal))](const ReplayedRun& run) {
@@ -372,7 +383,15 @@ StartRun start_run_of(std::shared_ptr<Executors> executors, std::shared_ptr<Shar
           sender = std::move(sender)](const Dispatch& dispatch, const RunDeadline& deadline,
                                       RunDone done) -> std::unique_ptr<RunningTask> {
     const auto catalog = catalogs->get();
-    if (!dispatch.http.empty()) {
+    const bool is_effect = !dispatch.http.empty();
+    reach(is_effect ? Failpoint::node_effect : Failpoint::node_run);
+    if (is_failpoint_armed()) {
+      done = [is_effect, done = std::move(done)](RunEnded ended) {
+        reach(is_effect ? Failpoint::node_effect_done : Failpoint::node_ran);
+        done(std::move(ended));
+      };
+    }
+    if (is_effect) {
       return send_effect(*sender, *catalog, dispatch, std::move(done));
     }
     const Task* task = catalog->task(dispatch.task);
@@ -438,9 +457,11 @@ NodeBusEvents bus_events(const std::shared_ptr<NodeInlet>& inlet, const std::str
 }
 
 void send_all(NodeBus& bus, std::span<const NodeMessage> messages) {
+  reach(Failpoint::node_send);
   for (std::string& frame : encode_frames(messages)) {
     bus.send(std::move(frame));
   }
+  reach(Failpoint::node_sent);
 }
 
 }  // namespace

@@ -45,10 +45,11 @@ int tell(const Judgement& verdict, std::ostream& out, std::ostream& problems) {
     return exit_verification;
   }
   if (verdict.unanswered > 0) {
-    problems << "forerun: coordinator: " << verdict.unanswered
-             << " steps of the sample had no second answer before the deadline, though nothing that "
-                "was checked is wrong: slots are busy, or a worker does not answer; ask again "
-                "later, or for fewer with --sample\n";
+    problems
+        << "forerun: coordinator: " << verdict.unanswered
+        << " steps of the sample had no second answer before the deadline, though nothing that "
+           "was checked is wrong: slots are busy, or a worker does not answer; ask again "
+           "later, or for fewer with --sample\n";
     return exit_error;
   }
   return exit_ok;
@@ -224,7 +225,7 @@ std::vector<std::uint64_t> spread(std::uint64_t low, std::uint64_t high) {
 class ClusterAudit {
 public:
   explicit ClusterAudit(const VerifySettings& settings, std::optional<PublicKey> first_key)
-      : settings_(settings), http_(settings.url), audit_("coordinator", first_key) {}
+      : settings_(settings), http_(settings.url, settings.http), audit_("coordinator", first_key) {}
 
   /// Errors: nothing could be judged.
   Result<Judgement> run() {

@@ -6,12 +6,14 @@
 #include <string>
 
 #include "base/result.hpp"
+#include "demo/http_client.hpp"
 
 namespace forerun {
 
 /// The flags of `forerun verify`.
 struct VerifySettings {
   std::string url = "http://127.0.0.1:7480";
+  HttpLimits http;                      ///< How the coordinator is asked.
   std::filesystem::path export_folder;  ///< Not empty: judge this export, no cluster.
   std::uint32_t sample = 16;            ///< Steps to run again.
   std::uint64_t seed = 0;               ///< Of the sample; the auditor's own.

@@ -1,9 +1,9 @@
 #include "base/prng.hpp"
 
 #include <cmath>
-#include <numbers>
 
 #include "base/assert.hpp"
+#include "base/real.hpp"
 
 namespace forerun {
 
@@ -34,9 +34,9 @@ double Prng::unit() {
 double Prng::lognormal(double median, double sigma) {
   // Box-Muller; 1 - unit() is never 0. Always two draws, so that a sequence does not depend on
   // sigma.
-  const double radius = std::sqrt(-2.0 * std::log(1.0 - unit()));
-  const double normal = radius * std::cos(2.0 * std::numbers::pi * unit());
-  return median * std::exp(sigma * normal);
+  const double radius = std::sqrt(-2.0 * real::log(1.0 - unit()));
+  const double normal = radius * real::cos_of_turns(unit());
+  return median * real::exp(sigma * normal);
 }
 
 }  // namespace forerun

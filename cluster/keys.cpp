@@ -1,9 +1,6 @@
 #include "cluster/keys.hpp"
 
-#include <fcntl.h>
-#include <sys/file.h>
 #include <sys/stat.h>
-#include <unistd.h>
 #include <zmq.h>
 
 #include <algorithm>
@@ -17,6 +14,7 @@
 
 #include "base/assert.hpp"
 #include "base/hex.hpp"
+#include "base/private_file.hpp"
 #include "base/sha256.hpp"
 
 namespace forerun {
@@ -26,28 +24,7 @@ namespace fs = std::filesystem;
 
 constexpr std::size_t key_bytes = 32;
 constexpr std::size_t z85_size = 41;  ///< 40 digits and a zero.
-constexpr std::size_t file_bytes_max = 1U << 20U;
 constexpr std::string_view token_prefix = "fr1.";
-
-std::string system_error() {
-  return std::strerror(errno);
-}
-
-class FileDescriptor {
-public:
-  explicit FileDescriptor(int fd) : fd_(fd) {}
-  FileDescriptor(FileDescriptor&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  FileDescriptor& operator=(FileDescriptor&&) = delete;
-  ~FileDescriptor() { close(); }
-  int get() const { return fd_; }
-  bool close() {
-    const int fd = std::exchange(fd_, -1);
-    return fd < 0 || ::close(fd) == 0;
-  }
-
-private:
-  int fd_;
-};
 
 using Z85 = std::array<char, z85_size>;
 
@@ -77,100 +54,6 @@ std::string place(const fs::path& path) {
   return "keys: " + path.string();
 }
 
-/// Reads a small file that belongs to whoever runs this. `forbidden` are the mode bits that must
-/// not be set. Nothing when it does not exist.
-Result<std::optional<std::string>> read_private(const fs::path& path, mode_t forbidden) {
-  const FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
-  if (file.get() < 0) {
-    if (errno == ENOENT) {
-      return std::optional<std::string>();
-    }
-    return fail(Errc::io, place(path) + ": " + system_error());
-  }
-  struct stat status {};
-  if (::fstat(file.get(), &status) != 0) {
-    return fail(Errc::io, place(path) + ": " + system_error());
-  }
-  if (!S_ISREG(status.st_mode)) {
-    return fail(Errc::invalid, place(path) + ": not a file");
-  }
-  if ((status.st_mode & forbidden) != 0) {
-    return fail(Errc::refused, place(path) +
-                                   ": others have access to it, expected mode 0600 (chmod 600 " +
-                                   path.string() + "; if a key was exposed, replace it)");
-  }
-  std::string text(file_bytes_max + 1, '\0');
-  std::size_t size = 0;
-  while (size < text.size()) {
-    const ssize_t got = ::read(file.get(), text.data() + size, text.size() - size);
-    if (got < 0 && errno != EINTR) {
-      return fail(Errc::io, place(path) + ": " + system_error());
-    }
-    if (got == 0) {
-      break;
-    }
-    size += static_cast<std::size_t>(std::max<ssize_t>(got, 0));
-  }
-  if (size > file_bytes_max) {
-    return fail(Errc::too_large,
-                place(path) + ": more than " + std::to_string(file_bytes_max) + " bytes");
-  }
-  text.resize(size);
-  return std::optional(std::move(text));
-}
-
-bool write_all(int fd, std::string_view text) {
-  while (!text.empty()) {
-    const ssize_t written = ::write(fd, text.data(), text.size());
-    if (written < 0 && errno != EINTR) {
-      return false;
-    }
-    text.remove_prefix(static_cast<std::size_t>(std::max<ssize_t>(written, 0)));
-  }
-  return true;
-}
-
-}  // namespace
-
-Result<void> write_private_file(const fs::path& path, std::string_view text) {
-  fs::path next = path;
-  next += ".new";
-  const auto failed = [&] {
-    const std::string why = system_error();
-    ::unlink(next.c_str());
-    return fail(Errc::io, place(path) + ": " + why);
-  };
-  ::unlink(next.c_str());
-  FileDescriptor file(::open(next.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW,
-                             S_IRUSR | S_IWUSR));
-  if (file.get() < 0 || !write_all(file.get(), text) || ::fsync(file.get()) != 0 || !file.close() ||
-      ::rename(next.c_str(), path.c_str()) != 0) {
-    return failed();
-  }
-  const FileDescriptor folder(
-      ::open(path.parent_path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (folder.get() < 0 || ::fsync(folder.get()) != 0) {
-    return fail(Errc::io, place(path.parent_path()) + ": " + system_error());
-  }
-  return {};
-}
-
-namespace {
-
-/// Holds off other processes that change the folder; freed with the descriptor.
-Result<FileDescriptor> lock(const fs::path& folder) {
-  FileDescriptor fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (fd.get() < 0) {
-    return fail(Errc::io, place(folder) + ": " + system_error());
-  }
-  while (::flock(fd.get(), LOCK_EX) != 0) {
-    if (errno != EINTR) {
-      return fail(Errc::io, place(folder) + ": lock: " + system_error());
-    }
-  }
-  return fd;
-}
-
 Result<void> make_folder(const fs::path& folder) {
   std::error_code error;
   fs::create_directories(folder.parent_path(), error);
@@ -178,7 +61,7 @@ Result<void> make_folder(const fs::path& folder) {
     return fail(Errc::io, place(folder.parent_path()) + ": " + error.message());
   }
   if (::mkdir(folder.c_str(), S_IRWXU) != 0 && errno != EEXIST) {
-    return fail(Errc::io, place(folder) + ": " + system_error());
+    return fail(Errc::io, place(folder) + ": " + std::strerror(errno));
   }
   struct stat status {};
   if (::stat(folder.c_str(), &status) != 0 || !S_ISDIR(status.st_mode)) {
@@ -194,7 +77,7 @@ Result<void> make_folder(const fs::path& folder) {
 
 /// The 32 bytes of a key file; made by `make` when the file is missing.
 Result<CurveKey> key_file(const fs::path& path, const std::function<CurveKey()>& make) {
-  auto text = read_private(path, S_IRWXG | S_IRWXO);
+  auto text = read_private_file(path, S_IRWXG | S_IRWXO);
   if (!text) {
     return tl::unexpected(std::move(text.error()));
   }
@@ -286,7 +169,7 @@ struct AllowedFile {
 };
 
 Result<AllowedFile> read_allowed(const fs::path& path) {
-  auto text = read_private(path, S_IWGRP | S_IWOTH);
+  auto text = read_private_file(path, S_IWGRP | S_IWOTH);
   if (!text) {
     return tl::unexpected(std::move(text.error()));
   }
@@ -354,7 +237,7 @@ Result<KeyFolder> KeyFolder::open_or_create(const fs::path& data_directory) {
   if (auto made = make_folder(folder); !made) {
     return tl::unexpected(std::move(made.error()));
   }
-  const auto locked = lock(folder);
+  const auto locked = FolderLock::take(folder);
   if (!locked) {
     return tl::unexpected(locked.error());
   }
@@ -388,7 +271,7 @@ Result<JoinToken> KeyFolder::add(const std::string& name) {
   if (!is_peer_name(name)) {
     return fail(Errc::invalid, "keys: name: expected 1 to 63 of a-z, 0-9 and -");
   }
-  const auto locked = lock(folder_);
+  const auto locked = FolderLock::take(folder_);
   if (!locked) {
     return tl::unexpected(locked.error());
   }
@@ -417,7 +300,7 @@ Result<JoinToken> KeyFolder::add(const std::string& name) {
 }
 
 Result<void> KeyFolder::revoke(const std::string& name) {
-  const auto locked = lock(folder_);
+  const auto locked = FolderLock::take(folder_);
   if (!locked) {
     return tl::unexpected(locked.error());
   }

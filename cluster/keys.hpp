@@ -71,8 +71,4 @@ private:
   SigningKey ledger_;
 };
 
-/// Keeps a secret in a file of mode 0600, synced. The file is replaced whole: a crash leaves the
-/// old one or the new one. One writer at a time. Errors: io, naming the file.
-Result<void> write_private_file(const std::filesystem::path& path, std::string_view text);
-
 }  // namespace forerun

@@ -1,10 +1,10 @@
 #include "coordinator/admission.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <limits>
 
 #include "base/assert.hpp"
+#include "base/real.hpp"
 
 namespace forerun {
 
@@ -87,7 +87,7 @@ double price_of_waste(const AdmissionSettings& settings, const WasteBudget& budg
   const auto one = static_cast<double>(std::max<std::int64_t>(expected.count(), 1));
   const double covered = static_cast<double>((budget.level() - reserved).count()) / one;
   const double share = std::clamp(covered / settings.ample, 0.0, 1.0);
-  return settings.price_max * std::pow(settings.price_min / settings.price_max, share);
+  return settings.price_max * real::pow(settings.price_min / settings.price_max, share);
 }
 
 double confidence_min(const AdmissionSettings& settings, const WasteBudget& budget,

@@ -1,8 +1,9 @@
 #include "coordinator/argument_bindings.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <numeric>
+
+#include "base/real.hpp"
 
 namespace forerun::prediction {
 
@@ -305,11 +306,11 @@ double logarithm_of(std::size_t number) {
   static const auto table = [] {
     std::array<double, 1024> made{};
     for (std::size_t i = 1; i < made.size(); ++i) {
-      made[i] = std::log(static_cast<double>(i));
+      made[i] = real::log(static_cast<double>(i));
     }
     return made;
   }();
-  return number < table.size() ? table[number] : std::log(static_cast<double>(number));
+  return number < table.size() ? table[number] : real::log(static_cast<double>(number));
 }
 
 }  // namespace
@@ -581,7 +582,7 @@ std::vector<Candidate> Parameter::candidates(const Surroundings& around, const K
                          [](const Meaning& each, Key value) { return each.value < value; });
     const bool is_meant = meaning != around.meanings.end() && meaning->value == meant;
     return {as_logarithm(odds(claims.best)),
-            claims.others > 0 ? std::log1p(claims.others) : 0.0,
+            claims.others > 0 ? real::log1p(claims.others) : 0.0,
             claims.origin == nullptr ? 1.0 : 0.0,
             claims.is_recognised ? 1.0 : 0.0,
             in_text != 0 && memory.is_fresh(in_text) ? 1.0 : 0.0,
@@ -593,7 +594,7 @@ std::vector<Candidate> Parameter::candidates(const Surroundings& around, const K
             is_in_last_output && seen->head == claims.seen ? 1.0 : 0.0,
             logarithm_of(claims.count),
             claims.familiar < 1 ? as_logarithm(claims.familiar) * 0.25 : 0.0,
-            claims.constant > 0 ? std::log(claims.constant) * 0.25 : -1.5,
+            claims.constant > 0 ? real::log(claims.constant) * 0.25 : -1.5,
             seen != nullptr && seen->side != Side::text
                 ? logarithm_of(1 + steps.size() - seen->document)
                 : 0.0,
@@ -621,7 +622,7 @@ std::vector<Candidate> Parameter::candidates(const Surroundings& around, const K
     features[i] = describe(i);
     shares[i] = ranker.score(features[i]);
   }
-  ValueRanker::normalise(std::span(shares).first(claimed.size()), std::log1p(odds(blocked)));
+  ValueRanker::normalise(std::span(shares).first(claimed.size()), real::log1p(odds(blocked)));
   std::array<std::uint8_t, claims_max> order;
   const auto end = order.begin() + static_cast<std::ptrdiff_t>(claimed.size());
   std::iota(order.begin(), end, std::uint8_t{0});

@@ -66,10 +66,7 @@ void Audit::lost(const NodeId& node, const std::string& why) {
 }
 
 bool Audit::wants_more() const {
-  const auto waiting = std::count_if(reruns_.begin(), reruns_.end(), [](const Rerun& rerun) {
-    return rerun.state == Rerun::State::waiting;
-  });
-  return sampled_ < body_.sample && static_cast<std::size_t>(waiting) < reruns_waiting_max &&
+  return sampled_ < body_.sample && reruns_.waiting() < reruns_waiting_max &&
          drawn_ < std::min(head_.head.size, draws_max);
 }
 
@@ -112,10 +109,7 @@ void Audit::take(const StoredEntry& entry, const Catalog& catalog) {
   }
   const Task* task = catalog.task(commit->branch_names[*commit->winner]);
   auto call = Call::parse(entry.call);
-  // A recorded world answers from a session's place in it, which an audit has not, and a state that
-  // was given to a branch is not kept.
-  if (task == nullptr || !call || task->effect != Effect::pure || !task->deterministic ||
-      task->executor == ExecutorKind::world || (given_state(entry.story) && sees_state(*task))) {
+  if (task == nullptr || !call || !may_be_rerun(*task, given_state(entry.story).has_value())) {
     return;
   }
   Rerun rerun;
@@ -124,68 +118,14 @@ void Audit::take(const StoredEntry& entry, const Catalog& catalog) {
   rerun.task = task;
   rerun.recorded_by = commit->workers[*commit->winner];
   rerun.recorded_hash = commit->output_hash;
-  reruns_.push_back(std::move(rerun));
+  reruns_.add(std::move(rerun));
   ++sampled_;
-}
-
-Rerun* Audit::running(BranchToken token) {
-  const auto at = std::find_if(reruns_.begin(), reruns_.end(), [token](const Rerun& rerun) {
-    return rerun.state == Rerun::State::running && rerun.token == token;
-  });
-  return at == reruns_.end() ? nullptr : &*at;
-}
-
-void Audit::settle(Rerun& rerun, const BranchEnded& ended) {
-  const bool is_own_doing = ended.ending == Ending::returned || ended.ending == Ending::failed;
-  if (!is_own_doing && rerun.attempts < attempts_max) {
-    rerun.state = Rerun::State::waiting;
-    return;
-  }
-  rerun.state = Rerun::State::ended;
-  const std::optional<Call> call = std::exchange(rerun.call, std::nullopt);
-  rerun.says_nothing = !is_own_doing;
-  rerun.cause = json::clean_text(ended.cause, cause_bytes_max);
-  if (ended.ending == Ending::returned) {
-    if (const auto output = Output::parse(ended.output)) {
-      rerun.output_hash = output->hash();
-      rerun.cause.clear();
-    } else {
-      rerun.cause = "output: " + output.error().message;
-    }
-  }
-  if (!rerun.says_nothing && !rerun.is_third && rerun.output_hash != rerun.recorded_hash) {
-    Rerun third;
-    third.seq = rerun.seq;
-    third.call = call;
-    third.task = rerun.task;
-    third.recorded_by = rerun.recorded_by;
-    third.recorded_hash = rerun.recorded_hash;
-    third.not_on = rerun.not_on;
-    third.is_third = true;
-    reruns_.push_back(std::move(third));
-  }
-}
-
-void Audit::give_up(Rerun& rerun) {
-  rerun.state = Rerun::State::ended;
-  rerun.call.reset();
-  rerun.says_nothing = true;
-}
-
-const Rerun* Audit::third_of(const Rerun& rerun) const {
-  const auto at = std::find_if(reruns_.begin(), reruns_.end(), [&rerun](const Rerun& other) {
-    return other.is_third && other.seq == rerun.seq;
-  });
-  const bool decides = at != reruns_.end() && at->state == Rerun::State::ended && !at->says_nothing;
-  return decides ? &*at : nullptr;
 }
 
 bool Audit::is_done() const {
   const bool is_answered = std::none_of(nodes_.begin(), nodes_.end(),
                                         [this](const auto& node) { return awaits(node.first); });
-  return is_answered && !is_reading_ && !wants_more() &&
-         std::all_of(reruns_.begin(), reruns_.end(),
-                     [](const Rerun& rerun) { return rerun.state == Rerun::State::ended; });
+  return is_answered && !is_reading_ && !wants_more() && reruns_.has_ended();
 }
 
 json::Value Audit::report(const std::string& not_answered) const {
@@ -217,7 +157,7 @@ json::Value Audit::report(const std::string& not_answered) const {
   }
   json::Array executed;
   std::uint64_t without_verdict = 0;
-  for (const Rerun& rerun : reruns_) {
+  for (const Rerun& rerun : reruns_.all()) {
     if (rerun.is_third) {
       continue;
     }
@@ -230,7 +170,7 @@ json::Value Audit::report(const std::string& not_answered) const {
     step.set("task", rerun.task->name);
     step.set("recorded_by", uuid_or_null(rerun.recorded_by));
     step.set("recorded_node", text_or_null(json::clean_text(rerun.recorded_node, cause_bytes_max)));
-    const Rerun* third = third_of(rerun);
+    const Rerun* third = reruns_.verdict_of(rerun);
     step.set("third", third == nullptr ? json::Value() : json::Value(run_value(*third)));
     executed.emplace_back(std::move(step));
   }

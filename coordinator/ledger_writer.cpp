@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/assert.hpp"
+#include "base/sha256.hpp"
 
 namespace forerun {
 
@@ -25,6 +26,13 @@ StoredEntry LedgerWriter::open_term(Epoch epoch, std::string cause, std::string 
   }
   epoch_ = epoch;
   return add(std::move(body));
+}
+
+Digest LedgerWriter::secret(std::string_view purpose) const {
+  const auto seed = key_.seed();
+  std::string text = "forerun/secret/1/" + std::string(purpose) + "\n";
+  text.append(seed.begin(), seed.end());
+  return sha256(text);
 }
 
 StoredEntry LedgerWriter::append(const CommitEntry& commit, const Digest& decision_hash) {

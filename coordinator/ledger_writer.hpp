@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <variant>
 
 #include "base/ed25519.hpp"
@@ -30,6 +31,8 @@ public:
   Epoch epoch() const { return epoch_; }
   LedgerHead head() const { return {frontier_.size(), frontier_.root(), epoch_}; }
   SignedHead sign(const LedgerHead& head) const { return sign_head(key_, head); }
+  /// What nobody can know who has not the key, for draws that no node may foresee.
+  Digest secret(std::string_view purpose) const;
   const PublicKey& public_key() const { return key_.public_key(); }
 
 private:

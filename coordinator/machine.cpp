@@ -52,13 +52,16 @@ CoordinatorMachine::CoordinatorMachine(CoordinatorSettings settings, SigningKey 
       effects_(settings_.effects),
       speculable_(speculable_names(settings_.catalog)),
       history_(settings_.history),
-      reading_(settings_.history) {}
+      reading_(settings_.history),
+      rechecks_(settings_.recheck, ledger_.secret("recheck")) {}
 
 void CoordinatorMachine::restore(const StoredEntry& entry) {
   ledger_.restore(entry);
+  if (entry.step) {
+    reading_.commit(entry.seq);
+  }
   if (entry.run_id && entry.step) {
     restored_[*entry.run_id].push_back(entry);
-    reading_.commit(entry.seq);
   }
 }
 
@@ -246,6 +249,7 @@ CoordinatorOutput CoordinatorMachine::finish() {
   pump();
   start_second_attempts();
   pump_audit();
+  pump_rechecks();
   forget_ended();
   if (!batch_.empty()) {
     batch_.number = BatchNumber{next_batch_++};
@@ -527,6 +531,7 @@ json::Value CoordinatorMachine::status(const std::string& tenant) const {
     node.set("live", seat.is_live);
     node.set("workers", std::move(workers));
     node.set("slots", slots);
+    node.set("quarantined", membership_.is_quarantined(id));
     node.set("busy", std::uint64_t{seat.tokens.size()});
     json::Object replica;
     replica.set("size", seat.head.size);
@@ -603,6 +608,7 @@ json::Value CoordinatorMachine::status(const std::string& tenant) const {
   body.set("hedging", std::move(hedging));
   body.set("effects", std::move(effects));
   body.set("overdue", overdue_.report());
+  body.set("recheck", rechecks_.report());
   return body;
 }
 

@@ -373,14 +373,26 @@ private:
   void show(const ClientRequest& request, const ShowLedger& body);
   void ask_replica(const NodeSeat& seat);
   void pump_audit();
+  bool has_other_node(std::span<const NodeId> than) const;
+  void run_again(Reruns& reruns, AuditNumber number);
   std::optional<WorkerId> place_rerun(Rerun& rerun) const;
-  void dispatch_rerun(Rerun& rerun, const WorkerId& worker);
-  Rerun* rerun_of(BranchToken token);
+  void dispatch_rerun(Rerun& rerun, AuditNumber number, const WorkerId& worker);
+  struct RunningRerun {
+    Reruns* reruns = nullptr;  ///< Null: no rerun has this token.
+    Rerun* rerun = nullptr;
+  };
+  RunningRerun rerun_of(BranchToken token);
   bool settle_rerun(BranchToken token, const BranchEnded& ended);
   bool lose_rerun(BranchToken token, const std::string& why);
   void stop_rerun(Rerun& rerun);
-  void yield_audit_slots();
+  void stop_reruns(Reruns& reruns);
+  void yield_rerun_slots();
   void end_audit(const std::string& why);
+
+  // machine_rechecks.cpp: a share of what was decided is run again, and who lies gets no more work
+  void recheck(const Session& session, const OpenStep& step, Seq seq);
+  void pump_rechecks();
+  void quarantine(const NodeId& node);
 
   // machine_history.cpp: what was learned before, and elsewhere
   void learn_history(const ClientRequest& request, const LearnHistory& body);
@@ -538,6 +550,7 @@ private:
   std::vector<CoordinatorInput> deferred_;  ///< And everything that must wait for it.
   std::optional<Audit> audit_;              ///< One at a time.
   std::uint64_t next_audit_ = 1;
+  Rechecks rechecks_;
 
   Instant now_{};
   Instant accounted_at_{};

@@ -65,31 +65,37 @@ void CoordinatorMachine::pump_audit() {
   if (auto seqs = audit_->draw(); !seqs.empty()) {
     out_.read_entries.push_back({audit_->number(), std::move(seqs)});
   }
-  for (Rerun& rerun : audit_->reruns()) {
-    if (queued_ > 0 || membership_.free_slots() == 0) {
-      break;
-    }
-    if (rerun.state == Rerun::State::waiting && !pool_is_full(rerun.task->pool)) {
-      if (const auto worker = place_rerun(rerun)) {
-        dispatch_rerun(rerun, *worker);
-      }
-    }
-  }
+  run_again(audit_->reruns(), audit_->number());
   if (audit_->is_done()) {
     end_audit("");
   }
 }
 
+void CoordinatorMachine::run_again(Reruns& reruns, AuditNumber number) {
+  for (Rerun& rerun : reruns.all()) {
+    if (queued_ > 0 || membership_.free_slots() == 0) {
+      break;
+    }
+    if (rerun.state == Rerun::State::waiting && !pool_is_full(rerun.task->pool)) {
+      if (const auto worker = place_rerun(rerun)) {
+        dispatch_rerun(rerun, number, *worker);
+      }
+    }
+  }
+}
+
+/// One that may be given work.
+bool CoordinatorMachine::has_other_node(std::span<const NodeId> than) const {
+  return std::any_of(membership_.nodes().begin(), membership_.nodes().end(), [&](const auto& node) {
+    return !membership_.is_quarantined(node.first) &&
+           std::find(than.begin(), than.end(), node.first) == than.end();
+  });
+}
+
 /// Another node than the one that ran it, while there is another one; the third run only there.
 std::optional<WorkerId> CoordinatorMachine::place_rerun(Rerun& rerun) const {
-  const auto has_other = [&](std::span<const NodeId> than) {
-    return std::any_of(membership_.nodes().begin(), membership_.nodes().end(),
-                       [&](const auto& node) {
-                         return std::find(than.begin(), than.end(), node.first) == than.end();
-                       });
-  };
-  if (rerun.is_third && !has_other(rerun.not_on)) {
-    Audit::give_up(rerun);
+  if (rerun.is_third && !has_other_node(rerun.not_on)) {
+    Reruns::give_up(rerun);
     return std::nullopt;
   }
   if (!rerun.is_third) {
@@ -99,22 +105,24 @@ std::optional<WorkerId> CoordinatorMachine::place_rerun(Rerun& rerun) const {
     if (recorded != nullptr) {
       rerun.not_on.push_back(recorded->node);
     }
-    if (!has_other(rerun.not_on)) {
+    if (!has_other_node(rerun.not_on)) {
       rerun.not_on.clear();
     }
   }
   return place(*rerun.task, {}, rerun.not_on);
 }
 
-void CoordinatorMachine::dispatch_rerun(Rerun& rerun, const WorkerId& worker) {
+void CoordinatorMachine::dispatch_rerun(Rerun& rerun, AuditNumber number, const WorkerId& worker) {
   rerun.state = Rerun::State::running;
   const Duration timeout = run_times_.timeout(*rerun.task);
   rerun.token = take_slot(*rerun.task, worker, timeout);
   rerun.worker = worker;
   const NodeId node = membership_.worker(worker)->node;
+  rerun.ran_on = node;
   rerun.node = membership_.find(node)->name;
   if (const WorkerSeat* recorded =
           rerun.recorded_by ? membership_.worker(*rerun.recorded_by) : nullptr) {
+    rerun.recorded_on = recorded->node;
     rerun.recorded_node = membership_.find(recorded->node)->name;
   }
   // Should its answer differ, the third one comes from elsewhere.
@@ -128,7 +136,7 @@ void CoordinatorMachine::dispatch_rerun(Rerun& rerun, const WorkerId& worker) {
   message.epoch = ledger_.epoch();
   message.token = rerun.token;
   message.worker = worker;
-  message.owner.audit = audit_->number();
+  message.owner.audit = number;
   message.task = rerun.task->name;
   message.input = rerun.call->canonical_input();
   message.state = "{}";
@@ -136,21 +144,28 @@ void CoordinatorMachine::dispatch_rerun(Rerun& rerun, const WorkerId& worker) {
   send_to(worker, std::move(message));
 }
 
-Rerun* CoordinatorMachine::rerun_of(BranchToken token) {
-  return audit_ ? audit_->running(token) : nullptr;
+CoordinatorMachine::RunningRerun CoordinatorMachine::rerun_of(BranchToken token) {
+  if (Rerun* rerun = audit_ ? audit_->reruns().running(token) : nullptr) {
+    return {&audit_->reruns(), rerun};
+  }
+  if (Rerun* rerun = rechecks_.reruns().running(token)) {
+    return {&rechecks_.reruns(), rerun};
+  }
+  return {};
 }
 
 bool CoordinatorMachine::settle_rerun(BranchToken token, const BranchEnded& ended) {
-  Rerun* rerun = rerun_of(token);
-  if (rerun == nullptr) {
+  const RunningRerun running = rerun_of(token);
+  if (running.rerun == nullptr) {
     return false;
   }
+  const WorkerId worker = *running.rerun->worker;
   forget_token(token);
-  membership_.release(*rerun->worker, token);
+  membership_.release(worker, token);
   slot_is_free(token);
   // No entry will name it, so the node is told to forget its result.
-  send_to(*rerun->worker, CancelBranch{ledger_.epoch(), token});
-  audit_->settle(*rerun, ended);
+  send_to(worker, CancelBranch{ledger_.epoch(), token});
+  running.reruns->settle(*running.rerun, ended);
   return true;
 }
 
@@ -161,25 +176,29 @@ void CoordinatorMachine::stop_rerun(Rerun& rerun) {
 }
 
 bool CoordinatorMachine::lose_rerun(BranchToken token, const std::string& why) {
-  Rerun* rerun = rerun_of(token);
-  if (rerun == nullptr) {
+  const RunningRerun running = rerun_of(token);
+  if (running.rerun == nullptr) {
     return false;
   }
-  stop_rerun(*rerun);
+  stop_rerun(*running.rerun);
   BranchEnded ended;
   ended.token = token;
   ended.ending = Ending::lost;
   ended.cause = why;
-  audit_->settle(*rerun, ended);
+  running.reruns->settle(*running.rerun, ended);
   return true;
 }
 
-/// Confirmed work waits: an audit's runs make room for it before any speculation does.
-void CoordinatorMachine::yield_audit_slots() {
-  if (!audit_) {
-    return;
+/// Confirmed work waits: runs beside it make room before any speculation does.
+void CoordinatorMachine::yield_rerun_slots() {
+  if (audit_) {
+    stop_reruns(audit_->reruns());
   }
-  for (Rerun& rerun : audit_->reruns()) {
+  stop_reruns(rechecks_.reruns());
+}
+
+void CoordinatorMachine::stop_reruns(Reruns& reruns) {
+  for (Rerun& rerun : reruns.all()) {
     if (rerun.state == Rerun::State::running) {
       stop_rerun(rerun);
       rerun.state = Rerun::State::waiting;
@@ -189,7 +208,7 @@ void CoordinatorMachine::yield_audit_slots() {
 }
 
 void CoordinatorMachine::end_audit(const std::string& why) {
-  yield_audit_slots();
+  stop_reruns(audit_->reruns());
   json::Value report = audit_->report(why);
   report.object()->set("absent", absent_nodes());
   reply(audit_->request(), JsonReport{std::move(report)});

@@ -41,7 +41,7 @@ void CoordinatorMachine::pump() {
     }
   }
   if (queued_ > 0) {
-    yield_audit_slots();
+    yield_rerun_slots();
   }
   if (queued_ > 0 && !speculative_.empty()) {
     preempt_for_queue();

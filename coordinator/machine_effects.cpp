@@ -125,7 +125,7 @@ void CoordinatorMachine::pump_effects() {
     }
     const auto worker = place(*task, effects_.find(id)->row.tenant);
     if (!worker) {
-      yield_audit_slots();
+      yield_rerun_slots();
       if (stopping_.empty() && !speculative_.empty()) {
         const BranchRef ref = branches_.at(speculative_.begin()->second.value);
         discard(sessions_.at(ref.run_id), ref.speculation, DiscardCause::preempted);

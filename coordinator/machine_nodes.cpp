@@ -20,7 +20,8 @@ void CoordinatorMachine::handle(ConnectionId connection, const NodeId& node, con
             std::to_string(durable_head_->size) +
             ": an older copy of the data folder was put back, and the node was not heard before "
             "the term. Nothing was begun since: put the copy back again and start the "
-            "coordinator while its nodes run, or give the start more time (--adopt-wait-ms); a node "
+            "coordinator while its nodes run, or give the start more time (--adopt-wait-ms); a "
+            "node "
             "that joined since then stops, and needs --resync. To go on without what " +
             message.name + " holds, start it with --resync first"};
     return;
@@ -164,7 +165,7 @@ void CoordinatorMachine::handle(NodeSeat& seat, const Heartbeat& message) {
       if (stopping_.contains(token)) {
         // It ended by itself before it heard that it should: it is gone once the node forgets it.
         out_.send.push_back({seat.connection, CancelBranch{ledger_.epoch(), token}});
-      } else if (branches_.contains(token.value) || rerun_of(token) != nullptr) {
+      } else if (branches_.contains(token.value) || rerun_of(token).rerun != nullptr) {
         out_.send.push_back({seat.connection, ResendResult{ledger_.epoch(), token}});
       }
       continue;
@@ -203,7 +204,7 @@ void CoordinatorMachine::give_up_unknown(BranchToken token) {
     if (now_ - at->second.since >= dispatch_settle && !planted(Bug::slot_kept_for_ever)) {
       slot_is_free(token);
     }
-  } else if (const Rerun* rerun = rerun_of(token)) {
+  } else if (const Rerun* rerun = rerun_of(token).rerun) {
     if (now_ - rerun->started >= dispatch_settle) {
       lose_rerun(token, "lost on the way to its worker");
     }

@@ -226,7 +226,8 @@ void CoordinatorMachine::add_text(const ClientRequest& request, const AddText& b
 
 void CoordinatorMachine::show(const ClientRequest& request, const ShowSession& body) {
   const auto at = sessions_.find(body.run_id);
-  if (at == sessions_.end()) {
+  // Another tenant's session gets the very answer of one that was never opened.
+  if (at == sessions_.end() || at->second.tenant != request.tenant) {
     out_.serve_session.push_back({request.id, request.tenant, body.run_id});
     return;
   }
@@ -882,6 +883,8 @@ void CoordinatorMachine::commit(Session& session, OpenStep& step) {
     stored.effects = effects->whole.canonical();
   }
   store_entry(std::move(stored));
+
+  recheck(session, step, Seq{ledger_.size() - 1});
 
   ++counters_.steps;
   ++(step.origin == Origin::hit        ? counters_.hits

@@ -100,9 +100,9 @@ void Membership::seat(Instant now, ConnectionId connection, const NodeId& node, 
   for (const WorkerOffer& offer : join.workers) {
     const auto [at, is_new] = workers_.try_emplace(offer.worker);
     if (is_new) {
-      at->second = {offer.worker, node, offer.slots, 0, 0, {}};
+      at->second = {offer.worker, node, is_quarantined(node) ? 0 : offer.slots, 0, 0, {}};
       seat.workers.push_back(offer.worker);
-      slots_total_ += offer.slots;
+      slots_total_ += at->second.slots;
     }
   }
 }
@@ -157,6 +157,17 @@ std::vector<BranchToken> Membership::lose(const NodeId& node) {
   by_connection_.erase(at->second.connection);
   nodes_.erase(at);
   return tokens;
+}
+
+void Membership::quarantine(const NodeId& node) {
+  quarantined_.insert(node);
+  const auto at = nodes_.find(node);
+  if (at == nodes_.end()) {
+    return;
+  }
+  for (const WorkerId& id : at->second.workers) {
+    slots_total_ -= std::exchange(workers_.at(id).slots, 0);
+  }
 }
 
 std::optional<Instant> Membership::next_deadline() const {

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/real.hpp"
+
 namespace forerun::prediction {
 
 namespace {
@@ -16,7 +18,7 @@ constexpr double match_weight[match_max + 1] = {0, 1, 3, 6};
 double PastSessions::rarity(Key word) const {
   const auto found = holders_.find(word);
   const double holders = found == holders_.end() ? 0 : found->second;
-  return std::log((static_cast<double>(sessions_.size()) + 1) / (holders + 0.5));
+  return real::log((static_cast<double>(sessions_.size()) + 1) / (holders + 0.5));
 }
 
 void PastSessions::add(PastSession session, std::size_t limit) {

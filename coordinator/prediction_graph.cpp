@@ -10,6 +10,7 @@
 #include <unordered_map>
 
 #include "base/assert.hpp"
+#include "base/real.hpp"
 #include "coordinator/argument_bindings.hpp"
 #include "coordinator/conversation.hpp"
 #include "coordinator/importance.hpp"
@@ -782,19 +783,19 @@ FormFeatures PredictionGraph::Impl::describe_form(const Session& session, const 
   const SessionMemory& memory = session.memory;
   FormFeatures features;
   features.probability = as_logarithm(likely.probability);
-  features.record = std::log(std::min((form.hits + 2) / (form.expected + 2), 1.5));
+  features.record = real::log(std::min((form.hits + 2) / (form.expected + 2), 1.5));
   features.repeats = as_logarithm((form.repeats + 0.1) / (form.tries + 2));
-  features.sessions = std::log(0.02 + share_in(precedents.sessions, likely.symbol)) + 1.5;
+  features.sessions = real::log(0.02 + share_in(precedents.sessions, likely.symbol)) + 1.5;
   features.turns = precedents.turns.empty()
                        ? 0.0
-                       : std::log(0.02 + share_in(precedents.turns, likely.symbol)) + 1.5;
+                       : real::log(0.02 + share_in(precedents.turns, likely.symbol)) + 1.5;
   features.named_all = tenant.names.match(form.task_key, memory.all_stems());
   features.named_fresh =
       memory.has_fresh_words() ? tenant.names.match(form.task_key, memory.last_stems()) : 0;
   features.named_ahead = tenant.names.match(form.task_key, memory.stems_ahead());
   features.words = share_in(session.spoken[memory.has_fresh_words() ? 0 : 1], likely.symbol);
-  features.tries = std::log(1 + form.tries) * 0.25;
-  features.importance = std::clamp(std::log(tenant.importance.of(likely.symbol)), -2.0, 2.0) * 0.5;
+  features.tries = real::log(1 + form.tries) * 0.25;
+  features.importance = std::clamp(real::log(tenant.importance.of(likely.symbol)), -2.0, 2.0) * 0.5;
   features.is_known = memory.was_called(form.task_key);
   features.is_last = !memory.steps().empty() && memory.steps().back().task == form.task_key;
   features.evidence = evidence_for(long_contexts, likely, is_open);
@@ -933,12 +934,12 @@ Options PredictionGraph::Impl::options(const Session& session, const Tenant& ten
     }
     const SessionMemory& memory = session.memory;
     double score = weights[0] * as_logarithm(each.probability) +
-                   weights[7] * std::log(0.02 + share_in(precedents.sessions, each.symbol)) +
+                   weights[7] * real::log(0.02 + share_in(precedents.sessions, each.symbol)) +
                    weights[24] * tenant.names.match(form->task_key, memory.all_stems()) +
                    weights[43] * tenant.names.match(form->task_key, memory.stems_ahead()) +
                    weights[27] * share_in(spoken, each.symbol);
     if (!precedents.turns.empty()) {
-      score += weights[23] * std::log(0.02 + share_in(precedents.turns, each.symbol));
+      score += weights[23] * real::log(0.02 + share_in(precedents.turns, each.symbol));
     }
     considered.emplace_back(score, each);
   }
@@ -969,13 +970,13 @@ Options PredictionGraph::Impl::options(const Session& session, const Tenant& ten
           Option{form, &kept, likely.symbol, likely.probability, filling, {}, 0});
       option.features = describe(session, option, of_form, rank++);
       known +=
-          likely.probability * filling.share * std::exp(option.features[2] + option.features[3]);
+          likely.probability * filling.share * real::exp(option.features[2] + option.features[3]);
       scores.push_back(tenant.calls.score(option.features));
     }
   }
   all.none[37] = 1;
-  all.none[38] = std::log(0.02 + end) + 2;
-  all.none[39] = std::log(std::max(1 - known, 0.01));
+  all.none[38] = real::log(0.02 + end) + 2;
+  all.none[39] = real::log(std::max(1 - known, 0.01));
   all.none_probability = CallRanker::normalise(scores, tenant.calls.score(all.none));
   for (std::size_t i = 0; i < scores.size(); ++i) {
     // However sure the features are: no surer than so many calls of this form allow (Laplace's rule
@@ -1011,7 +1012,7 @@ Evidence PredictionGraph::Impl::evidence_for(const std::vector<Key>& contexts, c
     if (const Context* context = nexts_.find(contexts[i]); context != nullptr) {
       const double stated = std::max(form.probability, 1e-4);
       evidence[i] =
-          std::log((context->count(form.symbol) + 0.5 * stated) / (context->total + 0.5) / stated);
+          real::log((context->count(form.symbol) + 0.5 * stated) / (context->total + 0.5) / stated);
     }
   }
   return evidence;
@@ -1260,7 +1261,7 @@ void PredictionGraph::Impl::understand(Session& session) const {
       if (share > meaning_share_min) {
         const double usual = (anyway->count(each.symbol) + 0.5) / (anyway->count(any) + 1);
         meanings.push_back(
-            {each.symbol, share, std::clamp(std::log(share / usual), -1.0, 4.0) * 0.25});
+            {each.symbol, share, std::clamp(real::log(share / usual), -1.0, 4.0) * 0.25});
       }
     }
   }

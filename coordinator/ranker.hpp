@@ -6,6 +6,8 @@
 #include <cstddef>
 #include <span>
 
+#include "base/real.hpp"
+
 namespace forerun::prediction {
 
 /// Numbers that describe one candidate, the more telling the closer to one another in size.
@@ -14,7 +16,7 @@ using Features = std::array<double, N>;
 
 /// A share or odds as a feature: what is next to nothing is all alike.
 inline double as_logarithm(double value) {
-  return std::log(std::max(value, 1e-4));
+  return real::log(std::max(value, 1e-4));
 }
 
 /// Probabilities of rivals of which at most one comes, from what describes each: a conditional
@@ -40,10 +42,10 @@ public:
     for (const double each : scores) {
       most = std::max(most, each);
     }
-    double sum = std::exp(none - most);
+    double sum = real::exp(none - most);
     const double nothing = sum;
     for (double& each : scores) {
-      each = std::exp(each - most);
+      each = real::exp(each - most);
       sum += each;
     }
     for (double& each : scores) {

@@ -14,6 +14,7 @@
 #include "coordinator/hedge_budget.hpp"
 #include "coordinator/history_book.hpp"
 #include "coordinator/membership.hpp"
+#include "coordinator/rechecks.hpp"
 #include "coordinator/run_times.hpp"
 #include "coordinator/usefulness.hpp"
 #include "speculation/catalog.hpp"
@@ -29,6 +30,7 @@ struct CoordinatorSettings {
   EffectSettings effects;
   RunTimeSettings run_times;
   HedgeSettings hedge;
+  RecheckSettings recheck;
   Membership::Settings membership;
   AdoptionSettings adoption;
   HistoryLimits history;

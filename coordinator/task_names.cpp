@@ -1,8 +1,9 @@
 #include "coordinator/task_names.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <string>
+
+#include "base/real.hpp"
 
 namespace forerun::prediction {
 
@@ -81,7 +82,7 @@ void TaskNames::add(std::string_view name, Key task, Key form) {
 double TaskNames::rarity(const Stem& stem) const {
   if (stem.names != names_.size()) {
     const auto holders = static_cast<double>(stem.tasks.size());
-    stem.rarity = std::log((static_cast<double>(names_.size()) + 1) / (holders + 0.5)) + 0.1;
+    stem.rarity = real::log((static_cast<double>(names_.size()) + 1) / (holders + 0.5)) + 0.1;
     stem.names = names_.size();
   }
   return stem.rarity;

@@ -128,6 +128,11 @@ struct HttpClient::Impl {
     curl_easy_setopt(curl, CURLOPT_WRITEDATA, &received);
     curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, take_header);
     curl_easy_setopt(curl, CURLOPT_HEADERDATA, &received);
+    curl_easy_setopt(curl, CURLOPT_SSLVERSION, CURL_SSLVERSION_TLSv1_2);
+    if (!limits.ca.empty()) {
+      curl_easy_setopt(curl, CURLOPT_CAINFO, limits.ca.c_str());
+      curl_easy_setopt(curl, CURLOPT_CAPATH, nullptr);
+    }
     if (limits.is_stopped) {
       curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
       curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, look_for_stop);

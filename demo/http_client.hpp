@@ -18,6 +18,7 @@ struct HttpLimits {
   /// Asked about once a second while a request waits; true ends it with refused. May be empty.
   std::function<bool()> is_stopped{};
   std::string token{};                    ///< Sent as a bearer token (RFC 6750); empty: none.
+  std::string ca{};                       ///< A PEM file to trust for https; empty: the system's.
   std::size_t answer_bytes = 64U << 20U;  ///< A longer answer ends the request with too_large.
 };
 

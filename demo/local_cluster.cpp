@@ -156,11 +156,19 @@ struct LocalCluster::Impl {
     for (std::size_t number = 1; number <= settings.nodes; ++number) {
       const auto joined =
           start_process(node_name(number), node_arguments(settings, number, ready->join), "joined");
-      if (!joined) {
+      if (!joined && !(settings.starts_without_killed && was_last_killed())) {
         return tl::unexpected(joined.error());
       }
     }
+    if (settings.starts_without_killed && !has_node()) {
+      return fail(Errc::io, "cluster: every node was killed before it joined");
+    }
     return {};
+  }
+
+  bool was_last_killed() {
+    const auto exit = processes.back().child.wait(std::chrono::milliseconds(0));
+    return exit && exit->signal != 0;
   }
 
   Result<void> add_key(std::size_t number) {

@@ -27,6 +27,7 @@ struct LocalClusterSettings {
   std::vector<std::string> node_flags;               ///< Passed on to every node.
   Duration start_within = std::chrono::seconds(20);  ///< For each process.
   Duration stop_within = std::chrono::seconds(5);    ///< From SIGTERM to SIGKILL.
+  bool starts_without_killed = false;  ///< A node that a signal ends before it joins is left out.
 };
 
 /// A coordinator and its nodes on loopback, as child processes, with keys and encryption on. They
@@ -35,8 +36,8 @@ struct LocalClusterSettings {
 class LocalCluster {
 public:
   /// Starts the coordinator, then one node after another, so that they join in the same order every
-  /// time. Errors: io, with the last lines that the process logged; invalid when a process says
-  /// something unexpected.
+  /// time. Errors: io, with the last lines that the process logged, also where no node is left;
+  /// invalid when a process says something unexpected.
   static Result<LocalCluster> start(const LocalClusterSettings& settings);
   ~LocalCluster();
   LocalCluster(LocalCluster&&) noexcept;

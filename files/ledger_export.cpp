@@ -154,6 +154,7 @@ Result<LedgerExport> read_ledger_export(const std::filesystem::path& folder,
     if (auto read = read_states(file, limits, result); !read) {
       return tl::unexpected(read.error());
     }
+    result.has_states = true;
   }
   const auto head_text = read_file(folder / "head.json", head_bytes_max);
   if (!head_text) {

@@ -25,6 +25,7 @@ struct LedgerExport {
   std::map<Seq, Digest>
       states;  ///< Hash of the session's state that a step was given, unless `{}`.
   std::map<Seq, std::string> opened_with;  ///< That state itself, of sessions' first steps.
+  bool has_states = false;                 ///< A step that is not in `states` was given `{}`.
   SignedHead head;
   std::string catalog;  ///< The text of catalog.toml.
 };

@@ -4,6 +4,7 @@
 
 #include "base/assert.hpp"
 #include "files/catalog_file.hpp"
+#include "speculation/client_api.hpp"
 #include "speculation/session_state.hpp"
 
 namespace forerun {
@@ -35,8 +36,13 @@ Result<BrokenDecision> broken_decision(const std::string& leaf, Seq seq, const E
   return BrokenDecision{seq, text_at(*value, "run_id"), text_at(*value, "step"), problem};
 }
 
+/// The hash by which a step records the state that it was given.
+std::optional<Digest> recorded_hash(const SessionState& state) {
+  return state.empty() ? std::nullopt : std::optional(state.hash());
+}
+
 /// Why a step cannot be replayed; empty: it can.
-std::string obstacle(const RecordedStep& step, std::size_t expected, const SessionState& state) {
+std::string obstacle(const RecordedStep& step, std::size_t expected) {
   if (step.entry.step.value != expected) {
     return "step " + std::to_string(expected) + " is not in the ledger or does not hold";
   }
@@ -50,10 +56,6 @@ std::string obstacle(const RecordedStep& step, std::size_t expected, const Sessi
       (step.entry.effects_hash && step.effects.empty())) {
     return "its writes or effects were erased, or the export is of a version that left them out";
   }
-  if (step.state != (state.empty() ? std::nullopt : std::optional(state.hash()))) {
-    return "it was given a session's state that does not follow from the steps before it, and "
-           "which the export does not hold: it is in a list, or of a version that left it out";
-  }
   return {};
 }
 
@@ -66,30 +68,70 @@ Result<SessionState> state_after(const SessionState& state, const RecordedStep& 
   return *writes ? state.patched(**writes) : Result<SessionState>(state);
 }
 
-void find_end(RecordedSession& session) {
-  SessionState state;
-  if (!session.opened_with.empty()) {
-    auto opened = SessionState::parse(session.opened_with);
-    if (!opened) {
-      session.stopped_by = "the state that it was opened with: " + opened.error().message;
-      return;
+/// Tells which steps a session can be replayed up to, and which of them were in one list: design.md
+/// §6, all calls of a list see the state before it.
+class SessionReading {
+public:
+  SessionReading(RecordedSession& session, bool has_states)
+      : session_(session), has_states_(has_states) {}
+
+  void find_end() {
+    if (!session_.opened_with.empty()) {
+      auto opened = SessionState::parse(session_.opened_with);
+      if (!opened) {
+        session_.stopped_by = "the state that it was opened with: " + opened.error().message;
+        return;
+      }
+      state_ = std::move(*opened);
     }
-    state = std::move(*opened);
+    for (; session_.replayable < session_.steps.size(); ++session_.replayable) {
+      RecordedStep& step = session_.steps[session_.replayable];
+      session_.stopped_by = obstacle(step, session_.replayable);
+      if (session_.stopped_by.empty()) {
+        place(step);
+      }
+      if (session_.stopped_by.empty()) {
+        pass(step);
+      }
+      if (!session_.stopped_by.empty()) {
+        return;
+      }
+    }
   }
-  for (; session.replayable < session.steps.size(); ++session.replayable) {
-    const RecordedStep& step = session.steps[session.replayable];
-    session.stopped_by = obstacle(step, session.replayable, state);
-    if (!session.stopped_by.empty()) {
-      return;
+
+private:
+  /// Single, first of a list, or in the list of the step before it.
+  void place(RecordedStep& step) {
+    const auto current = recorded_hash(state_);
+    if (step.state == current) {
+      before_list_ = current;
+      list_size_ = 1;
+    } else if (has_states_ && list_size_ > 0 && list_size_ < calls_per_request_max &&
+               step.state == before_list_) {
+      step.is_in_list = true;
+      ++list_size_;
+    } else {
+      session_.stopped_by =
+          "it was given a session's state that does not follow from the steps before it, and which "
+          "the export does not hold: it is of a version that left it out";
     }
-    auto after = state_after(state, step);
-    if (!after) {
-      session.stopped_by = "its writes: " + after.error().message;
-      return;
-    }
-    state = std::move(*after);
   }
-}
+
+  void pass(const RecordedStep& step) {
+    auto after = state_after(state_, step);
+    if (after) {
+      state_ = std::move(*after);
+    } else {
+      session_.stopped_by = "its writes: " + after.error().message;
+    }
+  }
+
+  RecordedSession& session_;
+  const bool has_states_;
+  SessionState state_;
+  std::optional<Digest> before_list_;
+  std::size_t list_size_ = 0;
+};
 
 Result<RecordedStep> step_of(const LedgerExport& ledger, Seq seq, CommitEntry entry) {
   RecordedStep step;
@@ -233,7 +275,7 @@ Result<RecordedSessions> recorded_sessions(const LedgerExport& ledger) {
     session.steps.push_back(std::move(*step));
   }
   for (RecordedSession& session : result.sessions) {
-    find_end(session);
+    SessionReading(session, ledger.has_states).find_end();
   }
   return result;
 }

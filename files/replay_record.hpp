@@ -25,6 +25,7 @@ struct RecordedStep {
   std::string writes;           ///< Of the winner, canonical; empty: none, or erased.
   std::string effects;          ///< The same.
   std::optional<Digest> state;  ///< Hash of the session's state that it was given, unless `{}`.
+  bool is_in_list = false;  ///< Given the state before the step before it: one list held them both.
 };
 
 /// A session's decided steps, in order, over all terms.
@@ -51,8 +52,10 @@ struct RecordedSessions {
 
 /// Collects the sessions of an export. A session can be replayed up to the first step whose texts
 /// were erased, or that was given another state than what the session was opened with and the
-/// write-sets before it make: in a list all calls are given the state before the list, which a
-/// replay, step by step, has not. Signatures and the tree are not checked:
+/// write-sets before it make. All calls of a list are given the state before the list, so a step
+/// that was given the state of the step before it, and not what that step made of it, was in one
+/// list with it; lists whose calls saw the same state alone as together are not told from single
+/// calls, and nothing that was decided tells them apart. Signatures and the tree are not checked:
 /// `verify` does that. Errors: invalid for a leaf that is no entry, and for a step that stands in
 /// the ledger twice.
 Result<RecordedSessions> recorded_sessions(const LedgerExport& ledger);

@@ -1,6 +1,7 @@
 #include "gateway/gateway.hpp"
 
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <array>
@@ -11,11 +12,16 @@
 #include <boost/asio/ip/address.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/post.hpp>
+#include <boost/asio/ssl/context.hpp>
+#include <boost/asio/ssl/stream.hpp>
 #include <boost/asio/write.hpp>
 #include <boost/beast/http/parser.hpp>
 #include <boost/beast/http/string_body.hpp>
+#include <cerrno>
 #include <chrono>
 #include <csignal>
+#include <cstring>
+#include <list>
 #include <mutex>
 #include <optional>
 #include <thread>
@@ -39,6 +45,8 @@ using Executor = asio::io_context::executor_type;
 using Socket = asio::basic_stream_socket<tcp, Executor>;
 using Acceptor = asio::basic_socket_acceptor<tcp, Executor>;
 using Timer = asio::basic_waitable_timer<SteadyClock, asio::wait_traits<SteadyClock>, Executor>;
+using TlsContext = asio::ssl::context;
+using TlsStream = asio::ssl::stream<Socket&>;
 using Parser = http::request_parser<http::string_body>;
 
 constexpr auto sweep_interval = std::chrono::milliseconds(250);
@@ -72,13 +80,20 @@ class Loop;
 /// One client. Lives on the loop's thread; the pending operations own it.
 class Connection : public std::enable_shared_from_this<Connection> {
 public:
-  Connection(Loop& loop, Socket socket) : loop_(loop), socket_(std::move(socket)) {}
+  /// `tls` may be null: then bytes are read and written as they are.
+  Connection(Loop& loop, Socket socket, const std::shared_ptr<TlsContext>& tls, std::string peer);
 
   void start();
+  void on_handshake(ErrorCode problem);
   /// The answer to the request that waits.
   void answer(const HttpAnswer& answer);
   void sweep(SteadyClock::time_point now);
   void close_if_idle();
+  /// Closes an idle connection, to make room.
+  void close();
+  const std::string& peer() const { return peer_; }
+  /// Answers the request that waits, when its token is no longer one that may ask it.
+  void check_token();
   /// Leaves an answer that is being written until `deadline`; otherwise closes now.
   void stop(SteadyClock::time_point deadline);
 
@@ -108,12 +123,16 @@ private:
   void next_request();
   void linger();
   void client_left();
-  void close();
+  void begin_idle();
+  void end_idle();
   void release_body();
   RequestHead head_of(const http::fields& fields);
 
   Loop& loop_;
   Socket socket_;
+  std::optional<TlsStream> tls_;  ///< Over socket_.
+  const std::string peer_;        ///< As peer_of() names it; empty when it is not counted.
+  std::optional<std::list<Connection*>::iterator> idle_;  ///< Its place among the idle ones.
   Stage stage_ = Stage::header;
   SteadyClock::time_point deadline_{};
   std::optional<Parser> parser_;  ///< Exists while a request is read.
@@ -138,7 +157,8 @@ private:
 /// other threads.
 class Loop final : public Gateway {
 public:
-  Loop(const GatewaySettings& settings, GatewayPorts ports, const tcp::endpoint& endpoint);
+  Loop(const GatewaySettings& settings, GatewayPorts ports, const tcp::endpoint& endpoint,
+       std::shared_ptr<TlsContext> tls);
   ~Loop() override;
   Loop(const Loop&) = delete;
   Loop& operator=(const Loop&) = delete;
@@ -148,6 +168,8 @@ public:
   std::uint16_t port() const override { return port_; }
   void answer(ClientResponse response) override;
   void drain() override;
+  void set_tokens(std::shared_ptr<const TokenTable> tokens) override;
+  Result<void> renew_certificate() override;
 
   const GatewaySettings& settings() const { return settings_; }
   const HeadRules& rules() const { return rules_; }
@@ -158,10 +180,13 @@ public:
   bool take_body_bytes(std::size_t size);
   void return_body_bytes(std::size_t size) { bodies_bytes_ -= size; }
   /// Nothing when waiting_max is reached. Otherwise the request is with the coordinator.
-  std::optional<RequestId> hand_over(ClientRequestBody body, Connection& connection);
+  std::optional<RequestId> hand_over(std::string tenant, ClientRequestBody body,
+                                     Connection& connection);
   void left(RequestId request);
   void forget(RequestId request) { waiting_.erase(request.value); }
   void remove(Connection& connection);
+  std::list<Connection*>::iterator add_idle(Connection& connection);
+  void remove_idle(std::list<Connection*>::iterator place) { idle_.erase(place); }
   bool is_stopping() const { return is_stopping_; }
 
 private:
@@ -172,8 +197,9 @@ private:
   void set_date();
   void stop();
 
-  GatewaySettings settings_;
+  const GatewaySettings settings_;
   GatewayPorts ports_;
+  std::shared_ptr<const TokenTable> tokens_;  ///< What rules_ points to.
   HeadRules rules_;
   std::size_t connections_max_ = 0;
   asio::io_context io_{1};
@@ -181,7 +207,10 @@ private:
   Timer sweep_timer_{io_};
   Timer accept_timer_{io_};
   std::uint16_t port_ = 0;
+  std::shared_ptr<TlsContext> tls_;  ///< Null without TLS.
   std::unordered_map<Connection*, std::shared_ptr<Connection>> connections_;
+  std::unordered_map<std::string, std::size_t> peers_;  ///< Connections of each, if counted.
+  std::list<Connection*> idle_;  ///< Between requests, or before the first; the longest first.
   std::unordered_map<std::uint64_t, Connection*> waiting_;
   std::uint64_t requests_ = 0;
   std::size_t bodies_bytes_ = 0;
@@ -200,8 +229,35 @@ private:
 
 // ---- Connection
 
+Connection::Connection(Loop& loop, Socket socket, const std::shared_ptr<TlsContext>& tls,
+                       std::string peer)
+    : loop_(loop), socket_(std::move(socket)), peer_(std::move(peer)) {
+  if (tls) {
+    tls_.emplace(socket_, *tls);
+  }
+}
+
 void Connection::start() {
   deadline_ = SteadyClock::now() + loop_.settings().header_timeout;
+  begin_idle();
+  if (!tls_) {
+    read_more();
+    return;
+  }
+  tls_->async_handshake(TlsStream::server, [self = shared_from_this()](ErrorCode problem) {
+    self->on_handshake(problem);
+  });
+}
+
+/// A client that speaks no TLS, or trusts no certificate of ours, is told so by the handshake.
+void Connection::on_handshake(ErrorCode problem) {
+  if (stage_ == Stage::closed) {
+    return;
+  }
+  if (problem) {
+    close();
+    return;
+  }
   read_more();
 }
 
@@ -213,10 +269,14 @@ void Connection::read_more() {
     return;
   }
   is_reading_ = true;
-  socket_.async_read_some(asio::buffer(chunk_),
-                          [self = shared_from_this()](ErrorCode problem, std::size_t size) {
-                            self->on_read(problem, size);
-                          });
+  auto done = [self = shared_from_this()](ErrorCode problem, std::size_t size) {
+    self->on_read(problem, size);
+  };
+  if (tls_) {
+    tls_->async_read_some(asio::buffer(chunk_), std::move(done));
+  } else {
+    socket_.async_read_some(asio::buffer(chunk_), std::move(done));
+  }
 }
 
 void Connection::on_read(ErrorCode problem, std::size_t size) {
@@ -260,6 +320,7 @@ bool Connection::advance_header() {
       return false;
     }
     parser_.emplace();
+    end_idle();
     // The whole head is counted here: the parser's own limit starts anew with each piece.
     parser_->header_limit(
         static_cast<std::uint32_t>(loop_.settings().header_bytes_max + chunk_bytes));
@@ -382,6 +443,11 @@ bool Connection::on_request() {
     respond(render_health(), false);
     return false;
   }
+  // The body may have taken longer than its token was good for.
+  if (const auto problem = check_again(route_, loop_.rules().tokens)) {
+    respond(render(*problem), false);
+    return false;
+  }
   auto body = request_of(route_, parser_->get().body(), loop_.settings().body_bytes_max);
   if (!body) {
     respond(render(body.error()), body.error().closes);
@@ -391,7 +457,7 @@ bool Connection::on_request() {
   release_body();
   stage_ = Stage::waiting;
   deadline_ = SteadyClock::time_point::max();
-  request_ = loop_.hand_over(std::move(*body), *this);
+  request_ = loop_.hand_over(route_.tenant, std::move(*body), *this);
   if (!request_) {
     respond(render(Problem{.status = 503,
                            .name = "overloaded",
@@ -436,9 +502,14 @@ void Connection::send(std::string text) {
   }
   is_writing_ = true;
   out_ = std::move(text);
-  asio::async_write(
-      socket_, asio::buffer(out_),
-      [self = shared_from_this()](ErrorCode problem, std::size_t) { self->on_written(problem); });
+  auto done = [self = shared_from_this()](ErrorCode problem, std::size_t) {
+    self->on_written(problem);
+  };
+  if (tls_) {
+    asio::async_write(*tls_, asio::buffer(out_), std::move(done));
+  } else {
+    asio::async_write(socket_, asio::buffer(out_), std::move(done));
+  }
 }
 
 void Connection::on_written(ErrorCode problem) {
@@ -471,19 +542,25 @@ void Connection::next_request() {
   persistence_ = WireForm::Connection::close;
   omit_body_ = false;
   deadline_ = SteadyClock::now() + loop_.settings().idle_timeout;
+  begin_idle();
   advance();
   read_more();
 }
 
 void Connection::linger() {
-  ErrorCode ignored;
-  socket_.shutdown(tcp::socket::shutdown_send, ignored);
   if (client_finished_) {
     close();
     return;
   }
   stage_ = Stage::lingering;
   deadline_ = std::min(deadline_, SteadyClock::now() + linger_timeout);
+  if (tls_) {
+    // RFC 8446 §6.1: without its close_notify the client could not tell an end from a cut.
+    tls_->async_shutdown([self = shared_from_this()](ErrorCode) {});
+  } else {
+    ErrorCode ignored;
+    socket_.shutdown(tcp::socket::shutdown_send, ignored);
+  }
   in_ = std::string();
   read_more();
 }
@@ -497,6 +574,7 @@ void Connection::close() {
     return;
   }
   stage_ = Stage::closed;
+  end_idle();
   release_body();
   ErrorCode ignored;
   socket_.close(ignored);
@@ -504,6 +582,16 @@ void Connection::close() {
     loop_.left(*std::exchange(request_, std::nullopt));
   }
   loop_.remove(*this);  // May end this object: nothing follows.
+}
+
+void Connection::begin_idle() {
+  idle_ = loop_.add_idle(*this);
+}
+
+void Connection::end_idle() {
+  if (idle_) {
+    loop_.remove_idle(*std::exchange(idle_, std::nullopt));
+  }
 }
 
 void Connection::sweep(SteadyClock::time_point now) {
@@ -522,6 +610,15 @@ void Connection::sweep(SteadyClock::time_point now) {
 void Connection::close_if_idle() {
   if (stage_ == Stage::header && !parser_) {
     close();
+  }
+}
+
+void Connection::check_token() {
+  const auto problem = request_ ? check_again(route_, loop_.rules().tokens) : std::nullopt;
+  if (problem) {
+    loop_.left(*std::exchange(request_, std::nullopt));
+    respond(render(*problem), true);
+    read_more();
   }
 }
 
@@ -548,12 +645,67 @@ std::size_t connections_possible(std::size_t wanted) {
   return std::min(wanted, descriptors - std::min(descriptors_kept, descriptors / 2));
 }
 
-Loop::Loop(const GatewaySettings& settings, GatewayPorts ports, const tcp::endpoint& endpoint)
+/// What connections are encrypted with; null without a certificate.
+Result<std::shared_ptr<TlsContext>> tls_of(const GatewaySettings& settings) {
+  if (settings.tls_certificate.empty() && settings.tls_key.empty()) {
+    return std::shared_ptr<TlsContext>();
+  }
+  if (settings.tls_certificate.empty() || settings.tls_key.empty()) {
+    return fail(Errc::invalid, "gateway: TLS: expected a certificate and its key, both or none");
+  }
+  struct stat status {};
+  if (::stat(settings.tls_key.c_str(), &status) != 0) {
+    return fail(Errc::io, "gateway: " + settings.tls_key + ": " + std::strerror(errno));
+  }
+  if ((status.st_mode & (S_IRWXO | S_IWGRP)) != 0) {
+    return fail(Errc::refused, "gateway: " + settings.tls_key +
+                                   ": others may read it, expected mode 0600 or 0640");
+  }
+  auto tls = std::make_shared<TlsContext>(TlsContext::tls_server);
+  tls->set_options(TlsContext::default_workarounds | TlsContext::no_sslv2 | TlsContext::no_sslv3 |
+                   TlsContext::no_tlsv1 | TlsContext::no_tlsv1_1);
+  // Nobody sits before this process who could type one.
+  tls->set_password_callback([](std::size_t, TlsContext::password_purpose) { return ""; });
+  ErrorCode problem;
+  tls->use_certificate_chain_file(settings.tls_certificate, problem);
+  if (problem) {
+    return fail(Errc::invalid, "gateway: " + settings.tls_certificate + ": " + problem.message() +
+                                   ", expected a certificate (PEM)");
+  }
+  tls->use_private_key_file(settings.tls_key, TlsContext::pem, problem);
+  if (problem) {
+    return fail(Errc::invalid, "gateway: " + settings.tls_key + ": " + problem.message() +
+                                   ", expected the certificate's key (PEM, no passphrase)");
+  }
+  return tls;
+}
+
+/// Whom a connection counts for: an IPv4 address, or the /64 of an IPv6 one, which is one site's.
+std::string peer_of(const asio::ip::address& address) {
+  if (address.is_v4()) {
+    return address.to_string();
+  }
+  const asio::ip::address_v6 six = address.to_v6();
+  if (six.is_v4_mapped()) {
+    return asio::ip::make_address_v4(asio::ip::v4_mapped, six).to_string();
+  }
+  constexpr std::size_t network_bytes = 8;
+  const auto bytes = six.to_bytes();
+  return {bytes.begin(), bytes.begin() + network_bytes};
+}
+
+Loop::Loop(const GatewaySettings& settings, GatewayPorts ports, const tcp::endpoint& endpoint,
+           std::shared_ptr<TlsContext> tls)
     : settings_(settings),
       ports_(std::move(ports)),
-      rules_{endpoint.address().to_string(), endpoint.address().is_loopback(),
-             settings.body_bytes_max},
-      connections_max_(connections_possible(settings.connections_max)) {}
+      tokens_(settings.tokens),
+      rules_{.bound_host = endpoint.address().to_string(),
+             .is_loopback = endpoint.address().is_loopback(),
+             .names = settings.names,
+             .tokens = tokens_.get(),
+             .body_bytes_max = settings.body_bytes_max},
+      connections_max_(connections_possible(settings.connections_max)),
+      tls_(std::move(tls)) {}
 
 Result<void> Loop::open(const tcp::endpoint& endpoint) {
   ErrorCode problem;
@@ -632,8 +784,23 @@ void Loop::drain() {
   });
 }
 
+void Loop::set_tokens(std::shared_ptr<const TokenTable> tokens) {
+  FORERUN_ASSERT(settings_.tokens != nullptr && tokens != nullptr);
+  asio::post(io_, [this, tokens = std::move(tokens)]() mutable {
+    tokens_ = std::move(tokens);
+    rules_.tokens = tokens_.get();
+    std::vector<std::shared_ptr<Connection>> all;
+    for (const auto& [key, connection] : connections_) {
+      all.push_back(connection);
+    }
+    for (const auto& connection : all) {
+      connection->check_token();
+    }
+  });
+}
+
 void Loop::accept() {
-  if (is_draining_ || is_accepting_ || connections_.size() >= connections_max_) {
+  if (is_draining_ || is_accepting_ || (connections_.size() >= connections_max_ && idle_.empty())) {
     return;
   }
   is_accepting_ = true;
@@ -659,13 +826,38 @@ void Loop::on_accept(ErrorCode problem, Socket socket) {
   }
   ErrorCode ignored;
   socket.set_option(tcp::no_delay(true), ignored);
-  auto connection = std::make_shared<Connection>(*this, std::move(socket));
+  std::string peer;
+  if (settings_.connections_per_peer_max != 0) {
+    peer = peer_of(socket.remote_endpoint(ignored).address());
+    if (std::size_t& count = peers_[peer]; count >= settings_.connections_per_peer_max) {
+      socket.close(ignored);
+      accept();
+      return;
+    } else {
+      ++count;
+    }
+  }
+  if (connections_.size() >= connections_max_ && !idle_.empty()) {
+    idle_.front()->close();
+  }
+  auto connection = std::make_shared<Connection>(*this, std::move(socket), tls_, std::move(peer));
   connections_.emplace(connection.get(), connection);
   connection->start();
   accept();
 }
 
+std::list<Connection*>::iterator Loop::add_idle(Connection& connection) {
+  const auto place = idle_.insert(idle_.end(), &connection);
+  accept();  // It can make room.
+  return place;
+}
+
 void Loop::remove(Connection& connection) {
+  if (const auto peer = peers_.find(connection.peer()); peer != peers_.end()) {
+    if (--peer->second == 0) {
+      peers_.erase(peer);
+    }
+  }
   connections_.erase(&connection);
   if (is_stopping_ && connections_.empty()) {
     io_.stop();
@@ -681,13 +873,14 @@ bool Loop::take_body_bytes(std::size_t size) {
   return true;
 }
 
-std::optional<RequestId> Loop::hand_over(ClientRequestBody body, Connection& connection) {
+std::optional<RequestId> Loop::hand_over(std::string tenant, ClientRequestBody body,
+                                         Connection& connection) {
   if (waiting_.size() >= settings_.waiting_max) {
     return std::nullopt;
   }
   const RequestId request{++requests_};
   waiting_.emplace(request.value, &connection);
-  ports_.submit(ClientRequest{request, "default", std::move(body)});
+  ports_.submit(ClientRequest{request, std::move(tenant), std::move(body)});
   return request;
 }
 
@@ -748,6 +941,15 @@ void Loop::set_date() {
   }
 }
 
+Result<void> Loop::renew_certificate() {
+  auto tls = tls_of(settings_);
+  if (!tls) {
+    return tl::unexpected(tls.error());
+  }
+  asio::post(io_, [this, tls = std::move(*tls)]() mutable { tls_ = std::move(tls); });
+  return {};
+}
+
 Result<tcp::endpoint> endpoint_of(const GatewaySettings& settings) {
   std::string host = settings.host == "localhost" ? "127.0.0.1" : settings.host;
   if (host.size() > 2 && host.front() == '[' && host.back() == ']') {
@@ -759,10 +961,17 @@ Result<tcp::endpoint> endpoint_of(const GatewaySettings& settings) {
     return fail(Errc::invalid,
                 "gateway: host " + settings.host + ", expected an IP address or localhost");
   }
-  if (!address.is_loopback() && !settings.allow_plain_remote) {
+  if (!address.is_loopback() && settings.tokens == nullptr) {
     return fail(Errc::refused, "gateway: host " + settings.host +
-                                   ": reached by others without TLS or tokens, expected a "
-                                   "loopback address or allow_plain_remote");
+                                   ": others reach it and may ask anything, expected tokens "
+                                   "(--tokens FILE) or a loopback address");
+  }
+  if (!address.is_loopback() && settings.tls_certificate.empty() && !settings.is_behind_tls_proxy) {
+    return fail(
+        Errc::refused,
+        "gateway: host " + settings.host +
+            ": tokens would cross the network in the clear, expected TLS (--tls-certificate "
+            "and --tls-key; --behind-tls-proxy where a proxy before it ends TLS)");
   }
   return tcp::endpoint(address, settings.port);
 }
@@ -775,7 +984,11 @@ Result<std::unique_ptr<Gateway>> Gateway::start(const GatewaySettings& settings,
   if (!endpoint) {
     return tl::unexpected<Error>(endpoint.error());
   }
-  auto loop = std::make_unique<Loop>(settings, std::move(ports), *endpoint);
+  auto tls = tls_of(settings);
+  if (!tls) {
+    return tl::unexpected<Error>(tls.error());
+  }
+  auto loop = std::make_unique<Loop>(settings, std::move(ports), *endpoint, std::move(*tls));
   if (auto opened = loop->open(*endpoint); !opened) {
     return tl::unexpected<Error>(opened.error());
   }

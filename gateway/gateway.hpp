@@ -5,24 +5,33 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/result.hpp"
+#include "gateway/tokens.hpp"
 #include "speculation/client_api.hpp"
 
 namespace forerun {
 
 struct GatewaySettings {
-  std::string host = "127.0.0.1";   ///< An IP address, or `localhost`.
-  std::uint16_t port = 0;           ///< 0: the system chooses.
-  bool allow_plain_remote = false;  ///< Serve other hosts too, without TLS or tokens.
+  std::string host = "127.0.0.1";    ///< An IP address, or `localhost`.
+  std::uint16_t port = 0;            ///< 0: the system chooses.
+  std::vector<std::string> names{};  ///< Besides its addresses: what clients may call this server.
+  /// Who may ask what. Null: whoever reaches the address may ask anything, as tenant `default`.
+  std::shared_ptr<const TokenTable> tokens{};
+  std::string tls_certificate{};     ///< PEM file, the server's certificate first; empty: no TLS.
+  std::string tls_key{};             ///< PEM file without a passphrase.
+  bool is_behind_tls_proxy = false;  ///< What comes from other hosts has come through TLS already.
   std::size_t header_bytes_max = 16U << 10U;
   std::size_t body_bytes_max = 1U << 20U;
-  std::size_t connections_max = 20'000;  ///< Also kept below the descriptor limit.
+  /// Also kept below the descriptor limit. When all are taken, the one idle longest makes room.
+  std::size_t connections_max = 20'000;
+  std::size_t connections_per_peer_max = 0;  ///< Of an IPv4 address, of an IPv6 /64; 0: no bound.
   std::size_t waiting_max = 50'000;  ///< Requests handed to the coordinator and not answered yet.
   std::size_t bodies_bytes_max =
       256U << 20U;  ///< Of all bodies that are being read, by announced length.
-  Duration header_timeout =
-      std::chrono::seconds(10);  ///< Of a new connection, or from a request's first byte.
+  Duration header_timeout = std::chrono::seconds(
+      10);  ///< Of a new connection, TLS included; or from a request's first byte.
   Duration body_timeout = std::chrono::seconds(30);
   Duration write_timeout = std::chrono::seconds(30);
   Duration idle_timeout = std::chrono::seconds(75);
@@ -43,13 +52,20 @@ public:
   /// Closes the acceptor and all connections but those whose answer is being written (they get a
   /// second), then ends the thread.
   virtual ~Gateway() = default;
-  /// Errors: io, naming the address; invalid (host); refused (a host that others reach, without
-  /// allow_plain_remote).
+  /// Errors: io, naming the address or file; invalid (host, certificate, key); refused: a host that
+  /// others reach without tokens, or with neither TLS nor is_behind_tls_proxy; a key that others
+  /// may read.
   static Result<std::unique_ptr<Gateway>> start(const GatewaySettings& settings,
                                                 GatewayPorts ports);
   virtual std::uint16_t port() const = 0;
   /// Thread-safe. An unknown or abandoned request is ignored.
   virtual void answer(ClientResponse response) = 0;
+  /// Replaces the tokens: a request that waits under one that is gone is answered 401 at once.
+  /// Thread-safe. @pre the settings had tokens, and `tokens` is not null.
+  virtual void set_tokens(std::shared_ptr<const TokenTable> tokens) = 0;
+  /// Reads certificate and key again, for connections to come. Thread-safe. Errors: as of start();
+  /// the old ones stay in use then. @pre the settings had them.
+  virtual Result<void> renew_certificate() = 0;
   /// Stops accepting; waiting requests are still answered, with `Connection: close`.
   virtual void drain() = 0;
 };

@@ -270,6 +270,8 @@ std::string_view phrase_of(unsigned status) {
       return "No Content";
     case 400:
       return "Bad Request";
+    case 401:
+      return "Unauthorized";
     case 403:
       return "Forbidden";
     case 404:
@@ -322,6 +324,9 @@ HttpAnswer render(const Problem& problem) {
   answer.body.push_back('}');
   if (!problem.allow.empty()) {
     answer.fields += "Allow: " + std::string(problem.allow) + "\r\n";
+  }
+  if (problem.status == 401) {  // RFC 9110 §15.5.2
+    answer.fields += "WWW-Authenticate: Bearer realm=\"forerun\"\r\n";
   }
   if (problem.retry_after) {
     answer.fields += "Retry-After: " + std::to_string(retry_seconds(*problem.retry_after)) + "\r\n";

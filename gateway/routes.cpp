@@ -125,7 +125,16 @@ std::optional<std::string_view> host_of(std::string_view authority) {
 
 bool is_own_name(std::string_view host, const HeadRules& rules) {
   return same_ignoring_case(host, "localhost") || host == "127.0.0.1" || host == "[::1]" ||
-         host == rules.bound_host || host == "[" + rules.bound_host + "]";
+         host == rules.bound_host || host == "[" + rules.bound_host + "]" ||
+         std::any_of(rules.names.begin(), rules.names.end(),
+                     [&](const std::string& name) { return same_ignoring_case(host, name); });
+}
+
+/// No name that could be made to resolve elsewhere. Of dots and digits alone no name is made.
+bool is_address(std::string_view host) {
+  return host.starts_with('[') || std::all_of(host.begin(), host.end(), [](char c) {
+           return (c >= '0' && c <= '9') || c == '.';
+         });
 }
 
 /// A page of another site that made its own name resolve to this address still sends that name.
@@ -134,11 +143,12 @@ std::optional<Problem> check_host(std::string_view authority, const HeadRules& r
   if (!host) {
     return Problem{.detail = "header Host: " + quoted(authority) + ", expected HOST or HOST:PORT"};
   }
-  if (rules.is_loopback && !is_own_name(*host, rules)) {
+  if (!is_own_name(*host, rules) && (rules.is_loopback || !is_address(*host))) {
     return Problem{.status = 403,
                    .name = "forbidden-host",
-                   .detail = "header Host: " + quoted(authority) +
-                             ", expected localhost, 127.0.0.1 or [::1], with any port"};
+                   .detail = "header Host: " + quoted(authority) + ", expected " +
+                             (rules.is_loopback ? "localhost, 127.0.0.1 or [::1]" : "an address") +
+                             " or a name given with --http-name, with any port"};
   }
   return std::nullopt;
 }
@@ -166,10 +176,13 @@ std::optional<Problem> check_origin(std::string_view origin, std::string_view au
 /// Splits an absolute-form target (RFC 9112 §3.2.2) into its authority, which replaces Host, and
 /// its path.
 void split_absolute(std::string_view& target, std::optional<std::string_view>& authority) {
-  if (!starts_ignoring_case(target, "http://")) {
+  const std::size_t end = target.find("://");
+  const std::string_view scheme = target.substr(0, end);
+  if (end == std::string_view::npos ||
+      (!same_ignoring_case(scheme, "http") && !same_ignoring_case(scheme, "https"))) {
     return;
   }
-  const std::string_view rest = target.substr(7);
+  const std::string_view rest = target.substr(end + 3);
   const std::size_t slash = std::min(rest.find('/'), rest.size());
   authority = rest.substr(0, slash);
   target = slash == rest.size() ? std::string_view("/") : rest.substr(slash);
@@ -472,6 +485,56 @@ tl::expected<Route, Problem> route_at(const RequestHead& head, std::string_view 
                  .name = "method-not-allowed",
                  .detail = "method: " + quoted(head.method) + ", expected " + std::string(allow),
                  .allow = allow});
+}
+
+// ---- Tokens
+
+constexpr std::size_t token_bytes_max = 4096;
+
+Problem unauthenticated(std::string detail) {
+  return {.status = 401, .name = "unauthenticated", .detail = std::move(detail)};
+}
+
+Problem not_permitted(Role role) {
+  return {.status = 403,
+          .name = "not-permitted",
+          .detail = "token: role " + std::string(to_string(role)) +
+                    " may not ask this, expected another role (docs/security.md)"};
+}
+
+/// The token of `Authorization: Bearer TOKEN` (RFC 6750 §2.1). No message repeats any of it.
+tl::expected<std::string_view, Problem> token_of(const RequestHead& head) {
+  constexpr std::string_view scheme = "bearer ";
+  const auto header = single(head, "Authorization");
+  if (!header) {
+    return refuse(header.error());
+  }
+  const std::string_view value = header->value_or("");
+  const std::string_view token =
+      starts_ignoring_case(value, scheme) ? trimmed(value.substr(scheme.size())) : "";
+  if (token.empty() || token.size() > token_bytes_max) {
+    return refuse(unauthenticated("header Authorization: expected Bearer and a token"));
+  }
+  return token;
+}
+
+/// Says who asks, and whether it may.
+std::optional<Problem> check_token(const RequestHead& head, const HeadRules& rules, Route& route) {
+  if (rules.tokens == nullptr || route.endpoint == Endpoint::healthz) {
+    return std::nullopt;
+  }
+  const auto token = token_of(head);
+  if (!token) {
+    return token.error();
+  }
+  const TokenEntry* const caller = rules.tokens->find(*token);
+  if (caller == nullptr) {
+    return unauthenticated("header Authorization: no such token");
+  }
+  route.tenant = caller->tenant;
+  route.token = caller->hash;
+  return may(caller->role, route.endpoint) ? std::nullopt
+                                           : std::optional(not_permitted(caller->role));
 }
 
 // ---- The other headers
@@ -952,6 +1015,46 @@ tl::expected<json::Object, Problem> object_of(const Route& route, std::string_vi
 
 }  // namespace
 
+bool may(Role role, Endpoint endpoint) {
+  switch (endpoint) {
+    case Endpoint::open_session:
+    case Endpoint::add_text:
+    case Endpoint::confirm_calls:
+    case Endpoint::show_session:
+    case Endpoint::show_predictions:
+    case Endpoint::show_explanation:
+    case Endpoint::end_session:
+    case Endpoint::show_effects:
+      return role != Role::auditor;
+    case Endpoint::learn_history:
+    case Endpoint::forget_history:
+    case Endpoint::redrive_effects:
+    case Endpoint::drop_effects:
+      return role == Role::tenant_operator;
+    // The ledger holds the calls and outputs of all tenants.
+    case Endpoint::start_audit:
+    case Endpoint::show_ledger:
+      return role == Role::auditor;
+    case Endpoint::show_status:
+      return role != Role::client;
+    case Endpoint::healthz:
+      return true;
+  }
+  return false;
+}
+
+std::optional<Problem> check_again(const Route& route, const TokenTable* tokens) {
+  if (tokens == nullptr || !route.token) {
+    return std::nullopt;
+  }
+  const TokenEntry* const caller = tokens->find(*route.token);
+  if (caller == nullptr || caller->tenant != route.tenant) {
+    return unauthenticated("header Authorization: the token was revoked");
+  }
+  return may(caller->role, route.endpoint) ? std::nullopt
+                                           : std::optional(not_permitted(caller->role));
+}
+
 tl::expected<Route, Problem> route_of(const RequestHead& head, const HeadRules& rules) {
   if (auto problem = check_framing(head)) {
     return refuse(std::move(*problem));
@@ -963,6 +1066,9 @@ tl::expected<Route, Problem> route_of(const RequestHead& head, const HeadRules& 
   auto route = route_at(head, target);
   if (!route) {
     return route;
+  }
+  if (auto problem = check_token(head, rules, *route)) {
+    return refuse(std::move(*problem));
   }
   if (auto problem = check_key(head, *route)) {
     return refuse(std::move(*problem));

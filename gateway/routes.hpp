@@ -1,12 +1,15 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <tl/expected.hpp>
+#include <vector>
 
 #include "gateway/problem.hpp"
+#include "gateway/tokens.hpp"
 #include "speculation/client_api.hpp"
 
 /// From HTTP to requests, pure: no socket and no library. A request is judged twice: its head
@@ -39,6 +42,8 @@ struct RequestHead {
 struct HeadRules {
   std::string bound_host = "127.0.0.1";  ///< An address without brackets.
   bool is_loopback = true;
+  std::vector<std::string> names{};    ///< Further names of this server, without ports.
+  const TokenTable* tokens = nullptr;  ///< Null: whoever reaches this server may ask anything.
   std::size_t body_bytes_max = 1U << 20U;
 };
 
@@ -64,17 +69,25 @@ enum class Endpoint {
 /// A head that was accepted.
 struct Route {
   Endpoint endpoint = Endpoint::healthz;
-  RunId run_id;                 ///< Where the path has one.
-  std::string idempotency_key;  ///< Empty for none.
-  ShowLedger ledger{};          ///< Of show_ledger: its query.
-  bool wants_continue = false;  ///< The client waits for 100 before it sends the body.
+  std::string tenant{default_tenant};  ///< Who asks.
+  std::optional<Digest> token;         ///< The hash of its token; none when none is asked for.
+  RunId run_id;                        ///< Where the path has one.
+  std::string idempotency_key;         ///< Empty for none.
+  ShowLedger ledger{};                 ///< Of show_ledger: its query.
+  bool wants_continue = false;         ///< The client waits for 100 before it sends the body.
 };
 
+/// What a role may ask; healthz needs none.
+bool may(Role role, Endpoint endpoint);
+
 /// Judges a head: framing, Host and Origin (against DNS rebinding and pages of other sites), path,
-/// method, Idempotency-Key, length and type of the body, in this order. Segments are
+/// method, token, Idempotency-Key, length and type of the body, in this order. Segments are
 /// percent-decoded after splitting; a run ID may be two segments or one whose slash is encoded.
 /// Query strings are refused.
 tl::expected<Route, Problem> route_of(const RequestHead& head, const HeadRules& rules);
+
+/// Whether a route that was accepted under earlier tokens still is.
+std::optional<Problem> check_again(const Route& route, const TokenTable* tokens);
 
 /// Reads the body that belongs to a route. @pre endpoint is not healthz. Unknown members are
 /// refused.

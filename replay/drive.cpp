@@ -57,20 +57,31 @@ private:
   Result<void> confirm_all(SessionClient& client, const RecordedSession& session,
                            std::vector<AnswerHash>& answers) const {
     const std::string run_id = to_string(session.run_id);
-    for (std::size_t i = 0; i < session.replayable; ++i) {
+    while (answers.size() < session.replayable) {
       if (is_stopped()) {
         return fail(Errc::refused, "stopped");
       }
+      const std::size_t first = answers.size();
       const auto results =
-          client.confirm(run_id, {*session.steps[i].call}, static_cast<std::uint32_t>(i),
-                         run_id + "/" + std::to_string(i));
+          client.confirm(run_id, list_from(session, first), static_cast<std::uint32_t>(first),
+                         run_id + "/" + std::to_string(first));
       if (!results) {
         return tl::unexpected(results.error());
       }
-      const StepResult& result = results->front();
-      answers.push_back(result.failed ? AnswerHash() : AnswerHash(sha256(result.output)));
+      for (const StepResult& result : *results) {
+        answers.push_back(result.failed ? AnswerHash() : AnswerHash(sha256(result.output)));
+      }
     }
     return {};
+  }
+
+  /// The step's call, and the later ones that were confirmed in one list with it.
+  static std::vector<Call> list_from(const RecordedSession& session, std::size_t first) {
+    std::vector<Call> calls{*session.steps[first].call};
+    for (std::size_t i = first + 1; i < session.replayable && session.steps[i].is_in_list; ++i) {
+      calls.push_back(*session.steps[i].call);
+    }
+    return calls;
   }
 
   bool is_stopped() const { return settings_.is_stopped && settings_.is_stopped(); }

@@ -273,6 +273,7 @@ private:
     cluster.catalog = source() / "catalog.toml";
     cluster.nodes = settings_.nodes;
     cluster.slots = settings_.slots;
+    cluster.starts_without_killed = true;
     cluster.coordinator_flags = {"--replay", source().string()};
     std::string speedup;
     json::append_number(speedup, settings_.speedup);

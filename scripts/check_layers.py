@@ -26,6 +26,9 @@ ALLOWED = {
 }
 PURE = {"speculation", "coordinator", "node"}
 IMPURE = re.compile(r"^(thread|mutex|fstream|iostream|atomic|condition_variable|future|filesystem|sys/.*|unistd\.h|random)$")
+# Equal on every machine: no last bit may come from the C library (docs/adr/0019-portable-reals.md).
+PORTABLE = PURE | {"base", "simulation", "backtest"}
+LIBRARY_REAL = re.compile(r"\bstd::(log|log2|log10|log1p|exp|exp2|expm1|pow|cbrt|hypot|tanh?|sinh?|cosh?)\(")
 FOREIGN = sorted({prefix for _, prefixes in ALLOWED.values() for prefix in prefixes})
 
 
@@ -43,6 +46,8 @@ def main() -> int:
             continue
         ours, foreign = ALLOWED[folder]
         for number, line in enumerate(source.read_text().splitlines(), 1):
+            if folder in PORTABLE and LIBRARY_REAL.search(line):
+                problems.append(f"{name}:{number}: {folder}/ gives the same bits everywhere: use base/real.hpp")
             match = re.match(r'\s*#include [<"]([^>"]+)[>"]', line)
             if not match:
                 continue

@@ -5,11 +5,11 @@ declare -A why=(
   [g++]="compiles it" [cmake]="configures the build" [ninja-build]="runs the build" [ccache]="makes rebuilds short"
   [libcaf-dev]="the actors" [libzmq3-dev]="the wire" [cppzmq-dev]="the wire's C++ interface"
   [libprotobuf-dev]="what travels on the wire" [protobuf-compiler]="generates its code"
-  [libssl-dev]="SHA-256 and Ed25519" [libsqlite3-dev]="the ledger's store" [libboost1.81-dev]="HTTP (Beast)"
+  [libssl-dev]="SHA-256, Ed25519, TLS" [libsqlite3-dev]="the ledger's store" [libboost1.81-dev]="HTTP (Beast)"
   [libcli11-dev]="the command line" [libtomlplusplus-dev]="catalog.toml" [zlib1g-dev]="compressed traces" [libjemalloc-dev]="a quicker malloc"
   [bubblewrap]="the sandbox of exec tasks" [libseccomp-dev]="its system call filter"
   [libcurl4-openssl-dev]="http tasks, effects, HTTP clients" [libexpected-dev]="results"
-  [catch2]="the tests" [python3]="the Python package and the cluster tests" [python3-cryptography]="the auditor of docs/proof.md" [curl]="the README's commands" [ca-certificates]="fetches packages safely"
+  [catch2]="the tests" [python3]="the Python package and the cluster tests" [python3-cryptography]="the auditor of docs/proof.md, the tests of TLS" [curl]="the README's commands" [ca-certificates]="fetches packages safely"
 )
 # Those who only run it need none of this.
 if [ "${1:-}" = fuzz ]; then

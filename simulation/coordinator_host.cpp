@@ -52,6 +52,8 @@ CoordinatorSettings settings_of(Environment& env) {
   settings.run_times.window = 32;
   settings.run_times.look_every = 2;
   settings.hedge.share = 0.3;
+  settings.recheck.share = 0.3;
+  settings.recheck.lies_max = 1;  // No node lies, so none may be quarantined.
   settings.run_id_block = 1 + env.prng.below(4);
   settings.head_interval =
       env.between(std::chrono::milliseconds(25), std::chrono::milliseconds(400));
@@ -292,6 +294,9 @@ void CoordinatorHost::perform(CoordinatorOutput output) {
   serve_reads(output);
   for (const std::string& line : output.log) {
     env_.time.note("coordinator: " + line);
+    if (line.starts_with("QUARANTINED")) {
+      env_.time.violate(Rule::assertion, "coordinator: no node lies: " + line);
+    }
   }
   if (ends_here) {
     crash();

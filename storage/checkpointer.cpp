@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/failpoint.hpp"
+
 namespace forerun {
 
 namespace {
@@ -15,13 +17,18 @@ constexpr int passes_max = 4;
 /// A thread that gets no time to copy: the writer waits for it once the log has grown by so many
 /// times checkpoint_pages since copying began. With no reader in the way this bounds the log.
 constexpr int overdue_factor = 8;
+/// Where a test waits for a copy at a failpoint: it need not fill a log first.
+constexpr int armed_pages_max = 20;
 
 }  // namespace
 
 Checkpointer::Checkpointer(sqlite::Connection connection, int checkpoint_pages)
-    : checkpoint_pages_(checkpoint_pages),
+    : checkpoint_pages_(is_failpoint_armed(Failpoint::disk_checkpoint) ||
+                                is_failpoint_armed(Failpoint::disk_checkpointed)
+                            ? std::min(checkpoint_pages, armed_pages_max)
+                            : checkpoint_pages),
       connection_(std::move(connection)),
-      next_at_(checkpoint_pages) {}
+      next_at_(checkpoint_pages_) {}
 
 Result<std::unique_ptr<Checkpointer>> Checkpointer::start(const std::filesystem::path& path,
                                                           const std::string& file_layer,

@@ -2,6 +2,7 @@
 #include <map>
 #include <utility>
 
+#include "base/failpoint.hpp"
 #include "storage/checkpointer.hpp"
 #include "storage/rules.hpp"
 #include "storage/sqlite.hpp"
@@ -82,7 +83,7 @@ CREATE TABLE history(number INTEGER PRIMARY KEY, tenant TEXT NOT NULL, name TEXT
 
 /// Prepared once. The reading ones come first; a read-only store has no others.
 struct Statements {
-  Statement epoch, heads, size, text, entries, leaves, sessions, session, commits, discards, keys,
+  Statement epoch, heads, size, text, entries, recovered, leaves, sessions, session, commits, discards, keys,
       intents, marks, history_entries, history, past_commits, effects;
   Statement find_session, add_session, name_session, set_session, set_latest, add_entry,
       add_payload, put_key, put_intent, drop_intents, raise_mark, set_epoch, set_head,
@@ -114,6 +115,13 @@ constexpr StatementText reading[] = {
      "s.counter, p.story FROM entries e "
      "LEFT JOIN payloads p ON p.seq = e.seq LEFT JOIN sessions s ON s.id = e.session WHERE e.seq "
      ">= ?1 ORDER BY e.seq"},
+    // With session and texts only where a start needs them: a NULL finds no payload.
+    {&Statements::recovered,
+     "SELECT e.seq, e.epoch, e.leaf, p.call, p.output, p.writes, p.effects, e.step, s.home, "
+     "s.counter, p.story FROM entries e "
+     "LEFT JOIN sessions s ON s.id = e.session AND (s.ended IS NOT 1 OR EXISTS (SELECT 1 FROM "
+     "effects f WHERE f.home = s.home AND f.counter = s.counter)) "
+     "LEFT JOIN payloads p ON p.seq = CASE WHEN s.id IS NOT NULL THEN e.seq END ORDER BY e.seq"},
     {&Statements::leaves,
      "SELECT e.seq, e.epoch, e.leaf, p.call FROM entries e LEFT JOIN payloads p ON p.seq = e.seq "
      "WHERE e.seq >= ?1 "
@@ -309,6 +317,69 @@ void read_heads(const Row& row, CoordinatorRecovery& recovery) {
   }
 }
 
+/// The points around a transaction, by what it holds.
+struct TransactionPoint {
+  Failpoint before;
+  Failpoint after;
+  bool (*holds)(const CoordinatorBatch&);
+};
+
+constexpr TransactionPoint transaction_points[] = {
+    {Failpoint::ledger_term, Failpoint::ledger_term_done,
+     [](const CoordinatorBatch& batch) {
+       return std::ranges::any_of(batch.entries,
+                                  [](const StoredEntry& entry) { return !entry.run_id; });
+     }},
+    {Failpoint::ledger_session, Failpoint::ledger_session_done,
+     [](const CoordinatorBatch& batch) {
+       return std::ranges::any_of(batch.sessions, [](const SessionRow& session) {
+         return session.next_step == 0 && !session.ended;
+       });
+     }},
+    {Failpoint::ledger_intent, Failpoint::ledger_intent_done,
+     [](const CoordinatorBatch& batch) { return !batch.intents.empty(); }},
+    {Failpoint::ledger_commit, Failpoint::ledger_commit_done,
+     [](const CoordinatorBatch& batch) {
+       return std::ranges::any_of(
+           batch.entries, [](const StoredEntry& entry) { return entry.step.has_value(); });
+     }},
+    {Failpoint::ledger_discard, Failpoint::ledger_discard_done,
+     [](const CoordinatorBatch& batch) {
+       return std::ranges::any_of(batch.entries, [](const StoredEntry& entry) {
+         return entry.run_id && !entry.step;
+       });
+     }},
+    {Failpoint::ledger_effect, Failpoint::ledger_effect_done,
+     [](const CoordinatorBatch& batch) {
+       return std::ranges::any_of(batch.effects,
+                                  [](const EffectRow& row) { return row.attempts == 0; });
+     }},
+    {Failpoint::ledger_attempt, Failpoint::ledger_attempt_done,
+     [](const CoordinatorBatch& batch) {
+       return std::ranges::any_of(batch.effects,
+                                  [](const EffectRow& row) { return row.attempts > 0; });
+     }},
+    {Failpoint::ledger_delivered, Failpoint::ledger_delivered_done,
+     [](const CoordinatorBatch& batch) { return !batch.effects_ended.empty(); }},
+    {Failpoint::ledger_mark, Failpoint::ledger_mark_done,
+     [](const CoordinatorBatch& batch) { return !batch.marks.empty(); }},
+    {Failpoint::ledger_head, Failpoint::ledger_head_done,
+     [](const CoordinatorBatch& batch) { return batch.signed_head.has_value(); }},
+    {Failpoint::ledger_history, Failpoint::ledger_history_done,
+     [](const CoordinatorBatch& batch) { return !batch.history.empty(); }},
+};
+
+void reach_points(std::span<const CoordinatorBatch> batches, Failpoint TransactionPoint::*when) {
+  if (!is_failpoint_armed()) {
+    return;
+  }
+  for (const TransactionPoint& point : transaction_points) {
+    if (std::ranges::any_of(batches, point.holds)) {
+      reach(point.*when);
+    }
+  }
+}
+
 class SqliteCoordinatorStore final : public CoordinatorStore {
 public:
   /// `checkpointer` is empty when it is read-only.
@@ -382,17 +453,15 @@ Result<void> SqliteCoordinatorStore::visit_entries(
     const std::function<void(const StoredEntry&)>& visit) {
   std::uint64_t next = 0;
   bool has_gap = false;
-  auto visited = statements_.entries.each_while(
-      [&](const Row& row) {
-        const StoredEntry entry = entry_of_row(row);
-        has_gap = entry.seq.value != next;
-        if (!has_gap) {
-          ++next;
-          visit(entry);
-        }
-        return !has_gap;
-      },
-      std::uint64_t{0});
+  auto visited = statements_.recovered.each_while([&](const Row& row) {
+    const StoredEntry entry = entry_of_row(row);
+    has_gap = entry.seq.value != next;
+    if (!has_gap) {
+      ++next;
+      visit(entry);
+    }
+    return !has_gap;
+  });
   if (visited && has_gap) {
     return fail(Errc::verification, connection_.place() + ": entry " + std::to_string(next) +
                                         ": found nothing, expected an entry");
@@ -488,6 +557,7 @@ Result<void> SqliteCoordinatorStore::persist(std::span<const CoordinatorBatch> b
   if (known_.size() >= remembered_sessions_max) {
     known_.clear();
   }
+  reach_points(batches, &TransactionPoint::before);
   Epoch epoch;
   std::uint64_t size = 0;
   sqlite::Transaction transaction(connection_);
@@ -514,9 +584,11 @@ Result<void> SqliteCoordinatorStore::persist(std::span<const CoordinatorBatch> b
   if (signed_head != nullptr) {
     transaction.run(statements_.set_signed_head, head_json(*signed_head));
   }
+  reach(Failpoint::ledger_written);
   auto done = finish(transaction);
   if (done) {
     epoch_ = epoch;
+    reach_points(batches, &TransactionPoint::after);
   }
   return done;
 }
@@ -734,12 +806,15 @@ Result<void> SqliteCoordinatorStore::put_text(const std::string& name, const std
   if (auto open = writable(); !open) {
     return open;
   }
+  reach(Failpoint::ledger_text);
   Epoch seen;
   sqlite::Transaction transaction(connection_);
   transaction.each(statements_.epoch, [&seen](const Row& row) { seen = Epoch{row.number(0)}; });
   transaction.require(store_rules::check_epoch(epoch_, seen));
   transaction.run(statements_.put_text, name, text);
-  return finish(transaction);
+  auto done = finish(transaction);
+  reach(Failpoint::ledger_text_done);
+  return done;
 }
 
 Result<std::optional<std::string>> SqliteCoordinatorStore::text(const std::string& name) {

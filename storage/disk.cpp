@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/assert.hpp"
+#include "base/failpoint.hpp"
 
 namespace forerun {
 
@@ -31,6 +32,7 @@ struct Change {
 struct Disk::State {
   Kind kind = Kind::real;
   SyncHook before_sync;
+  WriteHook before_write;
   std::string name;
   sqlite3_vfs vfs{};
   sqlite3_vfs* root = nullptr;
@@ -61,7 +63,13 @@ sqlite3_vfs* root_of(sqlite3_vfs* vfs) {
 }
 
 bool tracked(sqlite3_file* file) {
-  return ours(file)->disk->kind == Disk::Kind::simulated && ours(file)->path != nullptr;
+  return ours(file)->disk->kind != Disk::Kind::real && ours(file)->path != nullptr;
+}
+
+void about_to_write(Disk::State& disk) {
+  if (disk.before_write) {
+    disk.before_write();
+  }
 }
 
 /// What the file holds in [offset, offset + count), cut at its end.
@@ -88,10 +96,14 @@ int read_file(sqlite3_file* file, void* bytes, int count, sqlite3_int64 offset) 
 }
 
 int write_file(sqlite3_file* file, const void* bytes, int count, sqlite3_int64 offset) {
+  if (fails_at(Failpoint::disk_write)) {
+    return SQLITE_FULL;
+  }
   if (!tracked(file)) {
     return real(file)->pMethods->xWrite(real(file), bytes, count, offset);
   }
   Disk::State& disk = *ours(file)->disk;
+  about_to_write(disk);
   const std::lock_guard lock(disk.mutex);
   Change change;
   const int code = disk.dead ? SQLITE_IOERR_WRITE : read_before(file, offset, count, change);
@@ -108,6 +120,7 @@ int truncate_file(sqlite3_file* file, sqlite3_int64 size) {
     return real(file)->pMethods->xTruncate(real(file), size);
   }
   Disk::State& disk = *ours(file)->disk;
+  about_to_write(disk);
   const std::lock_guard lock(disk.mutex);
   Change change;
   sqlite3_int64 old_size = 0;
@@ -127,21 +140,24 @@ int truncate_file(sqlite3_file* file, sqlite3_int64 size) {
 int sync_file(sqlite3_file* file, int flags) {
   Disk::State& disk = *ours(file)->disk;
   const std::uint64_t number = ++disk.syncs_begun;
-  if (disk.before_sync && !disk.before_sync(number)) {
+  if ((disk.before_sync && !disk.before_sync(number)) || fails_at(Failpoint::disk_sync)) {
     return SQLITE_IOERR_FSYNC;
   }
-  if (!tracked(file)) {
-    const int code = real(file)->pMethods->xSync(real(file), flags);
-    disk.syncs_done += code == SQLITE_OK ? 1 : 0;
-    return code;
+  int code = SQLITE_OK;
+  if (tracked(file)) {
+    const std::lock_guard lock(disk.mutex);
+    if (disk.dead) {
+      return SQLITE_IOERR_FSYNC;
+    }
+    if (disk.kind == Disk::Kind::simulated) {
+      disk.unsynced.erase(ours(file)->path);
+    }
+  } else {
+    code = real(file)->pMethods->xSync(real(file), flags);
   }
-  const std::lock_guard lock(disk.mutex);
-  if (disk.dead) {
-    return SQLITE_IOERR_FSYNC;
-  }
-  ++disk.syncs_done;
-  disk.unsynced.erase(ours(file)->path);
-  return SQLITE_OK;
+  disk.syncs_done += code == SQLITE_OK ? 1 : 0;
+  reach(Failpoint::disk_synced);
+  return code;
 }
 
 int file_size(sqlite3_file* file, sqlite3_int64* size) {
@@ -254,14 +270,38 @@ void fill(sqlite3_vfs& vfs, Disk::State& state) {
   };
 }
 
-bool write_at(int descriptor, const std::string& bytes, sqlite3_int64 offset) {
+bool write_at(int descriptor, std::string_view bytes, sqlite3_int64 offset) {
   return ::pwrite(descriptor, bytes.data(), bytes.size(), offset) ==
          static_cast<ssize_t>(bytes.size());
 }
 
-/// Back to what was synced, then forward with the changes that survive.
+constexpr sqlite3_int64 sector_bytes = 512;
+
+/// What survives of a change.
+bool redo(int descriptor, const Change& change, const std::function<bool()>& survives,
+          Disk::Grain grain) {
+  if (change.truncates) {
+    return !survives() || ::ftruncate(descriptor, change.offset) == 0;
+  }
+  const auto size = static_cast<sqlite3_int64>(change.after.size());
+  for (sqlite3_int64 from = 0; from < size;) {
+    sqlite3_int64 until = size;
+    if (grain == Disk::Grain::sector) {
+      until = std::min(size, from + sector_bytes - (change.offset + from) % sector_bytes);
+    }
+    const std::string_view part(change.after.data() + from,
+                                static_cast<std::size_t>(until - from));
+    if (survives() && !write_at(descriptor, part, change.offset + from)) {
+      return false;
+    }
+    from = until;
+  }
+  return true;
+}
+
+/// Back to what was synced, then forward with what survives.
 bool rewind(int descriptor, const std::vector<Change>& changes,
-            const std::function<bool()>& survives) {
+            const std::function<bool()>& survives, Disk::Grain grain) {
   for (auto change = changes.rbegin(); change != changes.rend(); ++change) {
     if (!write_at(descriptor, change->before, change->offset) ||
         ::ftruncate(descriptor, change->size_before) != 0) {
@@ -269,19 +309,35 @@ bool rewind(int descriptor, const std::vector<Change>& changes,
     }
   }
   for (const Change& change : changes) {
-    if (survives() && (change.truncates ? ::ftruncate(descriptor, change.offset) != 0
-                                        : !write_at(descriptor, change.after, change.offset))) {
+    if (!redo(descriptor, change, survives, grain)) {
       return false;
     }
   }
   return true;
 }
 
+Result<void> lose(Disk::State& disk, const std::function<bool()>& survives, Disk::Grain grain) {
+  const std::lock_guard lock(disk.mutex);
+  disk.dead = true;
+  for (const auto& [path, changes] : disk.unsynced) {
+    const int descriptor = ::open(path.c_str(), O_WRONLY | O_CLOEXEC);
+    const bool done = descriptor >= 0 && rewind(descriptor, changes, survives, grain);
+    ::close(descriptor);
+    if (!done) {
+      return fail(Errc::io, "disk: " + path + ": cannot take writes back: " + std::strerror(errno));
+    }
+  }
+  return {};
+}
+
 }  // namespace
 
-Disk::Disk(Kind kind, SyncHook before_sync) : state_(std::make_unique<State>()) {
-  state_->kind = kind;
+Disk::Disk(Kind kind, SyncHook before_sync, WriteHook before_write)
+    : state_(std::make_shared<State>()) {
+  const bool is_power_to_be_cut = kind == Kind::real && is_power_cut_armed();
+  state_->kind = is_power_to_be_cut ? Kind::simulated : kind;
   state_->before_sync = std::move(before_sync);
+  state_->before_write = std::move(before_write);
   // SQLite finds file layers by name, so each needs its own.
   static std::atomic<std::uint64_t> last_number{0};
   state_->name = "forerun-disk-" + std::to_string(++last_number);
@@ -289,6 +345,14 @@ Disk::Disk(Kind kind, SyncHook before_sync) : state_(std::make_unique<State>()) 
   FORERUN_ASSERT(state_->root != nullptr && state_->root->iVersion >= 2);
   fill(state_->vfs, *state_);
   FORERUN_ASSERT(sqlite3_vfs_register(&state_->vfs, 0) == SQLITE_OK);
+  if (is_power_to_be_cut) {
+    // The process dies of it; until then disks may come and go.
+    on_power_cut([state = std::weak_ptr<State>(state_)](const std::function<bool()>& coin) {
+      if (const auto disk = state.lock()) {
+        static_cast<void>(lose(*disk, coin, Grain::sector));
+      }
+    });
+  }
 }
 
 Disk::~Disk() {
@@ -303,21 +367,11 @@ std::uint64_t Disk::sync_count() const {
   return state_->syncs_done;
 }
 
-Result<void> Disk::lose_unsynced(const std::function<bool()>& survives) {
-  if (state_->kind != Kind::simulated) {
+Result<void> Disk::lose_unsynced(const std::function<bool()>& survives, Grain grain) {
+  if (state_->kind == Kind::real) {
     return fail(Errc::refused, "disk: losing writes: they are not remembered");
   }
-  const std::lock_guard lock(state_->mutex);
-  state_->dead = true;
-  for (const auto& [path, changes] : state_->unsynced) {
-    const int descriptor = ::open(path.c_str(), O_WRONLY | O_CLOEXEC);
-    const bool done = descriptor >= 0 && rewind(descriptor, changes, survives);
-    ::close(descriptor);
-    if (!done) {
-      return fail(Errc::io, "disk: " + path + ": cannot take writes back: " + std::strerror(errno));
-    }
-  }
-  return {};
+  return lose(*state_, survives, grain);
 }
 
 }  // namespace forerun

@@ -1,5 +1,6 @@
 #include <utility>
 
+#include "base/failpoint.hpp"
 #include "storage/sqlite.hpp"
 #include "storage/store_file.hpp"
 #include "storage/store_settings.hpp"
@@ -48,11 +49,13 @@ public:
     if (!usable_) {
       return usable_;
     }
+    reach(Failpoint::identity_save);
     sqlite::Transaction transaction(connection_);
     for (const MarkRow& row : workers) {
       transaction.run(raise_, row.worker.uuid.bytes, row.mark);
     }
     Result<void> done = transaction.commit();
+    reach(Failpoint::identity_saved);
     if (done && connection_.wal_pages() > log_pages_max) {
       usable_ = connection_.checkpoint();
     }

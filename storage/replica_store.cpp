@@ -2,6 +2,7 @@
 #include <optional>
 #include <utility>
 
+#include "base/failpoint.hpp"
 #include "storage/checkpointer.hpp"
 #include "storage/rules.hpp"
 #include "storage/sqlite.hpp"
@@ -212,6 +213,7 @@ Result<void> SqliteReplicaStore::persist(const ReplicaBatch& batch) {
   // An epoch is accepted once, also across a power cut: this one write is synced, and all before it
   // with it.
   const bool is_new_epoch = batch.epoch && *seen < *batch.epoch;
+  reach(is_new_epoch ? Failpoint::replica_epoch : Failpoint::replica_append);
   Result<void> done =
       is_new_epoch ? replica_->connection.execute("PRAGMA synchronous = FULL") : Result<void>();
   if (done) {
@@ -220,6 +222,7 @@ Result<void> SqliteReplicaStore::persist(const ReplicaBatch& batch) {
   if (done && is_new_epoch) {
     done = replica_->connection.execute("PRAGMA synchronous = NORMAL");
   }
+  reach(is_new_epoch ? Failpoint::replica_epoch_done : Failpoint::replica_appended);
   if (done) {
     usable_ = replica_->checkpointer->committed(replica_->connection);
   } else if (done.error().code == Errc::io) {
@@ -251,6 +254,7 @@ Result<void> SqliteReplicaStore::write(const ReplicaBatch& batch, Epoch seen) {
   if (batch.epoch && seen < *batch.epoch) {
     transaction.run(statements.set_epoch, batch.epoch->value);
   }
+  reach(Failpoint::replica_written);
   return transaction.commit();
 }
 
@@ -275,9 +279,11 @@ Result<void> SqliteReplicaStore::move_away(const std::filesystem::path& path) {
   }
   std::error_code error;
   const std::string log = path.string() + "-wal";
+  reach(Failpoint::replica_reset);
   if (std::filesystem::exists(log)) {
     std::filesystem::rename(log, kept.string() + "-wal", error);
   }
+  reach(Failpoint::replica_moved);
   if (!error) {
     std::filesystem::rename(path, kept, error);
   }
@@ -305,6 +311,7 @@ Result<void> SqliteReplicaStore::reset() {
     return usable_;
   }
   replica_.emplace(std::move(*replica));
+  reach(Failpoint::replica_reset_done);
   return {};
 }
 

@@ -6,6 +6,8 @@
 #include <limits>
 #include <utility>
 
+#include "base/failpoint.hpp"
+
 namespace forerun::sqlite {
 
 namespace {
@@ -214,8 +216,12 @@ int Connection::wal_pages() const {
 }
 
 Result<void> Connection::checkpoint() {
+  if (fails_at(Failpoint::disk_checkpoint)) {
+    return fail(Errc::io, place_ + ": the copying of its log failed at a failpoint");
+  }
   const int code = sqlite3_wal_checkpoint_v2(database_.get(), "main", SQLITE_CHECKPOINT_PASSIVE,
                                              nullptr, nullptr);
+  reach(Failpoint::disk_checkpointed);
   return (code & 0xff) == SQLITE_BUSY ? Result<void>() : check(code);
 }
 

@@ -21,7 +21,8 @@ public:
   virtual ~CoordinatorStore() = default;
 
   /// Sessions, keys, intents and marks that a new coordinator starts from; `visit` gets every entry
-  /// in order.
+  /// in order. One of a session that has ended, and whose effects are delivered, may come without
+  /// its run ID and without the texts beside its leaf: most of a long ledger is of such.
   virtual Result<CoordinatorRecovery> recover(
       const std::function<void(const StoredEntry&)>& visit) = 0;
   /// Makes all batches durable in one transaction (group commit); returns after the sync. Errors:

@@ -6,6 +6,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "base/failpoint.hpp"
+
 namespace forerun {
 
 namespace {
@@ -18,6 +20,7 @@ Error os_error(const std::filesystem::path& path, const char* what) {
 /// opened and closed here: closing any descriptor of a database drops all locks that this process
 /// holds on it.
 Result<void> create_if_missing(const std::filesystem::path& path) {
+  reach(Failpoint::store_create);
   const int descriptor = ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
   if (descriptor < 0) {
     return errno == EEXIST ? Result<void>()
@@ -117,7 +120,12 @@ Result<void> prepare_for_owner(sqlite::Connection& connection, const StoreFile& 
   if (auto cached = connection.execute(kind.cache_size); !cached) {
     return cached;
   }
-  return *blank ? make_tables(connection, kind) : upgrade(connection, kind, *version);
+  if (*blank) {
+    auto made = make_tables(connection, kind);
+    reach(Failpoint::store_created);
+    return made;
+  }
+  return upgrade(connection, kind, *version);
 }
 
 }  // namespace

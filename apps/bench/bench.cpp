@@ -143,6 +143,7 @@ public:
     done = done ? measure_raw(*peer) : done;
     then(wants("durable"), &Bench::measure_durable);
     then(wants("three_nodes"), &Bench::measure_three_nodes);
+    then(wants("saturated"), &Bench::measure_saturated);
     then(wants("confirmed_first"), &Bench::measure_preemption);
     then(wants("hedging"), &Bench::measure_slow_node);
     done = done ? measure_raw(*peer) : done;
@@ -216,14 +217,15 @@ private:
   }
 
   Result<std::unique_ptr<BenchCluster>> start_cluster(const std::string& name, std::size_t nodes,
-                                                      bool is_durable, bool learns = false) {
+                                                      bool is_durable, bool learns = false,
+                                                      std::size_t slots = 0) {
     BenchClusterSettings cluster;
     cluster.binary = settings_.binary;
     cluster.folder = folder_ / name;
     cluster.nodes = nodes;
     cluster.is_durable = is_durable;
     cluster.learns = learns;
-    cluster.slots = std::max<std::size_t>(settings_.in_flight, 8);
+    cluster.slots = std::max<std::size_t>(slots == 0 ? settings_.in_flight : slots, 8);
     return BenchCluster::start(cluster);
   }
 
@@ -377,6 +379,30 @@ private:
       }
       BenchRate& rate = is_durable ? result_.three_nodes_durable : result_.three_nodes;
       if (auto done = measure_many(**cluster, rate, load_of(settings_.in_flight)); !done) {
+        return done;
+      }
+    }
+    return {};
+  }
+
+  Result<void> measure_saturated() {
+    say("so many steps in flight that neither side waits for the other");
+    struct Case {
+      const char* name;
+      std::size_t nodes;
+      bool is_durable;
+      BenchRate& rate;
+    };
+    for (const Case& each :
+         {Case{"saturated", 1, false, result_.saturated},
+          Case{"saturated-durable", 1, true, result_.saturated_durable},
+          Case{"saturated-three", three, false, result_.saturated_three_nodes}}) {
+      auto cluster =
+          start_cluster(each.name, each.nodes, each.is_durable, false, settings_.saturated);
+      if (!cluster) {
+        return tl::unexpected<Error>(cluster.error());
+      }
+      if (auto done = measure_many(**cluster, each.rate, load_of(settings_.saturated)); !done) {
         return done;
       }
     }

@@ -15,18 +15,19 @@
 namespace forerun {
 
 /// What can be measured alone, beside the raw round trip.
-inline constexpr std::array<const char*, 9> bench_parts = {
-    "step", "durable",         "three_nodes", "predicting", "hit",
-    "http", "confirmed_first", "hedging",     "memory"};
+inline constexpr std::array<const char*, 10> bench_parts = {
+    "step", "durable", "three_nodes",     "saturated", "predicting",
+    "hit",  "http",    "confirmed_first", "hedging",   "memory"};
 
 /// The flags of `forerun bench`.
 struct BenchSettings {
   std::filesystem::path binary;  ///< The `forerun` program, for nodes and the raw peer.
   double seconds = 2;            ///< For each thing that is measured.
   std::size_t in_flight = 64;
-  std::size_t size = 400;  ///< Bytes of the frame that brings one step to a node.
-  std::string only;        ///< Measure this part alone: one of bench_parts; empty for all.
-  bool check = false;      ///< Only show that the benchmark cannot flatter itself.
+  std::size_t saturated = 1024;  ///< Steps side by side where neither side ever waits.
+  std::size_t size = 400;        ///< Bytes of the frame that brings one step to a node.
+  std::string only;              ///< Measure this part alone: one of bench_parts; empty for all.
+  bool check = false;            ///< Only show that the benchmark cannot flatter itself.
   bool is_json = false;
 };
 
@@ -45,6 +46,9 @@ struct BenchResult {
   BenchRate durable;
   BenchRate three_nodes;
   BenchRate three_nodes_durable;
+  BenchRate saturated;  ///< The same three with `saturated` steps in flight.
+  BenchRate saturated_durable;
+  BenchRate saturated_three_nodes;
   BenchRate predicting;
   BenchRate http;
   BenchRate hit;

@@ -8,6 +8,7 @@
 #include <mutex>
 #include <utility>
 
+#include "base/private_file.hpp"
 #include "cluster/local/process.hpp"
 #include "storage/memory_store.hpp"
 #include "version.hpp"

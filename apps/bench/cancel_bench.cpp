@@ -1,6 +1,7 @@
 #include "apps/bench/cancel_bench.hpp"
 
 #include <malloc.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -22,6 +23,7 @@
 #include "base/statistics.hpp"
 #include "cluster/local/process.hpp"
 #include "cluster/local/temporary_folder.hpp"
+#include "node/executors/cgroups.hpp"
 #include "node/executors/executor.hpp"
 #include "node/executors/http_loop.hpp"
 #include "node/executors/sandbox.hpp"
@@ -35,7 +37,8 @@ constexpr std::uint64_t cancelled_within_us = 20'000;  ///< Of its start, evenly
 constexpr auto work_long = std::chrono::seconds(60);   ///< What a branch would take.
 constexpr auto ignored_for = std::chrono::milliseconds(50);
 constexpr auto settle_within = std::chrono::seconds(5);
-constexpr std::size_t ignoring_max = 200;  ///< They take their time by design.
+constexpr std::size_t ignoring_max = 200;   ///< They take their time by design.
+constexpr std::size_t replaced_max = 1000;  ///< Each costs a process.
 constexpr std::chrono::seconds python_within{60};
 
 /// A thread pool of asyncio with one slot: a call that needs 50 ms is cancelled after 5 ms, and the
@@ -73,7 +76,7 @@ std::uint64_t open_descriptors() {
   return static_cast<std::uint64_t>(std::distance(begin(all), end(all)));
 }
 
-/// Children of this process, dead ones that nobody has waited for included.
+/// Children of this process, orphans and dead ones that nobody has waited for included.
 std::uint64_t child_processes() {
   std::uint64_t count = 0;
   std::error_code problem;
@@ -139,6 +142,25 @@ Task sleeping(bool is_sandboxed) {
   return task;
 }
 
+/// A resident in the shell, which reads its next line as soon as it has a call: the cancellation.
+Task honouring(bool is_sandboxed) {
+  Task task = sleeping(is_sandboxed);
+  task.name = "honouring";
+  task.exec.resident = true;
+  task.command = {"sh", "-c",
+                  "while read -r line; do case $line in *cancel*) number=${line##*:}; "
+                  "echo \"{\\\"id\\\":${number%?},\\\"cancelled\\\":true}\";; esac; done"};
+  return task;
+}
+
+/// One that waits for a program that it has started, whatever it is told.
+Task stubborn(bool is_sandboxed) {
+  Task task = honouring(is_sandboxed);
+  task.name = "stubborn";
+  task.command = {"sh", "-c", "while read -r line; do sleep 60 & wait; done"};
+  return task;
+}
+
 Task silent(const std::string& url) {
   Task task;
   task.name = "silent";
@@ -163,6 +185,8 @@ public:
       : settings_(settings), progress_(progress) {}
 
   Result<CancelBenchResult> run() {
+    // What a command leaves behind becomes a child of this process, where it is counted.
+    ::prctl(PR_SET_CHILD_SUBREAPER, 1);
     if (auto started = server_.start(); !started) {
       return tl::unexpected<Error>(std::move(started.error()));
     }
@@ -170,15 +194,27 @@ public:
     result_.no_sandbox = sandbox.why();
     ExecSettings exec;
     exec.sandbox = std::make_shared<const Sandbox>(std::move(sandbox));
+    exec.cgroups = Cgroups::probe();
+    exec.residents = settings_.in_flight;
+    const bool is_sandboxed = result_.no_sandbox.empty();
+    result_.killed_by = exec.cgroups->description();
     const auto commands = make_exec_executor(exec);
     const auto loop = std::make_shared<HttpLoop>();
     const auto requests = make_http_executor(loop, ".");
     const auto natives = make_native_executor(functions(), settings_.in_flight);
     const auto all = [&](std::size_t count, const auto& measured) {
-      if (result_.no_sandbox.empty()) {
+      if (is_sandboxed) {
         measured("exec", *commands, sleeping(true), count);
       }
       measured("exec_without_sandbox", *commands, sleeping(false), count);
+      {
+        // With them end the residents, which wait for the next call.
+        const auto honour = make_exec_executor(exec);
+        const auto replaced = make_exec_executor(exec);
+        measured("resident", *honour, honouring(is_sandboxed), count);
+        measured("resident_ignoring", *replaced, stubborn(is_sandboxed),
+                 std::min(count, replaced_max));
+      }
       measured("http", *requests, silent(server_.url()), count);
       measured("native", *natives, native("cooperative"), count);
       measured("native_ignoring", *natives, native("ignoring"), std::min(count, ignoring_max));
@@ -295,6 +331,7 @@ void print_json(const CancelBenchResult& result, std::ostream& out) {
     all.set("python_threads", json_of(*result.python_threads));
   }
   all.set("dead_handles", result.dead_handles);
+  all.set("killed_by", json::clean_text(result.killed_by, 1000));
   json::Object left;
   left.set("connections", result.connections_left);
   left.set("descriptors", result.descriptors_left);
@@ -323,6 +360,7 @@ void print_table(const CancelBenchResult& result, std::ostream& out) {
   if (!result.no_sandbox.empty()) {
     out << "exec in a sandbox: not measured: " << result.no_sandbox << "\n";
   }
+  out << result.killed_by << "\n";
   out << "dead handles " << result.dead_handles << " (left: " << result.processes_left
       << " processes, " << result.descriptors_left << " descriptors, " << result.connections_left
       << " connections), memory " << static_cast<std::int64_t>(result.memory_growth_kb)

@@ -28,8 +28,10 @@ struct FreedTimes {
 };
 
 struct CancelBenchResult {
-  /// By kind: exec, exec_without_sandbox, http, native, native_ignoring.
+  /// By kind: exec, exec_without_sandbox, http, native, native_ignoring, resident,
+  /// resident_ignoring.
   std::map<std::string, FreedTimes> kinds;
+  std::string killed_by;               ///< What ends commands here: cgroups or not, and why.
   std::string no_sandbox;              ///< Why `exec` is missing; empty when it is not.
   std::uint64_t dead_handles = 0;      ///< As the executors say, and what is left below.
   std::uint64_t processes_left = 0;    ///< Children of this process.

@@ -112,8 +112,9 @@ void print_tail(const BenchResult& result, std::ostream& out) {
       << "All slots busy with confirmed work, p99 in µs: " << number(first.full_off_p99_us)
       << " without speculation, " << number(first.full_on_p99_us) << " with it.\n"
       << "One slow node among four, p99 in µs: " << number(hedging.off_p99_us)
-      << " without second attempts, " << number(hedging.on_p99_us) << " with them ("
-      << std::setprecision(1) << 100 * hedging.second_share << " % of the steps).\n";
+      << " without second attempts, " << number(hedging.on_p99_us) << " with them, a factor of "
+      << std::setprecision(1) << ratio(hedging.off_p99_us, hedging.on_p99_us) << " ("
+      << 100 * hedging.second_share << " % of the steps).\n";
 }
 
 void print_shares(const std::string& title,
@@ -151,6 +152,13 @@ void print_bench_json(const BenchResult& result, const BenchSettings& settings, 
   three.set("per_s", rounded(result.three_nodes.per_s));
   three.set("durable_per_s", rounded(result.three_nodes_durable.per_s));
   three.set("cpu", cpu_json(result.three_nodes));
+  json::Object saturated;
+  saturated.set("in_flight", std::uint64_t{settings.saturated});
+  saturated.set("per_s", rounded(result.saturated.per_s));
+  saturated.set("durable_per_s", rounded(result.saturated_durable.per_s));
+  saturated.set("three_nodes_per_s", rounded(result.saturated_three_nodes.per_s));
+  saturated.set("cpu", cpu_json(result.saturated));
+  saturated.set("durable_cpu", cpu_json(result.saturated_durable));
   json::Object predicting;
   predicting.set("per_s", rounded(result.predicting.per_s));
   predicting.set("ahead_share", rounded(result.predicting_hits));
@@ -181,6 +189,7 @@ void print_bench_json(const BenchResult& result, const BenchSettings& settings, 
   body.set("raw_curve", std::move(raw));
   body.set("step", std::move(step));
   body.set("three_nodes", std::move(three));
+  body.set("saturated", std::move(saturated));
   body.set("predicting", std::move(predicting));
   body.set("hit", std::move(hit));
   body.set("http_step", std::move(http));
@@ -203,12 +212,17 @@ void print_bench_table(const BenchResult& result, const BenchSettings& settings,
   table.rate("step, one node, durable", result.durable);
   table.rate("step, three nodes", result.three_nodes);
   table.rate("step, three nodes, durable", result.three_nodes_durable);
+  const std::string saturated = std::to_string(settings.saturated) + " in flight";
+  table.rate("one node, " + saturated, result.saturated);
+  table.rate("durable, " + saturated, result.saturated_durable);
+  table.rate("three nodes, " + saturated, result.saturated_three_nodes);
   table.rate("step, learning and predicting", result.predicting);
   table.rate("step over HTTP", result.http);
   table.rate("hit", result.hit);
   table.rate("hit, asked from another thread", result.hit_from_outside);
   out << "\np50 and p99: one at a time; per s: " << settings.in_flight
-      << " in flight; CPU: coordinator + nodes. A request is " << settings.size << " bytes.\n"
+      << " in flight where no other number stands; CPU: coordinator + nodes. A request is "
+      << settings.size << " bytes.\n"
       << std::fixed << std::setprecision(2) << "One step takes "
       << ratio(result.step.p50_us, result.raw.p50_us) << " raw round trips. "
       << std::setprecision(0) << 100 * result.hit_share << " % of the asked were hits; "

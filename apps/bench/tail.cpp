@@ -11,6 +11,7 @@
 
 #include "apps/bench/bench_cluster.hpp"
 #include "apps/bench/load.hpp"
+#include "base/prng.hpp"
 #include "speculation/history.hpp"
 
 namespace forerun {
@@ -25,11 +26,13 @@ constexpr std::size_t probes_min = 100;
 constexpr std::chrono::seconds fill_within{5};
 constexpr Duration earned_min = std::chrono::seconds(4);   ///< Of each slot,
 constexpr Duration earned_max = std::chrono::seconds(15);  ///< in one answer.
-constexpr int turns = 3;                                   ///< Without and with speculation.
+constexpr std::size_t turns = 3;                           ///< Without and with speculation.
 constexpr std::size_t hedged_nodes = 4;
 constexpr std::size_t hedged_slots = 4;
-constexpr std::chrono::milliseconds stopped_for{180};
-constexpr std::chrono::milliseconds running_for{20};
+constexpr std::chrono::milliseconds stopped_for{60};
+/// Between two stops, drawn anew each time.
+constexpr std::chrono::milliseconds running_min{30};
+constexpr std::chrono::milliseconds running_max{90};
 
 /// Of another task than the probes, after which something else comes.
 Call filler() {
@@ -231,7 +234,7 @@ Result<void> measure_full(const TailSettings& settings, ConfirmedFirst& result) 
   }
   std::vector<double> p99[2];
   std::vector<double> per_s[2];
-  for (int turn = 0; turn < 2 * turns; ++turn) {
+  for (std::size_t turn = 0; turn < 2 * turns; ++turn) {
     LoadSettings load;
     load.in_flight = node_slots + node_slots / 4;
     load.work = BenchWork::nap;
@@ -252,16 +255,21 @@ Result<void> measure_full(const TailSettings& settings, ConfirmedFirst& result) 
   return {};
 }
 
-/// Stops a node most of the time, until it is destroyed.
+/// Stops a node again and again, until it is destroyed. Each stop comes when the node has calls and
+/// is as little loaded as the others, and is over before its load says much: placement sees none of
+/// it beforehand.
 class Slowdown {
 public:
   explicit Slowdown(int pid)
       : thread_([pid](const std::stop_token& stop) {
+          Prng prng(static_cast<std::uint64_t>(pid));
+          constexpr auto spread = static_cast<std::uint64_t>((running_max - running_min).count());
           while (!stop.stop_requested()) {
+            std::this_thread::sleep_for(running_min +
+                                        std::chrono::milliseconds(prng.below(spread + 1)));
             ::kill(pid, SIGSTOP);
             std::this_thread::sleep_for(stopped_for);
             ::kill(pid, SIGCONT);
-            std::this_thread::sleep_for(running_for);
           }
         }) {}
 
@@ -269,42 +277,35 @@ private:
   std::jthread thread_;
 };
 
-struct HedgedLoad {
-  LoadResult load;
-  double second_share = 0;
-};
-
-Result<HedgedLoad> run_hedged(const TailSettings& settings, double share) {
+/// A cluster of which one node stops, while it is loaded.
+Result<std::unique_ptr<BenchCluster>> start_hedged(const TailSettings& settings, double share) {
   BenchClusterSettings cluster_settings = cluster_of(settings, share > 0 ? "hedged" : "unhedged");
   cluster_settings.nodes = hedged_nodes;
   cluster_settings.slots = hedged_slots;
   cluster_settings.hedge_share = share;
-  auto cluster = BenchCluster::start(cluster_settings);
-  if (!cluster) {
-    return tl::unexpected<Error>(cluster.error());
-  }
-  HedgedLoad result;
-  {
-    const Slowdown slowdown((*cluster)->node_pids().back());
-    LoadSettings load;
-    load.in_flight = 2 * hedged_nodes;
-    load.work = BenchWork::nap;
-    load.warm_up = settings.time;  // Until the task's p95 is known.
-    load.slice = settings.time;
-    auto done = run_load(**cluster, load);
-    if (!done) {
-      return tl::unexpected<Error>(done.error());
-    }
-    result.load = std::move(*done);
-  }
-  Asker asker(**cluster);
+  return BenchCluster::start(cluster_settings);
+}
+
+Result<std::vector<float>> load_hedged(const TailSettings& settings, BenchCluster& cluster) {
+  const Slowdown slowdown(cluster.node_pids().back());
+  LoadSettings load;
+  load.in_flight = 2 * hedged_nodes;
+  load.work = BenchWork::nap;
+  load.warm_up = settings.time / 2;  // Until the task's p95 is known.
+  load.slice = settings.time;
+  load.slices = 1;
+  return run_load(cluster, load).map([](const LoadResult& done) { return done.latencies_us; });
+}
+
+/// Second attempts, of steps.
+Result<double> second_share_of(BenchCluster& cluster) {
+  Asker asker(cluster);
   const auto seconds = asker.status("hedging", "started");
   const auto steps = asker.status("steps", "total");
   if (!seconds || !steps) {
     return tl::unexpected<Error>(seconds ? steps.error() : seconds.error());
   }
-  result.second_share = *steps > 0 ? *seconds / *steps : 0;
-  return result;
+  return *steps > 0 ? *seconds / *steps : 0;
 }
 
 }  // namespace
@@ -321,21 +322,29 @@ Result<ConfirmedFirst> measure_confirmed_first(const TailSettings& settings) {
 }
 
 Result<HedgingTail> measure_hedging(const TailSettings& settings) {
-  const auto off = run_hedged(settings, 0);
-  if (!off) {
-    return tl::unexpected<Error>(off.error());
+  std::unique_ptr<BenchCluster> clusters[2];
+  for (const bool is_on : {false, true}) {
+    auto cluster = start_hedged(settings, is_on ? HedgeSettings().share : 0);
+    if (!cluster) {
+      return tl::unexpected<Error>(cluster.error());
+    }
+    clusters[is_on ? 1 : 0] = std::move(*cluster);
   }
-  const auto on = run_hedged(settings, HedgeSettings().share);
-  if (!on) {
-    return tl::unexpected<Error>(on.error());
+  std::vector<double> p50[2];
+  std::vector<double> p99[2];
+  for (std::size_t turn = 0; turn < 2 * turns; ++turn) {
+    const auto latencies = load_hedged(settings, *clusters[turn % 2]);
+    if (!latencies) {
+      return tl::unexpected<Error>(latencies.error());
+    }
+    p50[turn % 2].push_back(percentile(*latencies, 0.5));
+    p99[turn % 2].push_back(percentile(*latencies, 0.99));
   }
-  HedgingTail result;
-  result.off_p50_us = percentile(off->load.latencies_us, 0.5);
-  result.off_p99_us = percentile(off->load.latencies_us, 0.99);
-  result.on_p50_us = percentile(on->load.latencies_us, 0.5);
-  result.on_p99_us = percentile(on->load.latencies_us, 0.99);
-  result.second_share = on->second_share;
-  return result;
+  const auto second_share = second_share_of(*clusters[1]);
+  if (!second_share) {
+    return tl::unexpected<Error>(second_share.error());
+  }
+  return HedgingTail{median(p50[0]), median(p99[0]), median(p50[1]), median(p99[1]), *second_share};
 }
 
 }  // namespace forerun

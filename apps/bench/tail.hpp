@@ -33,8 +33,8 @@ struct ConfirmedFirst {
 /// Errors: io.
 Result<ConfirmedFirst> measure_confirmed_first(const TailSettings& settings);
 
-/// Runs of 5 ms on four nodes of four slots, eight at once; one node is stopped nine tenths of the
-/// time. Without second attempts and with the usual share of them.
+/// Runs of 5 ms on four nodes of four slots, eight at once; one node stalls for 60 ms about every
+/// 120. In turns without second attempts and with the usual share of them; medians of the turns.
 struct HedgingTail {
   double off_p50_us = 0;
   double off_p99_us = 0;

@@ -53,12 +53,18 @@ void add_bench(CLI::App& app, Action& chosen) {
   command.add_option("--in-flight", s->bench.in_flight, "Steps side by side")
       ->check(CLI::Range(std::size_t{1}, in_flight_max))
       ->capture_default_str();
+  command
+      .add_option("--saturated", s->bench.saturated,
+                  "Steps side by side where neither side is to wait for the other")
+      ->check(CLI::Range(std::size_t{1}, in_flight_max))
+      ->capture_default_str();
   command.add_option("--size", s->bench.size, "Bytes of the frame that brings a step to a node")
       ->check(CLI::Range(std::size_t{1}, size_max))
       ->capture_default_str();
   command
       .add_option("--only", s->bench.only,
-                  "One part alone, as for a profiler: step, durable, three_nodes, predicting, hit, "
+                  "One part alone, as for a profiler: step, durable, three_nodes, saturated, "
+                  "predicting, hit, "
                   "http, confirmed_first, hedging or memory")
       ->check(CLI::IsMember(std::vector<std::string>(bench_parts.begin(), bench_parts.end())));
   command.add_flag("--check", s->bench.check, "Only show that it cannot flatter itself");

@@ -47,6 +47,20 @@ void add_usefulness(CLI::App& command, CoordinatorFlags& flags) {
       ->capture_default_str();
 }
 
+/// Who may ask over HTTP, and how.
+void add_access(CLI::App& command, CoordinatorProcessSettings& process) {
+  command.add_option("--tokens", process.tokens,
+                     "Who may ask what over HTTP: a file of `forerun keys token`; without it "
+                     "whoever reaches --http may ask anything");
+  command.add_option("--tls-certificate", process.tls_certificate,
+                     "Serve HTTPS: the server's certificate and what it is signed by (PEM)");
+  command.add_option("--tls-key", process.tls_key, "Its key (PEM, mode 0600 or 0640)");
+  command.add_option("--http-name", process.http_names,
+                     "A name that clients may call this server (Host); may repeat");
+  command.add_flag("--behind-tls-proxy", process.is_behind_tls_proxy,
+                   "Serve --http beyond loopback without TLS, since a proxy before it ends TLS");
+}
+
 }  // namespace
 
 void add_coordinator(CLI::App& app, Action& chosen) {
@@ -70,14 +84,15 @@ void add_coordinator(CLI::App& app, Action& chosen) {
   command.add_option("--publish-port", s->process.publish_port,
                      "Port of the ledger's publication; 0: any");
   command.add_option("--http", s->process.http, "HOST:PORT for clients")->capture_default_str();
+  add_access(command, s->process);
   command
       .add_option(
           "--policy", admission.policy,
           "What is run ahead: `value` weighs time hidden against waste, `bands` looks at the "
           "confidence alone")
-      ->transform(CLI::CheckedTransformer(std::map<std::string, AdmissionPolicy>{
-                                             {"value", AdmissionPolicy::value},
-                                             {"bands", AdmissionPolicy::bands}})
+      ->transform(CLI::CheckedTransformer(
+                      std::map<std::string, AdmissionPolicy>{{"value", AdmissionPolicy::value},
+                                                             {"bands", AdmissionPolicy::bands}})
                       .description("{bands,value}"))
       ->default_str(to_string(admission.policy));
   command
@@ -105,6 +120,12 @@ void add_coordinator(CLI::App& app, Action& chosen) {
       .add_option("--hedge-share", s->process.hedge.share,
                   "Second attempts of slow confirmed pure and read calls on another node, of "
                   "confirmed attempts; 0: none")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
+  command
+      .add_option("--recheck-share", s->process.recheck_share,
+                  "Confirmed steps of deterministic pure tasks that another node runs again when "
+                  "it is idle; a node whose answers two others contradict gets no work; 0: none")
       ->check(CLI::Range(0.0, 1.0))
       ->capture_default_str();
   command

@@ -2,15 +2,15 @@
 #include <memory>
 #include <optional>
 
+#include "apps/commands/client_flags.hpp"
 #include "apps/commands/commands.hpp"
-#include "demo/http_client.hpp"
 #include "speculation/effects.hpp"
 
 namespace forerun {
 namespace {
 
 struct EffectsFlags {
-  std::string url = "http://127.0.0.1:7480";
+  ClientFlags client;
   std::string output = "json";
   std::string run_id;
   std::optional<std::uint32_t> step;
@@ -23,17 +23,16 @@ Result<int> print_answer(const std::string& url, const Result<HttpAnswer>& answe
     return tl::unexpected<Error>(answer.error());
   }
   if (answer->status != 200) {
-    const json::Value* detail =
-        answer->body.object() == nullptr ? nullptr : answer->body.find("detail");
-    return fail(
-        answer->status == 404   ? Errc::not_found
-        : answer->status == 409 ? Errc::refused
-                                : Errc::io,
-        url + ": status " + std::to_string(answer->status) + ": " +
-            (detail != nullptr && detail->string() != nullptr ? *detail->string() : "no detail"));
+    return tl::unexpected(refusal(url, *answer));
   }
   std::cout << json::canonical(answer->body) << '\n';
   return exit_ok;
+}
+
+Result<int> list(const ClientFlags& flags) {
+  auto client = flags.client();
+  return client ? print_answer(flags.url, client->get("/v1/effects"))
+                : Result<int>(tl::unexpected(client.error()));
 }
 
 Result<int> change(const EffectsFlags& s, const std::string& path) {
@@ -48,8 +47,9 @@ Result<int> change(const EffectsFlags& s, const std::string& path) {
     body.set("step", std::uint64_t{*s.step});
     body.set("index", std::uint64_t{s.index.value_or(0)});
   }
-  HttpClient client(s.url);
-  return print_answer(s.url, client.post(path, json::canonical(body)));
+  auto client = s.client.client();
+  return client ? print_answer(s.client.url, client->post(path, json::canonical(body)))
+                : Result<int>(tl::unexpected(client.error()));
 }
 
 void add_change(CLI::App& effects, const std::string& name, const std::string& description,
@@ -63,7 +63,7 @@ void add_change(CLI::App& effects, const std::string& name, const std::string& d
       .add_option("index", s->index, "Its place among the step's effects, from 0; 0 if left out")
       ->check(number_within(0, effects_per_step_max - 1));
   command.add_flag("--all", s->all, "All that are parked")->excludes(run_id);
-  command.add_option("--url", s->url, "The coordinator's HTTP address")->capture_default_str();
+  add_client_flags(command, s->client);
   command.add_option("--output", s->output, "json, the only form")->check(CLI::IsMember({"json"}));
   bind_environment(command);
 }
@@ -76,14 +76,11 @@ void add_effects(CLI::App& app, Action& chosen) {
   effects.require_subcommand(1);
   effects.fallthrough();
   const auto s = std::make_shared<EffectsFlags>();
-  CLI::App& list =
-      add_command(effects, "list", "Print effects that are not delivered yet", chosen, [s] {
-        HttpClient client(s->url);
-        return report(print_answer(s->url, client.get("/v1/effects")));
-      });
-  list.add_option("--url", s->url, "The coordinator's HTTP address")->capture_default_str();
-  list.add_option("--output", s->output, "json, the only form")->check(CLI::IsMember({"json"}));
-  bind_environment(list);
+  CLI::App& listing = add_command(effects, "list", "Print effects that are not delivered yet",
+                                  chosen, [s] { return report(list(s->client)); });
+  add_client_flags(listing, s->client);
+  listing.add_option("--output", s->output, "json, the only form")->check(CLI::IsMember({"json"}));
+  bind_environment(listing);
   // Each has flags of its own: CLI11 reads the environment for those that were not called, too.
   add_change(effects, "redrive", "Try parked effects again", std::make_shared<EffectsFlags>(),
              chosen);

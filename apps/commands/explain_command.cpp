@@ -2,8 +2,8 @@
 #include <iostream>
 #include <memory>
 
+#include "apps/commands/client_flags.hpp"
 #include "apps/commands/commands.hpp"
-#include "demo/http_client.hpp"
 #include "speculation/explanation.hpp"
 #include "storage/store.hpp"
 
@@ -13,24 +13,22 @@ namespace {
 struct ExplainFlags {
   std::string run_id;
   std::optional<std::uint32_t> step;
-  std::string url = "http://127.0.0.1:7480";
+  ClientFlags client;
   std::filesystem::path data;
   std::string output = "text";
 };
 
-Result<json::Value> ask(const std::string& url, const RunId& run_id) {
-  HttpClient client(url);
-  auto answer = client.get("/v1/sessions/" + to_string(run_id) + "/explanation");
+Result<json::Value> ask(const ClientFlags& flags, const RunId& run_id) {
+  auto client = flags.client();
+  if (!client) {
+    return tl::unexpected(client.error());
+  }
+  auto answer = client->get("/v1/sessions/" + to_string(run_id) + "/explanation");
   if (!answer) {
     return tl::unexpected(answer.error());
   }
   if (answer->status != 200) {
-    const json::Value* detail =
-        answer->body.object() == nullptr ? nullptr : answer->body.find("detail");
-    return fail(
-        answer->status == 404 ? Errc::not_found : Errc::io,
-        url + ": status " + std::to_string(answer->status) + ": " +
-            (detail != nullptr && detail->string() != nullptr ? *detail->string() : "no detail"));
+    return tl::unexpected(refusal(flags.url, *answer));
   }
   return std::move(answer->body);
 }
@@ -52,7 +50,7 @@ Result<int> tell(const ExplainFlags& s) {
   if (!run_id) {
     return fail(Errc::invalid, "RUN_ID: " + run_id.error().message);
   }
-  const auto story = s.data.empty() ? ask(s.url, *run_id) : read(s.data, *run_id);
+  const auto story = s.data.empty() ? ask(s.client, *run_id) : read(s.data, *run_id);
   if (!story) {
     return tl::unexpected(story.error());
   }
@@ -84,7 +82,7 @@ void add_explain(CLI::App& app, Action& chosen) {
   command.add_option("run_id", s->run_id, "UUID/COUNTER")->required();
   command.add_option("step", s->step, "One step; without it all of them, and what was discarded")
       ->check(number_within(0, whole_number_max));
-  command.add_option("--url", s->url, "The coordinator's HTTP address")->capture_default_str();
+  add_client_flags(command, s->client);
   command.add_option("--data", s->data, "Read a coordinator's data directory instead");
   command.add_option("--output", s->output, "text or json")
       ->check(CLI::IsMember({"text", "json"}))

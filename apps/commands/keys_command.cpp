@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "cluster/keys.hpp"
+#include "gateway/tokens_file.hpp"
 
 namespace forerun {
 namespace {
@@ -38,7 +39,7 @@ int add_key(const KeysFlags& s) {
   std::cout << token->text() << '\n';
   std::cerr
       << "This line is the node's secret. On its machine: forerun node --join HOST:PORT --name "
-      << s.name << " --token LINE\n";
+      << s.name << " --token-file FILE, which holds it\n";
   return exit_ok;
 }
 
@@ -47,11 +48,73 @@ int revoke_key(const KeysFlags& s) {
   return report(keys ? keys->revoke(s.name) : Result<void>(tl::unexpected<Error>(keys.error())));
 }
 
+struct TokenFlags {
+  std::filesystem::path file;
+  std::string name;
+  std::string tenant{default_tenant};
+  std::string role{to_string(Role::client)};
+};
+
+Result<int> make_token(const TokenFlags& s) {
+  const auto role = role_from(s.role);
+  if (!role) {
+    return tl::unexpected(role.error());
+  }
+  const auto token = add_token(s.file, s.name, s.tenant, *role);
+  if (!token) {
+    return tl::unexpected(token.error());
+  }
+  std::cout << *token << '\n';
+  std::cerr
+      << "This line is the secret of whoever is to ask; it is kept nowhere. For the commands: "
+         "--token-file FILE, which holds it\n";
+  return exit_ok;
+}
+
+Result<int> list_tokens(const TokenFlags& s) {
+  const auto tokens = read_tokens(s.file);
+  if (!tokens) {
+    return tl::unexpected(tokens.error());
+  }
+  for (const TokenEntry& entry : tokens->entries()) {
+    std::cout << entry.name << "  " << entry.tenant << "  " << to_string(entry.role) << '\n';
+  }
+  return exit_ok;
+}
+
+void add_token_commands(CLI::App& keys, Action& chosen) {
+  CLI::App& token = *keys.add_subcommand("token", "Make, list and revoke tokens for HTTP");
+  token.require_subcommand(1);
+  token.fallthrough();
+  const auto added = std::make_shared<TokenFlags>();
+  CLI::App& add = add_command(token, "add", "Make a token; prints it once", chosen,
+                              [added] { return report(make_token(*added)); });
+  add.add_option("name", added->name, "The token's name: [a-z0-9-], up to 63")->required();
+  add.add_option("--tenant", added->tenant, "Whose sessions it reaches: [a-z0-9-], up to 63")
+      ->capture_default_str();
+  add.add_option("--role", added->role, "What it may ask (docs/security.md)")
+      ->check(CLI::IsMember({"client", "operator", "auditor"}))
+      ->capture_default_str();
+  const auto listed = std::make_shared<TokenFlags>();
+  CLI::App& list = add_command(token, "list", "List tokens: name, tenant, role", chosen,
+                               [listed] { return report(list_tokens(*listed)); });
+  const auto revoked = std::make_shared<TokenFlags>();
+  CLI::App& revoke =
+      add_command(token, "revoke", "Shut a token out, within a second", chosen,
+                  [revoked] { return report(revoke_token(revoked->file, revoked->name)); });
+  revoke.add_option("name", revoked->name, "The token's name")->required();
+  for (const auto& [command, flags] :
+       {std::pair{&add, added}, std::pair{&list, listed}, std::pair{&revoke, revoked}}) {
+    command->add_option("--tokens", flags->file, "The coordinator's tokens file")->required();
+    bind_environment(*command);
+  }
+}
+
 }  // namespace
 
 void add_keys(CLI::App& app, Action& chosen) {
   CLI::App* keys =
-      app.add_subcommand("keys", "Make, list and revoke the keys that nodes join with");
+      app.add_subcommand("keys", "Make, list and revoke nodes' keys, and tokens for HTTP");
   keys->require_subcommand(1);
   keys->fallthrough();
   // Each has flags of its own: CLI11 reads the environment for those that were not called, too.
@@ -72,6 +135,7 @@ void add_keys(CLI::App& app, Action& chosen) {
         ->capture_default_str();
     bind_environment(*command);
   }
+  add_token_commands(*keys, chosen);
 }
 
 }  // namespace forerun

@@ -1,27 +1,28 @@
+#include "apps/commands/client_flags.hpp"
 #include "apps/commands/commands.hpp"
 
 #include <iostream>
 #include <memory>
 
-#include "demo/http_client.hpp"
-
 namespace forerun {
 namespace {
 
 struct StatusFlags {
-  std::string url = "http://127.0.0.1:7480";
+  ClientFlags client;
   std::string output = "json";
 };
 
-int show_status(const std::string& url) {
-  HttpClient client(url);
-  const auto answer = client.get("/v1/status");
+Result<int> show_status(const ClientFlags& flags) {
+  auto client = flags.client();
+  if (!client) {
+    return tl::unexpected(client.error());
+  }
+  const auto answer = client->get("/v1/status");
   if (!answer) {
-    return report(Result<void>(tl::unexpected<Error>(answer.error())));
+    return tl::unexpected(answer.error());
   }
   if (answer->status != 200) {
-    std::cerr << "forerun: " << url << ": status " << answer->status << '\n';
-    return exit_error;
+    return tl::unexpected(refusal(flags.url, *answer));
   }
   std::cout << json::canonical(answer->body) << '\n';
   return exit_ok;
@@ -32,8 +33,8 @@ int show_status(const std::string& url) {
 void add_status(CLI::App& app, Action& chosen) {
   const auto s = std::make_shared<StatusFlags>();
   CLI::App& command = add_command(app, "status", "Print a coordinator's status", chosen,
-                                  [s] { return show_status(s->url); });
-  command.add_option("--url", s->url, "The coordinator's HTTP address")->capture_default_str();
+                                  [s] { return report(show_status(s->client)); });
+  add_client_flags(command, s->client);
   command.add_option("--output", s->output, "json, the only form")->check(CLI::IsMember({"json"}));
   bind_environment(command);
 }

@@ -2,6 +2,7 @@
 #include <memory>
 #include <random>
 
+#include "apps/commands/client_flags.hpp"
 #include "apps/commands/commands.hpp"
 #include "apps/verify.hpp"
 #include "speculation/client_api.hpp"
@@ -11,6 +12,7 @@ namespace {
 
 struct VerifyFlags {
   VerifySettings verify;
+  ClientFlags client;
   std::string output = "json";
 };
 
@@ -35,11 +37,16 @@ void add_verify(CLI::App& app, Action& chosen) {
           }
           return report(verify_export(s->verify, std::cout, std::cerr));
         }
+        const auto limits = s->client.limits();
+        if (!limits) {
+          return report(Result<int>(tl::unexpected(limits.error())));
+        }
+        s->verify.url = s->client.url;
+        s->verify.http = *limits;
         s->verify.seed = seed_of_the_day();
         return report(verify_cluster(s->verify, std::cout, std::cerr));
       });
-  command.add_option("--url", s->verify.url, "The coordinator's HTTP address")
-      ->capture_default_str();
+  add_client_flags(command, s->client);
   command.add_option("--sample", s->verify.sample, "Deterministic `pure` steps to run again")
       ->check(CLI::Range(std::uint32_t{0}, audit_sample_max))
       ->capture_default_str();

@@ -13,11 +13,14 @@
 #include <array>
 #include <cerrno>
 #include <charconv>
+#include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <memory>
+#include <sstream>
 
 #include "base/assert.hpp"
+#include "node/executors/cgroup_spawn.hpp"
 
 namespace forerun {
 namespace {
@@ -63,6 +66,15 @@ Result<Pipe> make_pipe(bool is_input) {
   pipe.theirs = is_input ? std::move(*reading) : std::move(*writing);
   FORERUN_ASSERT(::fcntl(pipe.ours.get(), F_SETFL, O_NONBLOCK) == 0);
   return pipe;
+}
+
+std::vector<char*> pointers(const std::vector<std::string>& texts) {
+  std::vector<char*> result;
+  for (const std::string& text : texts) {
+    result.push_back(const_cast<char*>(text.c_str()));  // POSIX promises not to write there.
+  }
+  result.push_back(nullptr);
+  return result;
 }
 
 /// Attributes and file actions of a spawn, destroyed with it.
@@ -119,18 +131,23 @@ public:
   }
 
 private:
-  static std::vector<char*> pointers(const std::vector<std::string>& texts) {
-    std::vector<char*> result;
-    for (const std::string& text : texts) {
-      result.push_back(const_cast<char*>(text.c_str()));  // POSIX promises not to write there.
-    }
-    result.push_back(nullptr);
-    return result;
-  }
-
   posix_spawn_file_actions_t actions_{};
   posix_spawnattr_t attributes_{};
 };
+
+/// Where a program may lie, in the order of PATH; itself if it has a slash.
+std::vector<std::string> places_of(const std::string& program) {
+  if (program.find('/') != std::string::npos) {
+    return {program};
+  }
+  std::vector<std::string> places;
+  const char* const path = std::getenv("PATH");
+  std::istringstream folders(path == nullptr ? "/bin:/usr/bin" : path);
+  for (std::string folder; std::getline(folders, folder, ':');) {
+    places.push_back((folder.empty() ? "." : folder) + "/" + program);
+  }
+  return places;
+}
 
 bool is_shortage(int number) {
   return number == EAGAIN || number == ENOMEM || number == EMFILE || number == ENFILE;
@@ -235,7 +252,7 @@ void Descriptor::close() {
   }
 }
 
-Result<Child> start_command(const CommandLine& command, bool use_pidfd) {
+Result<Child> start_command(const CommandLine& command, bool use_pidfd, int cgroup) {
   FORERUN_ASSERT(!command.words.empty());
   auto input = make_pipe(true);
   auto output = make_pipe(false);
@@ -245,11 +262,29 @@ Result<Child> start_command(const CommandLine& command, bool use_pidfd) {
       return tl::unexpected<Error>(pipe->error());
     }
   }
-  SpawnPlan plan;
-  int failed = plan.add(input->theirs.get(), output->theirs.get(), errors->theirs.get(), command);
   Child child;
-  if (failed == 0) {
-    failed = plan.spawn(child.pid, command);
+  int failed = 0;
+  if (cgroup >= 0) {
+    const std::vector<std::string> places = places_of(command.words[0]);
+    CgroupSpawn spawn;
+    spawn.cgroup = cgroup;
+    for (const std::string& place : places) {
+      spawn.programs.push_back(place.c_str());
+    }
+    spawn.words = pointers(command.words);
+    spawn.environment = pointers(command.environment);
+    spawn.folder = command.folder.c_str();
+    spawn.descriptors = {input->theirs.get(), output->theirs.get(), errors->theirs.get(),
+                         command.extra};
+    const CgroupSpawned spawned = spawn_in_cgroup(spawn);
+    child.pid = spawned.pid;
+    child.is_in_cgroup = spawned.pid > 0;
+    failed = is_shortage(spawned.not_made) ? spawned.not_made : spawned.not_started;
+  }
+  if (failed == 0 && child.pid < 0) {
+    SpawnPlan plan;
+    failed = plan.add(input->theirs.get(), output->theirs.get(), errors->theirs.get(), command);
+    failed = failed == 0 ? plan.spawn(child.pid, command) : failed;
   }
   if (failed != 0) {
     return spawn_failure(failed, command);
@@ -307,8 +342,8 @@ bool family_is_dying(const std::vector<pid_t>& roots) {
 
 bool is_dying(pid_t pid) {
   const auto line = read_process(std::to_string(pid).c_str());
-  return !line || (line->threads <= 1 &&
-                   (line->is_ended() || (line->is_exiting && !line->has_memory)));
+  return !line ||
+         (line->threads <= 1 && (line->is_ended() || (line->is_exiting && !line->has_memory)));
 }
 
 bool is_gone(pid_t pid) {

@@ -50,16 +50,18 @@ struct Child {
   pid_t pid = -1;
   Descriptor
       pidfd;  ///< Readable once the leader has ended; not open where the kernel has no pidfds.
-  Descriptor input;   ///< Its stdin.
-  Descriptor output;  ///< Its stdout.
-  Descriptor errors;  ///< Its stderr.
+  Descriptor input;           ///< Its stdin.
+  Descriptor output;          ///< Its stdout.
+  Descriptor errors;          ///< Its stderr.
+  bool is_in_cgroup = false;  ///< In the one that was asked for.
 };
 
 /// Starts a command with default signal actions and no descriptor but 0, 1, 2 and what
-/// `extra` says.
+/// `extra` says. `cgroup`: the descriptor of a cgroup's folder in which it is born, if this kernel
+/// can; -1: in the caller's.
 /// Errors: invalid (the command cannot be started: not found, not executable, …);
 /// refused (this process lacks what it takes: processes, memory, descriptors, the folder).
-Result<Child> start_command(const CommandLine& command, bool use_pidfd);
+Result<Child> start_command(const CommandLine& command, bool use_pidfd, int cgroup = -1);
 
 /// How a leader ended.
 struct ExitStatus {

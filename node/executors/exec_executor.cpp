@@ -21,15 +21,16 @@ namespace {
 using Time = RunClock::time_point;
 
 constexpr std::size_t shown_command_max = 80;  ///< Of a resident's, in the log.
-constexpr int signalled_status = 128;  ///< A sandbox's exit code for signal 0.
+constexpr int signalled_status = 128;          ///< A sandbox's exit code for signal 0.
 
 std::string with_last_error(std::string cause, std::string_view errors) {
   return errors.empty() ? cause : std::move(cause) + ": " + std::string(errors);
 }
 
-std::string cause_of_signal(int number) {
+std::string cause_of_signal(int number, bool is_out_of_memory) {
   const std::string cause = "killed by signal " + std::to_string(number);
-  return number == SIGXCPU   ? cause + " (the limit cpu_s)"
+  return is_out_of_memory    ? cause + " (the limits memory_mb and scratch_mb)"
+         : number == SIGXCPU ? cause + " (the limit cpu_s)"
          : number == SIGXFSZ ? cause + " (the limit file_mb)"
                              : cause;
 }
@@ -49,6 +50,9 @@ std::optional<BadEnd> bad_end_of(const ProcessEnd& end, bool is_sandboxed) {
     return std::nullopt;
   }
   const std::string& error = end.last_error;
+  if (end.is_out_of_memory) {
+    return BadEnd{with_last_error(cause_of_signal(SIGKILL, true), error), false};
+  }
   if (is_sandboxed && !by_signal) {
     constexpr std::string_view not_found = "bwrap: execvp ";
     if (error.starts_with(not_found)) {
@@ -58,13 +62,14 @@ std::optional<BadEnd> bad_end_of(const ProcessEnd& end, bool is_sandboxed) {
       return BadEnd{"sandbox: " + error, true};
     }
     if (number > signalled_status && number < signalled_status + NSIG) {
-      return BadEnd{with_last_error(cause_of_signal(number - signalled_status), error), false};
+      return BadEnd{with_last_error(cause_of_signal(number - signalled_status, false), error),
+                    false};
     }
   }
-  return BadEnd{
-      with_last_error(by_signal ? cause_of_signal(number) : "exit code " + std::to_string(number),
-                      error),
-      false};
+  return BadEnd{with_last_error(by_signal ? cause_of_signal(number, false)
+                                          : "exit code " + std::to_string(number),
+                                error),
+                false};
 }
 
 /// The thread of the executor. Owns every process; only the inbox is shared.
@@ -73,7 +78,7 @@ public:
   ExecLoop(const ExecSettings& settings, ExecInbox& inbox)
       : settings_(settings),
         inbox_(inbox),
-        processes_(*this, settings.kill_after, settings.use_pidfd),
+        processes_(*this, settings.kill_after, settings.use_pidfd, settings.cgroups),
         residents_(ResidentSettings{.per_program = settings.residents}) {
     const char* const path = std::getenv("PATH");
     path_ = path != nullptr ? path : sandbox_path;
@@ -264,7 +269,7 @@ private:
     if (!command) {
       return tl::unexpected<Error>(command.error());
     }
-    return processes_.start(command->line);
+    return processes_.start(command->line, cgroup_limits(task));
   }
 
   void stop(std::uint64_t id) {

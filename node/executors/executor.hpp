@@ -99,6 +99,7 @@ public:
 std::unique_ptr<Executor> make_native_executor(NativeFunctions functions, std::size_t threads,
                                                std::set<std::string> quick = {});
 
+class Cgroups;
 class Sandbox;
 struct ExecSettings {
   std::string folder = ".";                     ///< Where commands run (the node's --tasks-dir).
@@ -108,6 +109,7 @@ struct ExecSettings {
   bool use_pidfd =
       true;  ///< False: ask for ended commands every 2 ms, as on kernels without pidfds.
   std::shared_ptr<const Sandbox> sandbox{};  ///< Null: tasks that want one are refused.
+  std::shared_ptr<Cgroups> cgroups{};  ///< For each command one; null: none.
   std::size_t residents = 1;  ///< Processes of one resident program: the node's slots.
   /// Gets what commands write to stderr, as lines, bounded (command_log.hpp); on the executor's
   /// thread.

@@ -34,16 +34,19 @@ bool has_open_pipe(const Child& child) {
 
 }  // namespace
 
-ProcessTable::ProcessTable(ProcessListener& listener, Duration kill_after, bool use_pidfd)
+ProcessTable::ProcessTable(ProcessListener& listener, Duration kill_after, bool use_pidfd,
+                           std::shared_ptr<Cgroups> cgroups)
     : listener_(listener),
       kill_after_(kill_after),
       use_pidfd_(use_pidfd),
+      cgroups_(std::move(cgroups)),
       epoll_(::epoll_create1(EPOLL_CLOEXEC)) {
   FORERUN_ASSERT(epoll_.is_open());
 }
 
-Result<ProcessNumber> ProcessTable::start(const CommandLine& command) {
-  auto child = start_command(command, use_pidfd_);
+Result<ProcessNumber> ProcessTable::start(const CommandLine& command, const CgroupLimits& limits) {
+  Cgroup cgroup = cgroups_ ? cgroups_->take(limits) : Cgroup();
+  auto child = start_command(command, use_pidfd_, cgroup.descriptor());
   if (!child) {
     return tl::unexpected<Error>(child.error());
   }
@@ -51,6 +54,9 @@ Result<ProcessNumber> ProcessTable::start(const CommandLine& command) {
   const auto at =
       processes_.emplace(number, Process{.number = number, .child = std::move(*child)}).first;
   at->second.has_pid_namespace = command.has_pid_namespace;
+  if (at->second.child.is_in_cgroup) {
+    at->second.cgroup = std::move(cgroup);
+  }
   const Child& made = at->second.child;
   watch(made.output.get(), EPOLLIN, number, Source::output);
   watch(made.errors.get(), EPOLLIN, number, Source::errors);
@@ -112,13 +118,14 @@ void ProcessTable::kill(ProcessNumber number) {
   Process& process = at->second;
   process.phase = Process::Phase::killing;
   signal_group(process.child.pid, SIGKILL);
+  process.cgroup.kill();
   process.killed_at = RunClock::now();
   if (process.has_pid_namespace) {
     process.first = first_of_namespace(process.child.pid);
   }
   process.look_wait = look_first;
-  look_again(process, process.killed_at +
-                          (process.has_pid_namespace ? process.look_wait : kill_wait_max));
+  look_again(process,
+             process.killed_at + (process.has_pid_namespace ? process.look_wait : kill_wait_max));
 }
 
 void ProcessTable::turn(Time until) {
@@ -263,7 +270,8 @@ void ProcessTable::look_for_death(Processes::iterator at) {
   process.phase = Process::Phase::buried;
   close(process.child.input);
   look_again(process, process.killed_at + kill_wait_max);
-  listener_.on_end(process.number, {ExitStatus{true, SIGKILL}, last_line(process.error_tail), 0});
+  listener_.on_end(process.number,
+                   {ExitStatus{true, SIGKILL}, last_line(process.error_tail), 0, false});
 }
 
 /// Notes, if so, that the kernel has something of it left to remove.
@@ -296,6 +304,9 @@ void ProcessTable::leader_ended(Processes::iterator at) {
   Process& process = at->second;
   // The leader is not reaped yet, so its ID still names this group and no other.
   signal_group(process.child.pid, SIGKILL);
+  if (process.cgroup.is_populated()) {
+    process.cgroup.kill();
+  }
   close(process.child.pidfd);
   without_pidfd_.erase(process.number);
   process.status = reap_leader(process.child.pid);
@@ -317,8 +328,7 @@ void ProcessTable::leader_ended(Processes::iterator at) {
 void ProcessTable::close_down(Processes::iterator at) {
   Process& process = at->second;
   drain(process);
-  if ((!group_has_members(process.child.pid) && !has_open_pipe(process.child)) ||
-      is_dead(process)) {
+  if ((!has_members(process) && !has_open_pipe(process.child)) || is_dead(process)) {
     report(at, 0);
     return;
   }
@@ -334,31 +344,48 @@ void ProcessTable::close_down(Processes::iterator at) {
     look_again(process, RunClock::now() + process.look_wait);
     return;
   }
-  // Members may have left the group but not the session; and the dead may lie unreaped.
-  const std::vector<pid_t> members = live_members(process.child.pid);
-  for (const pid_t pid : members) {
-    ::kill(pid, SIGKILL);
-  }
+  const std::size_t members = kill_members(process);
   drain(process);  // A member closed its pipes before it left the list.
-  if (members.empty() && !has_open_pipe(process.child)) {
+  if (members == 0 && !has_open_pipe(process.child)) {
     report(at, 0);
     return;
   }
   const Time now = RunClock::now();
-  const Time until = process.closing_since + (members.empty() ? escape_wait_max : kill_wait_max);
+  const Time until = process.closing_since + (members == 0 ? escape_wait_max : kill_wait_max);
   if (now >= until) {
     // A pipe held by a process that left the session counts as one.
-    report(at, static_cast<std::uint32_t>(std::max<std::size_t>(members.size(), 1)));
+    report(at, static_cast<std::uint32_t>(std::max<std::size_t>(members, 1)));
     return;
   }
   process.look_wait = std::min(2 * process.look_wait, look_interval_max);
   look_again(process, std::min(now + process.look_wait, until));
 }
 
+/// Whether something of it is left, dead or alive.
+bool ProcessTable::has_members(const Process& process) {
+  const bool has_group = group_has_members(process.child.pid);  // Reaps, so it is asked always.
+  return has_group || process.cgroup.is_populated();
+}
+
+/// Kills what lives of it, and returns how many there were.
+std::size_t ProcessTable::kill_members(Process& process) {
+  if (process.cgroup.is_open()) {
+    process.cgroup.kill();
+    return process.cgroup.members().size();
+  }
+  // They may have left the group but not the session; and the dead may lie unreaped.
+  const std::vector<pid_t> members = live_members(process.child.pid);
+  for (const pid_t pid : members) {
+    ::kill(pid, SIGKILL);
+  }
+  return members.size();
+}
+
 void ProcessTable::report(Processes::iterator at, std::uint32_t dead_handles) {
   Process& process = at->second;
   const ProcessNumber number = process.number;
-  const ProcessEnd end{process.status, last_line(process.error_tail), dead_handles};
+  const ProcessEnd end{process.status, last_line(process.error_tail), dead_handles,
+                       process.cgroup.is_out_of_memory()};
   forget_time(process);
   if (process.phase != Process::Phase::abandoned) {
     close(process.child.output);

@@ -3,6 +3,7 @@
 #include <array>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
 #include <string>
@@ -10,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "node/executors/cgroups.hpp"
 #include "node/executors/child_process.hpp"
 #include "node/executors/outcome.hpp"
 
@@ -26,6 +28,7 @@ struct ProcessEnd {
   std::optional<ExitStatus> status;  ///< Empty: something else in this program took it.
   std::string last_error;            ///< The last line of its stderr.
   std::uint32_t dead_handles = 0;    ///< Of its processes, those that outlived it.
+  bool is_out_of_memory = false;     ///< The kernel killed it at its cgroup's limit.
 };
 
 /// Hears of processes. Called in turn() and kill(); may call the table.
@@ -47,12 +50,14 @@ public:
 class ProcessTable {
 public:
   /// `kill_after`: from SIGTERM to SIGKILL. Without `use_pidfd` it asks every 2 ms who has ended.
-  ProcessTable(ProcessListener& listener, Duration kill_after, bool use_pidfd);
+  /// `cgroups`: one for each command; null: none.
+  ProcessTable(ProcessListener& listener, Duration kill_after, bool use_pidfd,
+               std::shared_ptr<Cgroups> cgroups = {});
   ProcessTable(const ProcessTable&) = delete;
   ProcessTable& operator=(const ProcessTable&) = delete;
 
-  /// Errors: as start_command().
-  Result<ProcessNumber> start(const CommandLine& command);
+  /// `limits`: of its cgroup. Errors: as start_command().
+  Result<ProcessNumber> start(const CommandLine& command, const CgroupLimits& limits = {});
   /// Writes `text` after all before it, as fast as the process reads.
   void send(ProcessNumber process, std::string text);
   /// Closes its stdin once everything is written.
@@ -63,7 +68,7 @@ public:
   void terminate(ProcessNumber process);
   /// It is about to end by itself; SIGKILL to its group if it does not within `end_wait_max`.
   void expect_end(ProcessNumber process);
-  /// SIGKILL to its group.
+  /// SIGKILL to its group and all of its cgroup.
   void kill(ProcessNumber process);
 
   /// Waits until something happens, but not beyond `until`, and handles it. Something to read at
@@ -85,6 +90,7 @@ private:
       abandoned,    ///< Reported with a dead handle: the kernel does not let it die.
     };
     ProcessNumber number = 0;
+    Cgroup cgroup{};
     Child child;
     Phase phase = Phase::running;
     std::string unwritten{};
@@ -111,6 +117,8 @@ private:
   void drain(Process& process);
   void look_for_death(Processes::iterator at);
   bool is_dead(const Process& process);
+  static bool has_members(const Process& process);
+  static std::size_t kill_members(Process& process);
   void leader_ended(Processes::iterator at);
   void close_down(Processes::iterator at);
   void report(Processes::iterator at, std::uint32_t dead_handles);
@@ -129,6 +137,7 @@ private:
   ProcessListener& listener_;
   const Duration kill_after_;
   const bool use_pidfd_;
+  const std::shared_ptr<Cgroups> cgroups_;  ///< Outlives the processes.
   Descriptor epoll_;
   Processes processes_;
   ProcessNumber last_number_ = 0;

@@ -116,6 +116,11 @@ Result<Words> sandbox_words(const SandboxSite& site, const Task& task,
   return words;
 }
 
+CgroupLimits cgroup_limits(const Task& task) {
+  const CommandLimits& limits = task.exec.limits;
+  return {(limits.memory_mb + limits.scratch_mb) * bytes_per_mb, limits.processes + own_processes};
+}
+
 Words command_environment(const Task& task, const std::string& path, const std::string& home,
                           const std::string& outside_key) {
   std::map<std::string, std::string> variables = {

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "node/executors/cgroup_place.hpp"
 #include "speculation/catalog.hpp"
 
 namespace forerun {
@@ -40,5 +41,9 @@ std::vector<std::string> command_environment(const Task& task, const std::string
 
 inline constexpr const char* sandbox_home = "/tmp";  ///< Scratch: HOME and TMPDIR.
 inline constexpr const char* sandbox_path = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin";
+
+/// What a command in a sandbox may use, all its processes together: memory_mb and scratch_mb, which
+/// lies in memory; `processes`, and those that make its sandbox.
+CgroupLimits cgroup_limits(const Task& task);
 
 }  // namespace forerun

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 # A worker starts once a slot: it does not read what only clients need.
 _HOMES = {
     "client": ["AsyncClient", "AsyncSession", "Client", "ConflictError", "ConnectionFailedError", "ForerunError", "GoneError",
-               "InvalidRequestError", "KeyReusedError", "NotFoundError", "ProblemError", "Retries", "Session", "Step",
+               "InvalidRequestError", "KeyReusedError", "NotAllowedError", "NotFoundError", "ProblemError", "Retries", "Session", "Step",
                "StepFailedError", "TimedOutError", "TooLargeError", "UnavailableError"],
     "local": ["dev"],
     "tasks": ["Answer", "Cancelled", "Context", "InputError", "OutputError", "allow_effects", "here", "http_effect", "task",

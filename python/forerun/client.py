@@ -30,7 +30,7 @@ from typing import (Any, AsyncIterator, Callable, ContextManager, Dict, Iterable
                     Tuple, Union)
 
 __all__ = ["AsyncClient", "AsyncSession", "Client", "ConflictError", "ConnectionFailedError", "ForerunError", "GoneError",
-           "InvalidRequestError", "KeyReusedError", "NotFoundError", "ProblemError", "Retries", "Session", "Step",
+           "InvalidRequestError", "KeyReusedError", "NotAllowedError", "NotFoundError", "ProblemError", "Retries", "Session", "Step",
            "StepFailedError", "TimedOutError", "TooLargeError", "UnavailableError"]
 
 DEFAULT_URL = "http://127.0.0.1:7480"
@@ -82,6 +82,10 @@ class InvalidRequestError(ProblemError):
     """400, and every other status below 500 that has no class of its own."""
 
 
+class NotAllowedError(ProblemError):
+    """The token is missing, unknown or revoked, or may not ask this (401, 403)."""
+
+
 class NotFoundError(ProblemError):
     """404: no such session or task; the detail has the nearest name."""
 
@@ -117,8 +121,8 @@ class StepFailedError(ForerunError):
         super().__init__(f"step {step.step}, task {step.task}: " + ("; ".join(self.causes) or "no cause given"))
 
 
-_PROBLEMS = {404: NotFoundError, 409: ConflictError, 410: GoneError, 413: TooLargeError, 422: KeyReusedError,
-             429: UnavailableError, 503: UnavailableError}
+_PROBLEMS = {401: NotAllowedError, 403: NotAllowedError, 404: NotFoundError, 409: ConflictError, 410: GoneError, 413: TooLargeError,
+             422: KeyReusedError, 429: UnavailableError, 503: UnavailableError}
 
 
 # ---- What comes back
@@ -390,10 +394,26 @@ def _text_request(run_id: str, text: str) -> _Request:
     return _Request("POST", f"/v1/sessions/{run_id}/text", _json_bytes({"text": text}), is_repeatable=False)
 
 
+def _token() -> str:
+    """The token of the environment: of $FORERUN_TOKEN_FILE, else $FORERUN_TOKEN; empty for none."""
+    path = os.environ.get("FORERUN_TOKEN_FILE")
+    if path:
+        with open(path, encoding="ascii") as file:
+            return file.read(4096).strip()
+    return os.environ.get("FORERUN_TOKEN", "")
+
+
+def _trusting(ca_file: Optional[str]) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=ca_file)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
 class _Site:
     """Where the coordinator is, and what each request to it carries."""
 
-    def __init__(self, url: Optional[str], headers: Optional[Mapping[str, str]], ssl_context: Optional[ssl.SSLContext]):
+    def __init__(self, url: Optional[str], headers: Optional[Mapping[str, str]], ssl_context: Optional[ssl.SSLContext],
+                 token: Optional[str], ca_file: Optional[str]):
         text = url or os.environ.get("FORERUN_URL") or DEFAULT_URL
         parts = urllib.parse.urlsplit(text)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
@@ -404,7 +424,14 @@ class _Site:
         self.authority = parts.netloc.rsplit("@", 1)[-1]
         self.prefix = parts.path.rstrip("/")
         self.headers = dict(headers or {})
-        self.ssl_context = (ssl_context or ssl.create_default_context()) if parts.scheme == "https" else None
+        token = _token() if token is None else token
+        if token and not any(name.lower() == "authorization" for name in self.headers):
+            if not all("!" <= character <= "~" for character in token):
+                raise ValueError("token: expected printable ASCII characters")  # Its text is in no message.
+            self.headers["Authorization"] = f"Bearer {token}"
+        self.ssl_context = None
+        if parts.scheme == "https":
+            self.ssl_context = ssl_context or _trusting(ca_file or os.environ.get("FORERUN_CA") or None)
 
 
 # ---- Synchronous
@@ -414,12 +441,14 @@ class Client:
     """A coordinator's client. Thread-safe; its connections are kept and shared.
 
     `url`: by default $FORERUN_URL, else http://127.0.0.1:7480. `timeout_s`: of one attempt, its answer included. `headers` go
-    with each request (a token for a proxy that asks for one).
+    with each request. `token`: of `forerun keys token add`; by default the one in $FORERUN_TOKEN_FILE, else $FORERUN_TOKEN.
+    `ca_file`: certificates to trust for https; by default $FORERUN_CA, else the system's.
     """
 
     def __init__(self, url: Optional[str] = None, *, timeout_s: float = DEFAULT_TIMEOUT_S, retries: Retries = Retries(),
-                 headers: Optional[Mapping[str, str]] = None, ssl_context: Optional[ssl.SSLContext] = None):
-        self._site = _Site(url, headers, ssl_context)
+                 headers: Optional[Mapping[str, str]] = None, ssl_context: Optional[ssl.SSLContext] = None,
+                 token: Optional[str] = None, ca_file: Optional[str] = None):
+        self._site = _Site(url, headers, ssl_context, token, ca_file)
         self._timeout_s = timeout_s
         self._retries = retries
         self._lock = threading.Lock()
@@ -654,8 +683,9 @@ class AsyncClient:
     loop."""
 
     def __init__(self, url: Optional[str] = None, *, timeout_s: float = DEFAULT_TIMEOUT_S, retries: Retries = Retries(),
-                 headers: Optional[Mapping[str, str]] = None, ssl_context: Optional[ssl.SSLContext] = None):
-        self._site = _Site(url, headers, ssl_context)
+                 headers: Optional[Mapping[str, str]] = None, ssl_context: Optional[ssl.SSLContext] = None,
+                 token: Optional[str] = None, ca_file: Optional[str] = None):
+        self._site = _Site(url, headers, ssl_context, token, ca_file)
         self._timeout_s = timeout_s
         self._retries = retries
         self._idle: List[Tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []

@@ -6,10 +6,14 @@ import os
 import pathlib
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+import proxy
 
 BINARY = os.environ.get("FORERUN_BINARY", "build/release/forerun")
 
@@ -104,8 +108,16 @@ def until(what, condition, seconds=10.0):
         time.sleep(0.02)
 
 
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
 class Cluster:
-    def __init__(self, nodes=2, catalog=CATALOG, flags=()):
+    """With `links` each node reaches the coordinator through a proxy of its own (proxy.py), in `self.links`."""
+
+    def __init__(self, nodes=2, catalog=CATALOG, flags=(), links=False):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="forerun-test-"))
         self.tasks = self.folder / "tasks"
         self.tasks.mkdir()
@@ -115,9 +127,16 @@ class Cluster:
         self.catalog.write_text(catalog)
         self.data = self.folder / "coordinator"
         self.processes = {}
-        self.flags = flags  # Of its coordinator.
+        # Of its coordinator. Unless a test asks for it, no step runs again by chance.
+        self.flags = flags if "--recheck-share" in flags else ("--recheck-share", 0, *flags)
         self.listen = self.http = "127.0.0.1:0"
+        self.links = {}
+        if links:
+            self.publish_port = free_port()  # A proxy must know it; it stays the same over restarts.
+            self.flags = (*flags, "--publish-port", self.publish_port)
         self.start_coordinator()
+        for number in range(1, nodes + 1 if links else 1):
+            self.links[f"node-{number}"] = proxy.Link(f"127.0.1.{number}", (int(self.listen.split(":")[1]), self.publish_port))
         for number in range(1, nodes + 1):
             self.add_node(f"node-{number}")
 
@@ -127,18 +146,27 @@ class Cluster:
             process.kill()
             process.wait()
             process.stdout.close()
+        for link in self.links.values():
+            link.close()
         shutil.rmtree(self.folder)
 
     def command(self, *arguments):
         return subprocess.run([BINARY, *map(str, arguments)], capture_output=True, text=True, timeout=30)
 
-    def spawn(self, name, *arguments, program=BINARY):
-        """Starts a process and returns the first line that it prints, as JSON."""
+    def launch(self, name, *arguments, program=BINARY, failpoint=None):
+        """Starts a process, with a failpoint armed (base/failpoint.hpp) if one is given; it may end at any moment."""
+        environment = os.environ if failpoint is None else {**os.environ, "FORERUN_FAILPOINT": failpoint}
         with open(self.folder / f"{name}.log", "ab") as log:
-            process = subprocess.Popen([program, *map(str, arguments)], stdout=subprocess.PIPE, stderr=log, text=True)
+            process = subprocess.Popen([program, *map(str, arguments)], stdout=subprocess.PIPE, stderr=log, text=True,
+                                       env=environment)
         if name in self.processes:
             self.processes[name].stdout.close()
         self.processes[name] = process
+        return process
+
+    def spawn(self, name, *arguments, program=BINARY):
+        """Starts a process and returns the first line that it prints, as JSON."""
+        process = self.launch(name, *arguments, program=program)
         line = process.stdout.readline()
         if not line:
             raise AssertionError(f"{name} ended with {process.wait()}: {self.log(name)}")
@@ -147,14 +175,18 @@ class Cluster:
     def log(self, name):
         return (self.folder / f"{name}.log").read_text()[-2000:]
 
+    def coordinator_arguments(self):
+        return ["coordinator", "--data", self.data, "--catalog", self.catalog, "--listen", self.listen, "--http", self.http,
+                "--control-share", 0, *self.flags]
+
     def start_coordinator(self, *more):
-        ready = self.spawn("coordinator", "coordinator", "--data", self.data, "--catalog", self.catalog, "--listen",
-                           self.listen, "--http", self.http, "--control-share", 0, *self.flags, *more)
+        ready = self.spawn("coordinator", *self.coordinator_arguments(), *more)
         self.listen = ready["join"]
         self.http = ready["http"].removeprefix("http://")
 
     def node_arguments(self, name, data=None):
-        return ["node", "--join", self.listen, "--data", data or self.folder / name, "--name", name, "--slots", 4,
+        join = f"{self.links[name].host}:{self.listen.split(':')[1]}" if name in self.links else self.listen
+        return ["node", "--join", join, "--data", data or self.folder / name, "--name", name, "--slots", 4,
                 "--tasks-dir", self.tasks_of.get(name, self.tasks)]
 
     def token_for(self, name):

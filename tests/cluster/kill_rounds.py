@@ -1,12 +1,18 @@
-"""Kills, stops and restarts coordinator and nodes at random while clients work, and checks what they saw against the ledger.
+"""Kills, stops and cuts off coordinator and nodes at random while clients work, and checks what they saw against the ledger.
 
     python3 tests/cluster/kill_rounds.py [--rounds 50] [--seed 1]
 
-Each round draws a victim and what happens to it: `kill -9`, an end in order, or a stop that outlasts the heartbeat's patience;
-sometimes two at once, or all of them. Clients ask again under their Idempotency-Key until they are answered. After each round
-everything runs again and every client has been answered at least once; then, or when a step took too long, it says so and the
-seed. At the end all ledgers agree, `forerun verify` finds nothing, each step that was acknowledged is in its session with the
-same decision, and no write ran twice.
+Each round draws a victim and what happens to it: `kill -9` at any moment or at a failpoint (base/failpoint.hpp), a cut of the
+power that takes what was not synced, an end in order, a stop that outlasts the heartbeat's patience, or a network that is cut
+(both ways or one), closed, slow or thin (proxy.py); sometimes two at once, or all of them. Clients ask again under their
+Idempotency-Key until they are answered. After each round everything runs again and every client has been answered at least
+once; then, or when a step took too long, it says so and the seed. At the end:
+
+- all ledgers agree, and `forerun verify` finds nothing;
+- each step that was acknowledged is in its session with the same decision;
+- no write ran twice under one key;
+- every effect of a commit was delivered, no other, and none under two keys;
+- `forerun replay --speculation off` comes to the same decisions.
 """
 import argparse
 import collections
@@ -16,21 +22,61 @@ import json
 import pathlib
 import random
 import signal
+import subprocess
 import sys
 import threading
 import time
 import uuid
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
+import harness
 from harness import Cluster, until
+from test_effects import Receiver
 
 NODES = 3
 CLIENTS = 4
 STEPS_MAX = 6  # Of a session.
 ANSWER_MAX_S = 60.0  # From a step's first try to its answer.
 ROUND_MAX_S = 60.0
+POINT_MAX_S = 30.0  # Until an armed failpoint is reached.
 CHECK_EVERY = 10  # Rounds between two whole checks.
 ACKNOWLEDGED = ("step", "task", "status", "output", "winner", "seed", "decision_hash", "seq")
+REFUSED_SHARE = 0.1  # Of effects, by their receiver.
+
+CATALOG = harness.CATALOG + """
+[effects]
+allow = ["http://127.0.0.1:%d/hook"]
+[task.note]
+executor = "exec"
+command  = ["python3", "note.py"]
+effect   = "pure"
+envelope = true
+sandbox  = false
+[task.noop]
+executor = "native"
+effect   = "pure"
+"""
+
+NOTE = '''
+import json, sys
+n = json.load(sys.stdin)["input"]["n"]
+print(json.dumps({"output": {"noted": n}, "effects": [
+    {"http": {"method": "POST", "url": "http://127.0.0.1:%d/hook", "body": {"n": n, "part": part}}} for part in range(2)]}))
+'''
+
+# What a round may draw; the rest needs a case of its own (failpoint_rounds.py).
+AT_WORK = {
+    "coordinator": ("ledger.term", "ledger.session", "ledger.intent", "ledger.commit", "ledger.effect", "ledger.attempt",
+                    "ledger.delivered", "ledger.mark", "ledger.text", "ledger.written", "coordinator.", "disk.write",
+                    "disk.sync"),
+    "node": ("replica.append", "replica.written", "node.", "disk.write", "disk.sync"),
+}
+
+
+def failpoints():
+    """The names of all that the program has."""
+    listed = subprocess.run([harness.BINARY, "selftest", "--failpoints"], capture_output=True, text=True, check=True)
+    return listed.stdout.split()
 
 
 class Lost(Exception):
@@ -55,7 +101,7 @@ class Client:
                 status, answer = self.cluster.request(method, path, body, key, timeout=5)
             except (OSError, http.client.HTTPException):
                 status, answer = 0, None
-            if status in (200, 201):
+            if status in (200, 201) or (method == "DELETE" and status in (404, 409)):  # It had ended before.
                 self.answered += 1
                 return answer
             if status not in (0, 503):
@@ -64,6 +110,14 @@ class Client:
                 raise Lost(f"{method} {path} {body}: not answered within {ANSWER_MAX_S} s, last {status} {answer}")
             self.ends.wait(0.02)
         return None
+
+    def call(self, n):
+        name = f"i{self.prng.randrange(4)}"
+        return self.prng.choice([
+            ("double", {"n": n}), ("double", {"n": n}), ("look_up", {"name": name}), ("vote", {"n": n}),
+            ("noop", {"n": n}), ("noop", {"n": n}),
+            ("append", {"name": f"{name}-{uuid.UUID(int=self.prng.getrandbits(128)).hex}"}),
+            ("note", {"n": uuid.UUID(int=self.prng.getrandbits(128)).hex})])
 
     def run(self):
         while not self.ends.is_set():
@@ -75,24 +129,33 @@ class Client:
                 raise Lost(f"run ID {run_id} was given twice")
             steps = self.sessions[run_id] = []
             for n in range(self.prng.randrange(1, STEPS_MAX + 1)):
-                name = f"i{self.prng.randrange(4)}"
-                call = self.prng.choice([("double", {"n": n}), ("double", {"n": n}), ("look_up", {"name": name}),
-                                         ("vote", {"n": n}), ("append", {"name": f"{name}-{uuid.uuid4().hex}"})])
-                step = self.ask("POST", f"/v1/sessions/{run_id}/steps", {"task": call[0], "input": call[1]},
+                task, call_input = self.call(n)
+                step = self.ask("POST", f"/v1/sessions/{run_id}/steps", {"task": task, "input": call_input},
                                 str(uuid.UUID(int=self.prng.getrandbits(128))))
                 if step is None:
                     return
                 if step["step"] != n:
                     raise Lost(f"{run_id}: step {n} was answered as step {step['step']}")
                 steps.append({name: step[name] for name in ACKNOWLEDGED})
+            if self.prng.random() < 0.7:
+                self.ask("DELETE", f"/v1/sessions/{run_id}", None, None)
 
 
 class Rounds:
     def __init__(self, seed):
         self.prng = random.Random(seed)
-        self.cluster = Cluster(nodes=NODES)
+        self.receiver = Receiver(REFUSED_SHARE)
+        port = self.receiver.server_address[1]
+        self.cluster = Cluster(nodes=NODES, catalog=CATALOG % port, links=True)
+        (self.cluster.tasks / "note.py").write_text(NOTE % port)
         self.clients = [Client(self.cluster, number, seed) for number in range(CLIENTS)]
         self.done = collections.Counter()
+        self.points = failpoints()
+
+    def close(self):
+        self.cluster.close()
+        self.receiver.shutdown()
+        self.receiver.server_close()
 
     def victims(self):
         everyone = ["coordinator"] + [f"node-{n}" for n in range(1, NODES + 1)]
@@ -103,42 +166,81 @@ class Rounds:
             return self.prng.sample(everyone, 2)
         return [self.prng.choice(everyone)]
 
+    def arm(self, name, point, nth=1, action="kill", arguments=()):
+        """Starts it again so that it meets its end there."""
+        process = self.cluster.processes[name]
+        process.terminate()
+        process.wait(20)
+        own = self.cluster.coordinator_arguments() if name == "coordinator" else self.cluster.node_arguments(name)
+        return self.cluster.launch(name, *own, *arguments, failpoint=f"{point}:{nth}:{action}")
+
     def strike(self):
-        """Returns what must be started, or go on, again."""
+        """Returns what must be started, go on, or be connected again."""
         struck = []
         for name in self.victims():
-            how = self.prng.choice(["kill", "kill", "kill", "end", "stop"])
+            hows = ["kill", "kill", "failpoint", "power", "end", "stop"]
+            if name != "coordinator":
+                hows += ["cut", "cut in", "cut out", "lose", "delay", "thin"]
+            how = self.prng.choice(hows)
             process = self.cluster.processes[name]
+            link = self.cluster.links.get(name)
+            kind = name.split("-")[0]
             if how == "stop":
                 process.send_signal(signal.SIGSTOP)
             elif how == "end":
                 process.terminate()
-            else:
+            elif how == "kill":
                 process.kill()
-            self.done[f"{how} {name.split('-')[0]}"] += 1
+            elif how in ("failpoint", "power"):
+                point = self.prng.choice([p for p in self.points if p.startswith(AT_WORK[kind])])
+                self.arm(name, point, self.prng.choice([1, 1, 2, 5, 20]), "kill" if how == "failpoint" else "power")
+                struck.append((name, f"{how} {point}"))
+                self.done[f"{how} {kind}"] += 1
+                continue
+            elif how == "lose":
+                link.lose()
+            elif how == "delay":
+                link.delay_s = self.prng.uniform(0.02, 0.3)
+            elif how == "thin":
+                link.bytes_per_s = self.prng.choice([2_000, 20_000, 200_000])
+            else:
+                link.cut = {"cut": {"to_coordinator", "to_node"}, "cut in": {"to_node"}, "cut out": {"to_coordinator"}}[how]
+            self.done[f"{how} {kind}"] += 1
             struck.append((name, how))
         return struck
 
     def put_right(self, struck):
         for name, how in sorted(struck):  # The coordinator first.
+            process = self.cluster.processes[name]
             if how == "stop":
-                self.cluster.processes[name].send_signal(signal.SIGCONT)
+                process.send_signal(signal.SIGCONT)
                 continue
-            self.cluster.processes[name].wait(20)
-            if name == "coordinator":
-                self.cluster.start_coordinator()
-            else:
-                self.cluster.start_node(name)
+            if name in self.cluster.links and not how.startswith(("kill", "end", "failpoint", "power")):
+                self.cluster.links[name].heal()
+                continue
+            if how.startswith(("failpoint", "power")):
+                process.kill()  # Where the point was not reached in time.
+            process.wait(20)
+            self.start(name)
+
+    def start(self, name):
+        if name == "coordinator":
+            self.cluster.start_coordinator()
+        else:
+            self.cluster.start_node(name)
+
+    def await_whole(self):
+        before = [client.answered for client in self.clients]
+        until("every node is back and every client is answered", lambda: self.fails() or (
+            len(self.cluster.status()["nodes"]) == NODES and
+            all(client.answered > was for client, was in zip(self.clients, before))), ROUND_MAX_S)
 
     def one(self):
         time.sleep(self.prng.uniform(0, 0.4))  # The moment is drawn: it is what a round is about.
         struck = self.strike()
         time.sleep(self.prng.choice([0, 0, self.prng.uniform(0, 0.5), self.prng.uniform(2.5, 4)]))
         self.put_right(struck)
-        before = [client.answered for client in self.clients]
-        until("every node is back and every client is answered", lambda: self.fails() or (
-            len(self.cluster.status()["nodes"]) == NODES and
-            all(client.answered > was for client, was in zip(self.clients, before))), ROUND_MAX_S)
+        self.await_whole()
         return struck
 
     def fails(self):
@@ -163,6 +265,37 @@ class Rounds:
                 acknowledged += len(kept)
         return acknowledged
 
+    def check_effects(self, export):
+        """The export's effects were delivered, each under its own key; nothing else was."""
+        until("all effects are delivered", lambda: self.cluster.request("GET", "/v1/effects")[1]["waiting"] == 0, 60)
+        keys = set()
+        for line in (export / "ledger.jsonl").read_text().splitlines():
+            entry = json.loads(line)
+            if entry["kind"] == "commit" and entry["effects_hash"] is not None:
+                keys |= {f"{entry['seed_chain']}-{index}" for index in range(2)}
+        with self.receiver.lock:
+            delivered = dict(self.receiver.bodies)
+            problems = list(self.receiver.problems)
+        if problems:
+            raise Lost(f"effects: {problems[:3]}")
+        if set(delivered) - keys:
+            raise Lost(f"effects of no commit were delivered: {sorted(set(delivered) - keys)[:3]}")
+        if keys - set(delivered):
+            raise Lost(f"effects were not delivered: {sorted(keys - set(delivered))[:3]}")
+        under = collections.Counter((body["n"], body["part"]) for body in delivered.values())
+        twice = [which for which, count in under.items() if count > 1]
+        if twice:
+            raise Lost(f"an effect was delivered under two keys: {twice[:3]}")
+        return len(keys)
+
+    def check_replay(self, export):
+        """The recorded sessions once more, without speculation."""
+        replayed = subprocess.run([harness.BINARY, "replay", str(export), "--speculation", "off", "--tasks-dir",
+                                   str(self.cluster.tasks)], capture_output=True, text=True, timeout=600)
+        if replayed.returncode != 0:
+            raise Lost(f"replay without speculation: {replayed.returncode}: {replayed.stdout} {replayed.stderr[-500:]}")
+        return json.loads(replayed.stdout)
+
     def check_at_rest(self):
         until("all ledgers agree", lambda: self.cluster.heads_agree(NODES), 20)
         verified = self.cluster.command("verify", "--url", f"http://{self.cluster.http}", "--output", "json")
@@ -174,26 +307,53 @@ class Rounds:
                 raise Lost(f"{log.name}: a write ran twice under one key: {keys}")
         return json.loads(verified.stdout)
 
-    def run(self, rounds, say):
+    def work(self, meanwhile):
+        """Runs clients beside `meanwhile`, then checks everything."""
         with concurrent.futures.ThreadPoolExecutor(CLIENTS) as pool:
             self.futures = [pool.submit(client.run) for client in self.clients]
             try:
-                for number in range(rounds):
-                    struck = self.one()
-                    if self.fails():
-                        break
-                    say(f"round {number}: " + ", ".join(f"{how} {name}" for name, how in struck))
-                    if number % CHECK_EVERY == CHECK_EVERY - 1:
-                        self.check()
+                meanwhile()
             finally:
                 for client in self.clients:
                     client.ends.set()
             for future in self.futures:
                 future.result()
         acknowledged = self.check()
+        export = self.cluster.folder / "export-at-end"
+        until("all effects are delivered", lambda: self.cluster.request("GET", "/v1/effects")[1]["waiting"] == 0, 60)
         verified = self.check_at_rest()
-        return {"rounds": rounds, "acknowledged": acknowledged, "sessions": sum(len(c.sessions) for c in self.clients),
-                "entries": verified["entries"], "done": dict(sorted(self.done.items()))}
+        self.cluster.export("export-at-end")
+        effects = self.check_effects(export)
+        replayed = self.check_replay(export)
+        return {"acknowledged": acknowledged, "sessions": sum(len(c.sessions) for c in self.clients),
+                "entries": verified["entries"], "effects": effects, "replayed": replayed["decisions"],
+                "not_replayed": replayed["not_replayed"], "differences": replayed["differences"],
+                "done": dict(sorted(self.done.items()))}
+
+    def run(self, rounds, say):
+        def strikes():
+            for number in range(rounds):
+                struck = self.one()
+                if self.fails():
+                    break
+                say(f"round {number}: " + ", ".join(f"{how} {name}" for name, how in struck))
+                if number % CHECK_EVERY == CHECK_EVERY - 1:
+                    self.check()
+        return {"rounds": rounds, **self.work(strikes)}
+
+
+def guarded(rounds, run, hint):
+    """Runs it; prints the result, or what was lost with the ends of all logs. Returns the exit code."""
+    try:
+        print(json.dumps(run()))
+    except (Lost, AssertionError) as problem:
+        for name in rounds.cluster.processes:
+            print(f"--- {name}\n{rounds.cluster.log(name)}", file=sys.stderr)
+        print(f"{problem}; {hint}", file=sys.stderr)
+        return 1
+    finally:
+        rounds.close()
+    return 0
 
 
 def main():
@@ -202,16 +362,8 @@ def main():
     parser.add_argument("--seed", type=int, default=1, help="of victims, moments and calls; the machine does the rest")
     options = parser.parse_args()
     rounds = Rounds(options.seed)
-    try:
-        print(json.dumps(rounds.run(options.rounds, lambda line: print(line, file=sys.stderr))))
-    except (Lost, AssertionError) as problem:
-        for name in rounds.cluster.processes:
-            print(f"--- {name}\n{rounds.cluster.log(name)}", file=sys.stderr)
-        print(f"kill_rounds: {problem}; seed {options.seed}", file=sys.stderr)
-        return 1
-    finally:
-        rounds.cluster.close()
-    return 0
+    return guarded(rounds, lambda: rounds.run(options.rounds, lambda line: print(line, file=sys.stderr)),
+                   f"kill_rounds: seed {options.seed}")
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ class BenchTest(unittest.TestCase):
         self.assertEqual(done.returncode, 0, done.stderr)
         report = json.loads(done.stdout)
         for name, members in {"raw_curve": ["p50_us", "per_s"], "step": ["p50_us", "p99_us", "per_s", "durable_per_s"],
-                              "three_nodes": ["per_s"], "predicting": ["per_s"], "hit": ["p50_us", "p99_us"],
+                              "three_nodes": ["per_s"], "saturated": ["per_s", "durable_per_s", "three_nodes_per_s"], "predicting": ["per_s"], "hit": ["p50_us", "p99_us"],
                               "http_step": ["p50_us", "per_s"]}.items():
             for member in members:
                 self.assertGreater(report[name][member], 0, f"{name}.{member}")
@@ -42,7 +42,7 @@ class BenchTest(unittest.TestCase):
         done = bench("cancel", "--count", "24", "--output", "json")
         self.assertEqual(done.returncode, 0, done.stderr)
         report = json.loads(done.stdout)
-        kinds = ["exec_without_sandbox", "http", "native", "native_ignoring"] + ([] if "no_sandbox" in report else ["exec"])
+        kinds = ["exec_without_sandbox", "http", "native", "native_ignoring", "resident", "resident_ignoring"] + ([] if "no_sandbox" in report else ["exec"])
         for kind in kinds:
             times = report[kind]
             self.assertEqual(times["count"], 24)

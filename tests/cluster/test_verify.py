@@ -172,6 +172,33 @@ class VerifyThreeTest(Verifier):
         self.assertRegex(problems, rf"worker {liar} on node node-2: entry \d+: output_hash: found [0-9a-f]{{64}}, expected [0-9a-f]{{64}}, "
                                    r"which worker [0-9a-f-]{36} on node node-[13] and worker [0-9a-f-]{36} on node node-[13] answered")
 
+    def test_a_lying_worker_is_quarantined_while_it_works(self):
+        cluster = Cluster(3, flags=("--recheck-share", 1))
+        self.addCleanup(cluster.close)
+        lies = cluster.folder / "lies"
+        lies.mkdir()
+        (lies / "tasks.py").write_text(TASKS.replace('2 * call["n"]', '3 * call["n"]'))
+        cluster.tasks_of["node-2"] = lies
+        cluster.kill("node-2")
+        liar = cluster.start_node("node-2")["workers"][0]
+        until("all are there", lambda: sum(node["live"] for node in cluster.status()["nodes"]) == 3)
+        run_id = cluster.open()
+        step = iter(range(1, 1000))
+        def suspect():
+            cluster.step(run_id, "double", n=next(step))
+            return next(node for node in cluster.status()["nodes"] if node["name"] == "node-2")["quarantined"]
+        until("it is found", suspect, 60)
+        self.assertRegex(cluster.log("coordinator"), r"recheck: entry \d+, task double: node node-2 answered")
+        self.assertEqual([node["name"] for node in cluster.status()["nodes"] if node["quarantined"]], ["node-2"])
+        recheck = cluster.status()["recheck"]
+        self.assertEqual((len(recheck["lies"]), recheck["not_deterministic"]), (1, []))
+        cluster.kill("node-2")
+        cluster.start_node("node-2")  # Its next start does not end it.
+        for n in range(30):
+            done = cluster.step(run_id, "double", n=n)
+            self.assertEqual(done["output"], {"twice": 2 * n})
+            self.assertNotIn(liar, json.dumps(done))
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -1,5 +1,6 @@
 #include <fstream>
 
+#include "base/private_file.hpp"
 #include "cluster/keys.hpp"
 #include "speculation/entry.hpp"
 #include "speculation/ids.hpp"

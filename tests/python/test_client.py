@@ -3,12 +3,15 @@ import asyncio
 import concurrent.futures
 import http.server
 import json
+import os
 import pathlib
 import queue
 import socket
 import sys
+import tempfile
 import threading
 import unittest
+from unittest import mock
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "python"))
 import forerun
@@ -163,6 +166,30 @@ class ClientTest(unittest.TestCase):
                 self.assertEqual(str(error), f'{status} {name}: task "lok": did you mean "look"?')
                 self.assertEqual((error.status, error.name, error.title), (status, name, "T"))
                 self.assertEqual(len(server.seen), 1)
+
+    def test_a_token_goes_with_each_request_and_into_no_message(self):
+        async def steps(client):
+            return await client.status()
+
+        secret = "frt1.canary"
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder, "token")
+            path.write_text(secret + "\n")
+            for environment, options, expected in [
+                    ({}, {"token": secret}, f"Bearer {secret}"), ({"FORERUN_TOKEN": secret}, {}, f"Bearer {secret}"),
+                    ({"FORERUN_TOKEN_FILE": str(path), "FORERUN_TOKEN": "other"}, {}, f"Bearer {secret}"),
+                    ({"FORERUN_TOKEN": "other"}, {"token": ""}, None),
+                    ({"FORERUN_TOKEN": "other"}, {"headers": {"authorization": "Basic x"}}, "Basic x"), ({}, {}, None)]:
+                with mock.patch.dict(os.environ, environment):
+                    for server, error in self.each([problem(401, "unauthenticated", "no such token")], steps, **options):
+                        self.assertIs(type(error), forerun.NotAllowedError)
+                        self.assertNotIn(secret, str(error))
+                        sent = {name.lower(): value for name, value in server.seen[0][3].items()}
+                        self.assertEqual(sent.get("authorization"), expected)
+        for kind in (forerun.Client, forerun.AsyncClient):
+            with self.assertRaises(ValueError) as raised:
+                kind(token="two words")
+            self.assertNotIn("two words", str(raised.exception))
 
     def test_what_is_no_problem_document_is_quoted(self):
         async def steps(client):

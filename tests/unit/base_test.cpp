@@ -1,9 +1,12 @@
+#include <bit>
 #include <catch2/catch.hpp>
+#include <cmath>
 #include <set>
 
 #include "base/ed25519.hpp"
 #include "base/hex.hpp"
 #include "base/prng.hpp"
+#include "base/real.hpp"
 #include "base/uuid.hpp"
 
 using namespace forerun;
@@ -83,4 +86,59 @@ TEST_CASE("half of all lognormal values lie under the median", "[prng]") {
   REQUIRE(under > 4800);
   REQUIRE(under < 5200);
   REQUIRE(Prng(3).lognormal(5, 0) == 5);
+}
+
+TEST_CASE("portable functions are as near to the truth as a double can be", "[real]") {
+  Prng prng(1);
+  const auto ulps = [](double found, long double expected) {
+    const double size = std::abs(static_cast<double>(expected));
+    return std::abs(static_cast<double>(found - expected)) /
+           (std::nextafter(size, HUGE_VAL) - size);
+  };
+  for (int i = 0; i < 20'000; ++i) {
+    const double value = std::ldexp(0.5 + prng.unit(), static_cast<int>(prng.below(120)) - 60);
+    REQUIRE(ulps(real::log(value), std::log(static_cast<long double>(value))) < 2);
+    const double near_one = 0.7 + prng.unit() * 0.8;
+    REQUIRE(ulps(real::log(near_one), std::log(static_cast<long double>(near_one))) < 2);
+    const double power = (prng.unit() - 0.5) * 1'400;
+    REQUIRE(ulps(real::exp(power), std::exp(static_cast<long double>(power))) < 2);
+    const double little = (prng.unit() - 0.5) * (i % 2 == 0 ? 1e-6 : 1.5);
+    REQUIRE(ulps(real::log1p(little), std::log1p(static_cast<long double>(little))) < 4);
+    const double turns = prng.unit();
+    REQUIRE(std::abs(real::cos_of_turns(turns) - std::cos(2 * 3.14159265358979323846L * turns)) <
+            4e-16L);
+    REQUIRE(real::pow(value, 0.25) == Approx(std::pow(value, 0.25)).epsilon(1e-14));
+  }
+}
+
+TEST_CASE("portable functions give the same bits on every machine", "[real]") {
+  Prng prng(2);
+  std::uint64_t bits = 0;
+  const auto add = [&bits](double value) {
+    bits = bits * 0x100000001B3U + std::bit_cast<std::uint64_t>(value);
+  };
+  for (int i = 0; i < 10'000; ++i) {
+    const double value = prng.unit() * 100 + 1e-9;
+    add(real::log(value));
+    add(real::log1p(value - 0.5));
+    add(real::exp(50 - value));
+    add(real::pow(value, 1.7));
+    add(real::cos_of_turns(value / 101));
+    add(prng.lognormal(100, 0.3));
+  }
+  CHECK(bits == 0x1a543e7795bbb367U);
+}
+
+TEST_CASE("portable functions hold at the ends of their range", "[real]") {
+  CHECK(real::log(1) == 0);
+  CHECK(real::log1p(0) == 0);
+  CHECK(real::log1p(-1e-300) == -1e-300);
+  CHECK(real::exp(0) == 1);
+  CHECK(real::exp(-1e308) == 0);
+  CHECK(std::isinf(real::exp(1e308)));
+  CHECK(std::isnan(real::exp(std::nan(""))));
+  CHECK(real::cos_of_turns(0) == 1);
+  CHECK(real::cos_of_turns(0.25) == 0);
+  CHECK(real::cos_of_turns(0.5) == -1);
+  CHECK(real::log(5e-324) == Approx(std::log(2.2250738585072014e-308)));
 }

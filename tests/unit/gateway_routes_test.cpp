@@ -156,8 +156,28 @@ TEST_CASE("on a loopback address only its own names are served", "[gateway]") {
       CHECK(problem_of(asked_as(host)).status == 400);
     }
   }
-  CHECK(
-      Ask{.headers = {{"Host", "any.example"}}}.route({.bound_host = "::", .is_loopback = false}));
+}
+
+TEST_CASE("names of this server are served too, by any other it may be a page's", "[gateway]") {
+  const auto asked_as = [](std::string_view host, const HeadRules& rules) {
+    return Ask{.headers = {{"Host", host}}}.route(rules);
+  };
+  const HeadRules named{.names = {"api.example"}};
+  CHECK(asked_as("api.example", named));
+  CHECK(asked_as("API.example:443", named));
+  CHECK(asked_as("localhost", named));
+  CHECK(problem_of(asked_as("api.example.evil", named)).status == 403);
+  HeadRules remote = named;
+  remote.bound_host = "::";
+  remote.is_loopback = false;
+  // An address is not resolved, so nobody can make it resolve elsewhere.
+  for (const char* host :
+       {"10.0.0.7", "10.0.0.7:7480", "[fe80::1]:1", "api.example", "localhost"}) {
+    CHECK(asked_as(host, remote));
+  }
+  for (const char* host : {"evil.example", "10.0.0.7.evil.example", "node-7"}) {
+    CHECK(problem_of(asked_as(host, remote)).name == "forbidden-host");
+  }
 }
 
 TEST_CASE("HTTP/1.1 requires one Host, and an absolute target replaces it", "[gateway]") {

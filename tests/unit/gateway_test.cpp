@@ -18,6 +18,10 @@
 #include <thread>
 #include <vector>
 
+#include "base/hex.hpp"
+#include "base/sha256.hpp"
+#include "tests/support/temp_directory.hpp"
+
 using namespace forerun;
 using Catch::Matchers::Contains;
 
@@ -168,6 +172,23 @@ std::string post(std::string_view target, std::string_view body, std::string_vie
          std::to_string(body.size()) + "\r\n" + std::string(more) + "\r\n" + std::string(body);
 }
 const std::string one_call = R"({"task": "t", "input": {"a": 1}})";
+
+/// Self-signed, made for these tests; it guards nothing.
+constexpr const char* test_certificate =
+    "-----BEGIN CERTIFICATE-----\n"
+    "MIIBHDCBw6ADAgECAgEBMAoGCCqGSM49BAMCMBcxFTATBgNVBAMMDGZvcmVydW4g\n"
+    "dGVzdDAgFw0yNjAxMDEwMDAwMDBaGA8yMTI2MDEwMTAwMDAwMFowFzEVMBMGA1UE\n"
+    "AwwMZm9yZXJ1biB0ZXN0MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEwAoK3fXq\n"
+    "W6hAacCkGXvd9fu9O6oOe8BVvNzexwaJW9kyqpL02feteYURvULGr6FAvC0C9aVL\n"
+    "vbPWOgNS/V06fTAKBggqhkjOPQQDAgNIADBFAiAHg4UoBGrn8CqYqG7Q818vvVes\n"
+    "sfghAKLlQLZlkq9ckAIhAMrtVlW3eaC8j7gxrtGGgomXP7OXDyrdeUOeOTq6pVxB\n"
+    "-----END CERTIFICATE-----\n";
+constexpr const char* test_key =
+    "-----BEGIN PRIVATE KEY-----\n"
+    "MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgomigAkJAUhWxfVAY\n"
+    "7KuaZiJTNGUQIIxEVdXgy/iomJShRANCAATACgrd9epbqEBpwKQZe931+707qg57\n"
+    "wFW83N7HBolb2TKqkvTZ9615hRG9QsavoUC8LQL1pUu9s9Y6A1L9XTp9\n"
+    "-----END PRIVATE KEY-----\n";
 
 struct Served {
   explicit Served(const GatewaySettings& settings = {}) {
@@ -600,14 +621,142 @@ TEST_CASE("hosts that others reach, used ports and names are refused at the star
     REQUIRE_FALSE(started);
     return started.error();
   };
-  CHECK(error_of({.host = "0.0.0.0"}).code == Errc::refused);
-  CHECK(error_of({.host = "::"}).code == Errc::refused);
+  for (const char* host : {"0.0.0.0", "::"}) {
+    GatewaySettings remote{.host = host};
+    remote.is_behind_tls_proxy = true;
+    CHECK_THAT(error_of(remote).message, Contains("expected tokens"));
+    CHECK(error_of(remote).code == Errc::refused);
+    remote.tokens = std::make_shared<TokenTable>();
+    CHECK(Gateway::start(remote, served.desk.ports()));
+    remote.is_behind_tls_proxy = false;
+    CHECK_THAT(error_of(remote).message, Contains("expected TLS"));
+    CHECK(error_of(remote).code == Errc::refused);
+  }
   CHECK(error_of({.host = "example.org"}).code == Errc::invalid);
   const Error used = error_of({.port = served.gateway->port()});
   CHECK(used.code == Errc::io);
   CHECK_THAT(used.message, Contains("127.0.0.1 port " + std::to_string(served.gateway->port())));
-  CHECK(Gateway::start({.host = "0.0.0.0", .allow_plain_remote = true}, served.desk.ports()));
   CHECK(Gateway::start({.host = "localhost"}, served.desk.ports()));
+}
+
+namespace {
+
+/// Sends a byte every few milliseconds until the other side is gone, or the test fails.
+void drip(Client& client, std::string_view text, std::chrono::milliseconds pause) {
+  const auto deadline = std::chrono::steady_clock::now() + patience;
+  for (std::size_t i = 0; std::chrono::steady_clock::now() < deadline; ++i) {
+    pollfd ready{.fd = client.descriptor(), .events = POLLIN, .revents = 0};
+    if (::poll(&ready, 1, static_cast<int>(pause.count())) != 0) {
+      return;  // An answer, or the end.
+    }
+    client.send(text.substr(i % text.size(), 1));
+  }
+  FAIL("it may drip for ever");
+}
+
+}  // namespace
+
+TEST_CASE("a client that drips its head is cut at the deadline, as one that drips its body",
+          "[gateway]") {
+  GatewaySettings settings = impatient();
+  settings.body_timeout = std::chrono::milliseconds(200);
+  Served served(settings);
+  const auto begun = std::chrono::steady_clock::now();
+  Client head = served.client();
+  head.send("GET /v1/status HTTP/1.1\r\nHost: localhost\r\nX: ");
+  drip(head, "x", std::chrono::milliseconds(10));
+  CHECK(head.response().status == 408);
+  CHECK(head.sees_end());
+  Client body = served.client();
+  body.send(
+      "POST /v1/sessions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+      "Content-Length: 100000\r\n\r\n");
+  drip(body, " ", std::chrono::milliseconds(10));
+  CHECK(body.response().status == 408);
+  Client chunked = served.client();
+  chunked.send(
+      "POST /v1/sessions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+      "Transfer-Encoding: chunked\r\n\r\n");
+  drip(chunked, "1\r\n \r\n", std::chrono::milliseconds(10));
+  CHECK(chunked.response().status == 408);
+  CHECK(std::chrono::steady_clock::now() - begun < std::chrono::seconds(5));
+}
+
+TEST_CASE("when all connections are taken, the one idle longest makes room", "[gateway]") {
+  GatewaySettings settings;
+  settings.connections_max = 3;
+  Served served(settings);
+  Client waits = served.client();
+  waits.send(post(steps_path, one_call));
+  const RequestId request = served.desk.take().id;
+  Client first = served.client();
+  first.send(get("/v1/healthz"));
+  CHECK(first.response().status == 200);
+  Client second = served.client();
+  second.send(get("/v1/healthz"));
+  CHECK(second.response().status == 200);
+  Client third = served.client();
+  third.send(get("/v1/healthz"));
+  CHECK(third.response().status == 200);
+  CHECK(first.sees_end());
+  second.send(get("/v1/healthz"));
+  CHECK(second.response().status == 200);
+  // Those that ask or wait are never ended for others.
+  Client asks = served.client();
+  asks.send(post(steps_path, one_call));
+  const RequestId also = served.desk.take().id;
+  CHECK(third.sees_end());
+  served.gateway->answer({request, TextAdded{}});
+  served.gateway->answer({also, TextAdded{}});
+  CHECK(waits.response().status == 204);
+  CHECK(asks.response().status == 204);
+}
+
+TEST_CASE("one address has a bounded number of connections", "[gateway]") {
+  GatewaySettings settings;
+  settings.connections_per_peer_max = 2;
+  Served served(settings);
+  Client first = served.client();
+  Client second = served.client();
+  for (Client* each : {&first, &second}) {
+    each->send(get("/v1/healthz"));
+    CHECK(each->response().status == 200);
+  }
+  Client third = served.client();
+  CHECK(third.sees_end());
+  first.send("GET /v1/healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+  CHECK(first.response().status == 200);
+  CHECK(first.sees_end());
+  first.leave();
+  // The server hears of that end a moment later.
+  const auto deadline = std::chrono::steady_clock::now() + patience;
+  bool is_served = false;
+  while (!is_served && std::chrono::steady_clock::now() < deadline) {
+    Client next = served.client();
+    is_served = next.send(get("/v1/healthz")) && !next.sees_end();
+  }
+  CHECK(is_served);
+}
+
+TEST_CASE("a TLS handshake that never comes, or drips, is cut at the deadline", "[gateway]") {
+  const test::TempDirectory folder;
+  const auto write = [&](const char* name, const char* text) {
+    const auto path = folder.path() / name;
+    std::ofstream(path) << text;
+    std::filesystem::permissions(path, std::filesystem::perms::owner_all);
+    return path.string();
+  };
+  GatewaySettings settings = impatient();
+  settings.tls_certificate = write("cert.pem", test_certificate);
+  settings.tls_key = write("key.pem", test_key);
+  Served served(settings);
+  Client silent = served.client();
+  CHECK(silent.sees_end());
+  // A record of a ClientHello that announces more than comes (RFC 8446 §5.1).
+  Client slow = served.client();
+  slow.send(std::string_view("\x16\x03\x01\x02\x00\x01", 6));
+  drip(slow, std::string_view("\x00", 1), std::chrono::milliseconds(10));
+  CHECK(slow.sees_end());
 }
 
 // Not a check: prints how many requests a second pass when another thread answers at once.
@@ -670,4 +819,49 @@ TEST_CASE("requests a second on 64 connections", "[.measure]") {
     changed.notify_one();
   }
   answering.join();
+}
+
+TEST_CASE("a token says whose a request is; a revoked one ends what waits under it", "[gateway]") {
+  const auto tokens = [](const std::string& names) {
+    std::string text;
+    for (const char name : names) {
+      text += std::string(1, name) + " tenant-" + name + " client " +
+              to_hex(sha256(std::string(1, name))) + "\n";
+    }
+    return std::make_shared<TokenTable>(*TokenTable::parse(text, "tokens"));
+  };
+  GatewaySettings settings;
+  settings.tokens = tokens("ab");
+  Served served(settings);
+  Client stranger = served.client();
+  stranger.send(post("/v1/sessions", "{}"));
+  const Response refused = stranger.response();
+  CHECK(refused.status == 401);
+  CHECK_THAT(refused.head, Contains("\r\nWWW-Authenticate: Bearer realm=\"forerun\"\r\n"));
+
+  Client a = served.client();
+  Client b = served.client();
+  a.send(post(steps_path, one_call, "Authorization: Bearer a\r\n"));
+  const ClientRequest from_a = served.desk.take();
+  CHECK(from_a.tenant == "tenant-a");
+  b.send(post(steps_path, one_call, "Authorization: Bearer b\r\n"));
+  const ClientRequest from_b = served.desk.take();
+  CHECK(from_b.tenant == "tenant-b");
+  // Its head is let in, its body comes when the token is gone.
+  Client slow = served.client();
+  const std::string whole =
+      post(steps_path, one_call, "Authorization: Bearer a\r\nExpect: 100-continue\r\n");
+  slow.send(whole.substr(0, whole.size() - one_call.size()));
+  CHECK(slow.response(false).status == 100);
+
+  served.gateway->set_tokens(tokens("b"));
+  CHECK(a.response().status == 401);
+  CHECK(a.sees_end());
+  slow.send(one_call);
+  CHECK(slow.response().status == 401);
+  CHECK(served.desk.sees_leaving(from_a.id));
+  served.gateway->answer({from_b.id, TextAdded{}});
+  CHECK(b.response().status == 204);
+  b.send(post("/v1/sessions", "{}", "Authorization: Bearer a\r\n"));
+  CHECK(b.response().status == 401);
 }

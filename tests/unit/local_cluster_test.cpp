@@ -111,6 +111,26 @@ TEST_CASE("a node that cannot start is told with its last words, and nothing kee
   CHECK_FALSE(bench.runs_anything());
 }
 
+TEST_CASE("a cluster that may start without killed nodes does, unless none is left",
+          "[local_cluster]") {
+  Bench one("case \"$*\" in *node-1*) kill -9 $$;; esac; echo '{\"event\":\"joined\"}'; sleep 600");
+  CHECK_FALSE(LocalCluster::start(one.settings));
+  one.settings.starts_without_killed = true;
+  auto cluster = LocalCluster::start(one.settings);
+  REQUIRE(cluster);
+  CHECK(cluster->has_node());
+  Bench all("kill -9 $$");
+  all.settings.starts_without_killed = true;
+  const auto none = LocalCluster::start(all.settings);
+  REQUIRE_FALSE(none);
+  CHECK_THAT(none.error().message, Catch::Contains("every node was killed"));
+  Bench wrong("exit 3");
+  wrong.settings.starts_without_killed = true;
+  const auto refused = LocalCluster::start(wrong.settings);
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().code == Errc::not_found);
+}
+
 TEST_CASE("a process that never says it is ready is given up at the deadline", "[local_cluster]") {
   Bench bench("exec sleep 600");
   bench.settings.start_within = std::chrono::milliseconds(100);

@@ -3,6 +3,7 @@
 #include <catch2/catch.hpp>
 
 #include "files/exported_sessions.hpp"
+#include "speculation/client_api.hpp"
 
 using namespace forerun;
 using How = ReplayRecord::Ruling::How;
@@ -235,7 +236,8 @@ TEST_CASE("a session is replayed as long as its state follows from its own steps
     CHECK_THAT(session.stopped_by, Catch::Contains(why));
     return session.replayable;
   };
-  CHECK(replayable(writer, "state that does not follow") == 1);  // As one of a list's calls.
+  CHECK(replayable(writer, "state that does not follow") == 1);  // Older exports hold no states.
+  writer.ledger.has_states = true;
   writer.ledger.states = {{Seq{1}, sha256(state)}, {Seq{2}, sha256(state)}};
   CHECK(replayable(writer, "") == 3);
   writer.ledger.states[Seq{2}] = sha256("another");
@@ -244,6 +246,7 @@ TEST_CASE("a session is replayed as long as its state follows from its own steps
   CHECK(replayable(writer, "state that does not follow") == 0);
   writer.ledger.states.erase(Seq{0});
   Writer opened;
+  opened.ledger.has_states = true;
   opened.plain(call("calm", R"({"n":0})"), "1", "", R"({"y":2})");
   opened.plain(call("calm", R"({"n":1})"), "1");
   opened.ledger.states = {{Seq{0}, sha256(state)}, {Seq{1}, sha256(R"({"x":1,"y":2})")}};
@@ -258,6 +261,52 @@ TEST_CASE("a session is replayed as long as its state follows from its own steps
   CHECK(replayable(erased, "writes or effects were erased") == 0);
   writer.ledger.effects.clear();
   CHECK(replayable(writer, "writes or effects were erased") == 0);
+}
+
+TEST_CASE("calls that were given the state before a list are told as one list", "[replay]") {
+  Writer writer;
+  writer.ledger.has_states = true;
+  const auto write = [&](int n) {
+    writer.plain(call("model", "{\"n\":" + std::to_string(n) + "}"), "1", "",
+                 "{\"x\":" + std::to_string(n) + "}");
+  };
+  const auto in_list = [&] {
+    std::string marks;
+    const RecordedSession session = writer.read().sessions.front();
+    for (std::size_t i = 0; i < session.replayable; ++i) {
+      marks += session.steps[i].is_in_list ? '+' : '.';
+    }
+    return marks;
+  };
+  write(0);
+  write(1);
+  write(2);
+  const Digest first = sha256(R"({"x":0})");
+  const Digest third = sha256(R"({"x":2})");
+  SECTION("from the start") {
+    CHECK(in_list() == ".++");
+  }
+  SECTION("each alone") {
+    writer.ledger.states = {{Seq{1}, first}, {Seq{2}, sha256(R"({"x":1})")}};
+    CHECK(in_list() == "...");
+  }
+  SECTION("later on, one list after another, the end of one cut off") {
+    writer.plain(call("calm", R"({"n":3})"), "1");
+    writer.plain(call("calm", R"({"n":4})"), "1");
+    write(5);
+    write(6);
+    writer.ledger.states = {{Seq{1}, first}, {Seq{2}, first}, {Seq{3}, first}, {Seq{4}, third},
+                            {Seq{5}, third}, {Seq{6}, third}};
+    CHECK(in_list() == "..++..+");
+    writer.ledger.states[Seq{6}] = first;
+    CHECK(in_list() == "..++..");
+  }
+  SECTION("no longer than a request may be") {
+    while (writer.steps <= calls_per_request_max) {
+      write(static_cast<int>(writer.steps));
+    }
+    CHECK(in_list() == "." + std::string(calls_per_request_max - 1, '+'));
+  }
 }
 
 TEST_CASE("a forged leaf is told apart from the session that it belongs to", "[replay]") {
