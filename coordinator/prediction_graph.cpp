@@ -56,6 +56,10 @@ constexpr std::size_t word_forms_max = 48;
 constexpr std::size_t words_propose_max = 8;
 constexpr std::size_t forms_considered_max = 32;
 
+/// So many of a tenant's steps and ends teach how to rank; after them one in lessons_every does.
+constexpr std::uint64_t lessons_full = 5'000;
+constexpr std::uint64_t lessons_every = 16;
+
 constexpr std::size_t reliability_bins = 10;
 constexpr std::size_t reliability_guesses = 3;
 constexpr double reliability_prior = 4;
@@ -172,9 +176,17 @@ struct WordWeights {
 struct Tenant {
   Key key = 0;
   std::uint64_t used = 0;
+  std::uint64_t steps = 0;  ///< And ends that it taught.
   KindRecord kinds;
   ValueRanker values = first_value_ranker();
   CallRanker calls = first_call_ranker();
+  /// What comes next teaches how to rank. Counting what follows what costs little and is always
+  /// done; predicting what was to be expected is most of a step's cost, and weights that have
+  /// seen thousands of steps move little.
+  bool takes_lesson() {
+    ++steps;
+    return steps <= lessons_full || steps % lessons_every == 0;
+  }
   PastSessions past;
   PastSessions past_turns;  ///< From one text to the next.
   TaskNames names;
@@ -1130,8 +1142,12 @@ void PredictionGraph::Impl::learn_call(Session& session, Tenant& tenant, const C
     form_key = mix(form_key, hash_text(member.name));
   }
   const Key input_hash = hash_input(call.input());
-  const Options all = learn_options(session, tenant, form_key, input_hash);
-  learn_guess(session, tenant, form_key);
+  const bool is_lesson = tenant.takes_lesson();
+  Options all;
+  if (is_lesson) {
+    all = learn_options(session, tenant, form_key, input_hash);
+    learn_guess(session, tenant, form_key);
+  }
   learn_next(session, form_key);
   tenant.importance.learn(session.forms.empty() ? start_task : session.forms.back(), form_key);
   session.forms.push_back(form_key);
@@ -1149,7 +1165,7 @@ void PredictionGraph::Impl::learn_call(Session& session, Tenant& tenant, const C
     }
     tenant.names.add(form.task, task, form_key);
   }
-  if (form.tries > 0) {
+  if (form.tries > 0 && is_lesson) {
     const auto known = std::find_if(all.values.begin(), all.values.end(),
                                     [&](const auto& each) { return each.first == form_key; });
     learn_values(tenant, form,
@@ -1344,8 +1360,10 @@ void PredictionGraph::Impl::end(const RunId& id) {
     if (!settings_.model_task.empty()) {
       nexts_.teach(model_contexts(session), end_symbol);
     }
-    learn_options(session, owner, end_symbol, 0);
-    learn_guess(session, owner, end_symbol);
+    if (owner.takes_lesson()) {
+      learn_options(session, owner, end_symbol, 0);
+      learn_guess(session, owner, end_symbol);
+    }
     learn_next(session, end_symbol);
     if (session.turn_from > 0) {
       end_turn(session, owner);

@@ -523,7 +523,10 @@ std::vector<SessionMemory::Corrected> SessionMemory::make_corrected(const SeenVa
     const Key hash = hash_string(corrected);
     if (std::none_of(made.begin(), made.end(),
                      [&](const Corrected& each) { return each.hash == hash; })) {
-      made.push_back({hash, by, json::Value(std::move(corrected))});
+      Corrected& each = made.emplace_back();
+      each.hash = hash;
+      each.by = by;
+      each.text = std::move(corrected);
     }
   }
   return made;
