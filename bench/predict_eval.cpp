@@ -1,8 +1,8 @@
-/// forerun-predict-eval [--train-share P] [--seed N] [--sessions N] [--without IDEA] [--list]
-/// [--coverage] FILE...: how often the predictor names the next call of recorded sessions exactly,
-/// how far its probabilities hold, and how long it takes. Each file is measured for itself, online
-/// from nothing, or with a share of its groups learned first and the rest measured without
-/// learning, as `forerun simulate` does it.
+/// forerun-predict-eval [--train-share P] [--seed N] [--sessions N] [--coverage]
+/// [--without IDEA | --ablation] FILE...: how often the predictor names the next call of recorded
+/// sessions exactly, how far its probabilities hold, and how long it takes. Each file is measured
+/// for itself, online from nothing, or with a share of its groups learned first and the rest
+/// measured without learning, as `forerun simulate` does it.
 
 #include <algorithm>
 #include <charconv>
@@ -30,6 +30,7 @@ struct Options {
   std::uint64_t seed = 1;
   std::size_t sessions_max = SIZE_MAX;
   bool shows_coverage = false;
+  bool shows_ablation = false;
   PredictionSettings prediction;
   std::vector<std::filesystem::path> files;
 };
@@ -173,6 +174,19 @@ int main(int argc, char** argv) {
       number(options.seed);
     } else if (flag == "--sessions") {
       number(options.sessions_max);
+    } else if (flag == "--without") {
+      const std::string_view name = ++i < argc ? argv[i] : "";
+      options.prediction.without = parse_idea(name);
+      if (!options.prediction.without) {
+        std::fprintf(stderr, "forerun-predict-eval: --without: expected one of:");
+        for (std::size_t n = 0; n < ideas; ++n) {
+          std::fprintf(stderr, " %s", to_string(static_cast<Idea>(n)));
+        }
+        std::fprintf(stderr, "\n");
+        return 2;
+      }
+    } else if (flag == "--ablation") {
+      options.shows_ablation = true;
     } else if (flag == "--coverage") {
       options.shows_coverage = true;
     } else {
@@ -180,6 +194,20 @@ int main(int argc, char** argv) {
     }
   }
   bool is_good = !options.files.empty();
+  for (std::size_t n = 0; options.shows_ablation && n <= ideas; ++n) {
+    // Each idea switched off in turn, none first.
+    if (n > 0) {
+      options.prediction.without = static_cast<Idea>(n - 1);
+    }
+    std::printf("without %s\n", n == 0 ? "nothing" : to_string(*options.prediction.without));
+    for (const std::filesystem::path& file : options.files) {
+      is_good = measure(file, options) && is_good;
+    }
+    std::fflush(stdout);
+  }
+  if (options.shows_ablation) {
+    return is_good ? 0 : 1;
+  }
   for (const std::filesystem::path& file : options.files) {
     is_good = measure(file, options) && is_good;
   }

@@ -102,7 +102,7 @@ std::uint32_t resolve(const Surroundings& around, Key name, const Binding& rule,
     case From::mentioned:
       return first_unused(around, name, last, true);
     case From::about:
-      return most_said_of(around, name, last);
+      return around.has_about ? most_said_of(around, name, last) : 0;
     case From::earliest:
       return memory.earliest_at(rule.place);
     case From::older:
@@ -488,7 +488,7 @@ std::uint32_t Parameter::last_used(const Surroundings& around) const {
 
 void Parameter::claim_corrected(const Surroundings& around, std::size_t place,
                                 Claimed& claimed) const {
-  const std::uint32_t used = last_used(around);
+  const std::uint32_t used = around.corrects ? last_used(around) : 0;
   if (used == 0) {
     return;
   }
@@ -620,6 +620,9 @@ std::vector<Candidate> Parameter::candidates(const Surroundings& around, const K
   std::array<double, claims_max> shares;
   for (std::size_t i = 0; i < claimed.size(); ++i) {
     features[i] = describe(i);
+    for (std::size_t n = 0; around.mask != nullptr && n < value_features; ++n) {
+      features[i][n] *= (*around.mask)[n];
+    }
     shares[i] = ranker.score(features[i]);
   }
   ValueRanker::normalise(std::span(shares).first(claimed.size()), real::log1p(odds(blocked)));

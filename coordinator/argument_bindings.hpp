@@ -154,6 +154,9 @@ struct Surroundings {
   const BoundedTable<bool>* output_names =
       nullptr;                          ///< mix(task, name): names that a task's outputs have had.
   std::span<const Meaning> meanings{};  ///< By value, ascending.
+  bool corrects = true;                 ///< Texts are corrected: candidates of their own.
+  bool has_about = true;                ///< Rules of what the text speaks of apply.
+  const Features<value_features>* mask = nullptr;  ///< Features count so many times; none: once.
 };
 
 inline constexpr std::size_t recognised_max = 3;

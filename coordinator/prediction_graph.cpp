@@ -25,6 +25,33 @@ namespace {
 
 using namespace prediction;
 
+struct IdeaParts {
+  Idea idea;
+  const char* name;
+  std::vector<std::size_t> value_features{}, call_features{};  ///< That say it to the rankers.
+};
+
+const std::array<IdeaParts, ideas>& all_ideas() {
+  static const std::array<IdeaParts, ideas> all = {{
+      {Idea::corrected_texts, "corrected-texts", {22, 23}, {36}},
+      {Idea::composed_values, "composed-values", {20, 21}, {46}},
+      {Idea::meanings, "meanings", {24, 25}, {}},
+      {Idea::spoken_of, "spoken-of", {26, 27}, {}},
+      {Idea::own_words, "own-words", {17, 19}, {41}},
+      {Idea::read_next, "read-next", {18}, {42, 43, 44}},
+      {Idea::same_arguments, "same-arguments", {}, {40}},
+      {Idea::importance, "importance", {}, {45}},
+      {Idea::past, "past", {}, {7, 8, 23}},
+      {Idea::names, "names", {}, {24, 25, 26, 43}},
+      {Idea::words, "words", {}, {27}},
+      {Idea::long_contexts, "long-contexts", {}, {28, 29, 30, 31, 32, 33}},
+      {Idea::ranking_calls, "ranking-calls", {}, {}},
+      {Idea::ranking_values, "ranking-values", {}, {}},
+      {Idea::labels, "labels", {}, {}},
+  }};
+  return all;
+}
+
 constexpr Key start_task = 0x41;     ///< Stands before a session's first step.
 constexpr Key end_symbol = 0x42;     ///< The session ends.
 constexpr Key failed_symbol = 0x43;  ///< The step has no output.
@@ -404,6 +431,18 @@ public:
         word_weights_(settings.word_weights_max) {
     model_form_.task = settings_.model_task;
     model_form_.names = {conversation_parameter};
+    value_mask_.fill(1);
+    call_mask_.fill(1);
+    for (const IdeaParts& each : all_ideas()) {
+      if (!has(each.idea)) {
+        for (const std::size_t at : each.value_features) {
+          value_mask_[at] = 0;
+        }
+        for (const std::size_t at : each.call_features) {
+          call_mask_[at] = 0;
+        }
+      }
+    }
   }
 
   void text(const RunId& id, std::string_view tenant, std::string_view text);
@@ -413,6 +452,7 @@ public:
   void forget(std::string_view tenant);
   void set_learning(bool learns) { learns_ = learns; }
   std::vector<Prediction> predict(const RunId& id, const Question& question);
+  double end_probability(const RunId& id, const Question& question);
   PredictionSizes sizes() const;
 
 private:
@@ -481,7 +521,11 @@ private:
                      std::vector<Draft>& drafts) const;
   static std::vector<std::string> reasons(const Session& session, const Option& option);
 
+  bool has(Idea idea) const { return settings_.without != idea; }
+
   PredictionSettings settings_;
+  Features<value_features> value_mask_{};
+  Features<call_features> call_mask_{};
   bool learns_ = true;
   LearnedContexts nexts_;
   BoundedTable<Form> forms_;
@@ -583,6 +627,9 @@ Key PredictionGraph::Impl::labels(Key task, Side side, const json::Value* value,
   if (value == nullptr) {
     return failed_symbol;
   }
+  if (!has(Idea::labels)) {
+    return 0;
+  }
   const Key place = mix(task_side(task, side), 0x61);
   std::size_t left = fields_per_document_max;
   if (const json::Array* array = value->array()) {
@@ -610,7 +657,7 @@ SeenStep PredictionGraph::Impl::seen(Key tenant, const Call& call, bool learns) 
   SeenStep step{
       call, std::nullopt, mix(tenant, hash_text(call.task())), hash_input(call.input()), 0, 0};
   const Key place = mix(task_side(step.task, Side::input), 0x61);
-  std::size_t left = fields_per_document_max;
+  std::size_t left = has(Idea::labels) ? fields_per_document_max : 0;
   for (const json::Member& member : call.input()) {
     if (member.value.object() == nullptr && member.value.array() == nullptr) {
       scalar_label(place, member.name, member.value, learns, left, step.input_labels);
@@ -690,7 +737,12 @@ void PredictionGraph::Impl::learn_next(const Session& session, Key symbol) {
 Surroundings PredictionGraph::Impl::around(const Session& session, Key task) const {
   const std::vector<SeenStep>& steps = session.memory.steps();
   const Key previous = steps.empty() ? start_task : steps.back().task;
-  return {session.memory, task, previous, open_tasks_, &output_names_, session.meanings};
+  Surroundings around{session.memory, task,           previous,
+                      open_tasks_,    &output_names_, session.meanings};
+  around.corrects = has(Idea::corrected_texts);
+  around.has_about = has(Idea::spoken_of);
+  around.mask = settings_.without ? &value_mask_ : nullptr;
+  return around;
 }
 
 Values PredictionGraph::Impl::values_of(const Session& session, const Tenant& tenant,
@@ -718,7 +770,7 @@ std::vector<Candidate> PredictionGraph::Impl::candidates(const Surroundings& sur
     return {};
   }
   std::vector<Composed> composed;
-  if (depth < mold_depth_max) {
+  if (depth < mold_depth_max && has(Idea::composed_values)) {
     for (const auto& [mold, share] : parameter->molds(surroundings.previous)) {
       compose(surroundings, tenant, key, *mold, share, depth, parts_left, composed, made);
     }
@@ -773,7 +825,7 @@ void PredictionGraph::Impl::compose(const Surroundings& surroundings, const Tena
 
 Precedents PredictionGraph::Impl::precedents(const Session& session, const Tenant& tenant) const {
   Precedents found;
-  if (session.near.empty() && session.turn_near.empty()) {
+  if ((session.near.empty() && session.turn_near.empty()) || !has(Idea::past)) {
     return found;
   }
   std::vector<Key> tasks;
@@ -981,6 +1033,9 @@ Options PredictionGraph::Impl::options(const Session& session, const Tenant& ten
       Option& option = all.calls.emplace_back(
           Option{form, &kept, likely.symbol, likely.probability, filling, {}, 0});
       option.features = describe(session, option, of_form, rank++);
+      for (std::size_t n = 0; settings_.without && n < call_features; ++n) {
+        option.features[n] *= call_mask_[n];
+      }
       known +=
           likely.probability * filling.share * real::exp(option.features[2] + option.features[3]);
       scores.push_back(tenant.calls.score(option.features));
@@ -1034,7 +1089,7 @@ Evidence PredictionGraph::Impl::evidence_for(const std::vector<Key>& contexts, c
 void PredictionGraph::Impl::hear(Session& session) const {
   const std::vector<Key>& words = session.memory.last_words();
   const double scale = 1 / std::sqrt(static_cast<double>(std::max<std::size_t>(1, words.size())));
-  for (Key later = 0; later < 2; ++later) {
+  for (Key later = has(Idea::words) ? 0 : 2; later < 2; ++later) {
     std::unordered_map<Key, double, KeyHash> sums;
     for (const Key word : words) {
       if (const WordWeights* known = word_weights_.find(mix(session.tenant, word, later))) {
@@ -1113,7 +1168,9 @@ Options PredictionGraph::Impl::learn_options(const Session& session, Tenant& ten
     }
   }
   tenant.calls.note(all.none, all.none_probability, !has_come);
-  tenant.calls.step();
+  if (has(Idea::ranking_calls)) {
+    tenant.calls.step();
+  }
   learn_words(session, all, form_key);
   return all;
 }
@@ -1126,7 +1183,9 @@ void PredictionGraph::Impl::learn_values(Tenant& tenant, Form& form, const Value
     for (const Candidate& candidate : values[i]) {
       tenant.values.note(candidate.features, candidate.share, candidate.hash == hash);
     }
-    tenant.values.step();
+    if (has(Idea::ranking_values)) {
+      tenant.values.step();
+    }
   }
   if (values.size() == form.parameters.size()) {
     const Filling best = fillings(form, values).front();
@@ -1248,7 +1307,9 @@ void PredictionGraph::Impl::text(const RunId& id, std::string_view tenant, std::
   std::sort(session.turn_words.begin(), session.turn_words.end());
   session.turn_near = owner.past_turns.nearest(session.turn_words);
   session.turn_from = session.memory.steps().size();
-  session.named = owner.names.named(session.memory.all_stems());
+  if (has(Idea::names)) {
+    session.named = owner.names.named(session.memory.all_stems());
+  }
   hear(session);
   understand(session);
   session_bytes_ += session.memory.bytes();
@@ -1259,7 +1320,7 @@ void PredictionGraph::Impl::text(const RunId& id, std::string_view tenant, std::
 void PredictionGraph::Impl::understand(Session& session) const {
   std::vector<Meaning>& meanings = session.meanings;
   meanings.clear();
-  const Context* anyway = nexts_.find(mix(session.tenant, 0xf1));
+  const Context* anyway = !has(Idea::meanings) ? nullptr : nexts_.find(mix(session.tenant, 0xf1));
   if (anyway == nullptr) {
     return;
   }
@@ -1564,6 +1625,38 @@ std::vector<Prediction> PredictionGraph::Impl::predict(const RunId& id, const Qu
   return predictions;
 }
 
+double PredictionGraph::Impl::end_probability(const RunId& id, const Question& question) {
+  const auto found = sessions_by_id_.find(id);
+  if (found == sessions_by_id_.end()) {
+    return 0;
+  }
+  Session& session = *found->second;
+  const auto tenant = tenants_.find(session.tenant_name);
+  if (tenant == tenants_.end() || tenant->second.key != session.tenant) {
+    return 0;
+  }
+  const SessionMemory::Mark mark = session.memory.mark();
+  bool is_open = false;
+  for (const ImaginedStep& step : question.beyond) {
+    if (is_model(step.call)) {
+      continue;
+    }
+    session.memory.add_call(seen(session.tenant, step.call, false));
+    const Key task = session.memory.steps().back().task;
+    is_open = is_open || !step.output;
+    if (step.output) {
+      session.memory.add_output(step.output,
+                                labels(task, Side::output, &step.output->value(), false));
+    }
+  }
+  double probability = 0;
+  if (!is_open) {
+    probability = corrected(tenant->second.forms, share_in(guess(session, false), end_symbol));
+  }
+  session.memory.rollback(mark);
+  return probability;
+}
+
 PredictionSizes PredictionGraph::Impl::sizes() const {
   PredictionSizes sizes;
   sizes.sessions = sessions_.size();
@@ -1606,6 +1699,28 @@ void PredictionGraph::set_learning(bool learns) {
 std::vector<Prediction> PredictionGraph::predict(const RunId& session,
                                                  const Question& question) const {
   return impl_->predict(session, question);
+}
+
+double PredictionGraph::end_probability(const RunId& session, const Question& question) const {
+  return impl_->end_probability(session, question);
+}
+
+const char* to_string(Idea idea) {
+  for (const IdeaParts& each : all_ideas()) {
+    if (each.idea == idea) {
+      return each.name;
+    }
+  }
+  return "?";
+}
+
+std::optional<Idea> parse_idea(std::string_view name) {
+  for (const IdeaParts& each : all_ideas()) {
+    if (each.name == name) {
+      return each.idea;
+    }
+  }
+  return std::nullopt;
 }
 
 PredictionSizes PredictionGraph::sizes() const {

@@ -540,24 +540,23 @@ TEST_CASE("a text is corrected by the names that came back", "[prediction]") {
   CHECK(made.front().reasons[1].find("its last one, corrected") != std::string::npos);
 }
 
-TEST_CASE("a list of objects is made of another's members", "[prediction]") {
+TEST_CASE("a list of objects is made of another's members, however long it is", "[prediction]") {
   History history;
-  const auto trip = [](int first, int second) {
-    const auto leg = [](int n, const char* more) {
-      return R"({"day":"d)" + std::to_string(n) + R"(","flight":"F)" + std::to_string(n) + "\"" +
-             more + "}";
-    };
-    return std::vector<Taken>{
-        taken("find", "{}",
-              R"({"legs":[)" + leg(first, R"(,"price":9)") + "," + leg(second, R"(,"price":8)") +
-                  "]}"),
-        taken("book", R"({"legs":[)" + leg(first, "") + "," + leg(second, "") + "]}"),
-    };
+  const auto trip = [](int first, int count) {
+    std::string found, booked;
+    for (int n = first; n < first + count; ++n) {
+      const std::string leg =
+          R"({"day":"d)" + std::to_string(n) + R"(","flight":"F)" + std::to_string(n) + "\"";
+      found += (found.empty() ? "" : ",") + leg + R"(,"price":9})";
+      booked += (booked.empty() ? "" : ",") + leg + "}";
+    }
+    return std::vector<Taken>{taken("find", "{}", R"({"legs":[)" + found + "]}"),
+                              taken("book", R"({"legs":[)" + booked + "]}")};
   };
   for (int i = 0; i < 10; ++i) {
-    history.teach(trip(10 + 2 * i, 11 + 2 * i));
+    history.teach(trip(10 + 5 * i, 1 + i % 3));
   }
-  const std::vector<Taken> next = trip(90, 95);
+  const std::vector<Taken> next = trip(90, 5);
   const RunId id = history.open({next[0]});
   const std::vector<Prediction> made = history.graph.predict(id, {.limit = 3});
   REQUIRE(!made.empty());
@@ -623,4 +622,37 @@ TEST_CASE("of a list's items the one that the text speaks of is taken", "[predic
   const std::vector<Prediction> made = history.graph.predict(id, {.limit = 3});
   REQUIRE(!made.empty());
   CHECK(made.front().call == call("open", R"({"id":"u773"})"));
+}
+
+TEST_CASE("where sessions end the end is likely, elsewhere not", "[prediction]") {
+  History history;
+  for (int i = 0; i < 20; ++i) {
+    history.teach({taken("first"), taken("last")});
+  }
+  const RunId id = history.open({taken("first")});
+  CHECK(history.graph.end_probability(id, {}) < 0.1);
+  const ImaginedStep imagined{call("last"), output("null")};
+  CHECK(history.graph.end_probability(id, {.beyond = std::span(&imagined, 1)}) > 0.8);
+  const ImaginedStep running{call("last"), std::nullopt};
+  CHECK(history.graph.end_probability(id, {.beyond = std::span(&running, 1)}) == 0);
+  history.graph.observe(id, "t", call("last"), output("null"));
+  CHECK(history.graph.end_probability(id, {}) > 0.8);
+}
+
+TEST_CASE("every idea has a name of its own and can be left out", "[prediction]") {
+  for (std::size_t n = 0; n < ideas; ++n) {
+    const auto idea = static_cast<Idea>(n);
+    CHECK(parse_idea(to_string(idea)) == idea);
+    PredictionSettings settings;
+    settings.without = idea;
+    History history(settings);
+    for (int i = 0; i < 20; ++i) {
+      history.teach({taken("first"), taken("last")}, "t", "do the first and the last");
+    }
+    const RunId id = history.open({taken("first")}, "t", "do the first and the last");
+    const std::vector<Prediction> made = history.graph.predict(id, {});
+    REQUIRE(!made.empty());
+    CHECK(made.front().call == call("last"));
+  }
+  CHECK(!parse_idea("something else"));
 }
