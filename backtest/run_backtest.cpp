@@ -2,12 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 
 #include "backtest/oracle.hpp"
 #include "backtest/sessions.hpp"
 #include "base/assert.hpp"
-#include "base/prng.hpp"
-#include "base/sha1.hpp"
 #include "coordinator/conversation.hpp"
 #include "coordinator/prediction_graph.hpp"
 #include "coordinator/remembered_predictions.hpp"
@@ -290,10 +289,6 @@ json::Value rounded(double value, double unit) {
 
 }  // namespace
 
-double group_share(const std::string& group) {
-  return static_cast<double>(sha1_prefix(group)) / 4294967295.0;
-}
-
 double BacktestPass::saved_ratio() const {
   return serial > Duration::zero() ? 1.0 - seconds(actual) / seconds(serial) : 0.0;
 }
@@ -307,18 +302,11 @@ Result<BacktestReport> run_backtest(std::vector<TraceSession> sessions,
   std::erase_if(sessions, [](const TraceSession& session) { return session.steps.empty(); });
   model_missing_times(sessions, settings.seed, settings.times);
   std::vector<TraceSession> history = settings.history;
-  std::vector<TraceSession> measured;
-  for (TraceSession& session : sessions) {
-    const bool teaches = settings.train_share && group_share(session.group) < *settings.train_share;
-    (teaches ? history : measured).push_back(std::move(session));
-  }
+  std::vector<TraceSession> measured = std::move(sessions);
   if (settings.train_share) {
-    // A file's order is often by kind. Sessions that only teach come in an order drawn from the
-    // seed, so that what is learned last is like what is measured (Fisher and Yates).
-    Prng order(settings.seed);
-    for (std::size_t i = history.size(); i > 1; --i) {
-      std::swap(history[i - 1], history[order.below(i)]);
-    }
+    SplitSessions split = split_by_group(std::move(measured), *settings.train_share, settings.seed);
+    std::move(split.history.begin(), split.history.end(), std::back_inserter(history));
+    measured = std::move(split.measured);
   }
   if (measured.size() <= settings.warm_up) {
     return fail(Errc::invalid, "nothing to measure: " + std::to_string(measured.size()) +

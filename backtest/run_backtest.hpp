@@ -79,7 +79,4 @@ inline constexpr const char* model_task = "forerun.model";
 Result<BacktestReport> run_backtest(std::vector<TraceSession> sessions,
                                     const BacktestSettings& settings);
 
-/// A number in [0, 1] from a group's name: the first 8 hex digits of its SHA-1 over 0xffffffff.
-double group_share(const std::string& group);
-
 }  // namespace forerun

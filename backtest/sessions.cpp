@@ -1,9 +1,31 @@
 #include "backtest/sessions.hpp"
 
+#include <utility>
+
+#include "base/prng.hpp"
+#include "base/sha1.hpp"
+
 namespace forerun {
 
 std::string tenant_of(const TraceSession& session) {
   return session.source.empty() ? "default" : session.source;
+}
+
+double group_share(const std::string& group) {
+  return static_cast<double>(sha1_prefix(group)) / 4294967295.0;
+}
+
+SplitSessions split_by_group(std::vector<TraceSession> sessions, double share, std::uint64_t seed) {
+  SplitSessions split;
+  for (TraceSession& session : sessions) {
+    (group_share(session.group) < share ? split.history : split.measured)
+        .push_back(std::move(session));
+  }
+  Prng order(seed);
+  for (std::size_t i = split.history.size(); i > 1; --i) {
+    std::swap(split.history[i - 1], split.history[order.below(i)]);
+  }
+  return split;
 }
 
 void follow(Predictor& predictor, const RunId& run_id, const TraceSession& session,

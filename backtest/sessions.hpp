@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -12,6 +13,19 @@ namespace forerun {
 
 /// A trace's source is a world of its own: what is learned in one says nothing of another.
 std::string tenant_of(const TraceSession& session);
+
+/// A number in [0, 1] from a group's name: the first 8 hex digits of its SHA-1 over 0xffffffff.
+double group_share(const std::string& group);
+
+struct SplitSessions {
+  std::vector<TraceSession> history;   ///< Whose group falls under the share, in a drawn order.
+  std::vector<TraceSession> measured;  ///< All others, in the order in which they came.
+};
+
+/// Splits sessions into those that only teach and those that are measured. A file's order is often
+/// by kind, so the former come in an order drawn from the seed (Fisher and Yates): what is learned
+/// last is like what is measured.
+SplitSessions split_by_group(std::vector<TraceSession> sessions, double share, std::uint64_t seed);
 
 /// Learns from whole sessions, without time.
 void learn_from(Predictor& predictor, const std::vector<TraceSession>& sessions);

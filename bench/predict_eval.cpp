@@ -1,93 +1,39 @@
-/// forerun-predict-eval NAME: reads a trace (JSON Lines, unpacked) from standard input, learns it
-/// online from nothing, and prints how often the next call was foretold exactly, how far the stated
-/// probabilities held, and how long it took.
+/// forerun-predict-eval [--train-share P] [--seed N] [--sessions N] [--coverage]
+/// [--without IDEA | --ablation] FILE...: how often the predictor names the next call of recorded
+/// sessions exactly, how far its probabilities hold, and how long it takes. Each file is measured
+/// for itself, online from nothing, or with a share of its groups learned first and the rest
+/// measured without learning, as `forerun simulate` does it.
 
 #include <algorithm>
+#include <charconv>
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
-#include <cstdlib>
-#include <iostream>
+#include <cstring>
+#include <filesystem>
 #include <numeric>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "backtest/accuracy.hpp"
+#include "backtest/sessions.hpp"
 #include "coordinator/prediction_graph.hpp"
 
 using namespace forerun;
 
 namespace {
 
-constexpr std::size_t bins = 10;
-
-struct Tally {
-  std::uint64_t asked = 0, top1 = 0, top3 = 0, task1 = 0, any = 0;
-  double brier = 0;
-  double expected[bins] = {};
-  std::uint64_t count[bins] = {}, hit[bins] = {};
-
-  void add(const std::vector<Prediction>& predictions, const Call& truth,
-           const std::optional<Output>& last_output) {
-    ++asked;
-    std::size_t rank = 0;
-    bool found = false;
-    for (const Prediction& each : predictions) {
-      const bool premise_held =
-          !each.premise || (last_output && each.premise->hash() == last_output->hash());
-      const bool hit_now = premise_held && each.call == truth;
-      const double p = each.probability * each.premise_probability;
-      if (!found && hit_now) {
-        top1 += rank == 0 ? 1 : 0;
-        top3 += rank < 3 ? 1 : 0;
-        any += 1;
-        found = true;
-      }
-      if (rank == 0) {
-        task1 += each.call.task() == truth.task() ? 1 : 0;
-        note(p, hit_now);
-      }
-      ++rank;
-    }
-  }
-  void note(double p, bool hit_now) {
-    const auto bin = std::min<std::size_t>(static_cast<std::size_t>(p * bins), bins - 1);
-    ++count[bin];
-    hit[bin] += hit_now ? 1 : 0;
-    expected[bin] += p;
-    const double miss = p - (hit_now ? 1 : 0);
-    brier += miss * miss;
-  }
-  void print(const char* title) const {
-    const auto n = static_cast<double>(std::max<std::uint64_t>(asked, 1));
-    double error = 0;
-    double counted = 0;
-    for (std::size_t i = 0; i < bins; ++i) {
-      const double gap = expected[i] - static_cast<double>(hit[i]);
-      error += gap < 0 ? -gap : gap;
-      counted += static_cast<double>(count[i]);
-    }
-    std::printf(
-        "%-10s n %6llu  top1 %.3f  top3 %.3f  listed %.3f  task %.3f  brier %.3f  ece %.3f\n",
-        title, static_cast<unsigned long long>(asked), static_cast<double>(top1) / n,
-        static_cast<double>(top3) / n, static_cast<double>(any) / n, static_cast<double>(task1) / n,
-        brier / std::max(counted, 1.0), error / std::max(counted, 1.0));
-  }
-  void print_bins() const {
-    for (std::size_t i = 0; i < bins; ++i) {
-      if (count[i] > 0) {
-        const auto n = static_cast<double>(count[i]);
-        std::printf("    said %.3f  n %6llu  true %.3f\n", expected[i] / n,
-                    static_cast<unsigned long long>(count[i]), static_cast<double>(hit[i]) / n);
-      }
-    }
-  }
+struct Options {
+  std::optional<double> train_share;
+  std::uint64_t seed = 1;
+  std::size_t sessions_max = SIZE_MAX;
+  bool shows_coverage = false;
+  bool shows_ablation = false;
+  PredictionSettings prediction;
+  std::vector<std::filesystem::path> files;
 };
-
-std::string string_at(const json::Value& value, const char* name) {
-  const json::Value* found = value.find(name);
-  const std::string* text = found == nullptr ? nullptr : found->string();
-  return text == nullptr ? std::string() : *text;
-}
 
 double microseconds(std::chrono::steady_clock::time_point from) {
   return std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - from).count();
@@ -101,102 +47,169 @@ struct Timing {
     }
     std::sort(us.begin(), us.end());
     const double mean = std::accumulate(us.begin(), us.end(), 0.0) / static_cast<double>(us.size());
-    std::printf("  %s us: mean %.1f p50 %.1f p99 %.1f max %.1f\n", title, mean, us[us.size() / 2],
-                us[us.size() * 99 / 100], us.back());
+    std::printf("  %s: %zu, us: mean %.1f p50 %.1f p99 %.1f max %.1f\n", title, us.size(), mean,
+                us[us.size() / 2], us[us.size() * 99 / 100], us.back());
   }
 };
+
+/// Where the right call stands among all that the predictor considered.
+struct Coverage {
+  static constexpr std::size_t considered_max = 1'000;
+  std::uint64_t steps = 0, within[6] = {};
+  static constexpr std::size_t ranks[6] = {1, 3, 8, 16, 32, considered_max};
+
+  void count(const std::vector<Prediction>& made, const Call& came) {
+    ++steps;
+    for (std::size_t rank = 0; rank < made.size(); ++rank) {
+      if (made[rank].call == came) {
+        for (std::size_t i = 0; i < std::size(ranks); ++i) {
+          within[i] += rank < ranks[i] ? 1 : 0;
+        }
+        return;
+      }
+    }
+  }
+  void print() const {
+    std::printf("  the right call is among the first");
+    for (std::size_t i = 0; i < std::size(ranks); ++i) {
+      std::printf(
+          i + 1 < std::size(ranks) ? " %zu: %.3f;" : " %zu (all): %.3f\n", ranks[i],
+          static_cast<double>(within[i]) / static_cast<double>(std::max<std::uint64_t>(steps, 1)));
+    }
+  }
+};
+
+bool measure(const std::filesystem::path& file, const Options& options) {
+  auto read = read_traces(file);
+  if (!read) {
+    std::fprintf(stderr, "forerun-predict-eval: %s\n", read.error().message.c_str());
+    return false;
+  }
+  std::vector<TraceSession> sessions = std::move(*read);
+  if (sessions.size() > options.sessions_max) {
+    sessions.erase(sessions.begin() + static_cast<std::ptrdiff_t>(options.sessions_max),
+                   sessions.end());
+  }
+  SplitSessions split;
+  if (options.train_share) {
+    split = split_by_group(std::move(sessions), *options.train_share, options.seed);
+  } else {
+    split.measured = std::move(sessions);
+  }
+  PredictionGraph graph(options.prediction);
+  std::size_t learned = 0;
+  for (const TraceSession& session : split.history) {
+    learned += session.steps.size();
+  }
+  const auto from = std::chrono::steady_clock::now();
+  learn_from(graph, split.history);
+  const double learning = microseconds(from);
+  graph.set_learning(!options.train_share);
+  Accuracy accuracy;
+  Coverage coverage;
+  Timing observing;
+  Timing predicting;
+  RunId id;
+  for (const TraceSession& session : split.measured) {
+    ++id.counter;
+    const std::string tenant = tenant_of(session);
+    graph.text(id, tenant, session.context);
+    for (const TraceStep& step : session.steps) {
+      for (const std::string& text : step.texts) {
+        graph.text(id, tenant, text);
+      }
+      auto began = std::chrono::steady_clock::now();
+      const std::vector<Prediction> made = graph.predict(id, {});
+      predicting.us.push_back(microseconds(began));
+      accuracy.count(made, step.call);
+      if (options.shows_coverage) {
+        coverage.count(graph.predict(id, {.limit = Coverage::considered_max}), step.call);
+      }
+      const std::optional<Output> output = Output::make(step.output);
+      began = std::chrono::steady_clock::now();
+      graph.observe(id, tenant, step.call, output);
+      observing.us.push_back(microseconds(began));
+    }
+    graph.end(id);
+  }
+  const auto steps = static_cast<double>(std::max<std::uint64_t>(accuracy.steps, 1));
+  const auto share = [&](std::uint64_t count) { return static_cast<double>(count) / steps; };
+  std::printf(
+      "%-24s steps %5llu  task %.3f %.3f  call %.3f %.3f  brier %.4f  ece %.4f  sure %.3f of "
+      "%llu\n",
+      file.stem().stem().string().c_str(), static_cast<unsigned long long>(accuracy.steps),
+      share(accuracy.task_top1), share(accuracy.task_top3), share(accuracy.call_top1),
+      share(accuracy.call_top3), accuracy.brier(), accuracy.ece(),
+      static_cast<double>(accuracy.sure_came) /
+          static_cast<double>(std::max<std::uint64_t>(accuracy.sure, 1)),
+      static_cast<unsigned long long>(accuracy.sure));
+  if (options.shows_coverage) {
+    coverage.print();
+    predicting.print("predict");
+    observing.print("observe");
+    if (learned > 0) {
+      std::printf("  learned %zu steps, us a step: %.1f\n", learned,
+                  learning / static_cast<double>(learned));
+    }
+  }
+  return true;
+}
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  const std::string name = argc > 1 ? argv[1] : "trace";
-  const std::size_t sessions_max = argc > 2 ? std::strtoull(argv[2], nullptr, 10) : 1'000'000;
-  const std::size_t late_from = argc > 3 ? std::strtoull(argv[3], nullptr, 10) : 500;
-  PredictionGraph graph;
-  Tally known;
-  Tally late;
-  Tally open;
-  Tally late_open;
-  Timing observing;
-  Timing predicting;
-  Timing predicting_open;
-  Timing texting;
-  std::string line;
-  RunId id;
-  while (id.counter < sessions_max && std::getline(std::cin, line)) {
-    json::Limits limits;
-    limits.bytes = 16U << 20U;
-    const Result<json::Value> parsed = json::parse(line, limits);
-    if (!parsed) {
-      // Recorded outputs may hold what JSON has no word for, such as Infinity.
-      std::fprintf(stderr, "predict-eval: line after session %llu left out: %s\n",
-                   static_cast<unsigned long long>(id.counter), parsed.error().message.c_str());
-      continue;
-    }
-    const json::Value& session = *parsed;
-    const bool is_late = id.counter >= late_from;
-    ++id.counter;
-    const std::string tenant = string_at(session, "source");
-    if (const std::string context = string_at(session, "context"); !context.empty()) {
-      const auto from = std::chrono::steady_clock::now();
-      graph.text(id, tenant, context);
-      texting.us.push_back(microseconds(from));
-    }
-    const json::Value* steps = session.find("steps");
-    std::optional<ImaginedStep> last;
-    for (const json::Value& step : *steps->array()) {
-      const Call call = Call::make(string_at(step, "task"), *step.find("input")->object());
-      const std::optional<Output> output = Output::make(*step.find("output"));
-      if (const json::Value* texts = step.find("pre"); texts != nullptr && texts->array()) {
-        for (const json::Value& text : *texts->array()) {
-          graph.text(id, tenant, *text.string());
+  Options options;
+  for (int i = 1; i < argc; ++i) {
+    const std::string_view flag = argv[i];
+    const auto number = [&](auto& value) {
+      const std::string_view text = ++i < argc ? argv[i] : "";
+      if (std::from_chars(text.data(), text.data() + text.size(), value).ec != std::errc()) {
+        std::fprintf(stderr, "forerun-predict-eval: %s: expected a number\n", argv[i - 1]);
+        std::exit(2);
+      }
+    };
+    if (flag == "--train-share") {
+      number(options.train_share.emplace());
+    } else if (flag == "--seed") {
+      number(options.seed);
+    } else if (flag == "--sessions") {
+      number(options.sessions_max);
+    } else if (flag == "--without") {
+      const std::string_view name = ++i < argc ? argv[i] : "";
+      options.prediction.without = parse_idea(name);
+      if (!options.prediction.without) {
+        std::fprintf(stderr, "forerun-predict-eval: --without: expected one of:");
+        for (std::size_t n = 0; n < ideas; ++n) {
+          std::fprintf(stderr, " %s", to_string(static_cast<Idea>(n)));
         }
+        std::fprintf(stderr, "\n");
+        return 2;
       }
-      auto from = std::chrono::steady_clock::now();
-      const std::vector<Prediction> predictions = graph.predict(id, {.limit = 8});
-      predicting.us.push_back(microseconds(from));
-      const std::optional<Output> before = last ? last->output : std::nullopt;
-      known.add(predictions, call, before);
-      if (is_late) {
-        late.add(predictions, call, before);
-      }
-      // What was said while this step ran, of what follows it, is asked one step later.
-      from = std::chrono::steady_clock::now();
-      const ImaginedStep running{call, std::nullopt};
-      const std::vector<Prediction> beyond =
-          graph.predict(id, {.beyond = std::span(&running, 1), .limit = 8});
-      predicting_open.us.push_back(microseconds(from));
-      const std::size_t place = static_cast<std::size_t>(&step - steps->array()->data());
-      if (place + 1 < steps->array()->size()) {
-        const json::Value& next = (*steps->array())[place + 1];
-        const Call truth = Call::make(string_at(next, "task"), *next.find("input")->object());
-        open.add(beyond, truth, output);
-        if (is_late) {
-          late_open.add(beyond, truth, output);
-        }
-      }
-      from = std::chrono::steady_clock::now();
-      graph.observe(id, tenant, call, output);
-      observing.us.push_back(microseconds(from));
-      last = ImaginedStep{call, output};
+    } else if (flag == "--ablation") {
+      options.shows_ablation = true;
+    } else if (flag == "--coverage") {
+      options.shows_coverage = true;
+    } else {
+      options.files.emplace_back(flag);
     }
-    graph.end(id);
   }
-  std::printf("%s: %llu sessions\n", name.c_str(), static_cast<unsigned long long>(id.counter));
-  known.print("  known");
-  known.print_bins();
-  open.print("  running");
-  open.print_bins();
-  if (late.asked > 0) {
-    late.print("  late");
-    late_open.print("  late run");
+  bool is_good = !options.files.empty();
+  for (std::size_t n = 0; options.shows_ablation && n <= ideas; ++n) {
+    // Each idea switched off in turn, none first.
+    if (n > 0) {
+      options.prediction.without = static_cast<Idea>(n - 1);
+    }
+    std::printf("without %s\n", n == 0 ? "nothing" : to_string(*options.prediction.without));
+    for (const std::filesystem::path& file : options.files) {
+      is_good = measure(file, options) && is_good;
+    }
+    std::fflush(stdout);
   }
-  observing.print("observe");
-  predicting.print("predict");
-  predicting_open.print("predict beyond a running step");
-  texting.print("context");
-  const PredictionSizes sizes = graph.sizes();
-  std::printf("  contexts %zu forms %zu parameters %zu outputs %zu\n", sizes.contexts, sizes.forms,
-              sizes.parameters, sizes.outputs);
-  return 0;
+  if (options.shows_ablation) {
+    return is_good ? 0 : 1;
+  }
+  for (const std::filesystem::path& file : options.files) {
+    is_good = measure(file, options) && is_good;
+  }
+  return is_good ? 0 : 1;
 }

@@ -74,6 +74,8 @@ const char* to_string(Verdict verdict) {
       return "cluster full";
     case Verdict::budget_empty:
       return "budget empty";
+    case Verdict::session_ends:
+      return "session ends";
   }
   FORERUN_ASSERT(false);
 }

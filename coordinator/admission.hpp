@@ -83,7 +83,8 @@ enum class Verdict : std::uint8_t {
   too_deep,
   session_full,
   cluster_full,
-  budget_empty
+  budget_empty,
+  session_ends  ///< The session is expected to end: there is nothing to start.
 };
 const char* to_string(Verdict verdict);
 

@@ -12,9 +12,15 @@ namespace {
 constexpr std::size_t rules_max = 48;
 constexpr std::size_t constants_max = 48;
 constexpr double recognised_prior[recognised_max] = {0.5, 0.3, 0.2};
+constexpr std::size_t composed_max = 8;
 /// Values of one parameter at one time.
-constexpr std::size_t claims_max = rules_max + constants_max;
+constexpr std::size_t claims_max =
+    rules_max + constants_max + SessionMemory::corrections + composed_max;
+constexpr std::size_t molds_max = 8;
+constexpr std::size_t elements_max = 16;  ///< Of an array that is made of another.
+constexpr double corrected_prior[SessionMemory::corrections] = {0.2, 0.2, 0.05};
 constexpr std::size_t walk_max = 64;
+constexpr std::size_t about_max = 32;
 constexpr std::size_t nth_max = 4;
 constexpr std::size_t back_max = 4;
 constexpr std::size_t back_values_max = 3;
@@ -25,6 +31,8 @@ constexpr float tries_max = 64;
 constexpr double prior_weight = 1.5;
 
 const std::string recognised_origin = "text, known from before";
+const std::string corrected_origin = "its last one, corrected";
+const std::string composed_origin = "put together";
 
 double odds(double share) {
   return share / (1 - std::min(share, 0.999));
@@ -53,6 +61,28 @@ std::uint32_t first_unused(const Surroundings& around, Key name, std::uint32_t l
   return 0;
 }
 
+std::uint32_t most_said_of(const Surroundings& around, Key name, std::uint32_t last) {
+  const SessionMemory& memory = around.memory;
+  std::uint32_t best = 0;
+  double most = 0;
+  std::uint32_t at = last == 0 || !memory.has_text() ? 0 : memory.value(last).head;
+  for (std::size_t i = 0; i < about_max && at != 0; ++i) {
+    const SeenValue& value = memory.value(at);
+    if (value.parent != 0 &&
+        !memory.was_used(SessionMemory::used_key(around.task, name, value.hash))) {
+      const SeenValue& holder = memory.value(value.parent);
+      const SessionMemory::Mention mention = memory.mention(holder.hash, *holder.json);
+      const double said = mention.anywhere + mention.ahead;
+      if (said > most) {
+        most = said;
+        best = at;
+      }
+    }
+    at = value.next;
+  }
+  return best;
+}
+
 bool needs_latest(const Binding& rule) {
   return rule.from != From::named && rule.from != From::back && rule.from != From::earliest;
 }
@@ -71,6 +101,8 @@ std::uint32_t resolve(const Surroundings& around, Key name, const Binding& rule,
       return first_unused(around, name, last, false);
     case From::mentioned:
       return first_unused(around, name, last, true);
+    case From::about:
+      return around.has_about ? most_said_of(around, name, last) : 0;
     case From::earliest:
       return memory.earliest_at(rule.place);
     case From::older:
@@ -120,9 +152,9 @@ bool is_open(const Surroundings& around, const Binding& rule) {
 }
 
 std::string origin_of(const SessionMemory& memory, const SeenValue& value, From from) {
-  static const char* const words[from_kinds] = {"",           "last ",        "next unused ",
-                                                "mentioned ", "first ever ",  "older ",
-                                                "recent ",    "latest named "};
+  static const char* const words[from_kinds] = {"",           "last ",         "next unused ",
+                                                "mentioned ", "first ever ",   "older ",
+                                                "recent ",    "latest named ", "spoken of "};
   std::string origin = words[static_cast<std::size_t>(from)];
   if (value.side == Side::text) {
     return origin + "text";
@@ -163,6 +195,10 @@ std::size_t size_of(const json::Value& value) {
 }
 
 }  // namespace
+
+Key meaning_of(Key name, Key hash) {
+  return (mix(0xf3, name) & name_of_meaning) | (hash == 0 ? 0 : mix(0xf3, name, hash) >> 16U);
+}
 
 Key task_side(Key task, Side side) {
   return mix(task, static_cast<Key>(side));
@@ -257,8 +293,9 @@ void Parameter::learn_look(const json::Value& value) {
 }
 
 ValueRanker first_value_ranker() {
-  const Features<value_features> weights = {0.75, 0.15, -0.8, 0.6, 0.4, 0, -0.35, -0.15, 0.2, 0.5,
-                                            0.2,  0.6,  0,    0.3, 0,   0, 0.2,   0.4,   0.4, 0.0};
+  const Features<value_features> weights = {0.75, 0.15, -0.8, 0.6, 0.4, 0,   -0.35, -0.15, 0.2, 0.5,
+                                            0.2,  0.6,  0,    0.3, 0,   0,   0.2,   0.4,   0.4, 0.0,
+                                            0,    0,    0,    0,   1,   0.3, 0,     0};
   return ValueRanker(weights);
 }
 
@@ -289,6 +326,9 @@ struct Parameter::Claims {
   std::uint32_t seen = 0;
   std::uint32_t count = 0;
   bool is_recognised = false;
+  bool is_composed = false;
+  bool is_projected = false;
+  std::uint8_t corrected = 0;  ///< 1 + the kind of correction; 0: none.
 };
 
 /// All claims on one parameter, by value.
@@ -343,7 +383,7 @@ double Parameter::constant_share(const Constant& constant, std::size_t place) co
 
 /// Returns the largest share of a rule whose value is still to come.
 double Parameter::claim_by_rules(const Surroundings& around, const KindRecord& kinds,
-                                 std::size_t place, Claimed& claimed) const {
+                                 std::size_t place, Claimed& claimed, MadeValues& made) const {
   double blocked = 0;
   Resolver resolve(around, name_);
   for (const Binding& rule : rules_) {
@@ -353,14 +393,130 @@ double Parameter::claim_by_rules(const Surroundings& around, const KindRecord& k
     }
     if (const std::uint32_t at = resolve(rule); at != 0) {
       const SeenValue& value = around.memory.value(at);
+      const Key hash = given(value, rule);
+      if (hash == 0) {
+        continue;
+      }
       const double known = familiar(value.look);
-      claimed
-          .offer(value.hash, rule.record.share(place, kinds.prior(rule)) * known, value.json,
-                 &rule.origin, at)
-          .familiar = known;
+      Claims& claims = claimed.offer(hash, rule.record.share(place, kinds.prior(rule)) * known,
+                                     value.json, &rule.origin, at);
+      claims.familiar = known;
+      if (rule.mold != 0 && claims.count == 1) {
+        claims.value = &made.emplace_front(make(value, rule));
+        claims.is_projected = true;
+      }
     }
   }
   return blocked;
+}
+
+const Mold* Parameter::find_mold(Key key) const {
+  for (const Mold& each : molds_) {
+    if (each.key == key) {
+      return &each;
+    }
+  }
+  return nullptr;
+}
+
+namespace {
+
+/// The hash of an object's members of these names; 0: it lacks one.
+Key hash_of_members(const json::Value& value, const std::vector<std::string>& names) {
+  const json::Object* object = value.object();
+  Key hash = object == nullptr ? 0 : hash_object_start();
+  for (std::size_t i = 0; i < names.size() && hash != 0; ++i) {
+    const json::Value* member = object->find(names[i]);
+    hash = member == nullptr ? 0 : mix(hash, hash_text(names[i]), hash_value(*member));
+  }
+  return hash;
+}
+
+json::Value members_of(const json::Value& value, const std::vector<std::string>& names) {
+  json::Object object;
+  for (const std::string& name : names) {
+    object.set(name, *value.find(name));
+  }
+  return object;
+}
+
+}  // namespace
+
+/// The hash of what the rule makes of the value; 0: nothing.
+Key Parameter::given(const SeenValue& value, const Binding& rule) const {
+  if (rule.mold == 0) {
+    return value.hash;
+  }
+  const Mold* mold = find_mold(rule.mold);
+  if (mold == nullptr) {
+    return 0;
+  }
+  if (!mold->is_each) {
+    return hash_of_members(*value.json, mold->names);
+  }
+  const json::Array* array = value.json->array();
+  if (array == nullptr || array->empty() || array->size() > elements_max) {
+    return 0;
+  }
+  Key hash = hash_array_start();
+  for (const json::Value& element : *array) {
+    const Key inner = hash_of_members(element, mold->names);
+    if (inner == 0) {
+      return 0;
+    }
+    hash = mix(hash, inner);
+  }
+  return hash;
+}
+
+/// @pre given(value, rule) != 0 and the rule has a mold.
+json::Value Parameter::make(const SeenValue& value, const Binding& rule) const {
+  const Mold& mold = *find_mold(rule.mold);
+  if (!mold.is_each) {
+    return members_of(*value.json, mold.names);
+  }
+  json::Array array;
+  for (const json::Value& element : *value.json->array()) {
+    array.push_back(members_of(element, mold.names));
+  }
+  return array;
+}
+
+std::uint32_t Parameter::last_used(const Surroundings& around) const {
+  return text_.empty() ? 0 : around.memory.latest_at(place_of_parameter(around.task, text_));
+}
+
+void Parameter::claim_corrected(const Surroundings& around, std::size_t place,
+                                Claimed& claimed) const {
+  const std::uint32_t used = around.corrects ? last_used(around) : 0;
+  if (used == 0) {
+    return;
+  }
+  for (const SessionMemory::Corrected& each : around.memory.corrected(used)) {
+    const auto kind = static_cast<std::size_t>(each.by);
+    claimed
+        .offer(each.hash, corrected_[kind].share(place, corrected_prior[kind]), &each.text,
+               &corrected_origin, around.memory.latest_equal(each.hash))
+        .corrected = static_cast<std::uint8_t>(1 + kind);
+  }
+}
+
+std::vector<std::pair<const Mold*, double>> Parameter::molds(Key previous) const {
+  const std::size_t place = followed_.find(previous);
+  std::vector<std::pair<const Mold*, double>> found;
+  for (const Mold& mold : molds_) {
+    if (mold.is_each) {
+      continue;
+    }
+    double share = mold.count / (total_ + 1);
+    if (place != Followed::nowhere) {
+      share = (mold.after[place] + share) / (after_[place].total + 1);
+    }
+    found.emplace_back(&mold, share);
+  }
+  std::stable_sort(found.begin(), found.end(),
+                   [](const auto& a, const auto& b) { return a.second > b.second; });
+  return found;
 }
 
 void Parameter::claim_known(const Surroundings& around, std::size_t place, Claimed& claimed) const {
@@ -382,12 +538,19 @@ void Parameter::claim_known(const Surroundings& around, std::size_t place, Claim
 }
 
 std::vector<Candidate> Parameter::candidates(const Surroundings& around, const KindRecord& kinds,
-                                             const ValueRanker& ranker) const {
+                                             const ValueRanker& ranker,
+                                             std::span<const Composed> composed,
+                                             MadeValues& made) const {
   const SessionMemory& memory = around.memory;
   const std::size_t place = followed_.find(around.previous);
-  Claimed claimed(rules_.size() + constants_.size());
-  const double blocked = claim_by_rules(around, kinds, place, claimed);
+  composed = composed.first(std::min(composed.size(), composed_max));
+  Claimed claimed(rules_.size() + constants_.size() + SessionMemory::corrections + composed.size());
+  const double blocked = claim_by_rules(around, kinds, place, claimed, made);
   claim_known(around, place, claimed);
+  claim_corrected(around, place, claimed);
+  for (const Composed& each : composed) {
+    claimed.offer(each.hash, each.share, each.value, &composed_origin, 0).is_composed = true;
+  }
 
   const std::vector<SeenStep>& steps = memory.steps();
   const json::Value* const same = steps.empty() ? nullptr : steps.back().call.input().find(text_);
@@ -398,7 +561,7 @@ std::vector<Candidate> Parameter::candidates(const Surroundings& around, const K
                         : same_at != 0 && memory.value(same_at).json == same
                             ? memory.value(same_at).hash
                             : hash_value(*same);
-  const std::uint32_t used = memory.latest_at(place_of_parameter(around.task, text_));
+  const std::uint32_t used = last_used(around);
   const Key last_use = used == 0 ? 0 : memory.value(used).hash;
   const auto describe = [&](std::size_t at) -> Features<value_features> {
     const Claims& claims = claimed[at];
@@ -409,6 +572,15 @@ std::vector<Candidate> Parameter::candidates(const Surroundings& around, const K
         seen != nullptr && seen->side == Side::output && seen->document == steps.size();
     const SessionMemory::Mention mention =
         memory.has_text() ? memory.mention(hash, *claims.value) : SessionMemory::Mention{};
+    const std::uint32_t holder = seen == nullptr || !memory.has_text() ? 0 : seen->parent;
+    const SessionMemory::Mention of_holder =
+        holder == 0 ? SessionMemory::Mention{}
+                    : memory.mention(memory.value(holder).hash, *memory.value(holder).json);
+    const Key meant = around.meanings.empty() ? 0 : meaning_of(name_, hash);
+    const auto meaning =
+        std::lower_bound(around.meanings.begin(), around.meanings.end(), meant,
+                         [](const Meaning& each, Key value) { return each.value < value; });
+    const bool is_meant = meaning != around.meanings.end() && meaning->value == meant;
     return {as_logarithm(odds(claims.best)),
             claims.others > 0 ? real::log1p(claims.others) : 0.0,
             claims.origin == nullptr ? 1.0 : 0.0,
@@ -432,7 +604,15 @@ std::vector<Candidate> Parameter::candidates(const Surroundings& around, const K
                 : 0.0,
             mention.anywhere,
             mention.ahead,
-            mention.anywhere >= 1 ? 1.0 : 0.0};
+            mention.anywhere >= 1 ? 1.0 : 0.0,
+            claims.is_composed ? 1.0 : 0.0,
+            claims.is_projected ? 1.0 : 0.0,
+            claims.corrected == 1 ? 1.0 : 0.0,
+            claims.corrected > 1 ? 1.0 : 0.0,
+            is_meant ? meaning->share : 0.0,
+            is_meant ? meaning->lift : 0.0,
+            of_holder.anywhere,
+            of_holder.ahead};
   };
 
   // Rival claims weigh as their scores, against the others and against none of them.
@@ -440,6 +620,9 @@ std::vector<Candidate> Parameter::candidates(const Surroundings& around, const K
   std::array<double, claims_max> shares;
   for (std::size_t i = 0; i < claimed.size(); ++i) {
     features[i] = describe(i);
+    for (std::size_t n = 0; around.mask != nullptr && n < value_features; ++n) {
+      features[i][n] *= (*around.mask)[n];
+    }
     shares[i] = ranker.score(features[i]);
   }
   ValueRanker::normalise(std::span(shares).first(claimed.size()), real::log1p(odds(blocked)));
@@ -504,6 +687,12 @@ std::size_t Parameter::place_after(Key previous) {
     for (Record& record : recognised_) {
       record.after[taken.place] = {};
     }
+    for (Record& record : corrected_) {
+      record.after[taken.place] = {};
+    }
+    for (Mold& mold : molds_) {
+      mold.after[taken.place] = 0;
+    }
   }
   return taken.place;
 }
@@ -535,12 +724,13 @@ void Parameter::learn_constant(std::size_t place, Key hash, const json::Value& v
 void Parameter::add_rule(const Surroundings& around, Key name, Key hash, Binding rule,
                          std::uint32_t source) {
   for (const Binding& each : rules_) {
-    if (each.from == rule.from && each.place == rule.place && each.n == rule.n) {
+    if (each.from == rule.from && each.place == rule.place && each.n == rule.n &&
+        each.mold == rule.mold) {
       return;
     }
   }
   const std::uint32_t at = Resolver(around, name)(rule);
-  if (at == 0 || around.memory.value(at).hash != hash) {
+  if (at == 0 || given(around.memory.value(at), rule) != hash) {
     return;
   }
   if (rules_.size() >= rules_max) {
@@ -588,6 +778,9 @@ void Parameter::learn_rules(const Surroundings& around, Key name, Key hash) {
     rule(From::older, 0, value.place);
     if (value.side != Side::text && memory.has_text()) {
       rule(From::mentioned, 0, value.place);
+      if (value.parent != 0) {
+        rule(From::about, 0, value.place);
+      }
     }
     if (value.side == Side::output) {
       const std::size_t back = memory.steps().size() + 1 - value.document;
@@ -617,7 +810,11 @@ void Parameter::learn(const Surroundings& around, KindRecord& kinds, std::string
     if (at == 0) {
       continue;
     }
-    const bool hit = around.memory.value(at).hash == hash;
+    const Key made = given(around.memory.value(at), rule);
+    if (made == 0) {
+      continue;
+    }
+    const bool hit = made == hash;
     if (rule.record.all.tries == 0) {
       kinds.learn(rule, hit);
     }
@@ -628,9 +825,135 @@ void Parameter::learn(const Surroundings& around, KindRecord& kinds, std::string
   for (std::size_t i = 0; i < count; ++i) {
     recognised_[i].add(place, constants_[known[i]].hash == hash);
   }
+  if (const std::uint32_t used = last_used(around); used != 0) {
+    for (const SessionMemory::Corrected& each : around.memory.corrected(used)) {
+      corrected_[static_cast<std::size_t>(each.by)].add(place, each.hash == hash);
+    }
+  }
   learn_look(value);
   learn_constant(place, hash, value);
+  learn_mold(place, value);
   learn_rules(around, name, hash);
+  learn_projections(around, name, hash, value);
+}
+
+std::optional<Mold> mold_of(const json::Value& value) {
+  Mold mold;
+  if (const json::Array* array = value.array()) {
+    mold.is_array = true;
+    for (std::size_t i = 0; i < std::min(array->size(), mold_parts_max + 1); ++i) {
+      mold.parts.push_back(mix(0xe1, i));
+    }
+    mold.key = mix(0xe2, array->size());
+  } else if (const json::Object* object = value.object()) {
+    mold.key = 0xe3;
+    for (const json::Member& member : *object) {
+      mold.names.push_back(member.name);
+      mold.parts.push_back(mix(0xe4, hash_text(member.name)));
+      mold.key = mix(mold.key, mold.parts.back());
+      if (mold.parts.size() > mold_parts_max) {
+        break;
+      }
+    }
+  }
+  if (mold.parts.empty() || mold.parts.size() > mold_parts_max) {
+    return std::nullopt;
+  }
+  return mold;
+}
+
+namespace {
+
+/// The members that each element of an array has, where they are all alike.
+std::optional<Mold> mold_of_each(const json::Value& value) {
+  const json::Array* array = value.array();
+  if (array == nullptr || array->empty() || array->size() > elements_max ||
+      array->front().object() == nullptr) {
+    return std::nullopt;
+  }
+  std::optional<Mold> mold = mold_of(array->front());
+  for (const json::Value& element : *array) {
+    const json::Object* object = element.object();
+    if (!mold || object == nullptr || object->size() != mold->names.size() ||
+        hash_of_members(element, mold->names) == 0) {
+      return std::nullopt;
+    }
+  }
+  mold->is_each = true;
+  mold->key = mix(0xe5, mold->key);
+  mold->parts.clear();
+  return mold;
+}
+
+}  // namespace
+
+void Parameter::learn_mold(std::size_t place, const json::Value& value) {
+  for (std::optional<Mold> mold : {mold_of(value), mold_of_each(value)}) {
+    if (!mold) {
+      continue;
+    }
+    auto known = std::find_if(molds_.begin(), molds_.end(),
+                              [&](const Mold& each) { return each.key == mold->key; });
+    if (known == molds_.end()) {
+      if (molds_.size() >= molds_max) {
+        molds_.erase(
+            std::min_element(molds_.begin(), molds_.end(),
+                             [](const Mold& a, const Mold& b) { return a.count < b.count; }));
+      }
+      known = molds_.insert(molds_.end(), std::move(*mold));
+    }
+    known->count += 1;
+    known->after[place] += 1;
+  }
+}
+
+/// Objects of the session that have all of these members, and more; arrays of such objects.
+void Parameter::learn_projections(const Surroundings& around, Key name, Key hash,
+                                  const json::Value& value) {
+  const SessionMemory& memory = around.memory;
+  const std::optional<Mold> each = mold_of_each(value);
+  const std::optional<Mold> mold = each ? each : mold_of(value);
+  const json::Value& first = each ? value.array()->front() : value;
+  if (!mold || first.object() == nullptr) {
+    return;
+  }
+  std::uint32_t at = 0;
+  for (const json::Member& member : *first.object()) {
+    if (member.value.string() != nullptr || member.value.number() != nullptr) {
+      at = memory.latest_equal(hash_value(member.value));
+      break;
+    }
+  }
+  for (std::size_t i = 0; i < sources_max && at != 0; at = memory.value(at).same_value, ++i) {
+    std::uint32_t holder = memory.value(at).parent;
+    holder = each && holder != 0 ? memory.value(holder).parent : holder;
+    if (holder == 0) {
+      continue;
+    }
+    const SeenValue& whole = memory.value(holder);
+    const auto rule = [&](From from, std::size_t n) {
+      Binding binding;
+      binding.from = from;
+      binding.n = static_cast<std::uint8_t>(n);
+      binding.place = whole.place;
+      binding.mold = mold->key;
+      binding.source = static_cast<std::uint8_t>(whole.side);
+      binding.task_side = task_side(memory.steps()[whole.document - 1].task, whole.side);
+      if (whole.hash != hash && given(whole, binding) == hash) {
+        add_rule(around, name, hash, std::move(binding), holder);
+      }
+    };
+    std::size_t n = 0;
+    for (std::uint32_t next = whole.head; next != holder && next != 0 && n < nth_max;
+         next = memory.value(next).next) {
+      ++n;
+    }
+    if (n < nth_max) {
+      rule(From::nth, n);
+    }
+    rule(From::last, 0);
+    rule(From::earliest, 0);
+  }
 }
 
 }  // namespace forerun::prediction

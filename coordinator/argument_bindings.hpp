@@ -1,6 +1,7 @@
 #pragma once
 
 #include <array>
+#include <forward_list>
 #include <optional>
 #include <span>
 #include <string>
@@ -22,8 +23,9 @@ enum class From : std::uint8_t {
   back,  ///< A value of the output so many steps ago, whatever the task: n is the step, `place` the
          ///< value.
   named,  ///< The latest value under a name, whatever brought it.
+  about,  ///< The one there, not used yet, of whose object the session's text says most.
 };
-inline constexpr std::size_t from_kinds = 8;
+inline constexpr std::size_t from_kinds = 9;
 /// What a rule takes its value from: an input, an output, text by shape, text by the word before.
 inline constexpr std::size_t source_kinds = 4;
 
@@ -69,6 +71,7 @@ struct Binding {
   std::uint8_t n = 0;
   std::uint8_t source = 0;
   Key place = 0;  ///< Or the name, for `named`.
+  Key mold = 0;   ///< Of the object found only the members of this mold; 0: the value as it is.
   Key task_side =
       0;  ///< Whose documents have the place: the task's outputs or inputs, or the text.
   Record record;
@@ -91,7 +94,7 @@ struct KindRecord {
 };
 
 /// What tells how well a value suits a parameter: see value_features().
-inline constexpr std::size_t value_features = 20;
+inline constexpr std::size_t value_features = 28;
 using ValueRanker = Ranker<value_features>;
 /// At first a value weighs as the odds of the best rule that gives it.
 ValueRanker first_value_ranker();
@@ -106,6 +109,42 @@ struct Candidate {
   const std::string* origin = nullptr;  ///< None for a constant.
 };
 
+/// Values that no memory holds, made to be candidates. They stay where they are.
+using MadeValues = std::forward_list<json::Value>;
+
+/// A value put together from parts that were bound one by one.
+struct Composed {
+  Key hash = 0;
+  double share = 0;
+  const json::Value* value = nullptr;
+};
+
+/// How objects and arrays of a parameter are built: an object's members, an array's length. Each
+/// part is bound like a parameter of its own.
+struct Mold {
+  Key key = 0;
+  bool is_array = false;
+  bool is_each = false;            ///< Not of the value but of each element of an array.
+  std::vector<std::string> names;  ///< Of an object.
+  std::vector<Key> parts;          ///< What sets them apart from other parts of the parameter.
+  double count = 0;
+  std::array<float, Followed::places> after{};
+};
+inline constexpr std::size_t mold_parts_max = 8;
+
+/// None where the value has no parts, or too many.
+std::optional<Mold> mold_of(const json::Value& value);
+
+/// What the words of a session's texts were told to mean: a value of a parameter of this name.
+struct Meaning {
+  Key value = 0;     ///< meaning_of().
+  double share = 0;  ///< How often it was it, where one of the words was.
+  double lift = 0;   ///< Logarithm: against how often it is it anyway.
+};
+/// Its first bits name the parameter alone: name_of_meaning; without a hash it means any value.
+Key meaning_of(Key name, Key hash);
+inline constexpr Key name_of_meaning = 0xffff000000000000;
+
 struct Surroundings {
   const SessionMemory& memory;
   Key task = 0;                       ///< Of the call whose parameters are bound.
@@ -113,7 +152,11 @@ struct Surroundings {
   std::span<const Key> open_tasks{};  ///< Their outputs are still open: nothing may be taken from
                                       ///< where they will bring values.
   const BoundedTable<bool>* output_names =
-      nullptr;  ///< mix(task, name): names that a task's outputs have had.
+      nullptr;                          ///< mix(task, name): names that a task's outputs have had.
+  std::span<const Meaning> meanings{};  ///< By value, ascending.
+  bool corrects = true;                 ///< Texts are corrected: candidates of their own.
+  bool has_about = true;                ///< Rules of what the text speaks of apply.
+  const Features<value_features>* mask = nullptr;  ///< Features count so many times; none: once.
 };
 
 inline constexpr std::size_t recognised_max = 3;
@@ -126,8 +169,13 @@ class Parameter {
 public:
   /// All values that it may get, the best ones in order (candidates_in_order). Their shares sum to
   /// at most 1.
+  /// `composed` are values made of its molds; values that are made are kept in `made`.
   std::vector<Candidate> candidates(const Surroundings& around, const KindRecord& kinds,
-                                    const ValueRanker& ranker) const;
+                                    const ValueRanker& ranker, std::span<const Composed> composed,
+                                    MadeValues& made) const;
+  /// The ways in which its values are built, each with how likely it is next after this task, the
+  /// likeliest first.
+  std::vector<std::pair<const Mold*, double>> molds(Key previous) const;
   void learn(const Surroundings& around, KindRecord& kinds, std::string_view name,
              const json::Value& value);
 
@@ -142,8 +190,16 @@ private:
   std::size_t place_after(Key previous);
   double constant_share(const Constant& constant, std::size_t place) const;
   double claim_by_rules(const Surroundings& around, const KindRecord& kinds, std::size_t place,
-                        Claimed& claimed) const;
+                        Claimed& claimed, MadeValues& made) const;
   void claim_known(const Surroundings& around, std::size_t place, Claimed& claimed) const;
+  void claim_corrected(const Surroundings& around, std::size_t place, Claimed& claimed) const;
+  /// The latest value of this parameter in the session; 0: none.
+  std::uint32_t last_used(const Surroundings& around) const;
+  const Mold* find_mold(Key key) const;
+  Key given(const SeenValue& value, const Binding& rule) const;
+  void learn_mold(std::size_t place, const json::Value& value);
+  json::Value make(const SeenValue& value, const Binding& rule) const;
+  void learn_projections(const Surroundings& around, Key name, Key hash, const json::Value& value);
   void learn_constant(std::size_t place, Key hash, const json::Value& value);
   void learn_rules(const Surroundings& around, Key name, Key hash);
   void add_rule(const Surroundings& around, Key name, Key hash, Binding rule, std::uint32_t source);
@@ -170,6 +226,8 @@ private:
   std::vector<Binding> rules_;
   std::vector<Constant> constants_;
   std::array<Record, recognised_max> recognised_{};  ///< By their place in that order.
+  std::array<Record, SessionMemory::corrections> corrected_{};
+  std::vector<Mold> molds_;
 };
 
 Key task_side(Key task, Side side);

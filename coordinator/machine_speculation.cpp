@@ -11,6 +11,9 @@ namespace {
 /// An overtaken speculation that runs goes on only while it is at least this probable.
 constexpr double keep_running_above = 0.25;
 
+/// Where nothing may start: what is expected then is the session's end.
+constexpr double end_expected_above = 0.5;
+
 /// Lessons beyond this are taught at once.
 constexpr std::size_t lessons_max = 256;
 
@@ -112,7 +115,8 @@ void CoordinatorMachine::speculate(Session& session) {
     question.wants = [this](const std::string& task) { return may_speculate(task); };
     const std::vector<Prediction> predictions = predictor_->predict(session.run_id, question);
     if (node.depth == 0 && predictions.empty()) {
-      ++counters_.not_started[to_string(Verdict::too_unlikely)];
+      const bool ends = predictor_->end_probability(session.run_id, question) >= end_expected_above;
+      ++counters_.not_started[to_string(ends ? Verdict::session_ends : Verdict::too_unlikely)];
     }
     if (node.depth == 0 && session.runs_ahead()) {
       hang_under_root(session, node, predictions);

@@ -25,6 +25,33 @@ namespace {
 
 using namespace prediction;
 
+struct IdeaParts {
+  Idea idea;
+  const char* name;
+  std::vector<std::size_t> value_features{}, call_features{};  ///< That say it to the rankers.
+};
+
+const std::array<IdeaParts, ideas>& all_ideas() {
+  static const std::array<IdeaParts, ideas> all = {{
+      {Idea::corrected_texts, "corrected-texts", {22, 23}, {36}},
+      {Idea::composed_values, "composed-values", {20, 21}, {46}},
+      {Idea::meanings, "meanings", {24, 25}, {}},
+      {Idea::spoken_of, "spoken-of", {26, 27}, {}},
+      {Idea::own_words, "own-words", {17, 19}, {41}},
+      {Idea::read_next, "read-next", {18}, {42, 43, 44}},
+      {Idea::same_arguments, "same-arguments", {}, {40}},
+      {Idea::importance, "importance", {}, {45}},
+      {Idea::past, "past", {}, {7, 8, 23}},
+      {Idea::names, "names", {}, {24, 25, 26, 43}},
+      {Idea::words, "words", {}, {27}},
+      {Idea::long_contexts, "long-contexts", {}, {28, 29, 30, 31, 32, 33}},
+      {Idea::ranking_calls, "ranking-calls", {}, {}},
+      {Idea::ranking_values, "ranking-values", {}, {}},
+      {Idea::labels, "labels", {}, {}},
+  }};
+  return all;
+}
+
 constexpr Key start_task = 0x41;     ///< Stands before a session's first step.
 constexpr Key end_symbol = 0x42;     ///< The session ends.
 constexpr Key failed_symbol = 0x43;  ///< The step has no output.
@@ -38,6 +65,10 @@ constexpr std::size_t forms_tried_max = 9;
 constexpr std::size_t values_per_parameter_max = 6;
 constexpr std::size_t calls_per_form_max = 8;
 constexpr std::size_t premises_max = 3;
+constexpr double meaning_share_min = 0.05;
+constexpr std::size_t mold_depth_max = 3;       ///< Of parts in parts.
+constexpr std::size_t parts_per_form_max = 40;  ///< Of all arguments of a call.
+constexpr std::size_t composed_others_max = 2;
 constexpr std::size_t text_bytes_max = 64U << 10U;
 constexpr double form_probability_min = 0.003;
 constexpr double premise_probability_min = 0.02;
@@ -51,6 +82,10 @@ constexpr double word_damping = 0.1;
 constexpr std::size_t word_forms_max = 48;
 constexpr std::size_t words_propose_max = 8;
 constexpr std::size_t forms_considered_max = 32;
+
+/// So many of a tenant's steps and ends teach how to rank; after them one in lessons_every does.
+constexpr std::uint64_t lessons_full = 5'000;
+constexpr std::uint64_t lessons_every = 16;
 
 constexpr std::size_t reliability_bins = 10;
 constexpr std::size_t reliability_guesses = 3;
@@ -168,9 +203,17 @@ struct WordWeights {
 struct Tenant {
   Key key = 0;
   std::uint64_t used = 0;
+  std::uint64_t steps = 0;  ///< And ends that it taught.
   KindRecord kinds;
   ValueRanker values = first_value_ranker();
   CallRanker calls = first_call_ranker();
+  /// What comes next teaches how to rank. Counting what follows what costs little and is always
+  /// done; predicting what was to be expected is most of a step's cost, and weights that have
+  /// seen thousands of steps move little.
+  bool takes_lesson() {
+    ++steps;
+    return steps <= lessons_full || steps % lessons_every == 0;
+  }
   PastSessions past;
   PastSessions past_turns;  ///< From one text to the next.
   TaskNames names;
@@ -193,6 +236,7 @@ struct Session {
   /// What the words of the latest texts say of forms (not a probability), best first: before any
   /// step, and after.
   std::vector<Likely> spoken[2]{};
+  std::vector<Meaning> meanings{};  ///< Of the words of all its texts.
   Conversation said{};
   std::string said_after_output{};
   bool is_thinking = false;  ///< The model was asked since the last step.
@@ -206,7 +250,13 @@ struct Filling {
 };
 
 /// What each parameter of a form may get.
-using Values = std::vector<std::vector<Candidate>>;
+struct Values {
+  std::vector<std::vector<Candidate>> of;
+  MadeValues made;
+
+  std::size_t size() const { return of.size(); }
+  const std::vector<Candidate>& operator[](std::size_t parameter) const { return of[parameter]; }
+};
 
 /// A call that may come next, before it is built.
 struct Option {
@@ -381,6 +431,18 @@ public:
         word_weights_(settings.word_weights_max) {
     model_form_.task = settings_.model_task;
     model_form_.names = {conversation_parameter};
+    value_mask_.fill(1);
+    call_mask_.fill(1);
+    for (const IdeaParts& each : all_ideas()) {
+      if (!has(each.idea)) {
+        for (const std::size_t at : each.value_features) {
+          value_mask_[at] = 0;
+        }
+        for (const std::size_t at : each.call_features) {
+          call_mask_[at] = 0;
+        }
+      }
+    }
   }
 
   void text(const RunId& id, std::string_view tenant, std::string_view text);
@@ -390,6 +452,7 @@ public:
   void forget(std::string_view tenant);
   void set_learning(bool learns) { learns_ = learns; }
   std::vector<Prediction> predict(const RunId& id, const Question& question);
+  double end_probability(const RunId& id, const Question& question);
   PredictionSizes sizes() const;
 
 private:
@@ -413,6 +476,15 @@ private:
 
   Surroundings around(const Session& session, Key task) const;
   Values values_of(const Session& session, const Tenant& tenant, const Form& form) const;
+  std::vector<Candidate> candidates(const Surroundings& surroundings, const Tenant& tenant, Key key,
+                                    std::size_t depth, std::size_t& parts_left,
+                                    MadeValues& made) const;
+  void compose(const Surroundings& surroundings, const Tenant& tenant, Key key, const Mold& mold,
+               double share, std::size_t depth, std::size_t& parts_left,
+               std::vector<Composed>& composed, MadeValues& made) const;
+  void learn_parameter(const Surroundings& surroundings, Tenant& tenant, Key key,
+                       std::string_view name, const json::Value& value, std::size_t depth,
+                       std::size_t& parts_left);
   Options options(const Session& session, const Tenant& tenant, bool is_open) const;
   FormFeatures describe_form(const Session& session, const Tenant& tenant, const Form& form,
                              const Likely& likely, const Precedents& precedents,
@@ -423,6 +495,9 @@ private:
   std::vector<Key> long_contexts(const Session& session) const;
   Evidence evidence_for(const std::vector<Key>& contexts, const Likely& form, bool is_open) const;
   void hear(Session& session) const;
+  void understand(Session& session) const;
+  void learn_meaning(const Session& session, Key task, std::string_view name,
+                     const json::Value& value);
   void learn_words(const Session& session, const Options& all, Key came);
   static PastSession done_from(const Session& session, std::size_t first);
   void end_turn(const Session& session, Tenant& tenant) const;
@@ -446,7 +521,11 @@ private:
                      std::vector<Draft>& drafts) const;
   static std::vector<std::string> reasons(const Session& session, const Option& option);
 
+  bool has(Idea idea) const { return settings_.without != idea; }
+
   PredictionSettings settings_;
+  Features<value_features> value_mask_{};
+  Features<call_features> call_mask_{};
   bool learns_ = true;
   LearnedContexts nexts_;
   BoundedTable<Form> forms_;
@@ -494,8 +573,21 @@ Session& PredictionGraph::Impl::open(const RunId& id, std::string_view tenant) {
   limits.values_per_document = settings_.paths_per_output_max;
   std::string name(tenant);
   const Key key = tenant_of(name).key;
-  sessions_.push_front(Session{
-      id, key, std::move(name), SessionMemory(limits), {}, {}, {}, {}, 0, {}, {}, {}, {}, false});
+  sessions_.push_front(Session{id,
+                               key,
+                               std::move(name),
+                               SessionMemory(limits),
+                               {},
+                               {},
+                               {},
+                               {},
+                               0,
+                               {},
+                               {},
+                               {},
+                               {},
+                               {},
+                               false});
   sessions_by_id_.emplace(id, sessions_.begin());
   return sessions_.front();
 }
@@ -535,6 +627,9 @@ Key PredictionGraph::Impl::labels(Key task, Side side, const json::Value* value,
   if (value == nullptr) {
     return failed_symbol;
   }
+  if (!has(Idea::labels)) {
+    return 0;
+  }
   const Key place = mix(task_side(task, side), 0x61);
   std::size_t left = fields_per_document_max;
   if (const json::Array* array = value->array()) {
@@ -562,7 +657,7 @@ SeenStep PredictionGraph::Impl::seen(Key tenant, const Call& call, bool learns) 
   SeenStep step{
       call, std::nullopt, mix(tenant, hash_text(call.task())), hash_input(call.input()), 0, 0};
   const Key place = mix(task_side(step.task, Side::input), 0x61);
-  std::size_t left = fields_per_document_max;
+  std::size_t left = has(Idea::labels) ? fields_per_document_max : 0;
   for (const json::Member& member : call.input()) {
     if (member.value.object() == nullptr && member.value.array() == nullptr) {
       scalar_label(place, member.name, member.value, learns, left, step.input_labels);
@@ -642,30 +737,95 @@ void PredictionGraph::Impl::learn_next(const Session& session, Key symbol) {
 Surroundings PredictionGraph::Impl::around(const Session& session, Key task) const {
   const std::vector<SeenStep>& steps = session.memory.steps();
   const Key previous = steps.empty() ? start_task : steps.back().task;
-  return {session.memory, task, previous, open_tasks_, &output_names_};
+  Surroundings around{session.memory, task,           previous,
+                      open_tasks_,    &output_names_, session.meanings};
+  around.corrects = has(Idea::corrected_texts);
+  around.has_about = has(Idea::spoken_of);
+  around.mask = settings_.without ? &value_mask_ : nullptr;
+  return around;
 }
 
 Values PredictionGraph::Impl::values_of(const Session& session, const Tenant& tenant,
                                         const Form& form) const {
   Values values;
-  values.reserve(form.parameters.size());
+  values.of.reserve(form.parameters.size());
   const Surroundings surroundings = around(session, form.task_key);
+  std::size_t parts_left = parts_per_form_max;
   for (const Key key : form.parameters) {
-    const Parameter* parameter = parameters_.find(key);
-    if (parameter == nullptr) {
-      return {};
-    }
-    values.push_back(parameter->candidates(surroundings, tenant.kinds, tenant.values));
-    if (values.back().empty()) {
-      return {};
+    values.of.push_back(candidates(surroundings, tenant, key, 0, parts_left, values.made));
+    if (values.of.back().empty()) {
+      values.of.clear();
+      break;
     }
   }
   return values;
 }
 
+std::vector<Candidate> PredictionGraph::Impl::candidates(const Surroundings& surroundings,
+                                                         const Tenant& tenant, Key key,
+                                                         std::size_t depth, std::size_t& parts_left,
+                                                         MadeValues& made) const {
+  const Parameter* parameter = parameters_.find(key);
+  if (parameter == nullptr) {
+    return {};
+  }
+  std::vector<Composed> composed;
+  if (depth < mold_depth_max && has(Idea::composed_values)) {
+    for (const auto& [mold, share] : parameter->molds(surroundings.previous)) {
+      compose(surroundings, tenant, key, *mold, share, depth, parts_left, composed, made);
+    }
+  }
+  return parameter->candidates(surroundings, tenant.kinds, tenant.values, composed, made);
+}
+
+/// The likeliest value of this mold, and the likeliest with one other part.
+void PredictionGraph::Impl::compose(const Surroundings& surroundings, const Tenant& tenant, Key key,
+                                    const Mold& mold, double share, std::size_t depth,
+                                    std::size_t& parts_left, std::vector<Composed>& composed,
+                                    MadeValues& made) const {
+  if (mold.parts.size() > parts_left) {
+    return;
+  }
+  parts_left -= mold.parts.size();
+  std::vector<std::vector<Candidate>> parts;
+  std::vector<std::pair<double, std::size_t>> others;  ///< What the second is to the first.
+  for (const Key part : mold.parts) {
+    parts.push_back(candidates(surroundings, tenant, mix(key, part), depth + 1, parts_left, made));
+    const std::vector<Candidate>& best = parts.back();
+    if (best.empty()) {
+      return;
+    }
+    share *= best.front().share;
+    if (best.size() > 1) {
+      others.emplace_back(best[1].share / best.front().share, parts.size() - 1);
+    }
+  }
+  std::stable_sort(others.begin(), others.end(),
+                   [](const auto& a, const auto& b) { return a.first > b.first; });
+  others.resize(std::min(others.size(), composed_others_max));
+  others.emplace(others.begin(), 1.0, SIZE_MAX);
+  for (const auto& [odds, other] : others) {
+    json::Array array;
+    json::Object object;
+    Key hash = mold.is_array ? hash_array_start() : hash_object_start();
+    for (std::size_t i = 0; i < parts.size(); ++i) {
+      const Candidate& part = parts[i][i == other ? 1 : 0];
+      if (mold.is_array) {
+        array.push_back(*part.value);
+        hash = mix(hash, part.hash);
+      } else {
+        object.set(mold.names[i], *part.value);
+        hash = mix(hash, hash_text(mold.names[i]), part.hash);
+      }
+    }
+    made.push_front(mold.is_array ? json::Value(std::move(array)) : json::Value(std::move(object)));
+    composed.push_back({hash, share * odds, &made.front()});
+  }
+}
+
 Precedents PredictionGraph::Impl::precedents(const Session& session, const Tenant& tenant) const {
   Precedents found;
-  if (session.near.empty() && session.turn_near.empty()) {
+  if ((session.near.empty() && session.turn_near.empty()) || !has(Idea::past)) {
     return found;
   }
   std::vector<Key> tasks;
@@ -717,7 +877,7 @@ Features<call_features> PredictionGraph::Impl::describe(const Session& session,
   std::size_t sources = 0;
   double least = 1;
   double fresh = 0, text = 0, output = 0, same = 0, used = 0, constant = 0;
-  double mentioned = 0, ahead = 0, alike = 0;
+  double mentioned = 0, ahead = 0, alike = 0, composed = 0, corrected = 0;
   for (std::size_t i = 0; i < parameters; ++i) {
     const Candidate& value = option.value(i);
     least = std::min(least, value.share);
@@ -737,6 +897,8 @@ Features<call_features> PredictionGraph::Impl::describe(const Session& session,
     output += value.features[9];
     mentioned += value.features[17];
     ahead += value.features[18];
+    composed += value.features[20] + value.features[21];
+    corrected += value.features[22] + value.features[23];
     const bool tells = value.value->string() != nullptr || value.value->number() != nullptr;
     for (std::size_t other = 0; tells && other < i; ++other) {
       alike += option.value(other).hash == value.hash ? 1 : 0;
@@ -779,7 +941,7 @@ Features<call_features> PredictionGraph::Impl::describe(const Session& session,
           of_form.evidence[5],
           sources == 1 && parameters > 1 ? 1.0 : 0.0,
           sources > 2 ? 1.0 : 0.0,
-          0.0,
+          corrected,
           0.0,
           0.0,
           0.0,
@@ -789,7 +951,7 @@ Features<call_features> PredictionGraph::Impl::describe(const Session& session,
           of_form.named_ahead,
           ahead >= count ? 1.0 : 0.0,
           of_form.importance,
-          0.0,
+          composed,
           0.0};
 }
 
@@ -871,6 +1033,9 @@ Options PredictionGraph::Impl::options(const Session& session, const Tenant& ten
       Option& option = all.calls.emplace_back(
           Option{form, &kept, likely.symbol, likely.probability, filling, {}, 0});
       option.features = describe(session, option, of_form, rank++);
+      for (std::size_t n = 0; settings_.without && n < call_features; ++n) {
+        option.features[n] *= call_mask_[n];
+      }
       known +=
           likely.probability * filling.share * real::exp(option.features[2] + option.features[3]);
       scores.push_back(tenant.calls.score(option.features));
@@ -924,7 +1089,7 @@ Evidence PredictionGraph::Impl::evidence_for(const std::vector<Key>& contexts, c
 void PredictionGraph::Impl::hear(Session& session) const {
   const std::vector<Key>& words = session.memory.last_words();
   const double scale = 1 / std::sqrt(static_cast<double>(std::max<std::size_t>(1, words.size())));
-  for (Key later = 0; later < 2; ++later) {
+  for (Key later = has(Idea::words) ? 0 : 2; later < 2; ++later) {
     std::unordered_map<Key, double, KeyHash> sums;
     for (const Key word : words) {
       if (const WordWeights* known = word_weights_.find(mix(session.tenant, word, later))) {
@@ -1003,7 +1168,9 @@ Options PredictionGraph::Impl::learn_options(const Session& session, Tenant& ten
     }
   }
   tenant.calls.note(all.none, all.none_probability, !has_come);
-  tenant.calls.step();
+  if (has(Idea::ranking_calls)) {
+    tenant.calls.step();
+  }
   learn_words(session, all, form_key);
   return all;
 }
@@ -1016,7 +1183,9 @@ void PredictionGraph::Impl::learn_values(Tenant& tenant, Form& form, const Value
     for (const Candidate& candidate : values[i]) {
       tenant.values.note(candidate.features, candidate.share, candidate.hash == hash);
     }
-    tenant.values.step();
+    if (has(Idea::ranking_values)) {
+      tenant.values.step();
+    }
   }
   if (values.size() == form.parameters.size()) {
     const Filling best = fillings(form, values).front();
@@ -1032,8 +1201,12 @@ void PredictionGraph::Impl::learn_call(Session& session, Tenant& tenant, const C
     form_key = mix(form_key, hash_text(member.name));
   }
   const Key input_hash = hash_input(call.input());
-  const Options all = learn_options(session, tenant, form_key, input_hash);
-  learn_guess(session, tenant, form_key);
+  const bool is_lesson = tenant.takes_lesson();
+  Options all;
+  if (is_lesson) {
+    all = learn_options(session, tenant, form_key, input_hash);
+    learn_guess(session, tenant, form_key);
+  }
   learn_next(session, form_key);
   tenant.importance.learn(session.forms.empty() ? start_task : session.forms.back(), form_key);
   session.forms.push_back(form_key);
@@ -1051,7 +1224,7 @@ void PredictionGraph::Impl::learn_call(Session& session, Tenant& tenant, const C
     }
     tenant.names.add(form.task, task, form_key);
   }
-  if (form.tries > 0) {
+  if (form.tries > 0 && is_lesson) {
     const auto known = std::find_if(all.values.begin(), all.values.end(),
                                     [&](const auto& each) { return each.first == form_key; });
     learn_values(tenant, form,
@@ -1068,10 +1241,29 @@ void PredictionGraph::Impl::learn_call(Session& session, Tenant& tenant, const C
     form.repeats *= 0.5;
   }
   const Surroundings surroundings = around(session, task);
+  std::size_t parts_left = parts_per_form_max;
   for (const json::Member& member : call.input()) {
-    const Key name = hash_text(member.name);
-    parameters_.touch(mix(task, 0xa1, name))
-        .learn(surroundings, tenant.kinds, member.name, member.value);
+    learn_meaning(session, task, member.name, member.value);
+    learn_parameter(surroundings, tenant, mix(task, 0xa1, hash_text(member.name)), member.name,
+                    member.value, 0, parts_left);
+  }
+}
+
+void PredictionGraph::Impl::learn_parameter(const Surroundings& surroundings, Tenant& tenant,
+                                            Key key, std::string_view name,
+                                            const json::Value& value, std::size_t depth,
+                                            std::size_t& parts_left) {
+  parameters_.touch(key).learn(surroundings, tenant.kinds, name, value);
+  const std::optional<Mold> mold = depth < mold_depth_max ? mold_of(value) : std::nullopt;
+  if (!mold || mold->parts.size() > parts_left) {
+    return;
+  }
+  parts_left -= mold->parts.size();
+  for (std::size_t i = 0; i < mold->parts.size(); ++i) {
+    const json::Value& part =
+        mold->is_array ? (*value.array())[i] : *value.object()->find(mold->names[i]);
+    learn_parameter(surroundings, tenant, mix(key, mold->parts[i]), "", part, depth + 1,
+                    parts_left);
   }
 }
 
@@ -1115,10 +1307,71 @@ void PredictionGraph::Impl::text(const RunId& id, std::string_view tenant, std::
   std::sort(session.turn_words.begin(), session.turn_words.end());
   session.turn_near = owner.past_turns.nearest(session.turn_words);
   session.turn_from = session.memory.steps().size();
-  session.named = owner.names.named(session.memory.all_stems());
+  if (has(Idea::names)) {
+    session.named = owner.names.named(session.memory.all_stems());
+  }
   hear(session);
+  understand(session);
   session_bytes_ += session.memory.bytes();
   forget_sessions();
+}
+
+/// Gathers what the words of all texts were told to mean; done once a text.
+void PredictionGraph::Impl::understand(Session& session) const {
+  std::vector<Meaning>& meanings = session.meanings;
+  meanings.clear();
+  const Context* anyway = !has(Idea::meanings) ? nullptr : nexts_.find(mix(session.tenant, 0xf1));
+  if (anyway == nullptr) {
+    return;
+  }
+  for (const Key word : session.memory.all_words()) {
+    const Context* known = nexts_.find(mix(session.tenant, 0xf2, word));
+    if (known == nullptr) {
+      continue;
+    }
+    for (const Context::Follower& each : known->followers) {
+      const Key any = each.symbol & name_of_meaning;
+      if (each.symbol == any) {
+        continue;
+      }
+      const double share = (each.count - 0.5) / (known->count(any) + 1);
+      if (share > meaning_share_min) {
+        const double usual = (anyway->count(each.symbol) + 0.5) / (anyway->count(any) + 1);
+        meanings.push_back(
+            {each.symbol, share, std::clamp(real::log(share / usual), -1.0, 4.0) * 0.25});
+      }
+    }
+  }
+  std::sort(meanings.begin(), meanings.end(), [](const Meaning& a, const Meaning& b) {
+    return a.value != b.value ? a.value < b.value : a.share > b.share;
+  });
+  meanings.erase(std::unique(meanings.begin(), meanings.end(),
+                             [](const Meaning& a, const Meaning& b) { return a.value == b.value; }),
+                 meanings.end());
+}
+
+/// A value that nothing the session has seen holds may be what its words mean.
+void PredictionGraph::Impl::learn_meaning(const Session& session, Key task, std::string_view name,
+                                          const json::Value& value) {
+  const std::string* text = value.string();
+  if ((text == nullptr && value.number() == nullptr) ||
+      (text != nullptr && text->size() > label_bytes_max) || !session.memory.has_text()) {
+    return;
+  }
+  const Key hash = hash_value(value);
+  const Key key = hash_text(name);
+  const std::uint32_t seen = session.memory.latest_equal(hash);
+  if (session.memory.was_used(SessionMemory::used_key(task, key, hash)) ||
+      (seen != 0 && session.memory.value(seen).side != Side::input) ||
+      session.memory.in_text(hash) != 0) {
+    return;
+  }
+  std::vector<Key> contexts = {mix(session.tenant, 0xf1)};
+  for (const Key word : session.memory.all_words()) {
+    contexts.push_back(mix(session.tenant, 0xf2, word));
+  }
+  nexts_.teach(contexts, meaning_of(key, hash));
+  nexts_.teach(contexts, meaning_of(key, 0));
 }
 
 void PredictionGraph::Impl::observe(const RunId& id, std::string_view tenant, const Call& call,
@@ -1168,8 +1421,10 @@ void PredictionGraph::Impl::end(const RunId& id) {
     if (!settings_.model_task.empty()) {
       nexts_.teach(model_contexts(session), end_symbol);
     }
-    learn_options(session, owner, end_symbol, 0);
-    learn_guess(session, owner, end_symbol);
+    if (owner.takes_lesson()) {
+      learn_options(session, owner, end_symbol, 0);
+      learn_guess(session, owner, end_symbol);
+    }
     learn_next(session, end_symbol);
     if (session.turn_from > 0) {
       end_turn(session, owner);
@@ -1370,6 +1625,38 @@ std::vector<Prediction> PredictionGraph::Impl::predict(const RunId& id, const Qu
   return predictions;
 }
 
+double PredictionGraph::Impl::end_probability(const RunId& id, const Question& question) {
+  const auto found = sessions_by_id_.find(id);
+  if (found == sessions_by_id_.end()) {
+    return 0;
+  }
+  Session& session = *found->second;
+  const auto tenant = tenants_.find(session.tenant_name);
+  if (tenant == tenants_.end() || tenant->second.key != session.tenant) {
+    return 0;
+  }
+  const SessionMemory::Mark mark = session.memory.mark();
+  bool is_open = false;
+  for (const ImaginedStep& step : question.beyond) {
+    if (is_model(step.call)) {
+      continue;
+    }
+    session.memory.add_call(seen(session.tenant, step.call, false));
+    const Key task = session.memory.steps().back().task;
+    is_open = is_open || !step.output;
+    if (step.output) {
+      session.memory.add_output(step.output,
+                                labels(task, Side::output, &step.output->value(), false));
+    }
+  }
+  double probability = 0;
+  if (!is_open) {
+    probability = corrected(tenant->second.forms, share_in(guess(session, false), end_symbol));
+  }
+  session.memory.rollback(mark);
+  return probability;
+}
+
 PredictionSizes PredictionGraph::Impl::sizes() const {
   PredictionSizes sizes;
   sizes.sessions = sessions_.size();
@@ -1412,6 +1699,28 @@ void PredictionGraph::set_learning(bool learns) {
 std::vector<Prediction> PredictionGraph::predict(const RunId& session,
                                                  const Question& question) const {
   return impl_->predict(session, question);
+}
+
+double PredictionGraph::end_probability(const RunId& session, const Question& question) const {
+  return impl_->end_probability(session, question);
+}
+
+const char* to_string(Idea idea) {
+  for (const IdeaParts& each : all_ideas()) {
+    if (each.idea == idea) {
+      return each.name;
+    }
+  }
+  return "?";
+}
+
+std::optional<Idea> parse_idea(std::string_view name) {
+  for (const IdeaParts& each : all_ideas()) {
+    if (each.name == name) {
+      return each.idea;
+    }
+  }
+  return std::nullopt;
 }
 
 PredictionSizes PredictionGraph::sizes() const {

@@ -1,13 +1,41 @@
 #pragma once
 
+#include <cstdint>
 #include <memory>
+#include <optional>
+#include <span>
 #include <string>
+#include <string_view>
 
 #include "coordinator/predictor.hpp"
 
 namespace forerun {
 
+/// What predictions are made of, beyond counts of what followed what: each can be left out, to
+/// measure what it is worth.
+enum class Idea : std::uint8_t {
+  corrected_texts,
+  composed_values,
+  meanings,
+  spoken_of,
+  own_words,
+  read_next,
+  same_arguments,
+  importance,
+  past,
+  names,
+  words,
+  long_contexts,
+  ranking_calls,
+  ranking_values,
+  labels,
+};
+inline constexpr std::size_t ideas = 15;
+const char* to_string(Idea idea);
+std::optional<Idea> parse_idea(std::string_view name);
+
 struct PredictionSettings {
+  std::optional<Idea> without;        ///< For measuring what it is worth.
   std::string model_task;             ///< A task whose only input is the digest of what was said
                                       ///< (conversation.hpp): an agent's thinking. Empty: none.
   std::size_t sessions_max = 20'000;  ///< Working memories kept; the oldest is dropped beyond it.
@@ -34,9 +62,8 @@ struct PredictionSizes {
               fields = 0, tenants = 0;
 };
 
-/// The first prediction graph: contexts of order 2, 1 and 0 over tasks and the shape of what they
-/// returned, with back-off; arguments bound to constants and to exact values at paths of earlier
-/// inputs and outputs.
+/// Contexts over tasks and what they returned, with back-off; arguments bound to where earlier ones
+/// came from; learned rankers of both (docs/speculation.md).
 class PredictionGraph final : public Predictor {
 public:
   explicit PredictionGraph(const PredictionSettings& settings = {});
@@ -49,6 +76,7 @@ public:
   void forget(std::string_view tenant) override;
   void set_learning(bool learns) override;
   std::vector<Prediction> predict(const RunId& session, const Question& question) const override;
+  double end_probability(const RunId& session, const Question& question) const override;
   PredictionSizes sizes() const;
 
 private:

@@ -69,6 +69,14 @@ public:
 
   /// What may come next, most probable first.
   virtual std::vector<Prediction> predict(const RunId& session, const Question& question) const = 0;
+
+  /// How likely the session ends there instead of calling anything. 0 where nothing is known, and
+  /// beyond a step whose output is open. Predictors that know of no end say 0.
+  virtual double end_probability(const RunId& session, const Question& question) const {
+    static_cast<void>(session);
+    static_cast<void>(question);
+    return 0;
+  }
 };
 
 }  // namespace forerun

@@ -35,6 +35,9 @@ public:
   void set_learning(bool learns) override;
   /// `wants` is not part of a place: an answer holds what was wanted when it was made.
   std::vector<Prediction> predict(const RunId& session, const Question& question) const override;
+  double end_probability(const RunId& session, const Question& question) const override {
+    return predictor_->end_probability(session, question);
+  }
 
 private:
   struct Answer {

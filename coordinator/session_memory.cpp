@@ -33,6 +33,17 @@ constexpr std::size_t lower_text_bytes_max = 32U << 10U;
 constexpr std::size_t tokens_of_value_max = 16;
 constexpr std::size_t tokens_ahead = 24;
 constexpr std::size_t words_of_slots = 256;
+constexpr std::size_t name_bytes_min = 2;
+constexpr std::size_t name_bytes_max = 40;
+constexpr std::size_t names_compared_max = 96;       ///< The latest.
+constexpr std::size_t corrected_words_max = 24;      ///< Of one text.
+constexpr std::size_t corrected_word_bytes_min = 3;  ///< Shorter ones stay.
+constexpr std::size_t corrected_bytes_max = 1'024;
+constexpr std::size_t sentence_bytes_max = 512;
+constexpr std::size_t sentences_max = 4;
+constexpr double alike_min = 0.6;
+constexpr double alike_blamed_min = 0.2;
+constexpr Key name_of_output = 11;
 
 bool is_upper(char c) {
   return c >= 'A' && c <= 'Z';
@@ -256,8 +267,8 @@ void SessionMemory::set(Key key, std::uint32_t number) {
 
 SessionMemory::Mark SessionMemory::mark() {
   ++marks_;
-  return {steps_.size(),    values_.size(), text_values_.size(), changes_.size(), bytes_,
-          has_fresh_words_, read_to_};
+  return {steps_.size(), values_.size(), text_values_.size(), changes_.size(),
+          bytes_,        names_.size(),  has_fresh_words_,    read_to_};
 }
 
 void SessionMemory::count_step(Key task) {
@@ -299,6 +310,8 @@ void SessionMemory::rollback(Mark mark) {
   }
   values_.resize(mark.values);
   text_values_.resize(mark.owned);
+  names_.resize(mark.names);
+  corrected_.clear();
   bytes_ = mark.bytes;
   has_fresh_words_ = mark.has_fresh_words;
   read_to_ = mark.read_to;
@@ -382,6 +395,7 @@ Key SessionMemory::walk(const json::Value& value, Key place, Key name, bool in_a
   if (depth > walk_depth_max) {
     return hash_value(value);
   }
+  const std::size_t first = values_.size();
   Key hash = 0;
   if (const json::Array* array = value.array()) {
     hash = walk_array(*array, place, name, in_array, depth, side, left);
@@ -395,12 +409,131 @@ Key SessionMemory::walk(const json::Value& value, Key place, Key name, bool in_a
   const bool is_telling = is_container || value.number() != nullptr || value.string() != nullptr;
   if (left > 0 && is_telling && !(side == Side::input && depth == 0)) {
     --left;
+    const auto self = static_cast<std::uint32_t>(values_.size());
     remember(hash, place, name, &value, side);
+    for (std::size_t inner = first; inner < self; ++inner) {
+      values_[inner].parent = values_[inner].parent == 0 ? self : values_[inner].parent;
+    }
+    if (const std::string* text = value.string(); text != nullptr && side == Side::output) {
+      learn_name(*text);
+    }
   }
   return hash;
 }
 
+void SessionMemory::learn_name(std::string_view text) {
+  if (text.size() < name_bytes_min || text.size() > name_bytes_max ||
+      names_.size() >= limits_.names) {
+    return;
+  }
+  bool is_name = false;
+  each_name(text,
+            [&](std::string_view word, std::size_t) { is_name = word.size() == text.size(); });
+  const Key key = mix(hash_text(text), name_of_output);
+  if (is_name && index_.get(key) == 0) {
+    names_.push_back({text, pairs_of(text)});
+    set(key, static_cast<std::uint32_t>(names_.size()));
+  }
+}
+
+const std::vector<SessionMemory::Corrected>& SessionMemory::corrected(std::uint32_t index) const {
+  const auto [at, is_new] = corrected_.try_emplace(index);
+  if (is_new) {
+    at->second = make_corrected(values_[index]);
+  }
+  return at->second;
+}
+
+std::vector<SessionMemory::Corrected> SessionMemory::make_corrected(const SeenValue& value) const {
+  std::vector<Corrected> made;
+  const std::string* text = value.json->string();
+  if (text == nullptr || text->size() > corrected_bytes_max || names_.empty() ||
+      value.side == Side::text) {
+    return made;
+  }
+  std::vector<std::string_view> sentences;
+  for (std::size_t i = steps_.size(); i >= value.document && sentences.size() < sentences_max;
+       --i) {
+    const std::optional<Output>& output = steps_[i - 1].output;
+    const std::string* sentence = output ? output->value().string() : nullptr;
+    if (sentence != nullptr && sentence->find(' ') != std::string::npos) {
+      sentences.push_back(std::string_view(*sentence).substr(0, sentence_bytes_max));
+    }
+  }
+  struct Word {
+    std::string_view text;
+    std::size_t at = 0;
+    bool is_known = false, is_blamed = false;
+    std::array<std::size_t, 2> best{SIZE_MAX, SIZE_MAX};
+    std::array<double, 2> likeness{};
+  };
+  std::vector<Word> words;
+  each_name(*text, [&](std::string_view text_of_word, std::size_t at) {
+    const bool is_fixed = text_of_word.size() < corrected_word_bytes_min ||
+                          std::none_of(text_of_word.begin(), text_of_word.end(), is_lower);
+    if (is_fixed || words.size() >= corrected_words_max) {
+      return;
+    }
+    Word word;
+    word.text = text_of_word;
+    word.at = at;
+    word.is_known = index_.get(mix(hash_text(text_of_word), name_of_output)) != 0;
+    for (const std::string_view sentence : sentences) {
+      each_name(sentence, [&](std::string_view named, std::size_t) {
+        word.is_blamed = word.is_blamed || named == text_of_word;
+      });
+    }
+    if (!word.is_known || word.is_blamed) {
+      const WordPairs pairs = pairs_of(text_of_word);
+      const std::size_t first = names_.size() - std::min(names_.size(), names_compared_max);
+      for (std::size_t i = names_.size(); i > first; --i) {
+        if (names_[i - 1].word == text_of_word) {
+          continue;
+        }
+        const double alike = likeness(pairs, names_[i - 1].pairs);
+        if (alike > word.likeness[0]) {
+          word.best = {i - 1, word.best[0]};
+          word.likeness = {alike, word.likeness[0]};
+        } else if (alike > word.likeness[1]) {
+          word.best[1] = i - 1;
+          word.likeness[1] = alike;
+        }
+      }
+    }
+    words.push_back(word);
+  });
+  for (const Correction by : {Correction::all, Correction::blamed, Correction::second}) {
+    const std::size_t rank = by == Correction::second ? 1 : 0;
+    std::string corrected;
+    std::size_t copied = 0;
+    for (const Word& word : words) {
+      const bool changes = by == Correction::all
+                               ? !word.is_known && word.likeness[0] >= alike_min
+                               : word.is_blamed && word.likeness[rank] >= alike_blamed_min;
+      if (changes) {
+        corrected.append(*text, copied, word.at - copied);
+        corrected.append(names_[word.best[rank]].word);
+        copied = word.at + word.text.size();
+      }
+    }
+    if (copied == 0) {
+      continue;
+    }
+    corrected.append(*text, copied);
+    const Key hash = hash_string(corrected);
+    if (std::none_of(made.begin(), made.end(),
+                     [&](const Corrected& each) { return each.hash == hash; })) {
+      Corrected& each = made.emplace_back();
+      each.hash = hash;
+      each.by = by;
+      each.text = std::move(corrected);
+    }
+  }
+  return made;
+}
+
 void SessionMemory::add_call(SeenStep step) {
+  corrected_.clear();
   if (is_full() && marks_ == 0 && steps_.size() >= limits_.steps + steps_after_full) {
     // Contexts need the last steps only, and no value belongs to one that came when the memory was
     // full.
@@ -552,6 +685,7 @@ SessionMemory::Mention SessionMemory::mention(Key hash, const json::Value& value
 }
 
 void SessionMemory::add_output(const std::optional<Output>& output, Key output_labels) {
+  corrected_.clear();
   FORERUN_ASSERT(!steps_.empty());
   SeenStep& step = steps_.back();
   step.output_labels = output_labels;
@@ -627,6 +761,7 @@ void SessionMemory::insert_sorted(std::vector<Key>& keys, Key key) const {
 }
 
 void SessionMemory::add_text(std::string_view text) {
+  corrected_.clear();
   text = text.substr(0, limits_.document_bytes);
   ++texts_;
   text_begin_ = text.data();

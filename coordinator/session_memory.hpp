@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -9,6 +10,7 @@
 #include <vector>
 
 #include "coordinator/prediction_hash.hpp"
+#include "coordinator/word_likeness.hpp"
 #include "speculation/call.hpp"
 
 namespace forerun::prediction {
@@ -20,6 +22,7 @@ struct MemoryLimits {
   std::size_t words_in_all = 512;           ///< Different ones, for telling what texts are alike.
   std::size_t words = 16'384;               ///< Of all texts, for telling what they mention.
   std::size_t tokens = 8'192;               ///< Of all texts, in reading order.
+  std::size_t names = 512;                  ///< Different words that outputs are made of.
   std::size_t document_bytes = 64U << 10U;  ///< A larger output is remembered without its values.
 };
 
@@ -41,6 +44,7 @@ struct SeenValue {
   std::uint32_t next = 0;        ///< Next at this place in this document.
   std::uint32_t older = 0;       ///< Last at this place in an earlier document.
   std::uint32_t same_value = 0;  ///< The latest equal value before this.
+  std::uint32_t parent = 0;      ///< The object or array that holds it.
   std::uint32_t text_at = 0;     ///< Of text: where it stands, in bytes of all texts.
 };
 
@@ -68,7 +72,7 @@ public:
   void add_output(const std::optional<Output>& output, Key output_labels);
 
   struct Mark {
-    std::size_t steps, values, owned, changes, bytes;
+    std::size_t steps, values, owned, changes, bytes, names;
     bool has_fresh_words;
     std::uint32_t read_to;
   };
@@ -128,6 +132,22 @@ public:
   const std::vector<Key>& stems_ahead() const;
   std::size_t bytes() const { return bytes_; }
 
+  /// How a text is corrected by what came back since it was used.
+  enum class Correction : std::uint8_t {
+    all,     ///< Each word that no output is made of becomes the most alike that one is.
+    blamed,  ///< Each word that a sentence of an output names becomes the most alike one.
+    second,  ///< The same with the second most alike.
+  };
+  static constexpr std::size_t corrections = 3;
+  struct Corrected {
+    Key hash = 0;
+    Correction by = Correction::all;
+    json::Value text;
+  };
+  /// The value, a text, corrected; at most one of each kind, different ones. They live as long as
+  /// the memory is unchanged.
+  const std::vector<Corrected>& corrected(std::uint32_t index) const;
+
 private:
   /// Steps beyond the limit are remembered for contexts alone.
   bool is_full() const { return steps_.size() > limits_.steps; }
@@ -162,6 +182,9 @@ private:
   void read_tokens(std::string_view text);
   void read_on(Key hash);
   std::uint32_t place_in_text(std::string_view part) const;
+
+  void learn_name(std::string_view text);
+  std::vector<Corrected> make_corrected(const SeenValue& value) const;
 
   void count_step(Key task);
   void forget_step(Key task);
@@ -202,6 +225,12 @@ private:
   mutable std::vector<Key> ahead_;
   mutable std::uint32_t ahead_of_ = 0;
   mutable bool has_ahead_ = false;
+  struct Name {
+    std::string_view word;
+    WordPairs pairs;
+  };
+  std::vector<Name> names_;  ///< Words that are whole texts of outputs, each once, in their order.
+  mutable std::map<std::uint32_t, std::vector<Corrected>> corrected_;
   std::size_t marks_ = 0;
   std::vector<std::pair<Key, std::uint32_t>>
       changes_;  ///< What set() replaced since the outermost mark.

@@ -26,11 +26,13 @@ public:
     const auto at = next.find(after);
     return at == next.end() ? std::vector<Prediction>() : at->second;
   }
+  double end_probability(const RunId&, const Question&) const override { return ends; }
   /// What is predicted after a path that ends with this task; "" for an empty path.
   std::map<std::string, std::vector<Prediction>> next;
   std::vector<std::string> texts;
   std::vector<std::string> observed;
   int ended = 0;
+  double ends = 0;  ///< How likely any session ends next.
 };
 
 Call call(const std::string& task, const std::string& input = "{}");

@@ -1,4 +1,5 @@
 #include "backtest/run_backtest.hpp"
+#include "backtest/sessions.hpp"
 
 #include <algorithm>
 #include <catch2/catch.hpp>

@@ -826,3 +826,30 @@ TEST_CASE("a slot is free also when both the cancel and the result were lost",
   beat({});
   CHECK(cluster.machine->membership().free_slots() == 2);
 }
+
+TEST_CASE("nothing starts where a session is expected to end, and that is the reason given",
+          "[coordinator]") {
+  ScriptedCluster cluster;
+  cluster.join(1);
+  cluster.earn();
+  const auto count = [&](const char* reason) {
+    const json::Value status = cluster.machine->status("default");
+    const json::Value* counted = status.find("not_started")->find(reason);
+    return counted == nullptr ? 0.0 : *counted->number();
+  };
+  const double unlikely = count("too unlikely");
+  cluster.predictor->ends = 0.8;
+  const RunId run = cluster.open();
+  cluster.confirm(run, {call("a")});
+  cluster.finish(cluster.take_dispatch("a"), "1");
+  cluster.persist();
+  CHECK(count("session ends") > 0);
+  CHECK(count("too unlikely") == unlikely);
+  const double ends = count("session ends");
+  cluster.predictor->ends = 0.2;
+  cluster.confirm(run, {call("b")});
+  cluster.finish(cluster.take_dispatch("b"), "1");
+  cluster.persist();
+  CHECK(count("session ends") == ends);
+  CHECK(count("too unlikely") > unlikely);
+}

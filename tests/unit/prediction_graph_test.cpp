@@ -517,3 +517,142 @@ TEST_CASE("a session longer than its memory ends, and the next one is predicted"
   const RunId id = history.open({taken("a")}, "t", "go on");
   CHECK(probability_of(history.graph.predict(id, {}), call("b")) > 0.5);
 }
+
+TEST_CASE("a text is corrected by the names that came back", "[prediction]") {
+  History history;
+  for (int i = 0; i < 12; ++i) {
+    const std::string n = std::to_string(i);
+    history.teach({
+        taken("ask", R"({"query":"get title from stor)" + n + R"(ies"})",
+              R"("error: no table stor)" + n + R"(ies here")"),
+        taken("names", "{}", R"([["paint)" + n + R"("],["stor)" + n + R"(y"]])"),
+        taken("ask", R"({"query":"get title from stor)" + n + R"(y"})", "1"),
+    });
+  }
+  const RunId id = history.open({
+      taken("ask", R"({"query":"get weight from animals"})", R"("error: no table animals here")"),
+      taken("names", "{}", R"([["plant"],["animal"],["mineral"]])"),
+  });
+  const std::vector<Prediction> made = history.graph.predict(id, {.limit = 3});
+  REQUIRE(!made.empty());
+  CHECK(made.front().call == call("ask", R"({"query":"get weight from animal"})"));
+  REQUIRE(made.front().reasons.size() == 2);
+  CHECK(made.front().reasons[1].find("its last one, corrected") != std::string::npos);
+}
+
+TEST_CASE("a list of objects is made of another's members, however long it is", "[prediction]") {
+  History history;
+  const auto trip = [](int first, int count) {
+    std::string found, booked;
+    for (int n = first; n < first + count; ++n) {
+      const std::string leg =
+          R"({"day":"d)" + std::to_string(n) + R"(","flight":"F)" + std::to_string(n) + "\"";
+      found += (found.empty() ? "" : ",") + leg + R"(,"price":9})";
+      booked += (booked.empty() ? "" : ",") + leg + "}";
+    }
+    return std::vector<Taken>{taken("find", "{}", R"({"legs":[)" + found + "]}"),
+                              taken("book", R"({"legs":[)" + booked + "]}")};
+  };
+  for (int i = 0; i < 10; ++i) {
+    history.teach(trip(10 + 5 * i, 1 + i % 3));
+  }
+  const std::vector<Taken> next = trip(90, 5);
+  const RunId id = history.open({next[0]});
+  const std::vector<Prediction> made = history.graph.predict(id, {.limit = 3});
+  REQUIRE(!made.empty());
+  CHECK(made.front().call == next[1].call);
+}
+
+TEST_CASE("an object is put together from what its parts are taken from", "[prediction]") {
+  History history;
+  const auto order = [](const std::string& name, const std::string& code) {
+    return std::vector<Taken>{
+        taken("person", "{}", R"({"name":")" + name + R"("})"),
+        taken("item", "{}", R"({"code":")" + code + R"("})"),
+        taken("order",
+              R"({"what":{"for":")" + name + R"(","kind":"gift","of":")" + code + R"("}})"),
+    };
+  };
+  for (int i = 0; i < 10; ++i) {
+    history.teach(order("N" + std::to_string(i), "C" + std::to_string(i)));
+  }
+  const std::vector<Taken> next = order("Zoe", "Q7");
+  const RunId id = history.open({next[0], next[1]});
+  const std::vector<Prediction> made = history.graph.predict(id, {.limit = 3});
+  REQUIRE(!made.empty());
+  CHECK(made.front().call == next[2].call);
+}
+
+TEST_CASE("words of the text mean values that no session shows", "[prediction]") {
+  History history;
+  const std::vector<std::pair<std::string, std::string>> cities = {
+      {"Seattle", "SEA"}, {"Boston", "BOS"}, {"Denver", "DEN"}, {"Miami", "MIA"}};
+  for (std::size_t i = 0; i < 40; ++i) {
+    const auto& [city, code] = cities[i * 7 % 4];
+    history.teach({taken("fly", R"({"to":")" + code + R"("})")}, "t",
+                  "Please take me to " + city + " soon");
+  }
+  for (const auto& [city, code] : cities) {
+    const RunId id = history.open({}, "t", "I must be in " + city);
+    const std::vector<Prediction> made = history.graph.predict(id, {.limit = 3});
+    REQUIRE(!made.empty());
+    CHECK(made.front().call == call("fly", R"({"to":")" + code + R"("})"));
+  }
+}
+
+TEST_CASE("of a list's items the one that the text speaks of is taken", "[prediction]") {
+  History history;
+  const std::vector<std::string> names = {"ada", "bob", "cid", "dan", "eve"};
+  const auto list = [&](int n) {
+    std::string items;
+    for (std::size_t i = 0; i < names.size(); ++i) {
+      items += (i == 0 ? "" : ",") + std::string(R"({"id":"u)") +
+               std::to_string(n * 10 + static_cast<int>(i)) + R"(","owner":")" + names[i] + "\"}";
+    }
+    return "[" + items + "]";
+  };
+  for (int n = 1; n < 30; ++n) {
+    const std::size_t who = static_cast<std::size_t>(n * 3) % names.size();
+    history.teach(
+        {taken("list", "{}", list(n)),
+         taken("open", R"({"id":"u)" + std::to_string(n * 10 + static_cast<int>(who)) + "\"}")},
+        "t", "Open what belongs to " + names[who]);
+  }
+  const RunId id = history.open({taken("list", "{}", list(77))}, "t", "Open what belongs to dan");
+  const std::vector<Prediction> made = history.graph.predict(id, {.limit = 3});
+  REQUIRE(!made.empty());
+  CHECK(made.front().call == call("open", R"({"id":"u773"})"));
+}
+
+TEST_CASE("where sessions end the end is likely, elsewhere not", "[prediction]") {
+  History history;
+  for (int i = 0; i < 20; ++i) {
+    history.teach({taken("first"), taken("last")});
+  }
+  const RunId id = history.open({taken("first")});
+  CHECK(history.graph.end_probability(id, {}) < 0.1);
+  const ImaginedStep imagined{call("last"), output("null")};
+  CHECK(history.graph.end_probability(id, {.beyond = std::span(&imagined, 1)}) > 0.8);
+  const ImaginedStep running{call("last"), std::nullopt};
+  CHECK(history.graph.end_probability(id, {.beyond = std::span(&running, 1)}) == 0);
+  history.graph.observe(id, "t", call("last"), output("null"));
+  CHECK(history.graph.end_probability(id, {}) > 0.8);
+}
+
+TEST_CASE("every idea has a name of its own and can be left out", "[prediction]") {
+  for (std::size_t n = 0; n < ideas; ++n) {
+    const auto idea = static_cast<Idea>(n);
+    CHECK(parse_idea(to_string(idea)) == idea);
+    PredictionSettings settings;
+    settings.without = idea;
+    History history(settings);
+    for (int i = 0; i < 20; ++i) {
+      history.teach({taken("first"), taken("last")}, "t", "do the first and the last");
+    }
+    const RunId id = history.open({taken("first")}, "t", "do the first and the last");
+    const std::vector<Prediction> made = history.graph.predict(id, {});
+    REQUIRE(!made.empty());
+    CHECK(made.front().call == call("last"));
+  }
+  CHECK(!parse_idea("something else"));
+}
