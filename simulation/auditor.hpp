@@ -38,8 +38,11 @@ public:
   void delivered(const std::string& key);
   /// A page of the ledger shows this.
   void shown(Seq seq, const LedgerPage::Row& row);
-  /// Of a commit's output. @pre seq < size()
-  Digest output_hash(Seq seq) const { return sha256(outputs_.at(seq.value)); }
+  /// Of what a commit's step answered; nothing when it failed. @pre seq < size()
+  std::optional<Digest> output_hash(Seq seq) const {
+    const std::string& output = outputs_.at(seq.value);
+    return output.empty() ? std::nullopt : std::optional(sha256(output));
+  }
   /// `key` names the opening over all its retries.
   void opened(const std::string& key, const RunId& run_id);
   void ended(const RunId& run_id);
