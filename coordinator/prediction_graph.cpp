@@ -1500,8 +1500,10 @@ void PredictionGraph::Impl::predict_next(const Session& session, const Tenant& t
   const Options all = options(session, tenant, is_open);
   std::vector<std::pair<double, const Option*>> worth;
   for (const Option& option : all.calls) {
-    const double probability =
-        std::min(corrected(tenant.whole_calls, option.probability), probability_max);
+    // A correction upwards makes no form surer than its calls allow.
+    const double seen = option.form->seen;
+    const double probability = std::min({corrected(tenant.whole_calls, option.probability),
+                                         (seen + 1) / (seen + 3), probability_max});
     if (probability * scale >= std::max(question.probability_min, answer_probability_min) &&
         (!question.wants || question.wants(option.form->task))) {
       worth.emplace_back(probability, &option);
