@@ -84,7 +84,7 @@ constexpr std::size_t words_propose_max = 8;
 constexpr std::size_t forms_considered_max = 32;
 
 /// So many of a tenant's steps and ends teach how to rank; after them one in lessons_every does.
-constexpr std::uint64_t lessons_full = 5'000;
+constexpr std::uint64_t lessons_full = 50'000;
 constexpr std::uint64_t lessons_every = 16;
 
 constexpr std::size_t reliability_bins = 10;
@@ -209,7 +209,7 @@ struct Tenant {
   CallRanker calls = first_call_ranker();
   /// What comes next teaches how to rank. Counting what follows what costs little and is always
   /// done; predicting what was to be expected is most of a step's cost, and weights that have
-  /// seen thousands of steps move little.
+  /// seen tens of thousands of steps move little.
   bool takes_lesson() {
     ++steps;
     return steps <= lessons_full || steps % lessons_every == 0;
@@ -1500,8 +1500,10 @@ void PredictionGraph::Impl::predict_next(const Session& session, const Tenant& t
   const Options all = options(session, tenant, is_open);
   std::vector<std::pair<double, const Option*>> worth;
   for (const Option& option : all.calls) {
-    const double probability =
-        std::min(corrected(tenant.whole_calls, option.probability), probability_max);
+    // A correction upwards makes no form surer than its calls allow.
+    const double seen = option.form->seen;
+    const double probability = std::min({corrected(tenant.whole_calls, option.probability),
+                                         (seen + 1) / (seen + 3), probability_max});
     if (probability * scale >= std::max(question.probability_min, answer_probability_min) &&
         (!question.wants || question.wants(option.form->task))) {
       worth.emplace_back(probability, &option);
