@@ -16,10 +16,6 @@ struct CloseFile {
 }  // namespace
 
 Result<std::string> read_file(const std::filesystem::path& file, std::size_t bytes_max) {
-  std::error_code problem;
-  if (std::filesystem::exists(file, problem) && !std::filesystem::is_regular_file(file, problem)) {
-    return fail(Errc::io, file.string() + ": not a file");
-  }
   const std::unique_ptr<std::FILE, CloseFile> open(std::fopen(file.c_str(), "rbe"));
   if (open == nullptr) {
     const int cause = errno;

@@ -148,6 +148,13 @@ std::string ledger_export_format_json() {
 
 Result<LedgerExport> read_ledger_export(const std::filesystem::path& folder,
                                         const LedgerExportLimits& limits) {
+  for (const char* name : ledger_export_files) {
+    std::error_code problem;
+    const auto status = std::filesystem::status(folder / name, problem);
+    if (std::filesystem::exists(status) && !std::filesystem::is_regular_file(status)) {
+      return fail(Errc::invalid, (folder / name).string() + ": not a file");
+    }
+  }
   LedgerExport result;
   if (const auto known = check_format(folder); !known) {
     return tl::unexpected(known.error());

@@ -16,10 +16,6 @@ LineReader::LineReader(gzFile_s* file, std::string name, const LineLimits& limit
     : file_(file), name_(std::move(name)), limits_(limits), chunk_(1U << 17U) {}
 
 Result<LineReader> LineReader::open(const std::filesystem::path& file, const LineLimits& limits) {
-  std::error_code problem;
-  if (std::filesystem::exists(file, problem) && !std::filesystem::is_regular_file(file, problem)) {
-    return fail(Errc::io, file.string() + ": not a file");
-  }
   errno = 0;
   gzFile opened = gzopen(file.c_str(), "rbe");
   if (opened == nullptr) {

@@ -46,7 +46,7 @@ class ExamplesTest(unittest.TestCase):
         self.assertGreater(races["seeded"]["rules"], 0)
         self.assertGreaterEqual(races["ranked"]["bayes"], 11)
         self.assertRegex(report["auditor"][0], r"^\d+ entries, signed by [0-9a-f]{64}$")
-        self.assertRegex(report["auditor"][1], r"^every decision follows in \d+ sessions$")
+        self.assertRegex(report["auditor"][1], r"^every decision follows in \d+ sessions; the calls of (\d+) of \1 steps are there$")
         self.assertTrue(report["verify"]["agree"])
         self.assertEqual(report["verify"]["not_recomputed"], 0)
 
