@@ -32,6 +32,9 @@ public:
   Peers(caf::actor_system& system, CoordinatorBus& bus) : system_(system), bus_(bus) {}
   void send(ConnectionId connection, std::vector<CoordinatorMessage> messages) {
     const std::scoped_lock lock(mutex_);
+    if (is_closed_) {
+      return;
+    }
     auto at = proxies_.find(connection);
     if (at == proxies_.end()) {
       if (proxies_.size() >= peers_max) {
@@ -51,8 +54,11 @@ public:
     const std::scoped_lock lock(mutex_);
     proxies_.erase(connection);
   }
-  void clear() {
+  /// No proxy is made after it: one that the coordinator's last turn made would be waited for, for
+  /// ever.
+  void close() {
     const std::scoped_lock lock(mutex_);
+    is_closed_ = true;
     proxies_.clear();
   }
 
@@ -60,6 +66,7 @@ private:
   caf::actor_system& system_;
   CoordinatorBus& bus_;
   std::mutex mutex_;
+  bool is_closed_ = false;
   std::map<ConnectionId, PeerProxyActor> proxies_;
 };
 
@@ -138,7 +145,7 @@ public:
       caf::anon_send_exit(ledger_, caf::exit_reason::user_shutdown);
       coordinator_ = nullptr;
       ledger_ = nullptr;
-      peers_->clear();
+      peers_->close();
       system_->await_all_actors_done();
     }
     bus_.reset();

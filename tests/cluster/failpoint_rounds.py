@@ -32,6 +32,10 @@ FAILING = {"file.write": ("node-1",), "file.rename": ("node-1",), "disk.write": 
 POWER = ("disk.", "ledger.", "coordinator.persisted", "coordinator.reply", "coordinator.send", "coordinator.publish",
          "replica.", "identity.")
 
+# Passed all the time: a power cut comes when much was acknowledged since the start, so that a lost sync would show.
+OFTEN = ("disk.write", "disk.sync", "ledger.commit", "ledger.written", "coordinator.persisted", "coordinator.reply",
+         "coordinator.send", "coordinator.publish")
+
 
 def victims_of(point):
     if point.startswith(BOTH):
@@ -104,7 +108,7 @@ class FailpointRounds(Rounds):
             for name in victims_of(point):
                 yield name, point, 1, "kill"
                 if point.startswith(POWER):
-                    yield name, point, self.prng.choice([1, 2, 3, 7]) if point.startswith("disk.") else 1, "power"
+                    yield name, point, self.prng.choice([5, 20, 40]) if point.startswith(OFTEN) else 1, "power"
         for point, names in FAILING.items():
             for name in names:
                 if point.startswith(only):

@@ -348,7 +348,7 @@ def guarded(rounds, run, hint):
     """Runs it; prints the result, or what was lost with the ends of all logs. Returns the exit code."""
     try:
         print(json.dumps(run()))
-    except (Lost, AssertionError) as problem:
+    except (Lost, AssertionError, subprocess.TimeoutExpired) as problem:
         for name in rounds.cluster.processes:
             print(f"--- {name}\n{rounds.cluster.log(name)}", file=sys.stderr)
         print(f"{problem}; {hint}", file=sys.stderr)
