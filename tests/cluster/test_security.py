@@ -26,6 +26,19 @@ NOTE = """
 import json
 print(json.dumps({"output": "noted", "effects": [{"http": {"method": "POST", "url": "http://127.0.0.1:9/hook", "body": {}}}]}))
 """
+RESIDENT = """
+[task.who]
+executor = "exec"
+command  = ["python3", "who.py"]
+effect   = "pure"
+resident = true
+sandbox  = false
+"""
+WHO = """
+import json, os, sys
+for line in sys.stdin:
+    print(json.dumps({"id": json.loads(line)["id"], "output": os.getpid()}), flush=True)
+"""
 REVOKED_WITHIN_S = 1.0
 
 
@@ -203,6 +216,17 @@ class TokensTest(unittest.TestCase):
         asking.close()
         self.assertEqual(answer["output"], {"passed": "g"})
         self.assertEqual(cluster.processes[busy].wait(15), 4)
+
+    def test_tenants_share_no_resident_process(self):
+        cluster = self.start(catalog=CATALOG + RESIDENT)
+        (cluster.tasks / "who.py").write_text(WHO)
+        processes = {}
+        for token in ("acme-client", "globex-client"):
+            run_id = cluster.ask(token, "POST", "/v1/sessions", {"speculation": "off"})[1]["run_id"]
+            processes[token] = {cluster.ask(token, "POST", f"/v1/sessions/{run_id}/steps",
+                                            {"task": "who", "input": {"n": n}})[1]["output"] for n in range(6)}
+        self.assertEqual(processes["acme-client"] & processes["globex-client"], set())
+        self.assertLess(len(processes["acme-client"]), 6)  # One tenant's calls do share some.
 
     def test_flags_come_from_a_file_and_from_the_environment_too(self):
         cluster = self.start(nodes=0)
