@@ -413,6 +413,9 @@ StartRun start_run_of(std::shared_ptr<Executors> executors, std::shared_ptr<Shar
     }
     Run run{*task, Call::make(task->name, std::move(*input->object())), std::move(*state),
             dispatch.outside_key, dispatch.world};
+    if (!dispatch.tenant.empty()) {
+      run.tenant = dispatch.tenant;
+    }
     run.deadline = deadline;
     return executor->second->start(std::move(run), std::move(done));
   };

@@ -5,6 +5,12 @@
 #include "coordinator/machine.hpp"
 
 namespace forerun {
+namespace {
+
+/// No tenant has this name: what is run again shares no process with anybody's work.
+constexpr const char* audit_tenant = "(audit)";
+
+}  // namespace
 
 void CoordinatorMachine::start_audit(const ClientRequest& request, const StartAudit& body) {
   if (audit_) {
@@ -136,6 +142,7 @@ void CoordinatorMachine::dispatch_rerun(Rerun& rerun, AuditNumber number, const 
   message.epoch = ledger_.epoch();
   message.token = rerun.token;
   message.worker = worker;
+  message.tenant = audit_tenant;
   message.owner.audit = number;
   message.task = rerun.task->name;
   message.input = rerun.call->canonical_input();

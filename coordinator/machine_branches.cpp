@@ -175,6 +175,7 @@ Dispatch CoordinatorMachine::dispatch_of(const Session& session, const Work& wor
   message.epoch = ledger_.epoch();
   message.token = token;
   message.worker = worker;
+  message.tenant = session.tenant;
   message.owner.run_id = session.run_id;
   message.owner.step = ref.step;
   if (!ref.step) {

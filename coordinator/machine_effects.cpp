@@ -144,6 +144,7 @@ void CoordinatorMachine::dispatch_effect(const EffectId& id, const Task& task,
   message.timeout = run_times_.timeout(task);
   message.token = take_slot(task, worker, message.timeout);
   message.worker = worker;
+  message.tenant = row.tenant;
   message.owner.effect = true;
   if (call) {
     message.task = call->task();

@@ -237,6 +237,7 @@ void write(const Dispatch& from, wire::Dispatch& to) {
     write(*from.world, *to.mutable_world());
   }
   to.set_http(from.http);
+  to.set_tenant(from.tenant);
 }
 
 void write(const ConfirmBranch& from, wire::ConfirmBranch& to) {
@@ -639,6 +640,7 @@ void read(Fields& fields, const wire::Dispatch& from, Dispatch& to) {
     read(fields, from.world(), to.world.emplace());
   }
   fields.text("http", from.http(), to.http, effects_bytes_max);
+  fields.text("tenant", from.tenant(), to.tenant, label_bytes_max);
 }
 
 void read(Fields& fields, const wire::ConfirmBranch& from, ConfirmBranch& to) {

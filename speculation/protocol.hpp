@@ -204,7 +204,8 @@ struct Dispatch {
   Duration timeout{};
   std::string outside_key;  ///< hex(Sk) for a `write`, effect_key() of an effect, else empty.
   std::optional<WorldPosition> world;
-  std::string http{};  ///< An effect that is a request, canonical; `task` is empty then.
+  std::string http{};    ///< An effect that is a request, canonical; `task` is empty then.
+  std::string tenant{};  ///< Whose work it is: tenants share no resident process.
   friend bool operator==(const Dispatch&, const Dispatch&) = default;
 };
 

@@ -1,10 +1,12 @@
 """Who may ask what of a coordinator over HTTP: tokens, tenants and roles, with real processes."""
 import http.client
 import json
+import os
 import pathlib
 import sys
 import time
 import unittest
+from unittest import mock
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 from harness import CATALOG, Cluster, until
@@ -23,6 +25,19 @@ sandbox  = false
 NOTE = """
 import json
 print(json.dumps({"output": "noted", "effects": [{"http": {"method": "POST", "url": "http://127.0.0.1:9/hook", "body": {}}}]}))
+"""
+RESIDENT = """
+[task.who]
+executor = "exec"
+command  = ["python3", "who.py"]
+effect   = "pure"
+resident = true
+sandbox  = false
+"""
+WHO = """
+import json, os, sys
+for line in sys.stdin:
+    print(json.dumps({"id": json.loads(line)["id"], "output": os.getpid()}), flush=True)
 """
 REVOKED_WITHIN_S = 1.0
 
@@ -179,6 +194,59 @@ class TokensTest(unittest.TestCase):
         cluster.tokens_file.write_text("nonsense\n")
         until("it is told", lambda: "the tokens read before stay in force" in cluster.log("coordinator"))
         self.assertEqual(cluster.request("GET", "/v1/effects")[0], 200)
+
+    def test_a_nodes_key_that_is_revoked_while_its_branch_runs_is_shut_out_within_a_second(self):
+        cluster = self.start(nodes=2)
+        run_id = cluster.open(speculation="off")
+        gate = cluster.open_gate("g")
+        started = cluster.tasks / "started-g"
+        asking = cluster.connect()
+        asking.request("POST", f"/v1/sessions/{run_id}/steps", json.dumps({"task": "gate", "input": {"name": "g"}}),
+                       {"Content-Type": "application/json", "Authorization": f"Bearer {cluster.tokens['acme-client']}"})
+        until("its step runs", started.exists)
+        busy = until("a node says so", lambda: [node["name"] for node in cluster.status()["nodes"] if node["busy"]])[0]
+        begun = time.monotonic()
+        self.assertEqual(cluster.command("keys", "revoke", busy, "--data", cluster.data).returncode, 0)
+        until("it is gone", lambda: busy not in [node["name"] for node in cluster.status()["nodes"]])
+        self.assertLess(time.monotonic() - begun, REVOKED_WITHIN_S)
+        # Its branch runs elsewhere; what it would still say is not heard.
+        until("it runs elsewhere", lambda: len(started.read_text().splitlines()) == 2)
+        gate.write_text("")
+        answer = json.loads(asking.getresponse().read())
+        asking.close()
+        self.assertEqual(answer["output"], {"passed": "g"})
+        self.assertEqual(cluster.processes[busy].wait(15), 4)
+
+    def test_tenants_share_no_resident_process(self):
+        cluster = self.start(catalog=CATALOG + RESIDENT)
+        (cluster.tasks / "who.py").write_text(WHO)
+        processes = {}
+        for token in ("acme-client", "globex-client"):
+            run_id = cluster.ask(token, "POST", "/v1/sessions", {"speculation": "off"})[1]["run_id"]
+            processes[token] = {cluster.ask(token, "POST", f"/v1/sessions/{run_id}/steps",
+                                            {"task": "who", "input": {"n": n}})[1]["output"] for n in range(6)}
+        self.assertEqual(processes["acme-client"] & processes["globex-client"], set())
+        self.assertLess(len(processes["acme-client"]), 6)  # One tenant's calls do share some.
+
+    def test_flags_come_from_a_file_and_from_the_environment_too(self):
+        cluster = self.start(nodes=0)
+        cluster.kill("coordinator")
+        config = cluster.folder / "forerun.toml"
+        config.write_text(f'[coordinator]\ntokens = "{cluster.tokens_file}"\nhttp-name = ["one.example", "two.example"]\n')
+        arguments = ["coordinator", "--data", cluster.data, "--catalog", cluster.catalog, "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"]
+        for flags, environment in [(["--config", config], {}), ([], {"FORERUN_TOKENS": str(cluster.tokens_file),
+                                                                     "FORERUN_HTTP_NAME": "two.example"})]:
+            with mock.patch.dict(os.environ, environment):
+                ready = cluster.spawn("coordinator", *arguments, *flags)
+            cluster.http = ready["http"].removeprefix("http://")
+            self.assertEqual(cluster.ask(None, "GET", "/v1/status")[0], 401)
+            self.assertEqual(cluster.ask("auditor", "GET", "/v1/status")[0], 200)
+            for host, status in [("two.example", 200), ("three.example", 403)]:
+                connection = cluster.connect()
+                connection.request("GET", "/v1/healthz", headers={"Host": host})
+                self.assertEqual(connection.getresponse().status, status)
+                connection.close()
+            cluster.kill("coordinator")
 
     def test_commands_send_their_token(self):
         cluster = self.start()

@@ -1,6 +1,7 @@
 #include "cluster/bus.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <catch2/catch.hpp>
 #include <chrono>
 #include <condition_variable>
@@ -9,6 +10,7 @@
 #include <iostream>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <thread>
 #include <zmq.hpp>
@@ -16,6 +18,7 @@
 #include "cluster/peer_table.hpp"
 #include "cluster/self_test.hpp"
 #include "cluster/sockets.hpp"
+#include "tests/support/frame_proxy.hpp"
 
 using namespace forerun;
 using namespace std::chrono_literals;
@@ -409,6 +412,66 @@ TEST_CASE("a peer is who its key says, whatever it claims", "[bus]") {
   REQUIRE(answer.to_string() == "for b");
   REQUIRE(node_a.received.size() == 1);
   REQUIRE(coordinator.watch.get([&] { return coordinator.heard.size(); }) == 2);
+}
+
+TEST_CASE("frames that are replayed, reordered or altered on the way are not heard", "[bus]") {
+  const auto key = CurveKeyPair::generate();
+  Coordinator coordinator({peer("a", key)});
+  // Long ones can be told from heartbeats by their size alone: all else is encrypted.
+  constexpr std::size_t long_bytes = 5000;
+  const auto text = [](char letter) { return std::string(long_bytes, letter); };
+  std::atomic<int> seen = 0;
+  std::string kept;
+  enum class Trick { replay, reorder, alter, replay_later };
+  const Trick trick = GENERATE(Trick::replay, Trick::reorder, Trick::alter, Trick::replay_later);
+  CAPTURE(trick);
+  test::FrameProxy proxy(coordinator.bus->port(), [&](std::string frame) -> std::string {
+    if (frame.size() < long_bytes) {
+      return frame;
+    }
+    const int number = seen++;
+    if (trick == Trick::replay && number == 0) {
+      return frame + frame;
+    }
+    if (trick == Trick::reorder && number < 2) {
+      return number == 0 ? (kept = frame, std::string()) : frame + kept;
+    }
+    if (trick == Trick::alter && number == 0) {
+      frame[frame.size() / 2] ^= 1;
+    }
+    if (trick == Trick::replay_later) {
+      // The first is passed on and kept; it comes again on another connection, before the second.
+      return number == 0 ? (kept = frame) : number == 1 ? kept + frame : frame;
+    }
+    return frame;
+  });
+  std::optional<Node> node;
+  node.emplace(proxy.port(), coordinator.key.public_key, key);
+  REQUIRE(node->bus->send("hello"));
+  const ConnectionId first = coordinator.message("hello").connection;
+  REQUIRE(node->bus->send(text('a')));
+  if (trick == Trick::replay_later) {
+    REQUIRE(coordinator.hears(text('a')));
+    node.reset();
+    node.emplace(proxy.port(), coordinator.key.public_key, key);
+  }
+  if (trick != Trick::replay && trick != Trick::alter) {
+    REQUIRE(node->bus->send(text('b')));
+  }
+  // The connection that carried it ends; the node comes back on another one and is heard.
+  REQUIRE(coordinator.watch.until(
+      [&] {
+        return std::ranges::any_of(coordinator.heard, [&](const Heard& heard) {
+          return heard.frame == "again" && heard.connection != first;
+        });
+      },
+      [&] { node->bus->send("again"); }));
+  const auto count = [&](char letter) {
+    return coordinator.watch.get(
+        [&] { return std::ranges::count(coordinator.heard, text(letter), &Heard::frame); });
+  };
+  CHECK(count('a') == (trick == Trick::replay || trick == Trick::replay_later ? 1 : 0));
+  CHECK(count('b') == (trick == Trick::reorder ? 1 : 0));
 }
 
 TEST_CASE("two connections with one key are two connections of one node", "[bus]") {

@@ -376,6 +376,7 @@ TEST_CASE("an audit's messages and the owner of its branches come back as they w
   effect.owner.effect = true;
   effect.outside_key = "key-0";
   effect.http = R"({"http":{"method":"POST","url":"https://a.example/"}})";
+  effect.tenant = "acme";
   const std::vector<CoordinatorMessage> orders = {
       AuditReplica{Epoch{3}, AuditNumber{2}, {1, 64, 1000}},
       Dispatch{Epoch{3}, BranchToken{9}, worker_a, BranchOwner{{}, {}, {}, AuditNumber{2}}, "t",

@@ -81,6 +81,7 @@ TEST_CASE("a call that was run ahead answers at once and its time is saved",
   cluster.persist();
   const Dispatch ahead = cluster.take_dispatch("b");
   CHECK(ahead.speculative);
+  CHECK(ahead.tenant == "default");
   cluster.finish(ahead, "2", 50ms);
   const RequestId second = cluster.confirm(run, {call("b")});
   cluster.persist();
