@@ -152,7 +152,7 @@ Result<LedgerExport> read_ledger_export(const std::filesystem::path& folder,
     std::error_code problem;
     const auto status = std::filesystem::status(folder / name, problem);
     if (std::filesystem::exists(status) && !std::filesystem::is_regular_file(status)) {
-      return fail(Errc::invalid, (folder / name).string() + ": not a file");
+      return fail(Errc::io, (folder / name).string() + ": not a file");
     }
   }
   LedgerExport result;
