@@ -22,47 +22,59 @@ constexpr std::chrono::milliseconds access_checked_every{250};
 constexpr std::size_t connections_per_peer_max = 1024;
 
 /// Calls `changed` when a file is not as it was.
+/// A file that is read again when it changes, and, if that fails, until it is read: a revocation
+/// that could not be read must not be lost.
 class FollowedFile {
 public:
-  FollowedFile(std::filesystem::path file, std::function<void()> changed)
-      : file_(std::move(file)), changed_(std::move(changed)), stamp_(file_stamp(file_)) {}
+  /// `read` tells the operator what it read.
+  FollowedFile(std::filesystem::path file, std::function<Result<std::string>()> read)
+      : file_(std::move(file)), read_(std::move(read)), stamp_(file_stamp(file_)) {}
   void look() {
-    if (std::string now = file_stamp(file_); now != stamp_) {
-      stamp_ = std::move(now);
-      changed_();
+    std::string now = file_stamp(file_);
+    if (now == stamp_ && failure_.empty()) {
+      return;
+    }
+    stamp_ = std::move(now);
+    if (const auto told = read_()) {
+      failure_.clear();
+      log_line(*told);
+    } else if (std::exchange(failure_, told.error().message) != told.error().message) {
+      log_line(failure_ + ": what was read before stays in force, and it is tried again");
     }
   }
 
 private:
   std::filesystem::path file_;
-  std::function<void()> changed_;
+  std::function<Result<std::string>()> read_;
   std::string stamp_;
+  std::string failure_;  ///< Of the latest reading; empty: it was read.
 };
 
-void follow_keys(const KeyFolder& keys, CoordinatorHost& host) {
-  if (auto allowed = keys.allowed()) {
-    log_line("keys: " + std::to_string(allowed->size()) + " nodes are allowed");
-    host.allow(std::move(*allowed));
-  } else {
-    log_line(allowed.error().message + ": the keys read before stay in force");
+Result<std::string> follow_keys(const KeyFolder& keys, CoordinatorHost& host) {
+  auto allowed = keys.allowed();
+  if (!allowed) {
+    return tl::unexpected<Error>(allowed.error());
   }
+  std::string told = "keys: " + std::to_string(allowed->size()) + " nodes are allowed";
+  host.allow(std::move(*allowed));
+  return told;
 }
 
-void follow_tokens(const std::filesystem::path& file, CoordinatorHost& host) {
-  if (auto tokens = read_tokens(file)) {
-    log_line("tokens: " + std::to_string(tokens->entries().size()) + " are allowed");
-    host.set_tokens(std::make_shared<TokenTable>(std::move(*tokens)));
-  } else {
-    log_line(tokens.error().message + ": the tokens read before stay in force");
+Result<std::string> follow_tokens(const std::filesystem::path& file, CoordinatorHost& host) {
+  auto tokens = read_tokens(file);
+  if (!tokens) {
+    return tl::unexpected<Error>(tokens.error());
   }
+  std::string told = "tokens: " + std::to_string(tokens->entries().size()) + " are allowed";
+  host.set_tokens(std::make_shared<TokenTable>(std::move(*tokens)));
+  return told;
 }
 
-void follow_certificate(const std::filesystem::path& file, CoordinatorHost& host) {
-  if (const auto renewed = host.renew_certificate()) {
-    log_line("tls: " + file.string() + " is used from now on");
-  } else {
-    log_line(renewed.error().message + ": the certificate read before stays in use");
+Result<std::string> follow_certificate(const std::filesystem::path& file, CoordinatorHost& host) {
+  if (const auto renewed = host.renew_certificate(); !renewed) {
+    return tl::unexpected<Error>(renewed.error());
   }
+  return "tls: " + file.string() + " is used from now on";
 }
 
 /// Follows the lists of who may connect and ask, so that what is added or revoked counts at once.
@@ -130,9 +142,11 @@ Result<int> run_coordinator(const CoordinatorProcessSettings& settings) {
   // Taken before the files are read: what changes meanwhile is seen as a change.
   CoordinatorHost* running = nullptr;
   std::vector<FollowedFile> followed;
-  followed.emplace_back(settings.data / "keys" / "allowed", [&] { follow_keys(*keys, *running); });
+  followed.emplace_back(settings.data / "keys" / "allowed",
+                        [&] { return follow_keys(*keys, *running); });
   if (!settings.tokens.empty()) {
-    followed.emplace_back(settings.tokens, [&] { follow_tokens(settings.tokens, *running); });
+    followed.emplace_back(settings.tokens,
+                          [&] { return follow_tokens(settings.tokens, *running); });
     auto tokens = read_tokens(settings.tokens);
     if (!tokens) {
       return tl::unexpected<Error>(tokens.error());
@@ -141,7 +155,8 @@ Result<int> run_coordinator(const CoordinatorProcessSettings& settings) {
   }
   if (!settings.tls_certificate.empty()) {
     for (const std::filesystem::path& file : {settings.tls_certificate, settings.tls_key}) {
-      followed.emplace_back(file, [&] { follow_certificate(settings.tls_certificate, *running); });
+      followed.emplace_back(file,
+                            [&] { return follow_certificate(settings.tls_certificate, *running); });
     }
   }
   host_settings.gateway.tls_certificate = settings.tls_certificate.string();

@@ -143,7 +143,10 @@ std::string file_stamp(const fs::path& path) {
   for (const auto part :
        {static_cast<long long>(status.st_ino), static_cast<long long>(status.st_size),
         static_cast<long long>(status.st_mtim.tv_sec),
-        static_cast<long long>(status.st_mtim.tv_nsec)}) {
+        static_cast<long long>(status.st_mtim.tv_nsec),
+        // Who may read it counts too.
+        static_cast<long long>(status.st_ctim.tv_sec),
+        static_cast<long long>(status.st_ctim.tv_nsec)}) {
     stamp += std::to_string(part) + ' ';
   }
   return stamp;

@@ -37,15 +37,15 @@ json::Object run_value(const Rerun& rerun) {
   return run;
 }
 
-/// The one that the step's answer is; of a step without a valid branch its only one, when that
-/// failed by its own doing.
+/// The one that the step's answer is; of a step without a valid branch its only one, when that is a
+/// command that ended with a code of its own. Other failures may be the machine's or the moment's.
 std::optional<std::size_t> answering_branch(const CommitEntry& commit) {
   if (commit.winner) {
     return commit.winner;
   }
   const bool is_told = commit.branch_names.size() == 1 &&
                        commit.branch_validities.front() == false && commit.branch_causes.front() &&
-                       !is_engine_cause(*commit.branch_causes.front());
+                       commit.branch_causes.front()->starts_with("exit code ");
   return is_told ? std::optional<std::size_t>(0) : std::nullopt;
 }
 
@@ -134,6 +134,7 @@ void Audit::take(const StoredEntry& entry, const Catalog& catalog) {
   rerun.seq = entry.seq;
   rerun.call = std::move(*call);
   rerun.task = task;
+  rerun.whose = to_string(commit->run_id);
   rerun.recorded_by = commit->workers[*branch];
   rerun.recorded = {commit->output_hash, commit->writes_hash, commit->effects_hash};
   reruns_.add(std::move(rerun));

@@ -41,8 +41,8 @@ public:
   /// Entries to read next for the sample, in a seeded order without repetition; empty when none are
   /// wanted now. Each call must be followed by read() before the next.
   std::vector<Seq> draw();
-  /// What draw() asked for. A commit is fit whose winner, or whose only branch if it failed by its
-  /// own doing, is a deterministic `pure` task that can be run again, with its call and output at
+  /// What draw() asked for. A commit is fit whose winner, or whose only branch if it ended with an
+  /// exit code, is a deterministic `pure` task that can be run again, with its call and output at
   /// hand.
   void read(const std::vector<StoredEntry>& entries, const Catalog& catalog);
 

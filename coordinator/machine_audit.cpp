@@ -7,8 +7,8 @@
 namespace forerun {
 namespace {
 
-/// No tenant has this name: what is run again shares no process with anybody's work.
-constexpr const char* audit_tenant = "(audit)";
+/// No tenant's name begins like this: what is run again shares no process with anybody's work.
+constexpr const char* audit_tenant = "(audit) ";
 
 }  // namespace
 
@@ -100,6 +100,13 @@ bool CoordinatorMachine::has_other_node(std::span<const NodeId> than) const {
 
 /// Another node than the one that ran it, while there is another one; the third run only there.
 std::optional<WorkerId> CoordinatorMachine::place_rerun(Rerun& rerun) const {
+  if (const WorkerSeat* recorded =
+          rerun.is_third && rerun.recorded_by ? membership_.worker(*rerun.recorded_by) : nullptr) {
+    // It may have been away when the second one was placed.
+    if (std::find(rerun.not_on.begin(), rerun.not_on.end(), recorded->node) == rerun.not_on.end()) {
+      rerun.not_on.push_back(recorded->node);
+    }
+  }
   if (rerun.is_third && !has_other_node(rerun.not_on)) {
     Reruns::give_up(rerun);
     return std::nullopt;
@@ -142,7 +149,7 @@ void CoordinatorMachine::dispatch_rerun(Rerun& rerun, AuditNumber number, const 
   message.epoch = ledger_.epoch();
   message.token = rerun.token;
   message.worker = worker;
-  message.tenant = audit_tenant;
+  message.tenant = audit_tenant + rerun.whose;
   message.owner.audit = number;
   message.task = rerun.task->name;
   message.input = rerun.call->canonical_input();

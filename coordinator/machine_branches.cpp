@@ -33,8 +33,9 @@ Duration CoordinatorMachine::expected_wait(const std::vector<Call>& calls) const
       const auto queue = queues_.find(plan->tasks[i]->pool);
       const auto pace = paces_.find(plan->tasks[i]->pool);
       if (queue != queues_.end() && pace != paces_.end()) {
-        longest = std::max(longest, pace->second.expected_wait(now_, queue->second.size())
-                                        .value_or(Duration::zero()));
+        longest = std::max(
+            longest,
+            pace->second.expected_wait(now_, queue->second.size()).value_or(Duration::zero()));
       }
     }
   }
@@ -50,6 +51,7 @@ void CoordinatorMachine::pump() {
       OpenStep* step = at == sessions_.end() ? nullptr : at->second.open_step(next.step);
       if (step == nullptr || step->work.branches[next.index].state != BranchRun::State::queued) {
         queue.pop_front();
+        paces_[pool].leaves(now_);
         continue;
       }
       const auto worker = place(*step->work.plan.tasks[next.index], at->second.tenant);

@@ -30,6 +30,7 @@ void CoordinatorMachine::recheck(const Session& session, const OpenStep& step, S
   rerun.seq = seq;
   rerun.call = step.work.call;
   rerun.task = &task;
+  rerun.whose = session.tenant;
   rerun.recorded_by = branch.worker;
   rerun.recorded_on = seat->node;
   rerun.recorded_node = membership_.find(seat->node)->name;
@@ -56,7 +57,6 @@ void CoordinatorMachine::pump_rechecks() {
 /// What it was running is run elsewhere, what it has run ahead is thrown away. What was decided
 /// stays: the ledger tells who answered.
 void CoordinatorMachine::quarantine(const NodeId& node) {
-  membership_.quarantine(node);
   const NodeSeat* seat = membership_.find(node);
   const std::string name = seat == nullptr ? std::string() : seat->name;
   out_.log.push_back("QUARANTINED " + name + " (" + node.name +
@@ -65,6 +65,7 @@ void CoordinatorMachine::quarantine(const NodeId& node) {
                      "until the coordinator's next start. `forerun keys revoke` keeps it out for "
                      "good; `forerun verify --sample` tells how much of the ledger is its");
   if (seat == nullptr) {
+    membership_.quarantine(node);
     return;
   }
   for (const WorkerId& worker : seat->workers) {
@@ -93,7 +94,9 @@ void CoordinatorMachine::quarantine(const NodeId& node) {
     if (!stopping_.contains(token)) {
       lost_branch(token, "its node was quarantined");
     }
+    slot_is_free(token);  // It does not come back, so nobody waits for it.
   }
+  membership_.quarantine(node);
   pump();
 }
 

@@ -196,7 +196,9 @@ std::vector<WorkerId> Membership::live_workers() const {
   std::vector<WorkerId> result;
   result.reserve(workers_.size());
   for (const auto& [id, seat] : workers_) {
-    result.push_back(id);
+    if (seat.slots > 0) {
+      result.push_back(id);
+    }
   }
   return result;
 }

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -85,12 +84,13 @@ public:
   /// Takes a node and its workers out; returns the tokens that were on it.
   std::vector<BranchToken> lose(const NodeId& node);
   /// The node stays, with its replica, and is given no slot any more, also when it joins again.
+  /// @pre its tokens were released.
   void quarantine(const NodeId& node);
   bool is_quarantined(const NodeId& node) const { return quarantined_.contains(node); }
   std::optional<Instant> next_deadline() const;
 
   const WorkerSeat* worker(const WorkerId& id) const;
-  /// Live workers in UUID order.
+  /// Live workers in UUID order, without those of quarantined nodes.
   std::vector<WorkerId> live_workers() const;
   /// What one branch wishes of its place.
   struct Wish {
@@ -102,9 +102,7 @@ public:
   /// The live worker with the largest free share; none when all are full or lag behind
   /// `ledger_size`. Each time that a worker was outrun lately counts as a slot that it lacks.
   std::optional<WorkerId> place(std::uint64_t ledger_size, const Wish& wish) const;
-  std::uint64_t free_slots() const {
-    return slots_total_ - std::min(slots_total_, slots_busy_);  // Of a quarantined node some end.
-  }
+  std::uint64_t free_slots() const { return slots_total_ - slots_busy_; }
   std::uint64_t total_slots() const { return slots_total_; }
   /// A call's second attempt, on another worker, answered before the first one, on this. What is
   /// remembered is at most twice the worker's slots.

@@ -19,7 +19,7 @@ public:
 
   /// The queue was empty, and is not from here on.
   void begins(Instant now);
-  /// One of it got a slot.
+  /// One of it got a slot, or was not wanted any more.
   void leaves(Instant now);
   /// How long the last of `waiting` will wait; nothing until the queue has been there for
   /// known_after. One that does not move counts as one that moves once in the window.

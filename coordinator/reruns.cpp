@@ -85,7 +85,10 @@ void Reruns::settle(Rerun& rerun, const BranchEnded& ended) {
     third.seq = rerun.seq;
     third.call = call;
     third.task = rerun.task;
+    third.whose = rerun.whose;
     third.recorded_by = rerun.recorded_by;
+    third.recorded_on = rerun.recorded_on;
+    third.recorded_node = rerun.recorded_node;
     third.recorded = rerun.recorded;
     third.not_on = rerun.not_on;
     third.is_third = true;

@@ -26,7 +26,8 @@ struct Rerun {
   enum class State : std::uint8_t { waiting, running, ended };
   State state = State::waiting;
   Seq seq;
-  std::optional<Call> call;    ///< Let go once ended.
+  std::optional<Call> call;  ///< Let go once ended.
+  std::string whose;  ///< Runs of one name may share a resident process with one another alone.
   const Task* task = nullptr;  ///< The winner's; borrowed from the catalog.
   std::optional<WorkerId> recorded_by;
   std::optional<NodeId> recorded_on;  ///< The node that hosts it; empty when it is not here.

@@ -229,9 +229,11 @@ struct LocalCluster::Impl {
   }
 
   std::size_t nodes_running() {
-    return static_cast<std::size_t>(std::count_if(
-        processes.begin() + 1, processes.end(),
-        [](Process& process) { return !process.child.wait(std::chrono::milliseconds(0)); }));
+    std::size_t running = 0;
+    for (std::size_t i = 1; i < processes.size(); ++i) {
+      running += processes[i].child.wait(std::chrono::milliseconds(0)) ? 0 : 1;
+    }
+    return running;
   }
 
   /// Nodes first, so that the coordinator does not log their loss as a fault of theirs to be

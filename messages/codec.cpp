@@ -418,6 +418,10 @@ std::vector<std::string> encode_many(std::span<const Variant> messages) {
 // ------------------------------------------------------------------------------------
 
 /// Checks fields of one message; the first fault is kept.
+/// What peers say must fit into what is counted, stored and added up.
+constexpr std::uint64_t told_number_max = (std::uint64_t{1} << 53U) - 1;
+constexpr Duration told_time_max = std::chrono::hours(24 * 365);
+
 class Fields {
 public:
   explicit Fields(std::string_view message) : message_(message) {}
@@ -446,10 +450,21 @@ public:
   }
 
   Duration duration(std::string_view field, std::int64_t microseconds) {
-    if (microseconds < 0) {
-      fault(Errc::invalid, field, std::to_string(microseconds), "no negative time");
+    if (microseconds < 0 || microseconds > told_time_max.count()) {
+      fault(Errc::invalid, field, std::to_string(microseconds),
+            "0 to " + std::to_string(told_time_max.count()));
+      return {};
     }
     return Duration(microseconds);
+  }
+
+  /// A size, place or mark, as stores keep them and JSON tells them.
+  void whole(std::string_view field, std::uint64_t from, std::uint64_t& to) {
+    if (from > told_number_max) {
+      return fault(Errc::invalid, field, std::to_string(from),
+                   "at most " + std::to_string(told_number_max));
+    }
+    to = from;
   }
 
   void present(std::string_view field, bool is_present) {
@@ -477,9 +492,9 @@ private:
 void read(Fields& fields, std::string_view name, bool is_present, const wire::LedgerHead& from,
           LedgerHead& to) {
   fields.present(name, is_present);
-  to.size = from.size();
+  fields.whole("size", from.size(), to.size);
   fields.raw(name, from.root(), to.root.bytes);
-  to.epoch.value = from.epoch();
+  fields.whole("epoch", from.epoch(), to.epoch.value);
 }
 
 void read(Fields& fields, const wire::SignedHead& from, SignedHead& to) {
@@ -503,10 +518,10 @@ void read(Fields& fields, const wire::Join& from, Join& to) {
     fields.raw("worker", offer.worker(), worker.worker.uuid.bytes);
     fields.count("slots", offer.slots(), slots_per_worker_max);
     worker.slots = offer.slots();
-    worker.run_mark = offer.run_mark();
+    fields.whole("run_mark", offer.run_mark(), worker.run_mark);
   }
   read(fields, "head", from.has_head(), from.head(), to.head);
-  to.epoch.value = from.epoch();
+  fields.whole("epoch", from.epoch(), to.epoch.value);
   if (from.has_signed_head()) {
     read(fields, from.signed_head(), to.signed_head.emplace());
   }
@@ -568,13 +583,13 @@ void read(Fields& fields, const wire::BranchEnded& from, BranchEnded& to) {
   to.dead_handles = from.dead_handles();
 }
 
-void read(Fields&, const wire::FetchEntries& from, FetchEntries& to) {
-  to.from.value = from.from();
+void read(Fields& fields, const wire::FetchEntries& from, FetchEntries& to) {
+  fields.whole("from", from.from(), to.from.value);
 }
 
 void read(Fields& fields, const wire::MarkStored& from, MarkStored& to) {
   fields.raw("worker", from.worker(), to.worker.uuid.bytes);
-  to.mark = from.mark();
+  fields.whole("mark", from.mark(), to.mark);
 }
 
 void read(Fields& fields, const wire::Diverged& from, Diverged& to) {

@@ -83,8 +83,8 @@ CREATE TABLE history(number INTEGER PRIMARY KEY, tenant TEXT NOT NULL, name TEXT
 
 /// Prepared once. The reading ones come first; a read-only store has no others.
 struct Statements {
-  Statement epoch, heads, size, text, entries, recovered, leaves, sessions, session, commits, discards, keys,
-      intents, marks, history_entries, history, past_commits, effects;
+  Statement epoch, heads, size, text, entries, recovered, leaves, sessions, session, commits,
+      discards, keys, intents, marks, history_entries, history, past_commits, effects;
   Statement find_session, add_session, name_session, set_session, set_latest, add_entry,
       add_payload, put_key, put_intent, drop_intents, raise_mark, set_epoch, set_head,
       set_signed_head, put_text, add_history, drop_history, put_effect, drop_effect;
@@ -340,14 +340,13 @@ constexpr TransactionPoint transaction_points[] = {
      [](const CoordinatorBatch& batch) { return !batch.intents.empty(); }},
     {Failpoint::ledger_commit, Failpoint::ledger_commit_done,
      [](const CoordinatorBatch& batch) {
-       return std::ranges::any_of(
-           batch.entries, [](const StoredEntry& entry) { return entry.step.has_value(); });
+       return std::ranges::any_of(batch.entries,
+                                  [](const StoredEntry& entry) { return entry.step.has_value(); });
      }},
     {Failpoint::ledger_discard, Failpoint::ledger_discard_done,
      [](const CoordinatorBatch& batch) {
-       return std::ranges::any_of(batch.entries, [](const StoredEntry& entry) {
-         return entry.run_id && !entry.step;
-       });
+       return std::ranges::any_of(
+           batch.entries, [](const StoredEntry& entry) { return entry.run_id && !entry.step; });
      }},
     {Failpoint::ledger_effect, Failpoint::ledger_effect_done,
      [](const CoordinatorBatch& batch) {
@@ -397,6 +396,7 @@ public:
   Result<void> persist(std::span<const CoordinatorBatch> batches) override;
   Result<std::vector<StoredEntry>> read(Seq from, std::size_t count, bool whole) override;
   Result<SessionRecord> session(const RunId& run_id) override;
+  Result<SessionRow> session_row(const RunId& run_id) override;
   Result<std::vector<HistoryRow>> history(std::uint64_t first, std::uint64_t last,
                                           std::size_t steps) override;
   Result<std::vector<CommitRecord>> commits(Seq from, Seq until, std::size_t count) override;
@@ -745,31 +745,38 @@ Result<std::vector<StoredEntry>> SqliteCoordinatorStore::read(Seq from, std::siz
   return read ? reader.take() : tl::unexpected<Error>(read.error());
 }
 
-Result<CoordinatorStore::SessionRecord> SqliteCoordinatorStore::session(const RunId& run_id) {
-  std::optional<SessionRecord> record;
-  auto read = statements_.session.each(
-      [&](const Row& row) {
-        record = SessionRecord{session_of(row), {}, {}};
-      },
-      run_id.home.uuid.bytes, run_id.counter);
-  if (read && !record) {
+Result<SessionRow> SqliteCoordinatorStore::session_row(const RunId& run_id) {
+  std::optional<SessionRow> row;
+  auto read = statements_.session.each([&](const Row& found) { row = session_of(found); },
+                                       run_id.home.uuid.bytes, run_id.counter);
+  if (!read) {
+    return tl::unexpected<Error>(read.error());
+  }
+  if (!row) {
     return fail(Errc::not_found,
                 connection_.place() + ": there is no session " + to_string(run_id));
   }
-  if (read) {
-    read = statements_.commits.each(
-        [&](const Row& row) { record->commits.push_back(entry_of_row(row)); },
-        run_id.home.uuid.bytes, run_id.counter);
+  return std::move(*row);
+}
+
+Result<CoordinatorStore::SessionRecord> SqliteCoordinatorStore::session(const RunId& run_id) {
+  auto row = session_row(run_id);
+  if (!row) {
+    return tl::unexpected<Error>(row.error());
   }
+  SessionRecord record{std::move(*row), {}, {}};
+  auto read = statements_.commits.each(
+      [&](const Row& each) { record.commits.push_back(entry_of_row(each)); },
+      run_id.home.uuid.bytes, run_id.counter);
   if (read) {
     read = statements_.discards.each(
-        [&](const Row& row) { record->discards.push_back(entry_of_row(row)); },
+        [&](const Row& each) { record.discards.push_back(entry_of_row(each)); },
         run_id.home.uuid.bytes, run_id.counter);
   }
   if (!read) {
     return tl::unexpected(read.error());
   }
-  return std::move(*record);
+  return record;
 }
 
 Result<std::vector<HistoryRow>> SqliteCoordinatorStore::history(std::uint64_t first,

@@ -215,12 +215,20 @@ Result<std::vector<StoredEntry>> MemoryCoordinatorStore::read(Seq from, std::siz
   return read_entries(entries_, from, count, whole);
 }
 
-Result<CoordinatorStore::SessionRecord> MemoryCoordinatorStore::session(const RunId& run_id) {
+Result<SessionRow> MemoryCoordinatorStore::session_row(const RunId& run_id) {
   const auto session = sessions_.find(run_id);
   if (session == sessions_.end()) {
     return fail(Errc::not_found, "memory store: there is no session " + to_string(run_id));
   }
-  SessionRecord record{session->second, {}, {}};
+  return session->second;
+}
+
+Result<CoordinatorStore::SessionRecord> MemoryCoordinatorStore::session(const RunId& run_id) {
+  auto row = session_row(run_id);
+  if (!row) {
+    return tl::unexpected(row.error());
+  }
+  SessionRecord record{std::move(*row), {}, {}};
   for (const StoredEntry& entry : entries_) {
     if (entry.run_id == run_id && !entry.step) {
       record.discards.push_back(entry);

@@ -25,6 +25,7 @@ public:
   Result<void> persist(std::span<const CoordinatorBatch> batches) override;
   Result<std::vector<StoredEntry>> read(Seq from, std::size_t count, bool whole) override;
   Result<SessionRecord> session(const RunId& run_id) override;
+  Result<SessionRow> session_row(const RunId& run_id) override;
   Result<std::vector<HistoryRow>> history(std::uint64_t first, std::uint64_t last,
                                           std::size_t steps) override;
   Result<std::vector<CommitRecord>> commits(Seq from, Seq until, std::size_t count) override;

@@ -41,6 +41,8 @@ public:
     std::vector<StoredEntry> discards;  ///< In the ledger's order.
   };
   virtual Result<SessionRecord> session(const RunId& run_id) = 0;
+  /// The session alone, without its steps. Errors: not_found; io.
+  virtual Result<SessionRow> session_row(const RunId& run_id) = 0;
   /// Taught sessions with numbers in [first, last), in order, with their texts; cut where `steps`
   /// steps or past_bytes_max bytes (store_file.hpp) are reached.
   virtual Result<std::vector<HistoryRow>> history(std::uint64_t first, std::uint64_t last,

@@ -45,6 +45,9 @@ public:
     return store_->read(from, count, whole);
   }
   Result<SessionRecord> session(const RunId& run_id) override { return store_->session(run_id); }
+  Result<SessionRow> session_row(const RunId& run_id) override {
+    return store_->session_row(run_id);
+  }
   Result<std::vector<HistoryRow>> history(std::uint64_t first, std::uint64_t last,
                                           std::size_t steps) override {
     return store_->history(first, last, steps);

@@ -146,7 +146,7 @@ class TlsTest(unittest.TestCase):
         renewed = make_certificate(cluster.folder, "renewed")
         until("the new certificate is served", lambda: served() == renewed)
         (cluster.folder / "cert.pem").write_text("nonsense")
-        until("it is told", lambda: "stays in use" in cluster.log("coordinator"))
+        until("it is told", lambda: "stays in force" in cluster.log("coordinator"))
         self.assertEqual(served(), renewed)
 
     def test_what_is_refused_beyond_loopback(self):

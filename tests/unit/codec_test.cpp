@@ -203,6 +203,31 @@ TEST_CASE("a field of the wrong length is named", "[codec]") {
               .code == Errc::invalid);
 }
 
+TEST_CASE("numbers and times that no store could keep are refused", "[codec]") {
+  const auto problem = [](const NodeMessage& message) {
+    const auto decoded = decode_node_frame(node_frame(message));
+    return decoded ? std::string() : decoded.error().message;
+  };
+  const std::uint64_t most = (std::uint64_t{1} << 53U) - 1;
+  CHECK(problem(FetchEntries{Seq{most}}).empty());
+  CHECK(problem(FetchEntries{Seq{most + 1}}) ==
+        "wire: fetch_entries: from: 9007199254740992, expected at most 9007199254740991");
+  CHECK_THAT(problem(FetchEntries{Seq{~std::uint64_t{0}}}), Catch::Contains("from"));
+  CHECK_THAT(problem(MarkStored{worker_a, most + 1}), Catch::Contains("mark"));
+  Join join = std::get<Join>(node_messages()[0]);
+  join.workers = {{worker_a, 1, most + 1}};
+  CHECK_THAT(problem(join), Catch::Contains("run_mark"));
+  join = std::get<Join>(node_messages()[0]);
+  join.head.size = most + 1;
+  CHECK_THAT(problem(join), Catch::Contains("size"));
+  join = std::get<Join>(node_messages()[0]);
+  join.epoch.value = most + 1;
+  CHECK_THAT(problem(join), Catch::Contains("epoch"));
+  BranchEnded ended = std::get<BranchEnded>(node_messages()[2]);
+  ended.latency = Duration::max();
+  CHECK_THAT(problem(ended), Catch::Contains("latency_us"));
+}
+
 TEST_CASE("what exceeds a limit is refused", "[codec]") {
   const auto refused = [](const std::string& frame) {
     const auto node = decode_node_frame(frame);

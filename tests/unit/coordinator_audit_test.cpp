@@ -204,7 +204,7 @@ TEST_CASE("write-sets and effects are part of an answer", "[audit]") {
   CHECK(run.find("third")->find(part + "_hash")->is_null());
 }
 
-TEST_CASE("a failure is run again, unless it is the engine's own", "[audit]") {
+TEST_CASE("a command's exit code is run again, another failure is not", "[audit]") {
   Audited failed(2, "exit code 3");
   failed.start();
   failed.read_step();
@@ -214,10 +214,13 @@ TEST_CASE("a failure is run again, unless it is the engine's own", "[audit]") {
   const json::Value report = failed.report();
   CHECK(failed.re_executed(report).at(0).find("output_hash")->is_null());
   CHECK(failed.re_executed(report).at(0).find("third")->is_null());  // Both failed: they agree.
-  Audited late(2, "timed out after 300 ms");
-  late.start();
-  late.read_step();
-  CHECK_FALSE(late.cluster.has_dispatch("a"));
+  for (const char* cause : {"timed out after 300 ms", "killed by signal 9", "effects: item 0: no",
+                            "http://x: status 500"}) {
+    Audited other(2, cause);
+    other.start();
+    other.read_step();
+    CHECK_FALSE(other.cluster.has_dispatch("a"));
+  }
 }
 
 TEST_CASE("without a third node nobody is asked, and without a difference neither", "[audit]") {

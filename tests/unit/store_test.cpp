@@ -282,6 +282,8 @@ TEMPLATE_TEST_CASE("an ended session is found by name and not recovered", "[stor
 
   const auto record = good(disk.coordinator().session(run(1)));
   CHECK(same(record.row, ending.sessions[0]));
+  CHECK(same(good(disk.coordinator().session_row(run(1))), ending.sessions[0]));
+  CHECK(bad(disk.coordinator().session_row(run(3))).code == Errc::not_found);
   CHECK(same(record.commits, std::vector{ending.entries[0], ending.entries[2]}));
   CHECK(bad(disk.coordinator().session(run(3))).code == Errc::not_found);
 }
