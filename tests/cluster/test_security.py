@@ -192,7 +192,7 @@ class TokensTest(unittest.TestCase):
         until("the step is decided", lambda: cluster.request("GET", f"/v1/sessions/{run_id}")[1]["next_step"] == 1)
         # A file that cannot be read changes nothing.
         cluster.tokens_file.write_text("nonsense\n")
-        until("it is told", lambda: "the tokens read before stay in force" in cluster.log("coordinator"))
+        until("it is told", lambda: "what was read before stays in force" in cluster.log("coordinator"))
         self.assertEqual(cluster.request("GET", "/v1/effects")[0], 200)
 
     def test_a_nodes_key_that_is_revoked_while_its_branch_runs_is_shut_out_within_a_second(self):
