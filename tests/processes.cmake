@@ -16,7 +16,7 @@ add_test(NAME failpoint_rounds COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_SOU
 # How long it takes to be back, with limits that a quiet machine keeps; ten times the load; open sessions and flat memory.
 add_test(NAME recovery_times COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_SOURCE_DIR}/cluster/recovery.py --runs 3)
 add_test(NAME overload COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_SOURCE_DIR}/cluster/soak.py overload --seconds 60)
-add_test(NAME soak COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_SOURCE_DIR}/cluster/soak.py soak --seconds 60)
+add_test(NAME soak COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_SOURCE_DIR}/cluster/soak.py soak --seconds 60 --sessions 1500)
 set_tests_properties(failpoint_rounds recovery_times overload soak PROPERTIES
                      LABELS "cluster;long" RUN_SERIAL ON TIMEOUT 1500
                      ENVIRONMENT "FORERUN_BINARY=$<TARGET_FILE:forerun>;PYTHONDONTWRITEBYTECODE=1")

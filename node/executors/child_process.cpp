@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -352,6 +353,25 @@ bool is_gone(pid_t pid) {
     ::waitpid(pid, nullptr, WNOHANG);
   }
   return !line || line->is_ended();
+}
+
+void reap_orphans() {
+  int inherits = 0;
+  if (::getpid() != 1 && (::prctl(PR_GET_CHILD_SUBREAPER, &inherits) != 0 || inherits == 0)) {
+    return;
+  }
+  const auto children = children_of(::getpid());
+  if (!children) {
+    return;
+  }
+  const pid_t own = ::getsid(0);
+  for (const pid_t pid : *children) {
+    const auto line = read_process(std::to_string(pid).c_str());
+    if (line && line->is_ended() && line->session != pid && line->session != own &&
+        ::kill(line->session, 0) != 0 && errno == ESRCH) {
+      ::waitpid(pid, nullptr, WNOHANG);
+    }
+  }
 }
 
 std::vector<pid_t> live_members(pid_t leader) {

@@ -90,6 +90,9 @@ pid_t first_of_namespace(pid_t leader);
 bool is_dying(pid_t pid);
 /// The same of all of these and their descendants.
 bool family_is_dying(const std::vector<pid_t>& roots);
+/// Reaps the dead that this process inherited, if it is a container's first or a subreaper: those of a
+/// session whose leader is gone, so never a child of its own.
+void reap_orphans();
 /// Ended. Reaps it if it became a child of this process, which may be a container's first; a leader
 /// stays for reap_leader().
 bool is_gone(pid_t pid);

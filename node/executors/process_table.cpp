@@ -268,6 +268,7 @@ void ProcessTable::look_for_death(Processes::iterator at) {
     return;
   }
   process.phase = Process::Phase::buried;
+  reap_orphans();
   close(process.child.input);
   look_again(process, process.killed_at + kill_wait_max);
   listener_.on_end(process.number,
@@ -386,6 +387,7 @@ void ProcessTable::report(Processes::iterator at, std::uint32_t dead_handles) {
   const ProcessNumber number = process.number;
   const ProcessEnd end{process.status, last_line(process.error_tail), dead_handles,
                        process.cgroup.is_out_of_memory()};
+  reap_orphans();
   forget_time(process);
   if (process.phase != Process::Phase::abandoned) {
     close(process.child.output);
