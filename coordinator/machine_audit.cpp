@@ -100,27 +100,21 @@ bool CoordinatorMachine::has_other_node(std::span<const NodeId> than) const {
 
 /// Another node than the one that ran it, while there is another one; the third run only there.
 std::optional<WorkerId> CoordinatorMachine::place_rerun(Rerun& rerun) const {
-  if (const WorkerSeat* recorded =
-          rerun.is_third && rerun.recorded_by ? membership_.worker(*rerun.recorded_by) : nullptr) {
-    // It may have been away when the second one was placed.
-    if (std::find(rerun.not_on.begin(), rerun.not_on.end(), recorded->node) == rerun.not_on.end()) {
-      rerun.not_on.push_back(recorded->node);
-    }
-  }
-  if (rerun.is_third && !has_other_node(rerun.not_on)) {
-    Reruns::give_up(rerun);
-    return std::nullopt;
-  }
+  const WorkerSeat* recorded = rerun.recorded_by ? membership_.worker(*rerun.recorded_by) : nullptr;
   if (!rerun.is_third) {
     rerun.not_on.clear();
-    const WorkerSeat* recorded =
-        rerun.recorded_by ? membership_.worker(*rerun.recorded_by) : nullptr;
-    if (recorded != nullptr) {
-      rerun.not_on.push_back(recorded->node);
+  }
+  // At a third run it is among them, unless it was away when the second one was placed.
+  if (recorded != nullptr &&
+      std::find(rerun.not_on.begin(), rerun.not_on.end(), recorded->node) == rerun.not_on.end()) {
+    rerun.not_on.push_back(recorded->node);
+  }
+  if (!has_other_node(rerun.not_on)) {
+    if (rerun.is_third) {
+      Reruns::give_up(rerun);
+      return std::nullopt;
     }
-    if (!has_other_node(rerun.not_on)) {
-      rerun.not_on.clear();
-    }
+    rerun.not_on.clear();
   }
   return place(*rerun.task, {}, rerun.not_on);
 }

@@ -2,14 +2,10 @@
 
 #include "base/json.hpp"
 #include "base/sha256.hpp"
+#include "coordinator/share.hpp"
 
 namespace forerun {
 namespace {
-
-/// The first 32 bits of SHA-256(run ID), as a share of their range.
-bool is_sampled(const RunId& run_id, double share) {
-  return static_cast<double>(seed_of(sha256(to_string(run_id))) >> 32U) < share * 4294967296.0;
-}
 
 bool winner_was_slower(const CommitEntry& commit) {
   if (!commit.winner || !commit.branch_latencies[*commit.winner]) {
@@ -27,7 +23,7 @@ bool winner_was_slower(const CommitEntry& commit) {
 
 std::optional<std::string> race_log_record(const CommitEntry& commit, double share) {
   if (commit.branch_names.size() < 2 ||
-      (!winner_was_slower(commit) && !is_sampled(commit.run_id, share))) {
+      (!winner_was_slower(commit) && !is_in_share(sha256(to_string(commit.run_id)), share))) {
     return std::nullopt;
   }
   json::Array names;

@@ -1,10 +1,10 @@
 #include "coordinator/rechecks.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <utility>
 
 #include "base/hex.hpp"
+#include "coordinator/share.hpp"
 
 namespace forerun {
 namespace {
@@ -26,12 +26,8 @@ bool Rechecks::draws(const RunId& run_id, StepNumber step, const std::string& ta
   if (settings_.share <= 0 || not_deterministic_.contains(task)) {
     return false;
   }
-  const Digest drawn = sha256(to_hex(secret_) + to_string(run_id) + "/" + to_string(step));
-  std::uint64_t bits = 0;
-  for (std::size_t i = 0; i < 8; ++i) {
-    bits = bits << 8U | drawn.bytes[i];
-  }
-  return std::ldexp(static_cast<double>(bits >> 11U), -53) < settings_.share;
+  return is_in_share(sha256(to_hex(secret_) + to_string(run_id) + "/" + to_string(step)),
+                     settings_.share);
 }
 
 void Rechecks::add(Rerun rerun) {
