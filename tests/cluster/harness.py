@@ -66,6 +66,18 @@ select   = "ordered"
 valid    = [{ branch = "no", pointer = "/sure", equals = true }]
 """
 
+# A command that asks for effects; the number is the port of who receives them.
+NOTE_CATALOG = """
+[effects]
+allow = ["http://127.0.0.1:%d/hook"]
+[task.note]
+executor = "exec"
+command  = ["python3", "note.py"]
+effect   = "pure"
+envelope = true
+sandbox  = false
+"""
+
 TASKS = '''
 import json, os, pathlib, sys
 call = json.load(sys.stdin)

@@ -44,16 +44,7 @@ ACKNOWLEDGED = ("step", "task", "status", "output", "winner", "seed", "decision_
 COMMANDS_AGAIN_MAX = 1500  # Decisions; beyond it a replay takes what commands answered as recorded.
 REFUSED_SHARE = 0.1  # Of effects, by their receiver.
 
-CATALOG = harness.CATALOG + """
-[effects]
-allow = ["http://127.0.0.1:%d/hook"]
-[task.note]
-executor = "exec"
-command  = ["python3", "note.py"]
-effect   = "pure"
-envelope = true
-sandbox  = false
-[task.noop]
+CATALOG = harness.CATALOG + harness.NOTE_CATALOG + """[task.noop]
 executor = "native"
 effect   = "pure"
 """

@@ -7,7 +7,7 @@ import random
 import threading
 import unittest
 
-from harness import Cluster, until
+from harness import NOTE_CATALOG, Cluster, until
 
 TASK = '''
 import json, sys
@@ -20,17 +20,6 @@ print(json.dumps({
     "effects": [{"http": {"method": "POST", "url": "http://127.0.0.1:%d/hook", "body": {"n": n, "part": part}}}
                 for part in range(2)]}))
 '''
-
-CATALOG = """
-[effects]
-allow = ["http://127.0.0.1:%d/hook"]
-[task.note]
-executor = "exec"
-command  = ["python3", "note.py"]
-effect   = "pure"
-envelope = true
-sandbox  = false
-"""
 
 
 class Receiver(http.server.ThreadingHTTPServer):
@@ -95,7 +84,7 @@ class EffectsTest(unittest.TestCase):
         self.addCleanup(self.receiver.server_close)
         self.addCleanup(self.receiver.shutdown)
         port = self.receiver.server_address[1]
-        cluster = Cluster(nodes=2, catalog=CATALOG % port, flags=flags)
+        cluster = Cluster(nodes=2, catalog=NOTE_CATALOG % port, flags=flags)
         self.addCleanup(cluster.close)
         (cluster.tasks / "note.py").write_text(TASK % port)
         return cluster

@@ -9,18 +9,9 @@ import unittest
 from unittest import mock
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
-from harness import CATALOG, Cluster, until
+from harness import CATALOG, NOTE_CATALOG, Cluster, until
 
-EFFECTS = """
-[effects]
-allow = ["http://127.0.0.1:9/hook"]
-[task.note]
-executor = "exec"
-command  = ["python3", "note.py"]
-effect   = "pure"
-envelope = true
-sandbox  = false
-"""
+EFFECTS = NOTE_CATALOG % 9
 # Nobody listens on the discard port: the effect is parked after its one attempt.
 NOTE = """
 import json
