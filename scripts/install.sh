@@ -9,7 +9,7 @@ declare -A why=(
   [libcli11-dev]="the command line" [libtomlplusplus-dev]="catalog.toml" [zlib1g-dev]="compressed traces" [libjemalloc-dev]="a quicker malloc"
   [bubblewrap]="the sandbox of exec tasks" [libseccomp-dev]="its system call filter"
   [libcurl4-openssl-dev]="http tasks, effects, HTTP clients" [libexpected-dev]="results"
-  [catch2]="the tests" [python3]="the Python package and the cluster tests" [python3-cryptography]="the auditor of docs/proof.md, the tests of TLS" [curl]="the README's commands" [ca-certificates]="fetches packages safely"
+  [catch2]="the tests" [python3]="the Python package and the cluster tests" [iproute2]="the network namespaces of the kill rounds" [python3-cryptography]="the auditor of docs/proof.md, the tests of TLS" [curl]="the README's commands" [ca-certificates]="fetches packages safely"
 )
 # Those who only run it need none of this.
 if [ "${1:-}" = fuzz ]; then

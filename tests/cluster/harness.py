@@ -14,6 +14,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 import proxy
+import wires
 
 BINARY = os.environ.get("FORERUN_BINARY", "build/release/forerun")
 
@@ -69,7 +70,7 @@ valid    = [{ branch = "no", pointer = "/sure", equals = true }]
 # A command that asks for effects; the number is the port of who receives them.
 NOTE_CATALOG = """
 [effects]
-allow = ["http://127.0.0.1:%d/hook"]
+allow = ["http://%s/hook"]
 [task.note]
 executor = "exec"
 command  = ["python3", "note.py"]
@@ -120,6 +121,14 @@ def until(what, condition, seconds=10.0):
         time.sleep(0.02)
 
 
+def is_stopped(process):
+    """Whether it was stopped by a signal and not let go on. False where there is no /proc."""
+    try:
+        return pathlib.Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+    except OSError:
+        return False
+
+
 def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -127,9 +136,10 @@ def free_port():
 
 
 class Cluster:
-    """With `links` each node reaches the coordinator through a proxy of its own (proxy.py), in `self.links`."""
+    """With `links` each node reaches the coordinator over a link of its own, in `self.links`: `wires` (wires.py; this process
+    has entered) or `proxies` (proxy.py)."""
 
-    def __init__(self, nodes=2, catalog=CATALOG, flags=(), links=False):
+    def __init__(self, nodes=2, catalog=CATALOG, flags=(), links=None):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="forerun-test-"))
         self.tasks = self.folder / "tasks"
         self.tasks.mkdir()
@@ -139,16 +149,19 @@ class Cluster:
         self.catalog.write_text(catalog)
         self.data = self.folder / "coordinator"
         self.processes = {}
-        # Of its coordinator. Unless a test asks for it, no step runs again by chance.
-        self.flags = flags if "--recheck-share" in flags else ("--recheck-share", 0, *flags)
+        # Of its coordinator. Unless a test asks for it, or trouble is what it is about, no step runs again by chance.
+        self.flags = flags if links or "--recheck-share" in flags else ("--recheck-share", 0, *flags)
         self.listen = self.http = "127.0.0.1:0"
         self.links = {}
-        if links:
-            self.publish_port = free_port()  # A proxy must know it; it stays the same over restarts.
-            self.flags = (*flags, "--publish-port", self.publish_port)
+        if links == "wires":
+            self.listen = f"{wires.HUB}:0"
+        elif links == "proxies":
+            publish_port = free_port()  # A proxy must know it; it stays the same over restarts.
+            self.flags = (*flags, "--publish-port", publish_port)
         self.start_coordinator()
         for number in range(1, nodes + 1 if links else 1):
-            self.links[f"node-{number}"] = proxy.Link(f"127.0.1.{number}", (int(self.listen.split(":")[1]), self.publish_port))
+            self.links[f"node-{number}"] = wires.Wire(number) if links == "wires" else proxy.Link(
+                number, (int(self.listen.split(":")[1]), publish_port))
         for number in range(1, nodes + 1):
             self.add_node(f"node-{number}")
 
@@ -167,9 +180,10 @@ class Cluster:
 
     def launch(self, name, *arguments, program=BINARY, failpoint=None):
         """Starts a process, with a failpoint armed (base/failpoint.hpp) if one is given; it may end at any moment."""
+        prefix = self.links[name].prefix() if name in self.links else []
         environment = os.environ if failpoint is None else {**os.environ, "FORERUN_FAILPOINT": failpoint}
         with open(self.folder / f"{name}.log", "ab") as log:
-            process = subprocess.Popen([program, *map(str, arguments)], stdout=subprocess.PIPE, stderr=log, text=True,
+            process = subprocess.Popen([*prefix, program, *map(str, arguments)], stdout=subprocess.PIPE, stderr=log, text=True,
                                        env=environment)
         if name in self.processes:
             self.processes[name].stdout.close()
@@ -197,7 +211,7 @@ class Cluster:
         self.http = ready["http"].removeprefix("http://")
 
     def node_arguments(self, name, data=None):
-        join = f"{self.links[name].host}:{self.listen.split(':')[1]}" if name in self.links else self.listen
+        join = self.links[name].join(self.listen) if name in self.links else self.listen
         return ["node", "--join", join, "--data", data or self.folder / name, "--name", name, "--slots", 4,
                 "--tasks-dir", self.tasks_of.get(name, self.tasks)]
 

@@ -3,10 +3,12 @@
     python3 tests/cluster/kill_rounds.py [--rounds 50] [--seed 1]
 
 Each round draws a victim and what happens to it: `kill -9` at any moment or at a failpoint (base/failpoint.hpp), a cut of the
-power that takes what was not synced, an end in order, a stop that outlasts the heartbeat's patience, or a network that is cut
-(both ways or one), closed, slow or thin (proxy.py); sometimes two at once, or all of them. Clients ask again under their
-Idempotency-Key until they are answered. After each round everything runs again and every client has been answered at least
-once; then, or when a step took too long, it says so and the seed. At the end:
+power that takes what was not synced, an end in order, a stop that outlasts the heartbeat's patience or strikes at a failpoint, or
+a network in trouble: each node in a network namespace of its own, with packets cut off (both ways or one), lost, doubled,
+overtaken, late or slow (wires.py); where there are no namespaces, a proxy's connections (proxy.py). Sometimes two at once, or
+all of them. Clients ask again under their Idempotency-Key until they are answered. After each round everything runs again, every
+client has been answered at least once, and what was acknowledged since the last one is where it was. When a step took too
+long, or anything is lost, it says so and the seed. At the end:
 
 - all ledgers agree, and `forerun verify` finds nothing;
 - each step that was acknowledged is in its session with the same decision;
@@ -30,6 +32,7 @@ import uuid
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 import harness
+import wires
 from harness import Cluster, until
 from test_effects import Receiver
 
@@ -39,7 +42,7 @@ STEPS_MAX = 6  # Of a session.
 ANSWER_MAX_S = 60.0  # From a step's first try to its answer.
 ROUND_MAX_S = 60.0
 POINT_MAX_S = 30.0  # Until an armed failpoint is reached.
-CHECK_EVERY = 10  # Rounds between two whole checks.
+CHECK_ALL_EVERY = 10  # Rounds; between, what clients did since the last one is checked.
 ACKNOWLEDGED = ("step", "task", "status", "output", "winner", "seed", "decision_hash", "seq")
 COMMANDS_AGAIN_MAX = 1500  # Decisions; beyond it a replay takes what commands answered as recorded.
 REFUSED_SHARE = 0.1  # Of effects, by their receiver.
@@ -53,8 +56,11 @@ NOTE = '''
 import json, sys
 n = json.load(sys.stdin)["input"]["n"]
 print(json.dumps({"output": {"noted": n}, "effects": [
-    {"http": {"method": "POST", "url": "http://127.0.0.1:%d/hook", "body": {"n": n, "part": part}}} for part in range(2)]}))
+    {"http": {"method": "POST", "url": "http://%s/hook", "body": {"n": n, "part": part}}} for part in range(2)]}))
 '''
+
+ENDS = ("kill", "kill", "failpoint", "power", "exit-at", "stop-at", "end", "stop")
+ACTIONS = {"failpoint": "kill", "power": "power", "exit-at": "exit", "stop-at": "stop"}  # At a failpoint (base/failpoint.hpp).
 
 # What a round may draw; the rest needs a case of its own (failpoint_rounds.py).
 AT_WORK = {
@@ -136,12 +142,13 @@ class Client:
 class Rounds:
     def __init__(self, seed):
         self.prng = random.Random(seed)
-        self.receiver = Receiver(REFUSED_SHARE)
-        port = self.receiver.server_address[1]
-        self.cluster = Cluster(nodes=NODES, catalog=CATALOG % port, links=True)
-        (self.cluster.tasks / "note.py").write_text(NOTE % port)
+        links = "wires" if wires.enter() else "proxies"
+        self.receiver = Receiver(REFUSED_SHARE, wires.HUB if links == "wires" else "127.0.0.1")
+        self.cluster = Cluster(nodes=NODES, catalog=CATALOG % self.receiver.address, links=links)
+        (self.cluster.tasks / "note.py").write_text(NOTE % self.receiver.address)
         self.clients = [Client(self.cluster, number, seed) for number in range(CLIENTS)]
         self.done = collections.Counter()
+        self.checked = {}  # Run ID -> so many of its steps are where they were acknowledged.
         self.points = failpoints()
 
     def close(self):
@@ -170,12 +177,10 @@ class Rounds:
         """Returns what must be started, go on, or be connected again."""
         struck = []
         for name in self.victims():
-            hows = ["kill", "kill", "failpoint", "power", "end", "stop"]
-            if name != "coordinator":
-                hows += ["cut", "cut in", "cut out", "lose", "delay", "thin"]
-            how = self.prng.choice(hows)
-            process = self.cluster.processes[name]
             link = self.cluster.links.get(name)
+            troubles = link.TROUBLES if link else {}
+            how = self.prng.choice([*ENDS, *troubles])
+            process = self.cluster.processes[name]
             kind = name.split("-")[0]
             if how == "stop":
                 process.send_signal(signal.SIGSTOP)
@@ -183,20 +188,14 @@ class Rounds:
                 process.terminate()
             elif how == "kill":
                 process.kill()
-            elif how in ("failpoint", "power"):
+            elif how in ACTIONS:
                 point = self.prng.choice([p for p in self.points if p.startswith(AT_WORK[kind])])
-                self.arm(name, point, self.prng.choice([1, 1, 2, 5, 20]), "kill" if how == "failpoint" else "power")
-                struck.append((name, f"{how} {point}"))
+                self.arm(name, point, self.prng.choice([1, 1, 2, 5, 20]), ACTIONS[how])
                 self.done[f"{how} {kind}"] += 1
+                struck.append((name, f"{how} {point}"))
                 continue
-            elif how == "lose":
-                link.lose()
-            elif how == "delay":
-                link.delay_s = self.prng.uniform(0.02, 0.3)
-            elif how == "thin":
-                link.bytes_per_s = self.prng.choice([2_000, 20_000, 200_000])
             else:
-                link.cut = {"cut": {"to_coordinator", "to_node"}, "cut in": {"to_node"}, "cut out": {"to_coordinator"}}[how]
+                troubles[how](link, self.prng)
             self.done[f"{how} {kind}"] += 1
             struck.append((name, how))
         return struck
@@ -204,13 +203,13 @@ class Rounds:
     def put_right(self, struck):
         for name, how in sorted(struck):  # The coordinator first.
             process = self.cluster.processes[name]
-            if how == "stop":
+            if how == "stop" or (how.startswith("stop-at") and harness.is_stopped(process)):
                 process.send_signal(signal.SIGCONT)
                 continue
-            if name in self.cluster.links and not how.startswith(("kill", "end", "failpoint", "power")):
+            if name in self.cluster.links and how in self.cluster.links[name].TROUBLES:
                 self.cluster.links[name].heal()
                 continue
-            if how.startswith(("failpoint", "power")):
+            if how.split()[0] in ACTIONS:
                 process.kill()  # Where the point was not reached in time.
             process.wait(20)
             self.start(name)
@@ -238,12 +237,14 @@ class Rounds:
     def fails(self):
         return any(future.done() and future.exception() for future in self.futures)
 
-    def check(self):
-        """All that was acknowledged so far, against the coordinator and the whole cluster."""
-        acknowledged = 0
+    def check(self, all_of_them=True):
+        """What was acknowledged so far, or since the last look, against the coordinator. Returns how many steps were looked at."""
+        looked_at = 0
         for client in self.clients:
             for run_id, steps in list(client.sessions.items()):
                 kept = list(steps)
+                if not all_of_them and len(kept) == self.checked.get(run_id):
+                    continue
                 status, session = self.cluster.request("GET", f"/v1/sessions/{run_id}")
                 if status != 200:
                     raise Lost(f"{run_id}: {status} {session}")
@@ -254,8 +255,9 @@ class Rounds:
                         raise Lost(f"{run_id} step {step['step']}: acknowledged {step}, the ledger has {there}")
                 if len(found) < len(kept):
                     raise Lost(f"{run_id}: {len(kept)} steps were acknowledged, the ledger has {len(found)}")
-                acknowledged += len(kept)
-        return acknowledged
+                self.checked[run_id] = len(kept)
+                looked_at += len(kept)
+        return looked_at
 
     def check_effects(self, export):
         """The export's effects were delivered, each under its own key; nothing else was."""
@@ -330,8 +332,7 @@ class Rounds:
                 if self.fails():
                     break
                 say(f"round {number}: " + ", ".join(f"{how} {name}" for name, how in struck))
-                if number % CHECK_EVERY == CHECK_EVERY - 1:
-                    self.check()
+                self.check(all_of_them=number % CHECK_ALL_EVERY == CHECK_ALL_EVERY - 1)
         return {"rounds": rounds, **self.work(strikes)}
 
 

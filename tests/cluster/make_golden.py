@@ -34,10 +34,9 @@ def main():
     folder = GOLDEN / sys.argv[1]
     folder.mkdir(parents=True)  # Fails where it is.
     receiver = Receiver(refuses=1.0)
-    port = receiver.server_address[1]
-    cluster = Cluster(nodes=2, catalog=CATALOG % port)
+    cluster = Cluster(nodes=2, catalog=CATALOG % receiver.address)
     try:
-        (cluster.tasks / "note.py").write_text(NOTE % port)
+        (cluster.tasks / "note.py").write_text(NOTE % receiver.address)
         ended = cluster.open(context="golden")
         calls = [("double", {"n": 1}), ("vote", {"n": 2}), ("careful", {"n": 3}), ("append", {"name": "golden"}),
                  ("look_up", {"name": "golden"}), ("double", {"m": "wrong"})]

@@ -20,17 +20,36 @@ RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close() sends RST.
 class Link:
     """One node's way to the coordinator. Thread-safe: what is set counts for bytes that pass later."""
 
-    def __init__(self, host, ports, target="127.0.0.1"):
-        self.host, self.target = host, target
-        self.cut = set()  # Directions in which nothing passes.
-        self.delay_s = 0.0  # Of each byte, in each direction.
-        self.bytes_per_s = None  # In each direction of each connection.
+    TROUBLES = {
+        "cut": lambda link, _: link.set(cut=set(DIRECTIONS)),
+        "cut in": lambda link, _: link.set(cut={"to_node"}),
+        "cut out": lambda link, _: link.set(cut={"to_coordinator"}),
+        "lose": lambda link, _: link.lose(),
+        "delay": lambda link, prng: link.set(delay_s=prng.uniform(0.02, 0.3)),
+        "thin": lambda link, prng: link.set(bytes_per_s=prng.choice([2_000, 20_000, 200_000])),
+    }
+
+    def __init__(self, number, ports, target="127.0.0.1"):
+        self.host, self.target = f"127.0.1.{number}", target
+        self.heal()
         self.passed = collections.Counter()  # Bytes, by direction.
         self.writers = set()
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
         self.thread.start()
         self.ports = [self.call(self.listen(port)) for port in ports]
+
+    def prefix(self):
+        """Of a command that is to run at the node's end."""
+        return []
+
+    def join(self, listen):
+        """Where the node finds the coordinator."""
+        return f"{self.host}:{listen.split(':')[1]}"
+
+    def set(self, **trouble):
+        for name, value in trouble.items():
+            setattr(self, name, value)
 
     def call(self, coroutine):
         return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(10)
@@ -108,9 +127,8 @@ class Link:
         self.call(reset())
 
     def heal(self):
-        self.cut = set()
-        self.delay_s = 0.0
-        self.bytes_per_s = None
+        """Nothing is cut, and bytes pass at once and at any rate."""
+        self.set(cut=set(), delay_s=0.0, bytes_per_s=None)
 
     def close(self):
         async def end():

@@ -17,7 +17,7 @@ seen = state.get("seen", [])
 print(json.dumps({
     "output": {"before": seen},
     "writes": {"seen": seen + [n], "last": n},
-    "effects": [{"http": {"method": "POST", "url": "http://127.0.0.1:%d/hook", "body": {"n": n, "part": part}}}
+    "effects": [{"http": {"method": "POST", "url": "http://%s/hook", "body": {"n": n, "part": part}}}
                 for part in range(2)]}))
 '''
 
@@ -28,7 +28,7 @@ class Receiver(http.server.ThreadingHTTPServer):
 
     POINTS = ["arrived", "counted", "refused", "answered"]
 
-    def __init__(self, refuses=0.0):
+    def __init__(self, refuses=0.0, host="127.0.0.1"):
         self.lock = threading.Lock()
         self.bodies = {}
         self.counts = collections.Counter()
@@ -64,9 +64,13 @@ class Receiver(http.server.ThreadingHTTPServer):
             def log_message(self, *_):
                 pass
 
-        super().__init__(("127.0.0.1", 0), Handler)
+        super().__init__((host, 0), Handler)
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
+    @property
+    def address(self):
+        """HOST:PORT."""
+        return "%s:%d" % self.server_address
 
     def pass_by(self, point):
         if self.hold_at == point:
@@ -83,10 +87,9 @@ class EffectsTest(unittest.TestCase):
         self.receiver = Receiver(refuses)
         self.addCleanup(self.receiver.server_close)
         self.addCleanup(self.receiver.shutdown)
-        port = self.receiver.server_address[1]
-        cluster = Cluster(nodes=2, catalog=NOTE_CATALOG % port, flags=flags)
+        cluster = Cluster(nodes=2, catalog=NOTE_CATALOG % self.receiver.address, flags=flags)
         self.addCleanup(cluster.close)
-        (cluster.tasks / "note.py").write_text(TASK % port)
+        (cluster.tasks / "note.py").write_text(TASK % self.receiver.address)
         return cluster
 
     def expected_keys(self, cluster):

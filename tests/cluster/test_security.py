@@ -11,7 +11,7 @@ from unittest import mock
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 from harness import CATALOG, NOTE_CATALOG, Cluster, until
 
-EFFECTS = NOTE_CATALOG % 9
+EFFECTS = NOTE_CATALOG % "127.0.0.1:9"
 # Nobody listens on the discard port: the effect is parked after its one attempt.
 NOTE = """
 import json
