@@ -4,10 +4,9 @@
 
 #include <utility>
 
-#include "speculation/explanation.hpp"
-#include "speculation/step_answer.hpp"
 #include "storage/ledger_page.hpp"
 #include "storage/past_page.hpp"
+#include "storage/session_page.hpp"
 
 namespace forerun {
 
@@ -37,30 +36,7 @@ LedgerActor::behavior_type ledger_actor(LedgerActor::stateful_pointer<LedgerStat
         self->state.ports.send(request.connection, {CoordinatorMessage(std::move(entries))});
       },
       [self](const ServeSession& request) {
-        const auto no_such_session = [&] {
-          self->state.ports.reply(
-              {request.request,
-               RequestFailed{Refusal::not_found,
-                             "session " + to_string(request.run_id) + ": no such session",
-                             {}}});
-        };
-        // Another tenant's steps are not even read: the time that takes would tell of them.
-        const auto row = self->state.store->session_row(request.run_id);
-        if (!row || row->tenant != request.tenant) {
-          no_such_session();
-          return;
-        }
-        const auto record = self->state.store->session(request.run_id);
-        if (!record) {
-          no_such_session();
-          return;
-        }
-        if (request.explains) {
-          self->state.ports.reply({request.request, JsonReport{explain(record->row, record->commits,
-                                                                       record->discards)}});
-          return;
-        }
-        self->state.ports.reply({request.request, session_view_of(record->row, record->commits)});
+        self->state.ports.reply({request.request, read_session(*self->state.store, request)});
       },
       [self](const ServeLedger& request) {
         self->state.ports.reply({request.request, read_ledger_page(*self->state.store, request.from,

@@ -93,7 +93,7 @@ void CoordinatorMachine::restore(const CoordinatorRecovery& recovery) {
     for (const StoredEntry& stored : restored_[row.run_id]) {
       auto answer = step_answer_of(stored);
       FORERUN_ASSERT(answer.has_value());
-      session.steps.push_back(std::move(*answer));
+      session.steps.add(std::move(*answer));
       // An erased payload teaches nothing.
       if (auto call = Call::parse(stored.call)) {
         auto output = Output::parse(stored.output);
@@ -102,7 +102,7 @@ void CoordinatorMachine::restore(const CoordinatorRecovery& recovery) {
              Lesson::Step{*call, output ? std::optional<Output>(*output) : std::nullopt}});
       }
     }
-    session.durable_steps = static_cast<std::uint32_t>(session.steps.size());
+    session.durable_steps = session.steps.count();
   }
   for (const EffectRow& effect : recovery.effects) {
     const std::vector<StoredEntry>& entries = restored_[effect.id.run_id];
@@ -118,9 +118,13 @@ void CoordinatorMachine::restore(const CoordinatorRecovery& recovery) {
       opening_keys_[key.scope.substr(5)][key.key] = {key.request_hash, key.run_id};
       opening_key_order_.emplace_back(key.scope.substr(5), key.key);
     } else if (const auto at = sessions_.find(key.run_id); at != sessions_.end()) {
-      at->second.keys[key.key] = {key.request_hash, key.first_step, key.step_count};
-      at->second.has_partial_request = true;
+      Session& session = at->second;
+      session.keys[key.key] = {key.request_hash, key.first_step, key.step_count};
+      session.has_partial_request |= key.first_step + key.step_count > session.durable_steps;
     }
+  }
+  for (auto& [run_id, session] : sessions_) {
+    drop_old_answers(session);
   }
   for (const IntentRow& intent : recovery.intents) {
     const auto at = sessions_.find(intent.run_id);
@@ -491,6 +495,7 @@ void CoordinatorMachine::on(const Persisted& persisted) {
         answer_if_durable(session, pending->second);
         pending = session.requests.erase(pending);
       }
+      drop_old_answers(session);
     }
     for (const auto& [run_id, number] : release.intents) {
       const auto at = sessions_.find(run_id);

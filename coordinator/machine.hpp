@@ -80,14 +80,6 @@ struct ServeEntries {
   Seq from;
   std::size_t count = 0;
 };
-/// Answer ShowSession (of a session that is no longer in memory) or ShowExplanation from the store.
-struct ServeSession {
-  RequestId request;
-  std::string tenant;
-  RunId run_id;
-  bool explains = false;
-};
-
 /// Answer ShowLedger from the store.
 struct ServeLedger {
   RequestId request;
@@ -301,6 +293,7 @@ private:
   Session* session_for(const ClientRequest& request, const RunId& run_id, bool must_be_open);
   void give_up_partial_requests(Session& session);
   void answer_if_durable(Session& session, ConfirmRequest& pending);
+  void drop_old_answers(Session& session);
   OpenStep& add_step(Session& session, const Call& call);
   bool must_wait(const Session& session, const OpenStep& step) const;
   void begin_step(Session& session, OpenStep& step);
@@ -519,7 +512,7 @@ private:
   std::unordered_map<std::uint64_t, std::string>
       pool_of_;  ///< Of running and stopping branches; looked up only.
   std::map<std::string, std::deque<QueuedBranch>>
-      queues_;  ///< Confirmed branches without a slot, by pool.
+      queues_;                              ///< Confirmed branches without a slot, by pool.
   std::map<std::string, QueuePace> paces_;  ///< Of queues_.
   std::size_t queued_ = 0;
   std::map<std::string, std::uint32_t> pool_running_;

@@ -190,12 +190,12 @@ Dispatch CoordinatorMachine::dispatch_of(const Session& session, const Work& wor
   message.timeout = timeout;
   if (task.effect == Effect::write) {
     FORERUN_ASSERT(ref.step.has_value());
-    message.outside_key = to_hex(session.open[ref.step->value - session.steps.size()].chain);
+    message.outside_key = to_hex(session.open[ref.step->value - session.steps.count()].chain);
   }
   if (!session.world.empty()) {
     WorldPosition position;
     position.session = session.world;
-    position.committed = static_cast<std::uint32_t>(session.steps.size());
+    position.committed = session.steps.count();
     if (ref.step) {
       position.step = ref.step->value;
     }

@@ -190,7 +190,7 @@ SessionRow CoordinatorMachine::row_of(const Session& session) const {
           session.context,
           session.mode,
           session.world,
-          static_cast<std::uint32_t>(session.steps.size()),
+          session.steps.count(),
           session.committed_chain,
           session.state.canonical(),
           session.list_state ? session.list_state->canonical() : std::string(),
@@ -228,8 +228,12 @@ void CoordinatorMachine::add_text(const ClientRequest& request, const AddText& b
 void CoordinatorMachine::show(const ClientRequest& request, const ShowSession& body) {
   const auto at = sessions_.find(body.run_id);
   // Another tenant's session gets the very answer of one that was never opened.
-  if (at == sessions_.end() || at->second.tenant != request.tenant) {
-    out_.serve_session.push_back({request.id, request.tenant, body.run_id});
+  if (at == sessions_.end() || at->second.tenant != request.tenant ||
+      at->second.steps.first() > 0) {
+    if (at != sessions_.end() && at->second.tenant == request.tenant) {
+      touch(at->second);
+    }
+    out_.serve_session.push_back({request.id, request.tenant, body.run_id, {}});
     return;
   }
   if (const Session* session = session_for(request, body.run_id, false)) {
@@ -241,16 +245,15 @@ void CoordinatorMachine::show(const ClientRequest& request, const ShowSession& b
                      {},
                      {}};
     view.state = session->durable_state.canonical();
-    const std::size_t shown =
-        planted(Bug::shown_before_durable) ? session->steps.size() : session->durable_steps;
-    view.steps.assign(session->steps.begin(),
-                      session->steps.begin() + static_cast<std::ptrdiff_t>(shown));
+    view.steps = session->steps.range(
+        0, planted(Bug::shown_before_durable) ? session->steps.count() : session->durable_steps);
     reply(request.id, std::move(view));
   }
 }
 
 void CoordinatorMachine::show(const ClientRequest& request, const ShowExplanation& body) {
-  out_.serve_session.push_back({request.id, request.tenant, body.run_id, true});
+  out_.serve_session.push_back(
+      {request.id, request.tenant, body.run_id, ServeSession::Explanation{}});
 }
 
 void CoordinatorMachine::end_session(const ClientRequest& request, const EndSession& body) {
@@ -258,7 +261,7 @@ void CoordinatorMachine::end_session(const ClientRequest& request, const EndSess
   if (session == nullptr) {
     return;
   }
-  const SessionEnded answer{session->run_id, static_cast<std::uint32_t>(session->steps.size())};
+  const SessionEnded answer{session->run_id, static_cast<std::uint32_t>(session->steps.count())};
   if (!session->is_ended) {
     if (!session->open.empty()) {
       refuse(request.id, Refusal::conflict,
@@ -346,6 +349,12 @@ void CoordinatorMachine::confirm(const ClientRequest& request, const ConfirmCall
       return;
     }
     if (record.first + record.count <= session->durable_steps) {
+      if (record.first < session->steps.first()) {
+        out_.serve_session.push_back(
+            {request.id, request.tenant, body.run_id,
+             ServeSession::Steps{record.first, record.count, body.is_list}});
+        return;
+      }
       ConfirmRequest again{body.idempotency_key, hash,         record.first,
                            record.count,         body.is_list, {request.id}};
       answer_if_durable(*session, again);
@@ -410,14 +419,15 @@ void CoordinatorMachine::confirm(const ClientRequest& request, const ConfirmCall
   }
   if (queued_ >= settings_.confirmed_waiting_free) {
     if (const Duration wait = expected_wait(body.calls); wait > settings_.confirmed_wait_max) {
-      refuse(request.id, Refusal::overloaded,
-             std::to_string(queued_) + " calls wait for a slot, and this one would wait for " +
-                 std::to_string(std::chrono::ceil<std::chrono::seconds>(wait).count()) +
-                 " s at their pace, expected at most " +
-                 std::to_string(
-                     std::chrono::ceil<std::chrono::seconds>(settings_.confirmed_wait_max).count()) +
-                 " s",
-             std::clamp(wait - settings_.confirmed_wait_max, retry_soon, retry_late));
+      refuse(
+          request.id, Refusal::overloaded,
+          std::to_string(queued_) + " calls wait for a slot, and this one would wait for " +
+              std::to_string(std::chrono::ceil<std::chrono::seconds>(wait).count()) +
+              " s at their pace, expected at most " +
+              std::to_string(
+                  std::chrono::ceil<std::chrono::seconds>(settings_.confirmed_wait_max).count()) +
+              " s",
+          std::clamp(wait - settings_.confirmed_wait_max, retry_soon, retry_late));
       return;
     }
   }
@@ -470,13 +480,27 @@ void CoordinatorMachine::confirm_calls(Session& session, const std::vector<Call>
 void CoordinatorMachine::answer_if_durable(Session& session, ConfirmRequest& pending) {
   StepAnswers answers;
   answers.is_list = pending.is_list;
-  answers.steps.assign(session.steps.begin() + pending.first,
-                       session.steps.begin() + pending.first + pending.count);
+  answers.steps = session.steps.range(pending.first, pending.count);
   for (std::size_t i = 0; i < pending.waiting.size(); ++i) {
     const bool is_last = i + 1 == pending.waiting.size();
     reply(pending.waiting[i], is_last ? std::move(answers) : answers);
   }
   pending.waiting.clear();
+}
+
+/// The store has what is durable. What a request still waits for stays, a cut list's first steps
+/// too.
+void CoordinatorMachine::drop_old_answers(Session& session) {
+  if (session.has_partial_request) {
+    return;
+  }
+  std::uint32_t needed = session.durable_steps;
+  if (!session.requests.empty()) {
+    needed = std::min(needed, session.requests.begin()->first);
+  }
+  if (needed > settings_.answers_per_session_max) {
+    session.steps.drop_before(needed - settings_.answers_per_session_max);
+  }
 }
 
 OpenStep& CoordinatorMachine::add_step(Session& session, const Call& call) {
@@ -905,7 +929,7 @@ void CoordinatorMachine::commit(Session& session, OpenStep& step) {
      : step.origin == Origin::late_hit ? counters_.late_hits
                                        : counters_.misses);
   counters_.failed += answer.failed ? 1 : 0;
-  session.steps.push_back(std::move(answer));
+  session.steps.add(std::move(answer));
   session.committed_chain = step.chain;
   session.answered = now_;
   add_effects(session, step);
@@ -921,8 +945,7 @@ void CoordinatorMachine::commit(Session& session, OpenStep& step) {
     batch_.keys.push_back({to_string(session.run_id), request->second.key, request->second.hash,
                            session.run_id, request->second.first, request->second.count});
   }
-  release_.steps.push_back(
-      {session.run_id, static_cast<std::uint32_t>(session.steps.size()), session.state});
+  release_.steps.push_back({session.run_id, session.steps.count(), session.state});
   const StepNumber number = step.number;
   settle_premises(
       session,

@@ -402,9 +402,9 @@ void CoordinatorMachine::show(const ClientRequest& request, const ShowPrediction
   }
   json::Object report;
   report.set("run_id", to_string(session->run_id));
-  report.set("after_step", session->steps.empty()
+  report.set("after_step", session->steps.count() == 0
                                ? json::Value()
-                               : json::Value(std::uint64_t{session->steps.size() - 1}));
+                               : json::Value(std::uint64_t{session->steps.count() - 1}));
   report.set("in_control_share", session->is_control);
   report.set("running", std::move(running));
   report.set("predictions", std::move(list));
@@ -645,7 +645,7 @@ void CoordinatorMachine::learn_gap(const Session& session) {
     return;  // Answered in another term.
   }
   const Duration gap = now_ - session.answered;
-  smooth(gaps_, session.steps.empty() ? "start of a session" : session.steps.back().task, gap);
+  smooth(gaps_, session.steps.count() == 0 ? "start of a session" : session.steps.last_task(), gap);
   smooth(gaps_, {}, gap);
 }
 
@@ -653,7 +653,7 @@ void CoordinatorMachine::learn_gap(const Session& session) {
 Duration CoordinatorMachine::until_asked(const Session& session) const {
   if (session.open.empty()) {
     const Duration gap =
-        usual_gap(session.steps.empty() ? "start of a session" : session.steps.back().task);
+        usual_gap(session.steps.count() == 0 ? "start of a session" : session.steps.last_task());
     const Duration passed = now_ - session.answered;
     // The longer it has lasted, the longer it will last still: never less than a quarter.
     return std::max(gap - passed, gap / 4);

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "coordinator/recent_answers.hpp"
 #include "speculation/catalog.hpp"
 #include "speculation/client_api.hpp"
 #include "speculation/durable.hpp"
@@ -191,10 +192,10 @@ struct Session {
   SessionState state;                      ///< After `steps`.
   std::optional<SessionState> list_state;  ///< Before the list of calls that is partly committed.
   bool is_ended = false;
-  Instant answered{};             ///< When it was opened, or its latest step decided.
-  Instant touched{};              ///< When a client last asked for it.
-  Instant idle_since{};           ///< As far as the machine has looked: at or before `touched`.
-  std::vector<StepAnswer> steps;  ///< Committed.
+  Instant answered{};    ///< When it was opened, or its latest step decided.
+  Instant touched{};     ///< When a client last asked for it.
+  Instant idle_since{};  ///< As far as the machine has looked: at or before `touched`.
+  RecentAnswers steps;   ///< Committed.
   std::uint32_t durable_steps = 0;
   SessionState durable_state;  ///< After that many.
   ChainValue committed_chain;
@@ -202,7 +203,7 @@ struct Session {
   std::map<std::uint32_t, ConfirmRequest> requests;  ///< By first step.
   std::map<std::string, KeyRecord> keys;
   bool has_partial_request =
-      false;  ///< A crash may have cut a list: its key promises steps that nobody confirmed.
+      false;  ///< A crash has cut a list: its key promises steps that nobody confirmed.
   std::map<SpeculationNumber, Speculation> speculations;
   std::uint32_t speculation_count = 0;
   bool is_ahead_due = false;              ///< It waits to be looked ahead in.
@@ -215,9 +216,11 @@ struct Session {
   bool looks_ahead() const { return mode != SpeculationMode::off; }
   bool runs_ahead() const { return mode == SpeculationMode::on && !is_control; }
 
-  std::uint32_t confirmed() const { return static_cast<std::uint32_t>(steps.size() + open.size()); }
+  std::uint32_t confirmed() const {
+    return steps.count() + static_cast<std::uint32_t>(open.size());
+  }
   OpenStep* open_step(StepNumber number) {
-    const std::size_t base = steps.size();
+    const std::size_t base = steps.count();
     return number.value < base || number.value - base >= open.size() ? nullptr
                                                                      : &open[number.value - base];
   }

@@ -63,6 +63,8 @@ struct CoordinatorSettings {
   std::uint32_t predictions_per_event_max =
       12;  ///< Questions to the predictor after one event in a session.
   std::uint32_t predictions_wanted = 8;  ///< Calls asked for in one question.
+  /// Of durable steps, kept in memory for an open session; older ones are read from the store.
+  std::uint32_t answers_per_session_max = 16;
   std::size_t shadow_calls_max = 1'000;  ///< Remembered in one `shadow` session.
 };
 

@@ -7,12 +7,11 @@
 #include "coordinator/prediction_graph.hpp"
 #include "coordinator/remembered_predictions.hpp"
 #include "simulation/guesser.hpp"
-#include "speculation/explanation.hpp"
 #include "speculation/planted.hpp"
-#include "speculation/step_answer.hpp"
 #include "storage/checked_recovery.hpp"
 #include "storage/ledger_page.hpp"
 #include "storage/past_page.hpp"
+#include "storage/session_page.hpp"
 
 namespace forerun::simulation {
 namespace {
@@ -58,6 +57,7 @@ CoordinatorSettings settings_of(Environment& env) {
   settings.head_interval =
       env.between(std::chrono::milliseconds(25), std::chrono::milliseconds(400));
   settings.session_idle_max = idle_max;
+  settings.answers_per_session_max = static_cast<std::uint32_t>(env.prng.below(3));
   if (env.prng.chance(0.5)) {
     settings.adoption.wait = env.between(std::chrono::milliseconds(1), adopt_wait_max);
   }
@@ -318,7 +318,9 @@ void CoordinatorHost::serve_reads(CoordinatorOutput& output) {
     later(env_.around(env_.weather.sync_median), [this, request] { serve_entries(request); });
   }
   for (const ServeSession& request : output.serve_session) {
-    later(env_.around(env_.weather.sync_median), [this, request] { serve_session(request); });
+    later(env_.around(env_.weather.sync_median), [this, request] {
+      reply({request.request, read_session(store_, request)});
+    });
   }
   for (const ServeLedger& request : output.serve_ledger) {
     later(env_.around(env_.weather.sync_median), [this, request] {
@@ -433,19 +435,6 @@ void CoordinatorHost::serve_entries(const ServeEntries& request) {
     entries.records.push_back({row.leaf, row.call});
   }
   network_.send(request.connection, std::move(entries));
-}
-
-void CoordinatorHost::serve_session(const ServeSession& request) {
-  const auto record = store_.session(request.run_id);
-  if (!record || record->row.tenant != request.tenant) {
-    reply({request.request, RequestFailed{Refusal::not_found, "no such session", {}}});
-    return;
-  }
-  if (request.explains) {
-    reply({request.request, JsonReport{explain(record->row, record->commits, record->discards)}});
-    return;
-  }
-  reply({request.request, session_view_of(record->row, record->commits)});
 }
 
 }  // namespace forerun::simulation

@@ -62,7 +62,6 @@ private:
   void flush();
   void fail_write(const std::vector<CoordinatorBatch>& batches, const Error& error);
   void serve_entries(const ServeEntries& request);
-  void serve_session(const ServeSession& request);
   void reply(const ClientResponse& response);
   void check_waste();
   static void count(const CoordinatorMachine& machine, Tally& tally);

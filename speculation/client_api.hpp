@@ -189,4 +189,20 @@ struct ClientResponse {
   ResponseBody body;
 };
 
+/// Answer from the store: ShowSession, of a session that is not in memory as a whole;
+/// ShowExplanation; or ConfirmCalls under a key whose steps are durable and no longer in memory.
+struct ServeSession {
+  struct View {};
+  struct Explanation {};
+  struct Steps {
+    std::uint32_t first = 0;
+    std::uint32_t count = 0;
+    bool is_list = false;
+  };
+  RequestId request;
+  std::string tenant;
+  RunId run_id;
+  std::variant<View, Explanation, Steps> what;
+};
+
 }  // namespace forerun

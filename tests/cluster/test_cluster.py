@@ -37,6 +37,28 @@ class ClusterTest(unittest.TestCase):
         thread.start()
         return thread, results
 
+    def test_an_open_session_of_many_steps_is_shown_and_repeated_whole(self):
+        """Only its latest answers are in memory; the rest comes from the store, as before and after a restart."""
+        cluster = self.cluster
+        run_id = cluster.open()
+        answers = [cluster.step(run_id, "yes", key=f"k{n}", n=n) for n in range(30)]
+
+        def check():
+            status, shown = cluster.request("GET", f"/v1/sessions/{run_id}")
+            self.assertEqual((status, shown["next_step"], shown["ended"]), (200, 30, False))
+            for step, answer in zip(shown["steps"], answers, strict=True):
+                self.assertEqual(step, {name: answer[name] for name in step})
+            for n in (0, 13, 29):
+                self.assertEqual(cluster.step(run_id, "yes", key=f"k{n}", n=n), answers[n])
+            self.assertEqual(cluster.request("POST", f"/v1/sessions/{run_id}/steps", {"task": "yes", "input": {"n": 5}},
+                                             key="k0")[0], 422)
+        check()
+        cluster.kill("coordinator")
+        cluster.start_coordinator()
+        until("the nodes are back", lambda: len(cluster.status()["nodes"]) == 2)
+        check()
+        self.assertEqual(cluster.step(run_id, "yes", key="k30", n=30)["step"], 30)
+
     def test_steps_races_and_the_audit_of_their_ledger(self):
         cluster = self.cluster
         run_id = cluster.open(context="hello")

@@ -93,6 +93,8 @@ void ScriptedCluster::collect(CoordinatorOutput output) {
     answers.emplace(response.id.value, std::move(response.body));
   }
   races.insert(races.end(), output.races.begin(), output.races.end());
+  asked_of_store.insert(asked_of_store.end(), output.serve_session.begin(),
+                        output.serve_session.end());
   log.insert(log.end(), output.log.begin(), output.log.end());
 }
 

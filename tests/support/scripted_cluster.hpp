@@ -100,6 +100,7 @@ public:
   std::map<std::uint64_t, ResponseBody> answers;
   std::vector<Entries> published;
   std::vector<std::string> races;
+  std::vector<ServeSession> asked_of_store;
   std::vector<std::string> log;
 
 private:

@@ -333,6 +333,63 @@ TEST_CASE("a retry with the same key joins what runs and returns what was",
   CHECK(cluster.count_entries("commit") == 1);
 }
 
+TEST_CASE("of an open session the latest answers are in memory, older ones in the store",
+          "[coordinator_machine]") {
+  CoordinatorSettings settings = ScriptedCluster::settings_of(ScriptedCluster::default_catalog());
+  settings.answers_per_session_max = 2;
+  ScriptedCluster cluster(settings);
+  cluster.join(1);
+  const RunId run = cluster.open();
+  const auto confirm = [&](std::vector<Call> calls, const std::string& key) {
+    const std::size_t count = calls.size();
+    const RequestId request = cluster.confirm(run, std::move(calls), key);
+    for (std::size_t i = 0; i < count; ++i) {
+      cluster.finish(cluster.take_dispatch("a"), "1");
+    }
+    cluster.persist();
+    return request;
+  };
+  const auto show = [&] {
+    const RequestId request{7'000'000};
+    cluster.input(ClientRequest{request, "default", ShowSession{run}});
+    return cluster.answer(request);
+  };
+  confirm({call("a")}, "key-0");
+  confirm({call("a")}, "key-1");
+  REQUIRE(show() != nullptr);
+  CHECK(std::get<SessionView>(*show()).steps.size() == 2);
+  // A list is answered whole, however long it is.
+  const RequestId list = confirm({call("a"), call("a"), call("a"), call("a")}, "list");
+  CHECK(std::get<StepAnswers>(*cluster.answer(list)).steps.size() == 4);
+  confirm({call("a")}, "key-6");
+  const auto retried = [&](std::vector<Call> calls, const std::string& key) {
+    cluster.asked_of_store.clear();
+    const RequestId request = cluster.confirm(run, std::move(calls), key);
+    return std::pair(cluster.answer(request), cluster.asked_of_store);
+  };
+  const auto [latest, nothing] = retried({call("a")}, "key-6");
+  REQUIRE(latest != nullptr);
+  CHECK(std::get<StepAnswers>(*latest).steps.at(0).step == 6);
+  CHECK(nothing.empty());
+  const auto range = [](const std::vector<ServeSession>& asked) {
+    REQUIRE(asked.size() == 1);
+    const auto steps = std::get<ServeSession::Steps>(asked.front().what);
+    return std::pair(steps.first, steps.count);
+  };
+  const auto [early, first] = retried({call("a")}, "key-0");
+  CHECK(early == nullptr);
+  CHECK(range(first) == std::pair(0U, 1U));
+  const auto [whole, all] = retried({call("a"), call("a"), call("a"), call("a")}, "list");
+  CHECK(whole == nullptr);
+  CHECK(range(all) == std::pair(2U, 4U));
+  CHECK(cluster.count_entries("commit") == 7);
+  // After a restart as well, and the next step follows.
+  cluster.crash_and_restart();
+  cluster.join(1);
+  CHECK(range(retried({call("a")}, "key-0").second) == std::pair(0U, 1U));
+  CHECK(cluster.step(confirm({call("a")}, "key-7")).step == 7);
+}
+
 TEST_CASE("a retry expects the step that the first request expected", "[coordinator_machine]") {
   ScriptedCluster cluster;
   cluster.join(1);
