@@ -82,7 +82,7 @@ CoordinatorActor::behavior_type coordinator_actor(CoordinatorSelf self,
         if (waiting.empty()) {
           waiting = std::move(message.inputs);
           self->send(self, Flush{});  // Behind what already waits: all of it is one batch.
-        } else {
+        } else if (!planted(Bug::inputs_dropped)) {
           std::move(message.inputs.begin(), message.inputs.end(), std::back_inserter(waiting));
         }
       },

@@ -48,9 +48,9 @@ using AuditActor = caf::typed_actor<caf::reacts_to<ReplicaAuditOrder>>;
 using PeerProxyActor = caf::typed_actor<caf::reacts_to<PeerMessages>>;
 using NodeActor = caf::typed_actor<caf::reacts_to<NodeInputs>, caf::reacts_to<Flush>,
                                    caf::reacts_to<Wake>, caf::reacts_to<StoreReplica>>;
-using ReplicaActor = caf::typed_actor<caf::reacts_to<ReplicaBatch>, caf::reacts_to<PersistMarks>,
-                                      caf::reacts_to<ReplicaAuditOrder>,
-                                      caf::reacts_to<ReplicaPageOrder>>;
+using ReplicaActor =
+    caf::typed_actor<caf::reacts_to<ReplicaBatch>, caf::reacts_to<PersistMarks>,
+                     caf::reacts_to<ReplicaAuditOrder>, caf::reacts_to<ReplicaPageOrder>>;
 using WorkerActor = caf::typed_actor<caf::reacts_to<StartBranches>, caf::reacts_to<ConfirmRun>,
                                      caf::reacts_to<StopBranch>>;
 using BranchActor = caf::typed_actor<caf::reacts_to<ConfirmRun>, caf::reacts_to<StopBranch>,

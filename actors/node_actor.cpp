@@ -27,7 +27,7 @@ void store_replica(NodeState& state) {
 /// A new term is stored at once: it is accepted only once.
 void store_soon(NodeSelf self, ReplicaBatch batch) {
   NodeState& state = self->state;
-  if (!state.unstored) {
+  if (!state.unstored || planted(Bug::group_overwritten)) {
     state.unstored = std::move(batch);
   } else {
     std::move(batch.entries.begin(), batch.entries.end(),

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "base/time.hpp"
+#include "speculation/planted.hpp"
 
 namespace forerun {
 
@@ -27,7 +28,11 @@ public:
     armed_ = *wish;
     self->delayed_send(self, *wish > now ? *wish - now : Duration::zero(), Wake{});
   }
-  void arrived() { armed_.reset(); }
+  void arrived() {
+    if (!planted(Bug::wake_forgotten)) {
+      armed_.reset();
+    }
+  }
 
 private:
   std::optional<Instant> armed_;

@@ -78,9 +78,8 @@ std::optional<BranchFinished> start(Self self, const Dispatch& dispatch) {
     return lost(token, std::string("the branch could not start: ") + problem.what());
   }
   auto early = end->started([&] {
-    const BranchActor branch =
-        self->spawn<caf::monitored>(branch_actor, self->state.node, token,
-                                                         std::move(running), deadline);
+    const BranchActor branch = self->spawn<caf::monitored>(branch_actor, self->state.node, token,
+                                                           std::move(running), deadline);
     self->state.tokens[branch.address()] = token;
     self->state.branches.emplace(token, branch);
     return branch.address();

@@ -46,7 +46,6 @@ struct BranchState {
 /// One running branch: owns its isolated run, ends with it.
 BranchActor::behavior_type branch_actor(BranchActor::stateful_pointer<BranchState> self,
                                         NodeActor node, BranchToken token,
-                                        std::shared_ptr<RunningTask> running,
-                                        RunDeadline deadline);
+                                        std::shared_ptr<RunningTask> running, RunDeadline deadline);
 
 }  // namespace forerun

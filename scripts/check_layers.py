@@ -22,7 +22,7 @@ ALLOWED = {
     "client": (["base", "speculation", "files", "demo"], []),
     "actors": (["base", "speculation", "coordinator", "node", "node/executors", "messages", "storage"], ["caf/"]),
     "backtest": (["base", "speculation", "coordinator", "files"], []),
-    "simulation": (["base", "speculation", "coordinator", "node", "storage"], []),
+    "simulation": (["base", "speculation", "coordinator", "node", "node/executors", "storage", "actors"], ["caf/"]),
 }
 PURE = {"speculation", "coordinator", "node"}
 IMPURE = re.compile(r"^(thread|mutex|fstream|iostream|atomic|condition_variable|future|filesystem|sys/.*|unistd\.h|random)$")

@@ -1,17 +1,17 @@
 #include "simulation/coordinator_host.hpp"
 
 #include <algorithm>
+#include <caf/send.hpp>
+#include <caf/typed_event_based_actor.hpp>
 #include <utility>
 #include <variant>
 
 #include "coordinator/prediction_graph.hpp"
 #include "coordinator/remembered_predictions.hpp"
 #include "simulation/guesser.hpp"
+#include "simulation/watched_store.hpp"
 #include "speculation/planted.hpp"
 #include "storage/checked_recovery.hpp"
-#include "storage/ledger_page.hpp"
-#include "storage/past_page.hpp"
-#include "storage/session_page.hpp"
 
 namespace forerun::simulation {
 namespace {
@@ -19,7 +19,6 @@ namespace {
 constexpr Duration restart_min = std::chrono::milliseconds(20);
 constexpr Duration restart_max = std::chrono::milliseconds(1200);
 constexpr Duration adopt_wait_max = std::chrono::milliseconds(300);
-constexpr std::uint64_t outputs_before_crash_max = 8;
 constexpr int chances_when_rare = 16;
 /// Longer than a client of the simulation ever thinks or waits.
 constexpr Duration idle_max = std::chrono::seconds(20);
@@ -102,9 +101,8 @@ std::unique_ptr<Predictor> CoordinatorHost::make_predictor() const {
 void CoordinatorHost::start() {
   store_.crash();
   failure_.reset();
-  looks_ahead_ = false;
   begin_life();
-  machine_ = std::make_unique<CoordinatorMachine>(settings_, key_, make_predictor());
+  machine_ = std::make_shared<CoordinatorMachine>(settings_, key_, make_predictor());
   const auto recovered =
       recover_checked(store_, "simulated", key_.public_key(),
                       [this](const StoredEntry& entry) { machine_->restore(entry); });
@@ -119,7 +117,16 @@ void CoordinatorHost::start() {
   stepped_ = now();
   slots_max_ = 0;
   charged_at_once_ = {};
-  perform(machine_->start(now()));
+  stage_ = std::make_unique<Stage>(now());
+  is_ending_ = false;
+  ledger_ = stage_->add(stage_->system().spawn(
+      ledger_actor,
+      std::make_shared<WatchedCoordinatorStore>(
+          store_, [this](std::span<const CoordinatorBatch> batches) { return write(batches); }),
+      ledger_ports()));
+  coordinator_ =
+      stage_->add(stage_->system().spawn(coordinator_actor, machine_, coordinator_ports()));
+  run();
 }
 
 void CoordinatorHost::crash() {
@@ -139,6 +146,10 @@ void CoordinatorHost::crash() {
     env_.coverage.request(request, RequestFault::unanswered);
   }
   end_life();
+  is_ending_ = true;
+  destroy(coordinator_);
+  destroy(ledger_);
+  stage_.reset();
   machine_.reset();
   is_flushing_ = false;
   network_.coordinator_is_down();
@@ -209,14 +220,39 @@ void CoordinatorHost::step(const CoordinatorInput& input) {
     when_resumed([this, input] { step(input); });
     return;
   }
+  give(input);
+  run_soon();
+}
+
+/// Now, or with what arrives meanwhile, as on a thread that is busy.
+void CoordinatorHost::run_soon() {
+  if (env_.prng.chance(busy_share)) {
+    later(env_.around(busy_median), [this] { run(); });
+  } else {
+    run();
+  }
+}
+
+void CoordinatorHost::give(CoordinatorInput input) {
+  caf::anon_send(coordinator_, CoordinatorInputs{{std::move(input)}});
+}
+
+/// All that the actors have to do now; a crash may come between any two things that they do.
+void CoordinatorHost::run() {
   const Instant at = now();
   charged_at_once_ =
       std::max(charged_at_once_, (at - stepped_) * static_cast<std::int64_t>(slots_max_));
   stepped_ = at;
-  CoordinatorOutput output = machine_->step(at, input);
+  if (!stage_->run(at)) {
+    env_.time.violate(Rule::all_ends, "coordinator: its actors never come to rest in a moment");
+  }
   slots_max_ = std::max<std::uint64_t>(slots_max_, machine_->membership().total_slots());
   check_waste();
-  perform(std::move(output));
+  if (is_ending_) {
+    crash();
+    return;
+  }
+  arm(stage_->next(), [this] { run(); });
 }
 
 /// What speculation wasted in this term is covered by what confirmed work took, but for the slot
@@ -233,121 +269,113 @@ void CoordinatorHost::check_waste() {
   }
 }
 
-/// What is seldom sent gets more chances, or a crash at it would never be seen.
-bool CoordinatorHost::crashes_in(const CoordinatorOutput& output) {
-  const bool is_rare =
-      std::any_of(output.send.begin(), output.send.end(), [](const ToNode& message) {
-        return std::holds_alternative<ConfirmBranch>(message.message) ||
-               std::holds_alternative<ResendResult>(message.message) ||
-               std::holds_alternative<AuditReplica>(message.message);
-      });
-  for (int chances = is_rare ? chances_when_rare : 1; chances > 0; --chances) {
-    if (env_.strikes(Fault::crash_in_step)) {
-      return true;
-    }
+// ---- what the actors say
+// -----------------------------------------------------------------------------------------------
+
+/// False from where the process ends.
+bool CoordinatorHost::goes_on(int chances) {
+  for (; chances > 0 && !is_ending_; --chances) {
+    is_ending_ = env_.strikes(Fault::crash_in_step);
   }
-  return false;
+  return !is_ending_;
 }
 
-/// Carries the outputs out in their order; a crash may come between any two of them.
-void CoordinatorHost::perform(CoordinatorOutput output) {
-  if (output.fatal) {
-    env_.time.violate(Rule::acknowledged_kept, "coordinator: " + output.fatal->message);
-  }
-  const bool ends_here = crashes_in(output);
-  std::uint64_t left = ends_here ? env_.prng.below(outputs_before_crash_max) : UINT64_MAX;
-  const auto goes_on = [&left] { return left > 0 && left-- > 0; };
-  for (const ToNode& message : output.send) {
-    if (const auto* dispatch = std::get_if<Dispatch>(&message.message)) {
+/// What is seldom sent gets more chances, or a crash at it would never be seen.
+void CoordinatorHost::send(ConnectionId connection, std::vector<CoordinatorMessage> messages) {
+  for (CoordinatorMessage& message : messages) {
+    if (const auto* dispatch = std::get_if<Dispatch>(&message)) {
       env_.auditor.dispatched(*dispatch);
-    } else if (const auto* welcome = std::get_if<Welcome>(&message.message)) {
+    } else if (const auto* welcome = std::get_if<Welcome>(&message)) {
       env_.auditor.welcomed(welcome->head);
     }
-  }
-  if (output.persist) {
-    if (goes_on()) {
-      persist(std::move(*output.persist));
+    const bool is_rare = std::holds_alternative<ConfirmBranch>(message) ||
+                         std::holds_alternative<ResendResult>(message) ||
+                         std::holds_alternative<AuditReplica>(message);
+    if (goes_on(is_rare ? chances_when_rare : 1)) {
+      network_.send(connection, std::move(message));
     } else {
-      env_.coverage.write(*output.persist, WriteFault::crash_before);
+      env_.coverage.message(message, MessageFault::unsent);
     }
   }
-  for (ToNode& message : output.send) {
-    if (goes_on()) {
-      network_.send(message.connection, std::move(message.message));
-    } else {
-      env_.coverage.message(message.message, MessageFault::unsent);
-    }
+}
+
+void CoordinatorHost::note(const std::string& line) {
+  env_.time.note("coordinator: " + line);
+  if (line.starts_with("QUARANTINED")) {
+    env_.time.violate(Rule::assertion, "coordinator: no node lies: " + line);
   }
-  if (output.publish) {
+}
+
+/// The store is read as late as a disk answers.
+template <class Request>
+void CoordinatorHost::ask_ledger(Request request) {
+  later(env_.around(env_.weather.sync_median), [this, asked = std::move(request)] {
+    caf::anon_send(ledger_, asked);
+    run();
+  });
+}
+
+CoordinatorPorts CoordinatorHost::coordinator_ports() {
+  CoordinatorPorts ports;
+  ports.persist = [this](CoordinatorBatch batch) {
     if (goes_on()) {
-      env_.auditor.published(*output.publish);
-      network_.publish(*output.publish);
+      persist(std::move(batch));
+    } else {
+      env_.coverage.write(batch, WriteFault::crash_before);
+    }
+  };
+  ports.send = [this](ConnectionId connection, std::vector<CoordinatorMessage> messages) {
+    send(connection, std::move(messages));
+  };
+  ports.publish = [this](Entries entries) {
+    if (goes_on()) {
+      env_.auditor.published(entries);
+      network_.publish(entries);
     } else {
       env_.coverage.publication(MessageFault::unsent);
     }
-  }
-  for (const ClientResponse& response : output.reply) {
+  };
+  ports.reply = [this](ClientResponse response) {
     if (goes_on()) {
       reply(response);
     }
-  }
-  serve_reads(output);
-  for (const std::string& line : output.log) {
-    env_.time.note("coordinator: " + line);
-    if (line.starts_with("QUARANTINED")) {
-      env_.time.violate(Rule::assertion, "coordinator: no node lies: " + line);
-    }
-  }
-  if (ends_here) {
-    crash();
-    return;
-  }
-  arm(output.wake_at, [this] { step(TimePassed{}); });
-  if (output.look_ahead && !looks_ahead_) {
-    looks_ahead_ = true;
-    later(env_.around(std::chrono::microseconds(100)), [this] {
-      looks_ahead_ = false;
-      step(LookAhead{});
-    });
-  }
+  };
+  ports.serve_entries = [this](ServeEntries request) { ask_ledger(request); };
+  ports.serve_session = [this](ServeSession request) { ask_ledger(std::move(request)); };
+  ports.serve_ledger = [this](ServeLedger request) { ask_ledger(request); };
+  ports.read_entries = [this](ReadEntries request) { ask_ledger(std::move(request)); };
+  ports.read_past = [this](ReadPast request) { ask_ledger(request); };
+  ports.race = [](const std::string&) {};
+  ports.log = [this](const std::string& line) { note(line); };
+  ports.fatal = [this](const Error& error) {
+    env_.time.violate(Rule::acknowledged_kept, "coordinator: " + error.message);
+  };
+  return ports;
 }
 
-/// What the store is read for.
-void CoordinatorHost::serve_reads(CoordinatorOutput& output) {
-  for (const ServeEntries& request : output.serve_entries) {
-    later(env_.around(env_.weather.sync_median), [this, request] { serve_entries(request); });
-  }
-  for (const ServeSession& request : output.serve_session) {
-    later(env_.around(env_.weather.sync_median), [this, request] {
-      reply({request.request, read_session(store_, request)});
-    });
-  }
-  for (const ServeLedger& request : output.serve_ledger) {
-    later(env_.around(env_.weather.sync_median), [this, request] {
-      reply({request.request, read_ledger_page(store_, request.from, request.count, request.head)});
-    });
-  }
-  for (const ReadEntries& request : output.read_entries) {
-    later(env_.around(env_.weather.sync_median), [this, request] {
-      EntriesRead answer{request.audit, {}};
-      for (const Seq seq : request.seqs) {
-        if (auto rows = store_.read(seq, 1, true); rows && !rows->empty()) {
-          answer.entries.push_back(std::move(rows->front()));
-        }
+LedgerPorts CoordinatorHost::ledger_ports() {
+  LedgerPorts ports;
+  ports.persisted = [this](BatchNumber last) { persisted(last); };
+  ports.send = [this](ConnectionId connection, std::vector<CoordinatorMessage> messages) {
+    for (CoordinatorMessage& message : messages) {
+      auto* entries = std::get_if<Entries>(&message);
+      if (planted(Bug::off_by_one_catch_up) && entries != nullptr && entries->first.value > 0 &&
+          !entries->records.empty()) {
+        entries->records.erase(entries->records.begin());
       }
-      step(answer);
-    });
-  }
-  if (output.read_past) {
-    later(env_.around(env_.weather.sync_median), [this, request = *output.read_past] {
-      auto page = read_past(store_, request);
-      if (!page) {
-        env_.time.violate(Rule::assertion, "coordinator: reads the past: " + page.error().message);
-        return;
-      }
-      step(*page);
-    });
-  }
+      network_.send(connection, std::move(message));
+    }
+  };
+  ports.reply = [this](ClientResponse response) { reply(response); };
+  ports.entries_read = [this](EntriesRead read) { give(std::move(read)); };
+  ports.past_read = [this](PastRead past) { give(std::move(past)); };
+  // A write that failed: what it means is noted where it happened. A read: the disk does not fail.
+  ports.fatal = [this](const std::string& why) {
+    if (!is_ending_) {
+      env_.time.violate(Rule::assertion, "coordinator: reads its store: " + why);
+    }
+  };
+  return ports;
 }
 
 void CoordinatorHost::persist(CoordinatorBatch batch) {
@@ -368,15 +396,23 @@ void CoordinatorHost::persist(CoordinatorBatch batch) {
   }
 }
 
-/// All that waited becomes durable together. The brain hears of it a little later: a crash may come
-/// in between.
+/// All that waited becomes durable together.
 void CoordinatorHost::flush() {
-  std::vector<CoordinatorBatch> batches = std::exchange(waiting_, {});
   is_flushing_ = false;
+  for (CoordinatorBatch& batch : std::exchange(waiting_, {})) {
+    caf::anon_send(ledger_, std::move(batch));
+  }
+  run();
+}
+
+Result<void> CoordinatorHost::write(std::span<const CoordinatorBatch> batches) {
+  std::vector<CoordinatorBatch> torn;
   if (planted(Bug::torn_batch) && failure_) {
     store_.crash();  // It takes a part, and does not say that it failed.
-    batches.back().entries.clear();
-    batches.back().head.reset();
+    torn.assign(batches.begin(), batches.end());
+    torn.back().entries.clear();
+    torn.back().head.reset();
+    batches = torn;
   }
   const bool is_full = env_.time.now() < full_until_;
   const auto done =
@@ -386,30 +422,25 @@ void CoordinatorHost::flush() {
       env_.auditor.durable(batch);
     }
   }
-  const BatchNumber last = batches.back().number;
   if (!done && !planted(Bug::failed_sync_ignored)) {
-    fail_write(batches, done.error());
-    return;
+    failed(batches, done.error());
+    return done;
   }
   if (!done) {
     store_.crash();  // It may be written again.
     failure_.reset();
   }
   if (planted(Bug::early_reply)) {
-    return;
+    return {};
   }
-  std::move(batches.begin(), batches.end(), std::back_inserter(unreported_));
+  unreported_.insert(unreported_.end(), batches.begin(), batches.end());
   if (env_.strikes(Fault::crash_after_write)) {
-    crash();
-    return;
+    is_ending_ = true;
   }
-  later(env_.around(std::chrono::microseconds(50)), [this, last] {
-    std::erase_if(unreported_, [last](const auto& batch) { return batch.number <= last; });
-    step(Persisted{last});
-  });
+  return {};
 }
 
-void CoordinatorHost::fail_write(const std::vector<CoordinatorBatch>& batches, const Error& error) {
+void CoordinatorHost::failed(std::span<const CoordinatorBatch> batches, const Error& error) {
   if (error.code != Errc::io) {
     env_.time.violate(Rule::acknowledged_kept, "coordinator: store: " + error.message);
   }
@@ -419,22 +450,18 @@ void CoordinatorHost::fail_write(const std::vector<CoordinatorBatch>& batches, c
   for (const CoordinatorBatch& batch : batches) {
     env_.coverage.write(batch, fault);
   }
-  crash();
+  is_ending_ = true;
 }
 
-void CoordinatorHost::serve_entries(const ServeEntries& request) {
-  const std::uint64_t skipped = planted(Bug::off_by_one_catch_up) && request.from.value > 0 ? 1 : 0;
-  Entries entries;
-  entries.first = request.from;
-  const auto rows = store_.read(Seq{request.from.value + skipped}, request.count, false);
-  if (!rows) {
-    env_.time.violate(Rule::assertion, "coordinator: serves entries: " + rows.error().message);
+/// The brain hears of it a little later: a crash may come in between.
+void CoordinatorHost::persisted(BatchNumber last) {
+  if (planted(Bug::early_reply)) {
     return;
   }
-  for (const StoredEntry& row : *rows) {
-    entries.records.push_back({row.leaf, row.call});
-  }
-  network_.send(request.connection, std::move(entries));
+  later(env_.around(std::chrono::microseconds(50)), [this, last] {
+    std::erase_if(unreported_, [last](const auto& batch) { return batch.number <= last; });
+    step(Persisted{last});
+  });
 }
 
 }  // namespace forerun::simulation

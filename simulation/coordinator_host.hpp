@@ -8,14 +8,17 @@
 #include <string>
 #include <vector>
 
-#include "coordinator/machine.hpp"
+#include "actors/coordinator_actor.hpp"
+#include "actors/ledger_actor.hpp"
 #include "simulation/host.hpp"
 #include "simulation/network.hpp"
+#include "simulation/stage.hpp"
+#include "storage/memory_store.hpp"
 
 namespace forerun::simulation {
 
-/// The coordinator's process: the real brain on a simulated disk. It may end at any moment and
-/// start again.
+/// The coordinator's process: the real actors and brain on a simulated disk. It may end at any
+/// moment and start again.
 class CoordinatorHost : public Host {
 public:
   /// `race` is the race that all sessions of this seed call.
@@ -55,13 +58,21 @@ public:
   Tally tally() const;
 
 private:
-  bool crashes_in(const CoordinatorOutput& output);
-  void perform(CoordinatorOutput output);
-  void serve_reads(CoordinatorOutput& output);
+  CoordinatorPorts coordinator_ports();
+  LedgerPorts ledger_ports();
+  void give(CoordinatorInput input);
+  void run();
+  void run_soon();
+  bool goes_on(int chances = 1);
+  void send(ConnectionId connection, std::vector<CoordinatorMessage> messages);
+  void note(const std::string& line);
+  template <class Request>
+  void ask_ledger(Request request);
   void persist(CoordinatorBatch batch);
   void flush();
-  void fail_write(const std::vector<CoordinatorBatch>& batches, const Error& error);
-  void serve_entries(const ServeEntries& request);
+  Result<void> write(std::span<const CoordinatorBatch> batches);
+  void failed(std::span<const CoordinatorBatch> batches, const Error& error);
+  void persisted(BatchNumber last);
   void reply(const ClientResponse& response);
   void check_waste();
   static void count(const CoordinatorMachine& machine, Tally& tally);
@@ -73,14 +84,17 @@ private:
   CoordinatorSettings settings_;
   bool guesses_ = false;
   MemoryCoordinatorStore store_;
-  std::unique_ptr<CoordinatorMachine> machine_;
+  std::shared_ptr<CoordinatorMachine> machine_;
+  std::unique_ptr<Stage> stage_;
+  CoordinatorActor coordinator_;
+  LedgerActor ledger_;
+  bool is_ending_ = false;  ///< Nothing that its actors still say in this turn leaves the process.
   std::function<void(const ClientResponse&)> reply_;
   std::function<void()> went_down_;
   std::vector<CoordinatorBatch> waiting_;     ///< For the disk.
   std::vector<CoordinatorBatch> unreported_;  ///< Durable; the brain has not heard so.
   std::map<RequestId, ClientRequest> unanswered_;
   bool is_flushing_ = false;
-  bool looks_ahead_ = false;
   std::optional<FailedWrite> failure_;
   Instant full_until_{};
   std::uint64_t crashes_ = 0;

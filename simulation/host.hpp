@@ -11,8 +11,12 @@
 
 namespace forerun::simulation {
 
-/// What a simulated process has beside its brain: lives that end and begin, a clock of its own, and
-/// pauses in which nothing of it goes on.
+/// How often a process's thread is busy when something arrives, and for how long.
+inline constexpr double busy_share = 0.2;
+inline constexpr Duration busy_median = std::chrono::milliseconds(1);
+
+/// What a simulated process has beside its actors: lives that end and begin, a clock of its own,
+/// and pauses in which nothing of it goes on.
 class Host {
 public:
   explicit Host(Environment& environment) : env_(environment) {}

@@ -1,12 +1,14 @@
 #include "simulation/node_host.hpp"
 
 #include <algorithm>
+#include <caf/send.hpp>
+#include <caf/typed_event_based_actor.hpp>
 #include <utility>
 #include <variant>
 
 #include "base/assert.hpp"
+#include "simulation/watched_store.hpp"
 #include "speculation/planted.hpp"
-#include "storage/replica_page.hpp"
 
 namespace forerun::simulation {
 namespace {
@@ -14,7 +16,7 @@ namespace {
 constexpr Duration node_restart_min = std::chrono::milliseconds(30);
 constexpr Duration node_restart_max = std::chrono::milliseconds(3000);
 constexpr Duration latency_max = std::chrono::milliseconds(1200);
-constexpr std::uint64_t outputs_before_node_crash_max = 4;
+constexpr Duration stop_median = std::chrono::milliseconds(2);
 constexpr double sync_share = 0.02;  ///< Of the replica's writes, which are followed by a sync.
 
 Duration median_of(std::string_view task) {
@@ -29,6 +31,20 @@ bool holds_discard(const Entries& entries) {
 }
 
 }  // namespace
+
+/// A branch's run. Stopped, it ends a little later, as a killed process does.
+class NodeHost::Task final : public RunningTask {
+public:
+  Task(NodeHost& host, BranchToken token) : host_(host), token_(token) {}
+  void stop() override {
+    host_.later(host_.env_.around(stop_median),
+                [&host = host_, token = token_] { host.end(token, Ending::cancelled, "stopped"); });
+  }
+
+private:
+  NodeHost& host_;
+  BranchToken token_;
+};
 
 NodeHost::NodeHost(Environment& environment, Network& network, Identity identity)
     : Host(environment), network_(network), identity_(std::move(identity)) {
@@ -56,10 +72,47 @@ void NodeHost::start() {
     }
   });
   env_.time.note(name() + " starts with " + std::to_string(checker.size()) + " entries");
-  machine_ = std::make_unique<NodeMachine>(std::move(settings), std::move(checker), recovery->epoch,
+  machine_ = std::make_shared<NodeMachine>(std::move(settings), std::move(checker), recovery->epoch,
                                            recovery->head);
   network_.node_is_up(identity_.index);
-  step(TimePassed{});
+  is_ending_ = false;
+  stage_ = std::make_unique<Stage>(now());
+  caf::actor_system& system = stage_->system();
+  auditor_ = stage_->add(
+      system.spawn(audit_actor, std::optional<PublicKey>(identity_.ledger_key), audit_ports()));
+  stores_ = stage_->add(system.spawn(
+      replica_actor,
+      std::make_shared<WatchedReplicaStore>(
+          replica_, [this](const ReplicaBatch& batch) { return write(batch); }),
+      std::make_shared<WatchedIdentityStore>(
+          marks_, [this](std::span<const MarkRow> marks) { return write_marks(marks); }),
+      replica_ports()));
+  const StartRun start_run = [this](const Dispatch& dispatch, const RunDeadline&, RunDone done) {
+    return begin(dispatch, std::move(done));
+  };
+  node_ = stage_->add(system.spawn(node_actor, machine_, identity_.workers,
+                                   SpawnWorker([this, start_run](WorkerId, NodeActor node) {
+                                     return stage_->add(stage_->system().spawn(
+                                         worker_actor, std::move(node), start_run));
+                                   }),
+                                   node_ports()));
+  run();
+}
+
+NodeHost::~NodeHost() {
+  end_actors();
+}
+
+/// A branch's actor ends with its run, the others with the stage.
+void NodeHost::end_actors() {
+  is_ending_ = true;
+  for (auto& [token, branch] : std::exchange(running_, {})) {
+    branch.done(RunEnded{Ending::lost, {}, {}, {}, "the process ended", {}, 0});
+  }
+  destroy(node_);
+  destroy(stores_);
+  destroy(auditor_);
+  stage_.reset();
 }
 
 void NodeHost::crash() {
@@ -69,8 +122,8 @@ void NodeHost::crash() {
   env_.time.note(name() + " crashes");
   end_life();
   ++crashes_;
+  end_actors();
   machine_.reset();
-  running_.clear();
   failure_.reset();
   env_.coverage.write(DurableStep::replica,
                       replica_.unsynced() > 0 ? WriteFault::crash_before : WriteFault::crash_after);
@@ -113,63 +166,98 @@ void NodeHost::step(const NodeInput& input) {
     when_resumed([this, input] { step(input); });
     return;
   }
-  perform(machine_->step(now(), input));
+  caf::anon_send(node_, NodeInputs{{input}});
+  run_soon();
 }
 
-/// Carries the outputs out in their order; a crash may come between any two of them.
-void NodeHost::perform(NodeOutput output) {
-  const bool ends_here = env_.strikes(Fault::crash_in_step);
-  std::uint64_t left = ends_here ? env_.prng.below(outputs_before_node_crash_max) : UINT64_MAX;
-  const auto goes_on = [&left] { return left > 0 && left-- > 0; };
-  if (output.persist && goes_on() && !persist(*output.persist)) {
-    return;
+/// Now, or with what arrives meanwhile, as on a thread that is busy.
+void NodeHost::run_soon() {
+  if (env_.prng.chance(busy_share)) {
+    later(env_.around(busy_median), [this] { run(); });
+  } else {
+    run();
   }
-  if (!output.marks.empty()) {
-    ++marks_unwritten_;
-    later(env_.around(env_.weather.sync_median),
-          [this, marks = std::move(output.marks)] { persist_marks(marks); });
+}
+
+/// All that the actors have to do now; a crash may come between any two things that they do.
+void NodeHost::run() {
+  if (!stage_->run(now())) {
+    env_.time.violate(Rule::all_ends, name() + ": its actors never come to rest in a moment");
   }
-  if (output.audit) {
-    later(env_.around(env_.weather.sync_median), [this, order = std::move(*output.audit)] {
-      ReplicaAuditor auditor(order, identity_.ledger_key);
-      const auto read =
-          replica_.recover([&auditor](const StoredEntry& entry) { auditor.take(entry); });
-      step(auditor.finish(read ? read->head : std::nullopt));
-    });
-  }
-  if (output.page) {
-    later(env_.around(env_.weather.sync_median), [this, order = *output.page] {
-      step(ReplicaEntries{read_replica_page(replica_, order.from, order.head)});
-    });
-  }
-  for (NodeMessage& message : output.send) {
-    if (goes_on()) {
-      network_.send(identity_.index, std::move(message));
-    } else {
-      env_.coverage.message(message, MessageFault::unsent);
-    }
-  }
-  if (ends_here) {
+  if (is_ending_) {
     crash();
     return;
   }
-  if (output.subscribe) {
-    network_.subscribe(identity_.index);
-  }
-  for (const StartBranch& start : output.start) {
-    begin(start.dispatch);
-  }
-  for (const StopBranch& stop : output.stop) {
-    later(env_.around(std::chrono::milliseconds(2)),
-          [this, token = stop.token] { end(token, Ending::cancelled, "stopped"); });
-  }
-  for (const std::string& line : output.alerts) {
-    env_.time.note(name() + ": " + line);
-  }
-  arm(output.wake_at, [this] { step(TimePassed{}); });
-  if (output.fatal) {
-    stop_for(*output.fatal);
-  }
+  arm(stage_->next(), [this] { run(); });
+}
+
+/// False from where the process ends.
+bool NodeHost::goes_on() {
+  is_ending_ = is_ending_ || env_.strikes(Fault::crash_in_step);
+  return !is_ending_;
+}
+
+/// As late as a disk answers.
+template <class Order>
+void NodeHost::ask_replica(Order order) {
+  later(env_.around(env_.weather.sync_median), [this, asked = std::move(order)] {
+    caf::anon_send(stores_, asked);
+    run();
+  });
+}
+
+NodePorts NodeHost::node_ports() {
+  NodePorts ports;
+  ports.persist = [this](ReplicaBatch batch) {
+    if (goes_on()) {
+      caf::anon_send(stores_, std::move(batch));
+    }
+  };
+  ports.persist_marks = [this](std::vector<MarkRow> marks) {
+    ++marks_unwritten_;
+    ask_replica(PersistMarks{std::move(marks)});
+  };
+  ports.audit = [this](ReplicaAuditOrder order) { ask_replica(std::move(order)); };
+  ports.page = [this](ReplicaPageOrder order) { ask_replica(std::move(order)); };
+  ports.send = [this](std::vector<NodeMessage> messages) {
+    for (NodeMessage& message : messages) {
+      if (goes_on()) {
+        network_.send(identity_.index, std::move(message));
+      } else {
+        env_.coverage.message(message, MessageFault::unsent);
+      }
+    }
+  };
+  ports.subscribe = [this](std::uint16_t) { network_.subscribe(identity_.index); };
+  ports.use_catalog = [](const std::string&) {};
+  ports.log = [this](const std::string& line) { env_.time.note(name() + ": " + line); };
+  ports.diverged = [](const Divergence&) {};
+  ports.fatal = [this](const Error& error) { stop_for(error); };
+  ports.joined = [] {};
+  return ports;
+}
+
+ReplicaPorts NodeHost::replica_ports() {
+  ReplicaPorts ports;
+  ports.marks_persisted = [this](const std::vector<MarkRow>& marks) { marks_persisted(marks); };
+  ports.audit = [this](ReplicaAuditOrder order) { caf::anon_send(auditor_, std::move(order)); };
+  ports.page_read = [this](ReplicaEntries page) {
+    caf::anon_send(node_, NodeInputs{{NodeInput(std::move(page))}});
+  };
+  ports.fatal = [this](const std::string&) { is_ending_ = true; };
+  return ports;
+}
+
+AuditPorts NodeHost::audit_ports() {
+  AuditPorts ports;
+  ports.open = [this]() -> Result<std::unique_ptr<ReplicaStore>> {
+    return std::make_unique<WatchedReplicaStore>(
+        replica_, [](const ReplicaBatch&) { return fail(Errc::refused, "read-only"); });
+  };
+  ports.audited = [this](ReplicaAudited audited) {
+    caf::anon_send(node_, NodeInputs{{NodeInput(std::move(audited))}});
+  };
+  return ports;
 }
 
 /// A refused node is started again by whoever looks after it; one that found another ledger must
@@ -180,7 +268,7 @@ void NodeHost::stop_for(const Error& error) {
     env_.time.violate(Rule::one_ledger, name() + ": " + error.message);
     return;
   }
-  crash();
+  is_ending_ = true;
 }
 
 void NodeHost::fail_next_write(FailedWrite outcome) {
@@ -196,8 +284,7 @@ WriteFault NodeHost::write_fault() const {
   return failure_ == FailedWrite::is_kept ? WriteFault::failed_kept : WriteFault::failed_lost;
 }
 
-/// False when the process ended with it.
-bool NodeHost::persist(const ReplicaBatch& batch) {
+Result<void> NodeHost::write(const ReplicaBatch& batch) {
   for (const StoredEntry& entry : batch.entries) {
     env_.auditor.replicated(name(), entry);
   }
@@ -207,48 +294,52 @@ bool NodeHost::persist(const ReplicaBatch& batch) {
     if (env_.prng.chance(sync_share)) {
       replica_.sync();
     }
-    return true;
+    return done;
   }
   if (done.error().code != Errc::io) {
     env_.time.violate(Rule::one_ledger, name() + ": replica: " + done.error().message);
   }
   env_.coverage.write(DurableStep::replica, write_fault());
-  crash();
-  return false;
+  return done;
 }
 
-void NodeHost::persist_marks(const std::vector<MarkRow>& marks) {
+Result<void> NodeHost::write_marks(std::span<const MarkRow> marks) {
   --marks_unwritten_;
   const auto done = is_disk_full()             ? Result<void>(fail(Errc::io, "the disk is full"))
                     : planted(Bug::lost_marks) ? Result<void>()
                                                : marks_.save(marks);
   if (!done) {
     env_.coverage.write(DurableStep::run_id_mark, write_fault());
-    crash();
-    return;
+    return done;
   }
   ++marks_unreported_;
-  if (env_.strikes(Fault::crash_after_write)) {
-    crash();
-    return;
-  }
+  is_ending_ = is_ending_ || env_.strikes(Fault::crash_after_write);
+  return done;
+}
+
+/// The brain hears of it a little later: a crash may come in between.
+void NodeHost::marks_persisted(const std::vector<MarkRow>& marks) {
   later(env_.around(std::chrono::microseconds(50)), [this, marks] {
     --marks_unreported_;
+    NodeInputs inputs;
     for (const MarkRow& mark : marks) {
-      step(MarkPersisted{mark.worker, mark.mark});
+      inputs.inputs.emplace_back(MarkPersisted{mark.worker, mark.mark});
     }
+    caf::anon_send(node_, std::move(inputs));
+    run();
   });
 }
 
 // ---- workers -----------------------------------------------------------------------------------
 
-void NodeHost::begin(const Dispatch& dispatch) {
+std::unique_ptr<RunningTask> NodeHost::begin(const Dispatch& dispatch, RunDone done) {
   const auto [at, is_new] =
-      running_.try_emplace(dispatch.token, Running{dispatch, env_.time.now(), {}});
+      running_.try_emplace(dispatch.token, Running{dispatch, env_.time.now(), {}, done});
   if (!is_new) {
     env_.time.violate(Rule::settled_once,
                       name() + ": branch " + to_string(dispatch.token) + " is started twice");
-    return;
+    done(RunEnded{Ending::lost, {}, {}, {}, "it runs already", {}, 0});
+    return nullptr;
   }
   const auto running = std::count_if(running_.begin(), running_.end(), [&](const auto& other) {
     return other.second.dispatch.worker == dispatch.worker;
@@ -281,6 +372,7 @@ void NodeHost::begin(const Dispatch& dispatch) {
   if (!hangs) {
     later(latency, if_running([this, token] { return_answer(token); }));
   }
+  return std::make_unique<Task>(*this, token);
 }
 
 /// The one moment at which a branch reads or writes outside.
@@ -316,19 +408,20 @@ void NodeHost::end(BranchToken token, Ending ending, const std::string& cause) {
   if (at == running_.end()) {
     return;
   }
-  BranchFinished finished;
-  finished.ended.token = token;
-  finished.ended.ending = ending;
-  finished.ended.cause = cause;
-  finished.ended.latency = env_.time.now() - at->second.started;
+  RunEnded ended;
+  ended.ending = ending;
+  ended.cause = cause;
+  ended.latency = env_.time.now() - at->second.started;
   if (ending == Ending::returned) {
     const Dispatch& dispatch = at->second.dispatch;
-    finished.ended.output = **at->second.answer;
-    finished.ended.writes = writes_of(dispatch.task, dispatch.state);
-    finished.ended.effects = effects_of(dispatch.task, dispatch.input);
+    ended.output = **at->second.answer;
+    ended.writes = writes_of(dispatch.task, dispatch.state);
+    ended.effects = effects_of(dispatch.task, dispatch.input);
   }
+  const RunDone done = std::move(at->second.done);
   running_.erase(at);
-  step(finished);
+  done(std::move(ended));
+  run();
 }
 
 }  // namespace forerun::simulation

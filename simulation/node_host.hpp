@@ -7,13 +7,18 @@
 #include <string>
 #include <vector>
 
-#include "node/machine.hpp"
+#include "actors/audit_actor.hpp"
+#include "actors/node_actor.hpp"
+#include "actors/replica_actor.hpp"
+#include "actors/worker_actor.hpp"
 #include "simulation/host.hpp"
 #include "simulation/network.hpp"
+#include "simulation/stage.hpp"
+#include "storage/memory_store.hpp"
 
 namespace forerun::simulation {
 
-/// A node's process: the real brain, its disk, and simulated workers.
+/// A node's process: the real actors and brain, its disk, and simulated runs of branches.
 class NodeHost : public Host {
 public:
   struct Identity {
@@ -24,6 +29,9 @@ public:
     int slowness = 1;  ///< Its runs take so many times as long.
   };
   NodeHost(Environment& environment, Network& network, Identity identity);
+  ~NodeHost();
+  NodeHost(const NodeHost&) = delete;
+  NodeHost& operator=(const NodeHost&) = delete;
 
   void start();
   /// Ends at once, with all that runs; what the disk had not synced is gone. Starts again later.
@@ -50,14 +58,25 @@ private:
     Dispatch dispatch;
     Instant started{};
     std::optional<Result<std::string>> answer;
+    RunDone done;
   };
+  class Task;
+  void end_actors();
   void step(const NodeInput& input);
-  void perform(NodeOutput output);
+  void run();
+  void run_soon();
+  bool goes_on();
+  NodePorts node_ports();
+  ReplicaPorts replica_ports();
+  AuditPorts audit_ports();
+  template <class Order>
+  void ask_replica(Order order);
   bool is_disk_full() const { return env_.time.now() < full_until_; }
   WriteFault write_fault() const;
-  bool persist(const ReplicaBatch& batch);
-  void persist_marks(const std::vector<MarkRow>& marks);
-  void begin(const Dispatch& dispatch);
+  Result<void> write(const ReplicaBatch& batch);
+  Result<void> write_marks(std::span<const MarkRow> marks);
+  void marks_persisted(const std::vector<MarkRow>& marks);
+  std::unique_ptr<RunningTask> begin(const Dispatch& dispatch, RunDone done);
   void touch_outside(const Dispatch& dispatch);
   void end(BranchToken token, Ending ending, const std::string& cause);
   void return_answer(BranchToken token);
@@ -68,7 +87,12 @@ private:
   Identity identity_;
   MemoryReplicaStore replica_;
   MemoryIdentityStore marks_;
-  std::unique_ptr<NodeMachine> machine_;
+  std::shared_ptr<NodeMachine> machine_;
+  std::unique_ptr<Stage> stage_;
+  NodeActor node_;
+  ReplicaActor stores_;
+  AuditActor auditor_;
+  bool is_ending_ = false;  ///< Nothing that its actors still say in this turn leaves the process.
   std::map<BranchToken, Running> running_;
   std::size_t marks_unwritten_ = 0;
   std::size_t marks_unreported_ = 0;

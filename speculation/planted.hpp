@@ -41,7 +41,11 @@ enum class Bug : std::uint8_t {
   fetch_not_repeated,
   cancel_without_stop,
   dispatch_repeated,
-  // In the shells and stores around them, as the simulator plays them.
+  // In their actors.
+  wake_forgotten,
+  inputs_dropped,
+  group_overwritten,
+  // In the processes and stores around them, as the simulator plays them.
   early_reply,
   failed_sync_ignored,
   torn_batch,
