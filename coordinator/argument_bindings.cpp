@@ -9,13 +9,8 @@ namespace forerun::prediction {
 
 namespace {
 
-constexpr std::size_t rules_max = 48;
-constexpr std::size_t constants_max = 48;
 constexpr double recognised_prior[recognised_max] = {0.5, 0.3, 0.2};
 constexpr std::size_t composed_max = 8;
-/// Values of one parameter at one time.
-constexpr std::size_t claims_max =
-    rules_max + constants_max + SessionMemory::corrections + composed_max;
 constexpr std::size_t molds_max = 8;
 constexpr std::size_t elements_max = 16;  ///< Of an array that is made of another.
 constexpr double corrected_prior[SessionMemory::corrections] = {0.2, 0.2, 0.05};
@@ -29,10 +24,10 @@ constexpr std::size_t constant_bytes_max = 1'024;
 constexpr std::size_t looks_max = 24;
 constexpr float tries_max = 64;
 constexpr double prior_weight = 1.5;
-
-const std::string recognised_origin = "text, known from before";
-const std::string corrected_origin = "its last one, corrected";
-const std::string composed_origin = "put together";
+/// A parameter's steps are routine after so many like ones; then one in so many is looked at.
+constexpr std::uint8_t led_min = 32;
+constexpr std::uint8_t missed_min = 64;
+constexpr std::uint8_t looked_every = 16;
 
 double odds(double share) {
   return share / (1 - std::min(share, 0.999));
@@ -137,13 +132,13 @@ private:
 };
 
 /// What the rule gives will be something else once the open output is there.
-bool is_open(const Surroundings& around, const Binding& rule) {
+bool is_open(const Surroundings& around, const Binding& rule, Key side) {
   for (const Key open : around.open_tasks) {
     const bool is_its = rule.from == From::back ? rule.n <= around.open_tasks.size()
                         : rule.from == From::named
                             ? around.output_names != nullptr &&
                                   around.output_names->find(mix(open, rule.place)) != nullptr
-                            : rule.task_side == task_side(open, Side::output);
+                            : side == task_side(open, Side::output);
     if (is_its) {
       return true;
     }
@@ -194,7 +189,28 @@ std::size_t size_of(const json::Value& value) {
   return size;
 }
 
+std::uint16_t signature_of(const Binding& rule) {
+  const Key kind = static_cast<Key>(rule.from) * nth_max * 2 + rule.n;
+  return static_cast<std::uint16_t>(mix(rule.place ^ rule.mold, kind) | 1U);
+}
+
 }  // namespace
+
+std::string text_of(const Origin& origin, const SessionMemory& memory) {
+  switch (origin.kind) {
+    case Origin::Kind::constant:
+      return "constant";
+    case Origin::Kind::rule:
+      return origin_of(memory, memory.value(origin.at), origin.from);
+    case Origin::Kind::recognised:
+      return "text, known from before";
+    case Origin::Kind::corrected:
+      return "its last one, corrected";
+    case Origin::Kind::composed:
+      return "put together";
+  }
+  return "";
+}
 
 Key meaning_of(Key name, Key hash) {
   return (mix(0xf3, name) & name_of_meaning) | (hash == 0 ? 0 : mix(0xf3, name, hash) >> 16U);
@@ -225,7 +241,7 @@ Followed::Taken Followed::take(Key task) {
   return {place, true};
 }
 
-void Record::Count::add(bool hit) {
+void Count::add(bool hit) {
   tries += 1;
   hits += hit ? 1 : 0;
   if (tries > tries_max) {
@@ -234,17 +250,24 @@ void Record::Count::add(bool hit) {
   }
 }
 
+double Count::share(double prior) const {
+  return (hits + prior_weight * prior) / (tries + prior_weight);
+}
+
 void Record::add(std::size_t place, bool hit) {
   all.add(hit);
   after[place].add(hit);
 }
 
 double Record::share(std::size_t place, double prior) const {
-  const double general = (all.hits + prior_weight * prior) / (all.tries + prior_weight);
-  if (place == Followed::nowhere) {
-    return general;
-  }
-  return (after[place].hits + prior_weight * general) / (after[place].tries + prior_weight);
+  const double general = all.share(prior);
+  return place == Followed::nowhere ? general : after[place].share(general);
+}
+
+double Parameter::rule_share(std::size_t rule, std::size_t place, const KindRecord& kinds) const {
+  const double general = rules_[rule].all.share(kinds.prior(rules_[rule]));
+  return place == Followed::nowhere ? general
+                                    : after_rules_[place * rules_max + rule].share(general);
 }
 
 namespace {
@@ -256,14 +279,14 @@ std::size_t kind_of(const Binding& rule) {
 }  // namespace
 
 double KindRecord::prior(const Binding& rule) const {
-  const std::size_t at = kind_of(rule);
-  return (hits[at] + 1) / (tries[at] + 3);
+  return priors[kind_of(rule)];
 }
 
 void KindRecord::learn(const Binding& rule, bool hit) {
   const std::size_t at = kind_of(rule);
   tries[at] += 1;
   hits[at] += hit ? 1 : 0;
+  priors[at] = (hits[at] + 1) / (tries[at] + 3);
 }
 
 double Parameter::familiar(Key look) const {
@@ -322,9 +345,10 @@ struct Parameter::Claims {
   double constant = 0;
   double familiar = 1;
   const json::Value* value = nullptr;
-  const std::string* origin = nullptr;
+  Origin origin{};
   std::uint32_t seen = 0;
   std::uint32_t count = 0;
+  std::uint32_t times = 1;  ///< So many values, alike in all that describes them.
   bool is_recognised = false;
   bool is_composed = false;
   bool is_projected = false;
@@ -334,21 +358,20 @@ struct Parameter::Claims {
 /// All claims on one parameter, by value.
 class Parameter::Claimed {
 public:
+  static constexpr std::size_t size_max =
+      rules_max + constants_max + SessionMemory::corrections + composed_max;
+  /// A constant that nothing but its share speaks for; those of one share are one claim.
+  struct Plain {
+    std::uint8_t constant = 0;
+    std::uint8_t claim = 0;
+  };
+
   explicit Claimed(std::size_t count_max) { claims_.reserve(count_max); }
-  Claims& offer(Key hash, double share, const json::Value* value, const std::string* origin,
+  Claims& offer(Key hash, double share, const json::Value* value, Origin origin,
                 std::uint32_t seen) {
-    const auto end = hashes_.begin() + static_cast<std::ptrdiff_t>(size_);
-    const auto at =
-        static_cast<std::size_t>(std::find(hashes_.begin(), end, hash) - hashes_.begin());
-    if (at == size_) {
-      hashes_[size_++] = hash;
-      Claims& claims = claims_.emplace_back();
-      claims.best = share;
-      claims.value = value;
-      claims.origin = origin;
-      claims.seen = seen;
-      claims.count = 1;
-      return claims;
+    const std::size_t at = find(hash);
+    if (at == size()) {
+      return add(hash, share, value, origin, seen);
     }
     Claims& claims = claims_[at];
     ++claims.count;
@@ -362,13 +385,57 @@ public:
     }
     return claims;
   }
-  std::size_t size() const { return size_; }
+  /// @pre the constant is not claimed.
+  void offer_plain(std::size_t constant, double share, Key hash, const json::Value* value) {
+    std::size_t at = std::min(first_plain_, size());
+    while (at < size() && (claims_[at].best != share || !is_plain_[at])) {
+      ++at;
+    }
+    if (at == size()) {
+      Claims& claims = add(hash, share, value, {}, 0);
+      claims.constant = share;
+      is_plain_[at] = true;
+      first_plain_ = std::min(first_plain_, at);
+    } else {
+      ++claims_[at].times;
+    }
+    plain_[plain_count_++] = {static_cast<std::uint8_t>(constant), static_cast<std::uint8_t>(at)};
+  }
+  bool has(Key hash) const { return find(hash) != size(); }
+  std::size_t size() const { return claims_.size(); }
   Key hash(std::size_t at) const { return hashes_[at]; }
+  bool is_plain(std::size_t at) const { return is_plain_[at]; }
+  std::span<const Plain> plain() const { return std::span(plain_).first(plain_count_); }
   const Claims& operator[](std::size_t at) const { return claims_[at]; }
 
 private:
-  std::size_t size_ = 0;
-  std::array<Key, claims_max> hashes_;
+  std::size_t find(Key hash) const {
+    if ((marks_ >> (hash % 64) & 1U) == 0) {
+      return size();
+    }
+    const auto end = hashes_.begin() + static_cast<std::ptrdiff_t>(size());
+    return static_cast<std::size_t>(std::find(hashes_.begin(), end, hash) - hashes_.begin());
+  }
+  Claims& add(Key hash, double share, const json::Value* value, Origin origin,
+              std::uint32_t seen) {
+    marks_ |= std::uint64_t{1} << (hash % 64);
+    hashes_[size()] = hash;
+    is_plain_[size()] = false;
+    Claims& claims = claims_.emplace_back();
+    claims.best = share;
+    claims.value = value;
+    claims.origin = origin;
+    claims.seen = seen;
+    claims.count = 1;
+    return claims;
+  }
+
+  std::uint64_t marks_ = 0;  ///< One of 64 for each hash that is there.
+  std::array<Key, size_max> hashes_;
+  std::array<bool, size_max> is_plain_;
+  std::array<Plain, constants_max> plain_;
+  std::size_t plain_count_ = 0;
+  std::size_t first_plain_ = size_max;
   std::vector<Claims> claims_;  ///< Never moves: what offer() gave is borrowed.
 };
 
@@ -386,9 +453,10 @@ double Parameter::claim_by_rules(const Surroundings& around, const KindRecord& k
                                  std::size_t place, Claimed& claimed, MadeValues& made) const {
   double blocked = 0;
   Resolver resolve(around, name_);
-  for (const Binding& rule : rules_) {
-    if (!around.open_tasks.empty() && is_open(around, rule)) {
-      blocked = std::max(blocked, rule.record.share(place, kinds.prior(rule)));
+  for (std::size_t i = 0; i < rules_.size(); ++i) {
+    const Binding& rule = rules_[i];
+    if (!around.open_tasks.empty() && is_open(around, rule, task_sides_[i])) {
+      blocked = std::max(blocked, rule_share(i, place, kinds));
       continue;
     }
     if (const std::uint32_t at = resolve(rule); at != 0) {
@@ -398,8 +466,8 @@ double Parameter::claim_by_rules(const Surroundings& around, const KindRecord& k
         continue;
       }
       const double known = familiar(value.look);
-      Claims& claims = claimed.offer(hash, rule.record.share(place, kinds.prior(rule)) * known,
-                                     value.json, &rule.origin, at);
+      Claims& claims = claimed.offer(hash, rule_share(i, place, kinds) * known, value.json,
+                                     {Origin::Kind::rule, rule.from, at}, at);
       claims.familiar = known;
       if (rule.mold != 0 && claims.count == 1) {
         claims.value = &made.emplace_front(make(value, rule));
@@ -496,7 +564,7 @@ void Parameter::claim_corrected(const Surroundings& around, std::size_t place,
     const auto kind = static_cast<std::size_t>(each.by);
     claimed
         .offer(each.hash, corrected_[kind].share(place, corrected_prior[kind]), &each.text,
-               &corrected_origin, around.memory.latest_equal(each.hash))
+               {Origin::Kind::corrected}, around.memory.latest_equal(each.hash))
         .corrected = static_cast<std::uint8_t>(1 + kind);
   }
 }
@@ -519,38 +587,84 @@ std::vector<std::pair<const Mold*, double>> Parameter::molds(Key previous) const
   return found;
 }
 
+namespace {
+
+const Meaning* find_meaning(const Surroundings& around, Key name, Key hash) {
+  const Key meant = around.meanings.empty() ? 0 : meaning_of(name, hash);
+  const auto at =
+      std::lower_bound(around.meanings.begin(), around.meanings.end(), meant,
+                       [](const Meaning& each, Key value) { return each.value < value; });
+  return at != around.meanings.end() && at->value == meant ? &*at : nullptr;
+}
+
+/// The session's memory and texts say nothing of the value.
+bool is_unknown(const Surroundings& around, Key name, Key hash, const json::Value& value) {
+  const SessionMemory& memory = around.memory;
+  if (memory.latest_equal(hash) != 0 || (value.string() == nullptr && value.number() == nullptr)) {
+    return false;
+  }
+  if (!memory.has_text()) {
+    return true;
+  }
+  return memory.mention(hash, value).anywhere == 0 && find_meaning(around, name, hash) == nullptr;
+}
+
+}  // namespace
+
 void Parameter::claim_known(const Surroundings& around, std::size_t place, Claimed& claimed) const {
-  for (const Constant& constant : constants_) {
+  for (std::size_t i = 0; i < constants_.size(); ++i) {
+    const Constant& constant = constants_[i];
+    const Key hash = hashes_[i];
+    const json::Value& value = values_[constant.value];
     const double share = constant_share(constant, place);
-    Claims& claims = claimed.offer(constant.hash, share, &constant.value, nullptr, 0);
+    if (!claimed.has(hash) && is_unknown(around, name_, hash, value)) {
+      claimed.offer_plain(i, share, hash, &value);
+      continue;
+    }
+    Claims& claims = claimed.offer(hash, share, &value, {}, 0);
     claims.constant = share;
-    claims.seen = claims.seen == 0 ? around.memory.latest_equal(constant.hash) : claims.seen;
+    claims.seen = claims.seen == 0 ? around.memory.latest_equal(hash) : claims.seen;
   }
   std::array<std::size_t, recognised_max> known{};
   const std::size_t count = recognised(around, known);
   for (std::size_t i = 0; i < count; ++i) {
-    const Constant& constant = constants_[known[i]];
+    const Key hash = hashes_[known[i]];
     claimed
-        .offer(constant.hash, recognised_[i].share(place, recognised_prior[i]), &constant.value,
-               &recognised_origin, around.memory.in_text(constant.hash))
+        .offer(hash, recognised_[i].share(place, recognised_prior[i]),
+               &values_[constants_[known[i]].value], {Origin::Kind::recognised},
+               around.memory.in_text(hash))
         .is_recognised = true;
   }
 }
 
+void Parameter::prefetch() const {
+  constexpr std::size_t line_bytes = 64;
+  const auto fetch = [](const auto& list) {
+    const auto* const from = reinterpret_cast<const char*>(list.data());
+    for (std::size_t at = 0; at < list.size() * sizeof(*list.data()); at += line_bytes) {
+      __builtin_prefetch(from + at);
+    }
+  };
+  fetch(rules_);
+  fetch(hashes_);
+  fetch(constants_);
+}
+
 std::vector<Candidate> Parameter::candidates(const Surroundings& around, const KindRecord& kinds,
                                              const ValueRanker& ranker,
-                                             std::span<const Composed> composed,
-                                             MadeValues& made) const {
+                                             std::span<const Composed> composed, MadeValues& made,
+                                             Wanted wanted) const {
   const SessionMemory& memory = around.memory;
   const std::size_t place = followed_.find(around.previous);
   composed = composed.first(std::min(composed.size(), composed_max));
   Claimed claimed(rules_.size() + constants_.size() + SessionMemory::corrections + composed.size());
   const double blocked = claim_by_rules(around, kinds, place, claimed, made);
-  claim_known(around, place, claimed);
   claim_corrected(around, place, claimed);
   for (const Composed& each : composed) {
-    claimed.offer(each.hash, each.share, each.value, &composed_origin, 0).is_composed = true;
+    claimed.offer(each.hash, each.share, each.value, {Origin::Kind::composed}, 0).is_composed =
+        true;
   }
+  claim_known(around, place, claimed);
 
   const std::vector<SeenStep>& steps = memory.steps();
   const json::Value* const same = steps.empty() ? nullptr : steps.back().call.input().find(text_);
@@ -576,14 +690,10 @@ std::vector<Candidate> Parameter::candidates(const Surroundings& around, const K
     const SessionMemory::Mention of_holder =
         holder == 0 ? SessionMemory::Mention{}
                     : memory.mention(memory.value(holder).hash, *memory.value(holder).json);
-    const Key meant = around.meanings.empty() ? 0 : meaning_of(name_, hash);
-    const auto meaning =
-        std::lower_bound(around.meanings.begin(), around.meanings.end(), meant,
-                         [](const Meaning& each, Key value) { return each.value < value; });
-    const bool is_meant = meaning != around.meanings.end() && meaning->value == meant;
+    const Meaning* const meaning = find_meaning(around, name_, hash);
     return {as_logarithm(odds(claims.best)),
             claims.others > 0 ? real::log1p(claims.others) : 0.0,
-            claims.origin == nullptr ? 1.0 : 0.0,
+            claims.origin.kind == Origin::Kind::constant ? 1.0 : 0.0,
             claims.is_recognised ? 1.0 : 0.0,
             in_text != 0 && memory.is_fresh(in_text) ? 1.0 : 0.0,
             in_text != 0 ? 1.0 : 0.0,
@@ -609,38 +719,57 @@ std::vector<Candidate> Parameter::candidates(const Surroundings& around, const K
             claims.is_projected ? 1.0 : 0.0,
             claims.corrected == 1 ? 1.0 : 0.0,
             claims.corrected > 1 ? 1.0 : 0.0,
-            is_meant ? meaning->share : 0.0,
-            is_meant ? meaning->lift : 0.0,
+            meaning != nullptr ? meaning->share : 0.0,
+            meaning != nullptr ? meaning->lift : 0.0,
             of_holder.anywhere,
             of_holder.ahead};
   };
 
   // Rival claims weigh as their scores, against the others and against none of them.
-  std::array<Features<value_features>, claims_max> features;
-  std::array<double, claims_max> shares;
+  std::array<Features<value_features>, Claimed::size_max> features;
+  std::array<double, Claimed::size_max> shares;
+  std::array<std::uint32_t, Claimed::size_max> times;
   for (std::size_t i = 0; i < claimed.size(); ++i) {
     features[i] = describe(i);
     for (std::size_t n = 0; around.mask != nullptr && n < value_features; ++n) {
       features[i][n] *= (*around.mask)[n];
     }
     shares[i] = ranker.score(features[i]);
+    times[i] = claimed[i].times;
   }
-  ValueRanker::normalise(std::span(shares).first(claimed.size()), real::log1p(odds(blocked)));
-  std::array<std::uint8_t, claims_max> order;
-  const auto end = order.begin() + static_cast<std::ptrdiff_t>(claimed.size());
-  std::iota(order.begin(), end, std::uint8_t{0});
-  const std::size_t in_order = std::min(claimed.size(), candidates_in_order);
-  std::partial_sort(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(in_order), end,
-                    [&](std::uint8_t a, std::uint8_t b) {
-                      return shares[a] != shares[b] ? shares[a] > shares[b]
-                                                    : claimed.hash(a) < claimed.hash(b);
+  ValueRanker::normalise(std::span(shares).first(claimed.size()), real::log1p(odds(blocked)),
+                         std::span(times).first(claimed.size()));
+
+  struct Ranked {
+    double share = 0;
+    Key hash = 0;
+    const json::Value* value = nullptr;
+    std::size_t claim = 0;
+  };
+  std::array<Ranked, Claimed::size_max> ranked;
+  std::size_t count = 0;
+  for (std::size_t i = 0; i < claimed.size(); ++i) {
+    if (!claimed.is_plain(i)) {
+      ranked[count++] = {shares[i], claimed.hash(i), claimed[i].value, i};
+    }
+  }
+  for (const Claimed::Plain& each : claimed.plain()) {
+    ranked[count++] = {shares[each.claim], hashes_[each.constant],
+                       &values_[constants_[each.constant].value], each.claim};
+  }
+  const std::size_t in_order = std::min(count, candidates_in_order);
+  const auto end = ranked.begin() + static_cast<std::ptrdiff_t>(count);
+  std::partial_sort(ranked.begin(), ranked.begin() + static_cast<std::ptrdiff_t>(in_order), end,
+                    [](const Ranked& a, const Ranked& b) {
+                      return a.share != b.share ? a.share > b.share : a.hash < b.hash;
                     });
   std::vector<Candidate> candidates;
-  candidates.reserve(claimed.size());
-  for (auto at = order.begin(); at != end; ++at) {
-    const Claims& claims = claimed[*at];
-    candidates.push_back(
-        {claimed.hash(*at), shares[*at], claims.seen, features[*at], claims.value, claims.origin});
+  candidates.reserve(wanted == Wanted::all ? count : in_order);
+  for (std::size_t i = 0; i < candidates.capacity() && i < count; ++i) {
+    const Ranked& each = ranked[i];
+    const Claims& claims = claimed[each.claim];
+    candidates.push_back({each.hash, each.share, each.value, claims.origin, claims.seen,
+                          features[each.claim]});
   }
   return candidates;
 }
@@ -653,8 +782,8 @@ std::size_t Parameter::recognised(const Surroundings& around,
   }
   std::array<std::pair<std::uint32_t, std::size_t>, constants_max> found;
   std::size_t count = 0;
-  for (std::size_t i = 0; i < constants_.size(); ++i) {
-    const Key hash = constants_[i].hash;
+  for (std::size_t i = 0; i < hashes_.size(); ++i) {
+    const Key hash = hashes_[i];
     const std::uint32_t at = memory.in_text(hash);
     if (at != 0 && !memory.was_used(SessionMemory::used_key(around.task, name_, hash))) {
       found[count++] = {at, i};
@@ -678,9 +807,9 @@ std::size_t Parameter::place_after(Key previous) {
   const Followed::Taken taken = followed_.take(previous);
   if (taken.is_new) {
     after_[taken.place] = {};
-    for (Binding& rule : rules_) {
-      rule.record.after[taken.place] = {};
-    }
+    after_rules_.resize(std::max(after_rules_.size(), (taken.place + 1) * rules_max));
+    std::fill_n(after_rules_.begin() + static_cast<std::ptrdiff_t>(taken.place * rules_max),
+                rules_max, Count{});
     for (Constant& constant : constants_) {
       constant.after[taken.place] = 0;
     }
@@ -701,32 +830,67 @@ void Parameter::learn_constant(std::size_t place, Key hash, const json::Value& v
   total_ += 1;
   After& after = after_[place];
   after.total += 1;
-  auto constant = std::find_if(constants_.begin(), constants_.end(),
-                               [&](const Constant& each) { return each.hash == hash; });
-  if (constant == constants_.end()) {
+  auto at = static_cast<std::size_t>(std::find(hashes_.begin(), hashes_.end(), hash) -
+                                     hashes_.begin());
+  if (at == hashes_.size()) {
     constants_seen_ += 1;
     if (size_of(value) > constant_bytes_max) {
       after.seen += 1;
       return;
     }
-    if (constants_.size() >= constants_max) {
-      constants_.erase(
-          std::min_element(constants_.begin(), constants_.end(),
-                           [](const Constant& a, const Constant& b) { return a.count < b.count; }));
+    auto place_of_value = static_cast<std::uint8_t>(values_.size());
+    if (constants_.size() < constants_max) {
+      values_.push_back(value);
+    } else {
+      const auto least = std::min_element(
+          constants_.begin(), constants_.end(),
+          [](const Constant& a, const Constant& b) { return a.count < b.count; });
+      place_of_value = least->value;
+      values_[place_of_value] = value;
+      hashes_.erase(hashes_.begin() + (least - constants_.begin()));
+      constants_.erase(least);
     }
-    constant = constants_.insert(constants_.end(), Constant{value, hash, 0, {}});
+    at = constants_.size();
+    hashes_.push_back(hash);
+    constants_.push_back({0, {}, place_of_value});
   }
-  constant->count += 1;
-  after.seen += constant->after[place] > 0 ? 0 : 1;
-  constant->after[place] += 1;
+  Constant& constant = constants_[at];
+  constant.count += 1;
+  after.seen += constant.after[place] > 0 ? 0 : 1;
+  constant.after[place] += 1;
 }
 
-void Parameter::add_rule(const Surroundings& around, Key name, Key hash, Binding rule,
-                         std::uint32_t source) {
-  for (const Binding& each : rules_) {
-    if (each.from == rule.from && each.place == rule.place && each.n == rule.n &&
-        each.mold == rule.mold) {
-      return;
+void Parameter::forget_rule(std::size_t rule) {
+  const auto at = static_cast<std::ptrdiff_t>(rule);
+  rules_.erase(rules_.begin() + at);
+  task_sides_.erase(task_sides_.begin() + at);
+  std::copy(signatures_.begin() + at + 1, signatures_.end(), signatures_.begin() + at);
+  signatures_.back() = 0;
+  for (auto place = after_rules_.begin(); place != after_rules_.end(); place += rules_max) {
+    std::copy(place + at + 1, place + rules_max, place + at);
+    place[rules_max - 1] = {};
+  }
+  if (leader_ == rule) {
+    leader_ = no_rule;
+    led_ = 0;
+  } else if (leader_ != no_rule && leader_ > rule) {
+    --leader_;
+  }
+}
+
+void Parameter::add_rule(const Surroundings& around, Key name, Key hash, const Binding& rule,
+                         Key side) {
+  const std::uint16_t signature = signature_of(rule);
+  bool may_be_known = false;
+  for (const std::uint16_t each : signatures_) {
+    may_be_known |= each == signature;
+  }
+  if (may_be_known) {
+    for (const Binding& each : rules_) {
+      if (each.from == rule.from && each.place == rule.place && each.n == rule.n &&
+          each.mold == rule.mold) {
+        return;
+      }
     }
   }
   const std::uint32_t at = Resolver(around, name)(rule);
@@ -736,14 +900,17 @@ void Parameter::add_rule(const Surroundings& around, Key name, Key hash, Binding
   if (rules_.size() >= rules_max) {
     // The worst goes: the fewest hits for its tries, the oldest of these.
     const auto worth = [](const Binding& each) {
-      return (each.record.all.hits + 1) / (each.record.all.tries + 2);
+      return (each.all.hits + 1) / (each.all.tries + 2);
     };
-    rules_.erase(
-        std::min_element(rules_.begin(), rules_.end(),
-                         [&](const Binding& a, const Binding& b) { return worth(a) < worth(b); }));
+    forget_rule(static_cast<std::size_t>(
+        std::min_element(
+            rules_.begin(), rules_.end(),
+            [&](const Binding& a, const Binding& b) { return worth(a) < worth(b); }) -
+        rules_.begin()));
   }
-  rule.origin = origin_of(around.memory, around.memory.value(source), rule.from);
-  rules_.push_back(std::move(rule));
+  signatures_[rules_.size()] = signature;
+  rules_.push_back(rule);
+  task_sides_.push_back(side);
 }
 
 void Parameter::learn_rules(const Surroundings& around, Key name, Key hash) {
@@ -761,8 +928,7 @@ void Parameter::learn_rules(const Surroundings& around, Key name, Key hash) {
       binding.place = place;
       binding.source =
           static_cast<std::uint8_t>(static_cast<int>(value.side) + (value.is_after_word ? 1 : 0));
-      binding.task_side = from == From::named ? 0 : owner;
-      add_rule(around, name, hash, std::move(binding), at);
+      add_rule(around, name, hash, binding, from == From::named ? 0 : owner);
     };
     std::size_t n = 0;
     for (std::uint32_t each = value.head; each != at && each != 0 && n < nth_max;
@@ -797,15 +963,67 @@ void Parameter::learn_rules(const Surroundings& around, Key name, Key hash) {
   }
 }
 
-void Parameter::learn(const Surroundings& around, KindRecord& kinds, std::string_view text,
+bool Parameter::was_corrected() const {
+  return std::any_of(corrected_.begin(), corrected_.end(),
+                     [](const Record& each) { return each.all.hits > 0; });
+}
+
+/// Whether the step only says again what is known, and need not be looked at.
+bool Parameter::is_routine(const Surroundings& around, Key hash, const json::Value& value) {
+  if (passed_ + 1 >= looked_every || followed_.find(around.previous) == Followed::nowhere) {
+    return false;
+  }
+  bool is_known = false;
+  if (led_ >= led_min) {
+    if (leader_ == no_rule) {
+      is_known = hash == leader_hash_;
+    } else {
+      const std::uint32_t at = Resolver(around, name_)(rules_[leader_]);
+      is_known = at != 0 && given(around.memory.value(at), rules_[leader_]) == hash;
+    }
+  } else if (missed_ >= missed_min) {
+    is_known = (value.string() != nullptr || value.number() != nullptr) &&
+               around.memory.latest_equal(hash) == 0 && !was_corrected() &&
+               std::find(hashes_.begin(), hashes_.end(), hash) == hashes_.end();
+  }
+  if (is_known) {
+    ++passed_;
+  }
+  return is_known;
+}
+
+/// `right`: a rule that was right, the best of them; no_rule: none was.
+void Parameter::learn_leader(std::uint8_t right, bool leader_was_right, bool is_known, Key hash) {
+  constexpr std::uint8_t count_max = 0xff;
+  if (leader_was_right) {
+    led_ = led_ < count_max ? static_cast<std::uint8_t>(led_ + 1) : led_;
+  } else {
+    leader_ = right;
+    led_ = 1;
+  }
+  leader_hash_ = hash;
+  const bool is_missed = right == no_rule && !is_known;
+  missed_ = !is_missed ? 0 : missed_ < count_max ? static_cast<std::uint8_t>(missed_ + 1) : missed_;
+  passed_ = 0;
+}
+
+bool Parameter::learn(const Surroundings& around, KindRecord& kinds, std::string_view text,
                       const json::Value& value) {
-  const Key name = hash_text(text);
-  name_ = name;
-  text_ = text;
+  if (text_ != text || name_ == 0) {
+    text_ = text;
+    name_ = hash_text(text);
+  }
+  const Key name = name_;
   const Key hash = hash_value(value);
+  if (is_routine(around, hash, value)) {
+    return false;
+  }
   const std::size_t place = place_after(around.previous);
   Resolver resolve(around, name);
-  for (Binding& rule : rules_) {
+  std::uint8_t right = no_rule;
+  bool leader_was_right = leader_ == no_rule && led_ > 0 && leader_hash_ == hash;
+  for (std::uint8_t i = 0; i < rules_.size(); ++i) {
+    Binding& rule = rules_[i];
     const std::uint32_t at = resolve(rule);
     if (at == 0) {
       continue;
@@ -815,15 +1033,25 @@ void Parameter::learn(const Surroundings& around, KindRecord& kinds, std::string
       continue;
     }
     const bool hit = made == hash;
-    if (rule.record.all.tries == 0) {
+    if (rule.all.tries == 0) {
       kinds.learn(rule, hit);
     }
-    rule.record.add(place, hit);
+    rule.all.add(hit);
+    after_rules_[place * rules_max + i].add(hit);
+    if (hit) {
+      leader_was_right = leader_was_right || i == leader_;
+      if (right == no_rule || rules_[right].all.share(0) < rule.all.share(0)) {
+        right = i;
+      }
+    }
   }
+  const bool is_known =
+      std::find(hashes_.begin(), hashes_.end(), hash) != hashes_.end() || was_corrected();
+  learn_leader(right, leader_was_right, is_known, hash);
   std::array<std::size_t, recognised_max> known{};
   const std::size_t count = recognised(around, known);
   for (std::size_t i = 0; i < count; ++i) {
-    recognised_[i].add(place, constants_[known[i]].hash == hash);
+    recognised_[i].add(place, hashes_[known[i]] == hash);
   }
   if (const std::uint32_t used = last_used(around); used != 0) {
     for (const SessionMemory::Corrected& each : around.memory.corrected(used)) {
@@ -835,6 +1063,7 @@ void Parameter::learn(const Surroundings& around, KindRecord& kinds, std::string
   learn_mold(place, value);
   learn_rules(around, name, hash);
   learn_projections(around, name, hash, value);
+  return true;
 }
 
 std::optional<Mold> mold_of(const json::Value& value) {
@@ -938,9 +1167,9 @@ void Parameter::learn_projections(const Surroundings& around, Key name, Key hash
       binding.place = whole.place;
       binding.mold = mold->key;
       binding.source = static_cast<std::uint8_t>(whole.side);
-      binding.task_side = task_side(memory.steps()[whole.document - 1].task, whole.side);
       if (whole.hash != hash && given(whole, binding) == hash) {
-        add_rule(around, name, hash, std::move(binding), holder);
+        add_rule(around, name, hash, binding,
+                 task_side(memory.steps()[whole.document - 1].task, whole.side));
       }
     };
     std::size_t n = 0;

@@ -50,45 +50,47 @@ private:
   std::size_t oldest_ = 0;
 };
 
-/// How often a rule was right when it applied, in general and right after some task. Halved when it
-/// grows large.
+/// How often something was right when it applied. Halved when it grows large.
+struct Count {
+  float tries = 0, hits = 0;
+  void add(bool hit);
+  /// The expected share of hits: `prior` counts like a few tries.
+  double share(double prior) const;
+};
+
+/// The same in general, which is the prior of what holds right after some task.
 struct Record {
-  struct Count {
-    float tries = 0, hits = 0;
-    void add(bool hit);
-  };
   Count all;
   std::array<Count, Followed::places> after{};
 
   void add(std::size_t place, bool hit);
-  /// The expected share of hits: `prior` counts like a few tries, and the general share is the
-  /// prior after a task.
   double share(std::size_t place, double prior) const;
 };
 
 struct Binding {
+  Key place = 0;  ///< Or the name, for `named`.
+  Key mold = 0;   ///< Of the object found only the members of this mold; 0: the value as it is.
+  Count all;
   From from = From::nth;
   std::uint8_t n = 0;
   std::uint8_t source = 0;
-  Key place = 0;  ///< Or the name, for `named`.
-  Key mold = 0;   ///< Of the object found only the members of this mold; 0: the value as it is.
-  Key task_side =
-      0;  ///< Whose documents have the place: the task's outputs or inputs, or the text.
-  Record record;
-  std::string origin;  ///< For people.
 };
 
 struct Constant {
-  json::Value value;
-  Key hash = 0;
   double count = 0;
   std::array<float, Followed::places> after{};
+  std::uint8_t value = 0;  ///< Its place among the parameter's values.
 };
 
 /// How often a new rule of each kind is right the next time, in one tenant.
 struct KindRecord {
   static constexpr std::size_t kinds = from_kinds * source_kinds;
   double tries[kinds] = {}, hits[kinds] = {};
+  std::array<double, kinds> priors = [] {
+    std::array<double, kinds> made{};
+    made.fill(1.0 / 3);
+    return made;
+  }();
   double prior(const Binding& rule) const;
   void learn(const Binding& rule, bool hit);
 };
@@ -99,15 +101,26 @@ using ValueRanker = Ranker<value_features>;
 /// At first a value weighs as the odds of the best rule that gives it.
 ValueRanker first_value_ranker();
 
+/// What speaks most for a value.
+struct Origin {
+  enum class Kind : std::uint8_t { constant, rule, recognised, corrected, composed };
+  Kind kind = Kind::constant;
+  From from = From::nth;  ///< Of a rule.
+  std::uint32_t at = 0;   ///< What the rule found in the session's memory.
+};
+
 /// One value that a parameter may get.
 struct Candidate {
   Key hash = 0;
   double share = 0;
+  const json::Value* value = nullptr;  ///< Lives as long as memory and parameter are unchanged.
+  Origin origin;
   std::uint32_t seen = 0;  ///< In the session's memory; 0: a constant that it has not seen.
   Features<value_features> features{};
-  const json::Value* value = nullptr;   ///< Lives as long as memory and parameter are unchanged.
-  const std::string* origin = nullptr;  ///< None for a constant.
 };
+
+/// Where a candidate's value comes from, for people.
+std::string text_of(const Origin& origin, const SessionMemory& memory);
 
 /// Values that no memory holds, made to be candidates. They stay where they are.
 using MadeValues = std::forward_list<json::Value>;
@@ -163,23 +176,33 @@ inline constexpr std::size_t recognised_max = 3;
 /// So many candidates are in order, best first; those after them are worse, in no order that
 /// matters.
 inline constexpr std::size_t candidates_in_order = 8;
+/// Which candidates are wanted: all of them to learn from.
+enum class Wanted : std::uint8_t { best, all };
 
 /// What one parameter of one task was bound to, and how well each rule did.
 class Parameter {
 public:
-  /// All values that it may get, the best ones in order (candidates_in_order). Their shares sum to
-  /// at most 1.
+  /// The values that it may get, the best ones in order (candidates_in_order). Their shares, with
+  /// those of values that are not wanted, sum to at most 1.
   /// `composed` are values made of its molds; values that are made are kept in `made`.
   std::vector<Candidate> candidates(const Surroundings& around, const KindRecord& kinds,
                                     const ValueRanker& ranker, std::span<const Composed> composed,
-                                    MadeValues& made) const;
+                                    MadeValues& made, Wanted wanted) const;
   /// The ways in which its values are built, each with how likely it is next after this task, the
   /// likeliest first.
   std::vector<std::pair<const Mold*, double>> molds(Key previous) const;
-  void learn(const Surroundings& around, KindRecord& kinds, std::string_view name,
+  /// Where one rule has been right for long, or nothing has been for long and nothing can be this
+  /// time, only one step in some is looked at closely. Returns whether this one was.
+  bool learn(const Surroundings& around, KindRecord& kinds, std::string_view name,
              const json::Value& value);
+  /// What candidates() will read first: on its way from the machine's memory meanwhile.
+  void prefetch() const;
 
 private:
+  static constexpr std::size_t rules_max = 48;
+  static constexpr std::size_t constants_max = 48;
+  static constexpr std::uint8_t no_rule = 0xff;
+
   struct Claims;
   class Claimed;
   /// Constants that the session's text holds and this parameter has not had in the session, the
@@ -189,6 +212,11 @@ private:
                          std::array<std::size_t, recognised_max>& order) const;
   std::size_t place_after(Key previous);
   double constant_share(const Constant& constant, std::size_t place) const;
+  double rule_share(std::size_t rule, std::size_t place, const KindRecord& kinds) const;
+  bool is_routine(const Surroundings& around, Key hash, const json::Value& value);
+  bool was_corrected() const;
+  void forget_rule(std::size_t rule);
+  void learn_leader(std::uint8_t right, bool leader_was_right, bool is_known, Key hash);
   double claim_by_rules(const Surroundings& around, const KindRecord& kinds, std::size_t place,
                         Claimed& claimed, MadeValues& made) const;
   void claim_known(const Surroundings& around, std::size_t place, Claimed& claimed) const;
@@ -202,7 +230,9 @@ private:
   void learn_projections(const Surroundings& around, Key name, Key hash, const json::Value& value);
   void learn_constant(std::size_t place, Key hash, const json::Value& value);
   void learn_rules(const Surroundings& around, Key name, Key hash);
-  void add_rule(const Surroundings& around, Key name, Key hash, Binding rule, std::uint32_t source);
+  /// `side`: whose documents have the rule's place: a task's outputs or inputs, or the text; 0:
+  /// anybody's.
+  void add_rule(const Surroundings& around, Key name, Key hash, const Binding& rule, Key side);
 
   Key name_ = 0;
   std::string text_;  ///< The name itself.
@@ -224,10 +254,20 @@ private:
   Followed followed_;
   std::array<After, Followed::places> after_{};
   std::vector<Binding> rules_;
+  std::vector<Key> task_sides_;     ///< Of each rule: see add_rule().
+  std::vector<Count> after_rules_;  ///< By place and rule, rules_max of each place.
+  std::array<std::uint16_t, rules_max> signatures_{};  ///< Of the rules; 0: none.
+  std::vector<Key> hashes_;                            ///< Of the constants.
   std::vector<Constant> constants_;
+  std::vector<json::Value> values_;
   std::array<Record, recognised_max> recognised_{};  ///< By their place in that order.
   std::array<Record, SessionMemory::corrections> corrected_{};
   std::vector<Mold> molds_;
+  std::uint8_t leader_ = no_rule;  ///< The rule that was right the last times, or always the
+  Key leader_hash_ = 0;            ///< same value,
+  std::uint8_t led_ = 0;           ///< so often in a row.
+  std::uint8_t missed_ = 0;        ///< So often in a row nothing gave the value.
+  std::uint8_t passed_ = 0;        ///< Steps since one was looked at closely.
 };
 
 Key task_side(Key task, Side side);

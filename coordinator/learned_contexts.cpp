@@ -2,52 +2,105 @@
 
 #include <algorithm>
 
+#include "base/assert.hpp"
+
 namespace forerun::prediction {
 
 namespace {
 
-constexpr double total_max = 256;
+constexpr float total_max = 256;
 constexpr std::size_t followers_max = 64;
 /// How much a context's different followers count against it.
 constexpr double doubt = 0.6;
 
+/// Finds symbols in a list that grows, by open addressing.
+class Places {
+public:
+  /// Where it is, or `next`, where it is put from now on.
+  std::size_t find_or_put(const std::vector<Likely>& list, Key symbol) {
+    for (std::size_t at = symbol % slots;; at = (at + 1) % slots) {
+      if (places_[at] == 0) {
+        places_[at] = static_cast<std::uint16_t>(list.size() + 1);
+        return list.size();
+      }
+      const std::size_t place = places_[at] - 1U;
+      if (list[place].symbol == symbol) {
+        return place;
+      }
+    }
+  }
+
+  static constexpr std::size_t slots = 1'024;
+
+private:
+  std::array<std::uint16_t, slots> places_{};
+};
+
 }  // namespace
 
+static_assert(sizeof(Context) == 64);
+
 void Context::teach(Key symbol) {
-  total += 1;
-  const auto found = std::find_if(followers.begin(), followers.end(),
-                                  [&](const Follower& each) { return each.symbol == symbol; });
-  if (found != followers.end()) {
+  total_ += 1;
+  Follower* const first = begin();
+  Follower* const end = first + size_;
+  Follower* const found =
+      std::find_if(first, end, [&](const Follower& each) { return each.symbol == symbol; });
+  if (found != end) {
     found->count += 1;
   } else {
-    if (followers.size() >= followers_max) {
-      const auto least =
-          std::min_element(followers.begin(), followers.end(),
-                           [](const Follower& a, const Follower& b) { return a.count < b.count; });
-      total -= least->count;
-      followers.erase(least);
+    if (size_ >= followers_max) {
+      const Follower* const least =
+          std::min_element(first, end, [](const Follower& a, const Follower& b) {
+            return a.count < b.count;
+          });
+      total_ -= least->count;
+      remove(static_cast<std::size_t>(least - first));
     } else {
-      distinct += 1;
+      ++distinct_;
     }
-    followers.push_back({symbol, 1});
+    add(symbol);
   }
-  if (total > total_max) {
-    total = 0;
-    for (Follower& each : followers) {
-      each.count *= 0.5;
-      total += each.count;
-    }
-    std::erase_if(followers, [&](const Follower& each) {
-      const bool is_forgotten = each.count < 0.3;
-      total -= is_forgotten ? each.count : 0;
-      return is_forgotten;
-    });
-    distinct = static_cast<double>(followers.size());
+  if (total_ > total_max) {
+    halve();
   }
 }
 
+void Context::add(Key symbol) {
+  if (size_ == room_) {
+    const auto room = static_cast<std::uint8_t>(std::min(2U * room_ + 2U, 64U));
+    auto more = std::make_unique<Follower[]>(room);
+    std::copy(begin(), begin() + size_, more.get());
+    more_ = std::move(more);
+    room_ = room;
+  }
+  begin()[size_] = {symbol, 1};
+  ++size_;
+}
+
+void Context::remove(std::size_t at) {
+  Follower* const first = begin();
+  std::copy(first + at + 1, first + size_, first + at);
+  --size_;
+}
+
+void Context::halve() {
+  total_ = 0;
+  Follower* const first = begin();
+  std::uint8_t kept = 0;
+  for (std::uint8_t i = 0; i < size_; ++i) {
+    const float half = first[i].count * 0.5F;
+    if (half >= 0.3F) {
+      total_ += half;
+      first[kept++] = {first[i].symbol, half};
+    }
+  }
+  size_ = kept;
+  distinct_ = kept;
+}
+
 double Context::count(Key symbol) const {
-  for (const Follower& each : followers) {
+  for (const Follower& each : followers()) {
     if (each.symbol == symbol) {
       return each.count;
     }
@@ -55,39 +108,54 @@ double Context::count(Key symbol) const {
   return 0;
 }
 
-double Context::most() const {
-  double most = 0;
-  for (const Follower& each : followers) {
-    most = std::max(most, each.count);
+void LearnedContexts::prefetch(std::span<const Key> contexts) const {
+  for (const Key context : contexts) {
+    contexts_.prefetch_slot(context);
   }
-  return most;
+  for (const Key context : contexts) {
+    contexts_.prefetch_entry(context);
+  }
 }
 
 void LearnedContexts::teach(std::span<const Key> contexts, Key symbol) {
+  prefetch(contexts);
   for (const Key context : contexts) {
     contexts_.touch(context).teach(symbol);
   }
 }
 
+void LearnedContexts::find(std::span<const Key> contexts, std::span<const Context*> found) const {
+  FORERUN_ASSERT(found.size() == contexts.size());
+  prefetch(contexts);
+  std::transform(contexts.begin(), contexts.end(), found.begin(),
+                 [this](Key context) { return contexts_.find(context); });
+}
+
 std::vector<Likely> LearnedContexts::likely(std::span<const Key> contexts) const {
+  prefetch(contexts);
   std::vector<Likely> blended;
+  std::vector<float> counts;
+  Places places;
   for (const Key key : contexts) {
     const Context* context = contexts_.find(key);
-    if (context == nullptr || !(context->total > 0)) {
+    if (context == nullptr || !(context->total() > 0)) {
       continue;
     }
-    const double unseen = doubt * context->distinct;
-    const double scale = 1 / (context->total + unseen);
-    for (Likely& each : blended) {
-      each.probability = (context->count(each.symbol) + unseen * each.probability) * scale;
-    }
+    FORERUN_ASSERT(blended.size() + followers_max < Places::slots);
+    const double unseen = doubt * context->distinct();
+    const double scale = 1 / (context->total() + unseen);
     const std::size_t known = blended.size();
-    for (const Context::Follower& follower : context->followers) {
-      const auto end = blended.begin() + static_cast<std::ptrdiff_t>(known);
-      if (std::none_of(blended.begin(), end,
-                       [&](const Likely& each) { return each.symbol == follower.symbol; })) {
+    counts.assign(known, 0);
+    for (const Context::Follower& follower : context->followers()) {
+      const std::size_t at = places.find_or_put(blended, follower.symbol);
+      if (at < known) {
+        counts[at] = follower.count;
+      } else {
         blended.push_back({follower.symbol, follower.count * scale});
       }
+    }
+    for (std::size_t i = 0; i < known; ++i) {
+      blended[i].probability = (counts[i] + unseen * blended[i].probability) * scale;
     }
   }
   return blended;

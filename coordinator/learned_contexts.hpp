@@ -1,5 +1,7 @@
 #pragma once
 
+#include <array>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -14,20 +16,37 @@ struct Likely {
 };
 
 /// What followed one context, and how often. Recent history counts more: all counts are halved when
-/// they grow large.
-struct Context {
+/// they grow large. Most contexts have few followers: with these it fills one line of the
+/// processor's cache.
+class alignas(64) Context {
+public:
   struct Follower {
     Key symbol = 0;
-    double count = 0;
+    float count = 0;
   };
-  double total = 0;
-  double distinct = 0;  ///< Followers seen so far, less those forgotten.
-  std::vector<Follower> followers;
 
   void teach(Key symbol);
+  std::span<const Follower> followers() const { return {begin(), size_}; }
+  double total() const { return total_; }
+  /// Followers seen so far, less those forgotten.
+  double distinct() const { return distinct_; }
   double count(Key symbol) const;
-  /// The largest count.
-  double most() const;
+
+private:
+  static constexpr std::size_t inside_max = 3;
+
+  const Follower* begin() const { return more_ ? more_.get() : inside_.data(); }
+  Follower* begin() { return more_ ? more_.get() : inside_.data(); }
+  void add(Key symbol);
+  void remove(std::size_t at);
+  void halve();
+
+  std::array<Follower, inside_max> inside_{};
+  std::unique_ptr<Follower[]> more_;  ///< All of them, once they were too many.
+  float total_ = 0;
+  std::uint8_t size_ = 0;
+  std::uint8_t room_ = inside_max;
+  std::uint16_t distinct_ = 0;
 };
 
 /// Learned contexts of all tenants, a bounded number (the tenant is part of every key).
@@ -41,9 +60,13 @@ public:
   /// before. Sums to less than 1: the rest is for what nobody has seen. In no order that matters.
   std::vector<Likely> likely(std::span<const Key> contexts) const;
   const Context* find(Key context) const { return contexts_.find(context); }
+  /// What find() gives of each.
+  void find(std::span<const Key> contexts, std::span<const Context*> found) const;
   std::size_t size() const { return contexts_.size(); }
 
 private:
+  void prefetch(std::span<const Key> contexts) const;
+
   BoundedTable<Context> contexts_;
 };
 

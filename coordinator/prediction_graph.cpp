@@ -7,6 +7,7 @@
 #include <deque>
 #include <list>
 #include <map>
+#include <tuple>
 #include <unordered_map>
 
 #include "base/assert.hpp"
@@ -244,7 +245,7 @@ struct Session {
 
 /// One way to fill a form: which candidate each parameter takes.
 struct Filling {
-  std::array<std::uint8_t, parameters_per_call_max> chosen;
+  std::array<std::uint8_t, parameters_per_call_max> chosen{};
   double share = 1;
   Key input_hash = 0;
 };
@@ -284,6 +285,7 @@ double share_in(const std::vector<Likely>& votes, Key symbol) {
 
 /// What single contexts say of a form, beyond their blend.
 using Evidence = std::array<double, 6>;
+using LongContexts = std::array<const Context*, std::tuple_size_v<Evidence>>;
 
 /// What describes all calls of one form alike.
 struct FormFeatures {
@@ -309,28 +311,43 @@ struct Precedents {
 struct Options {
   std::deque<std::pair<Key, Values>> values;  ///< By form.
   std::vector<Option> calls;
+  std::vector<Likely> guessed;  ///< What contexts alone say, best first.
   Features<call_features> none{};
   double none_probability = 1;
 };
 
 /// The best combinations of values, best first.
-std::vector<Filling> fillings(const Form& form, const Values& values) {
-  /// One more value on top of a shorter combination.
+class Fillings {
+public:
+  Fillings(const Form& form, const Values& values) {
+    best_.front().input_hash = hash_object_start();
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      extend(i, values[i], form.name_keys[i]);
+    }
+  }
+  const Filling* begin() const { return best_.data(); }
+  const Filling* end() const { return best_.data() + size_; }
+  const Filling& front() const { return best_.front(); }
+
+private:
+  /// One value on top of a shorter combination.
   struct Extension {
     std::size_t shorter = 0;
     std::size_t value = 0;
     double share = 1;
   };
-  std::vector<Filling> best(1);
-  best.front().input_hash = hash_object_start();
-  std::vector<Filling> longer;
-  std::array<Extension, calls_per_form_max * values_per_parameter_max> extensions;
-  for (std::size_t i = 0; i < values.size(); ++i) {
+  /// Both the shorter ones and the values are in order, so the n-th with the k-th is worse than n k
+  /// others.
+  static constexpr std::size_t extensions_max = 20;  ///< The sum of 8 / n, rounded down.
+
+  void extend(std::size_t parameter, const std::vector<Candidate>& values, Key name) {
+    std::array<Extension, extensions_max> extensions;
     std::size_t made = 0;
-    const std::size_t count = std::min(values[i].size(), values_per_parameter_max);
-    for (std::size_t n = 0; n < best.size(); ++n) {
+    for (std::size_t n = 0; n < size_; ++n) {
+      const std::size_t count =
+          std::min({values.size(), values_per_parameter_max, calls_per_form_max / (n + 1)});
       for (std::size_t k = 0; k < count; ++k) {
-        extensions[made++] = {n, k, best[n].share * values[i][k].share};
+        extensions[made++] = {n, k, best_[n].share * values[k].share};
       }
     }
     const std::size_t kept = std::min(made, calls_per_form_max);
@@ -341,19 +358,21 @@ std::vector<Filling> fillings(const Form& form, const Values& values) {
                                : a.shorter != b.shorter ? a.shorter < b.shorter
                                                         : a.value < b.value;
                       });
-    longer.clear();
+    std::array<Filling, calls_per_form_max> longer;
     for (std::size_t n = 0; n < kept; ++n) {
       const Extension& extension = extensions[n];
-      Filling& filling = longer.emplace_back(best[extension.shorter]);
-      filling.chosen[i] = static_cast<std::uint8_t>(extension.value);
+      Filling& filling = longer[n] = best_[extension.shorter];
+      filling.chosen[parameter] = static_cast<std::uint8_t>(extension.value);
       filling.share = extension.share;
-      filling.input_hash =
-          mix(filling.input_hash, form.name_keys[i], values[i][extension.value].hash);
+      filling.input_hash = mix(filling.input_hash, name, values[extension.value].hash);
     }
-    best.swap(longer);
+    best_ = longer;
+    size_ = kept;
   }
-  return best;
-}
+
+  std::array<Filling, calls_per_form_max> best_{};
+  std::size_t size_ = 1;
+};
 
 /// A prediction before its call is built.
 struct Draft {
@@ -469,31 +488,33 @@ private:
   std::vector<Key> next_contexts(const Session& session, bool is_open) const;
   std::vector<Key> output_contexts(const Session& session) const;
   std::vector<Likely> guess(const Session& session, bool is_open) const;
-  void learn_guess(const Session& session, Tenant& tenant, Key symbol) const;
+  static void learn_guess(const std::vector<Likely>& made, Tenant& tenant, Key symbol);
   void learn_next(const Session& session, Key symbol);
   void learn_call(Session& session, Tenant& tenant, const Call& call, Key task);
   void learn_output(const Session& session, const std::optional<Output>& output);
 
   Surroundings around(const Session& session, Key task) const;
-  Values values_of(const Session& session, const Tenant& tenant, const Form& form) const;
+  Values values_of(const Session& session, const Tenant& tenant, const Form& form,
+                   Wanted wanted) const;
   std::vector<Candidate> candidates(const Surroundings& surroundings, const Tenant& tenant, Key key,
-                                    std::size_t depth, std::size_t& parts_left,
-                                    MadeValues& made) const;
+                                    std::size_t depth, std::size_t& parts_left, MadeValues& made,
+                                    Wanted wanted) const;
   void compose(const Surroundings& surroundings, const Tenant& tenant, Key key, const Mold& mold,
                double share, std::size_t depth, std::size_t& parts_left,
                std::vector<Composed>& composed, MadeValues& made) const;
   void learn_parameter(const Surroundings& surroundings, Tenant& tenant, Key key,
                        std::string_view name, const json::Value& value, std::size_t depth,
                        std::size_t& parts_left);
-  Options options(const Session& session, const Tenant& tenant, bool is_open) const;
+  /// All values are wanted of the form that came, if it is known.
+  Options options(const Session& session, const Tenant& tenant, bool is_open, Key came = 0) const;
   FormFeatures describe_form(const Session& session, const Tenant& tenant, const Form& form,
                              const Likely& likely, const Precedents& precedents,
-                             const std::vector<Key>& long_contexts, bool is_open) const;
+                             const LongContexts& long_contexts, bool is_open) const;
   static Features<call_features> describe(const Session& session, const Option& option,
                                           const FormFeatures& of_form, std::size_t rank);
   Precedents precedents(const Session& session, const Tenant& tenant) const;
   std::vector<Key> long_contexts(const Session& session) const;
-  Evidence evidence_for(const std::vector<Key>& contexts, const Likely& form, bool is_open) const;
+  static Evidence evidence_for(const LongContexts& contexts, const Likely& form, bool is_open);
   void hear(Session& session) const;
   void understand(Session& session) const;
   void learn_meaning(const Session& session, Key task, std::string_view name,
@@ -709,16 +730,18 @@ std::vector<Key> PredictionGraph::Impl::output_contexts(const Session& session) 
           mix(session.tenant, 0x84, last.task, last.input_hash)};
 }
 
-/// What the contexts say, the likeliest first.
+/// What the contexts say; the likeliest first, as many as are considered.
 std::vector<Likely> PredictionGraph::Impl::guess(const Session& session, bool is_open) const {
   std::vector<Likely> forms = nexts_.likely(next_contexts(session, is_open));
-  std::sort(forms.begin(), forms.end(), more_likely);
+  const auto in_order = forms.begin() + static_cast<std::ptrdiff_t>(
+                                            std::min(forms.size(), forms_considered_max));
+  std::partial_sort(forms.begin(), in_order, forms.end(), more_likely);
   return forms;
 }
 
 /// What was guessed and what came, before the guess is taught to anyone.
-void PredictionGraph::Impl::learn_guess(const Session& session, Tenant& tenant, Key symbol) const {
-  const std::vector<Likely> made = guess(session, false);
+void PredictionGraph::Impl::learn_guess(const std::vector<Likely>& made, Tenant& tenant,
+                                        Key symbol) {
   for (std::size_t i = 0; i < std::min(made.size(), reliability_guesses); ++i) {
     const double stated = made[i].probability;
     tenant.forms[reliability_bin(stated)].learn(stated, made[i].symbol == symbol);
@@ -746,13 +769,18 @@ Surroundings PredictionGraph::Impl::around(const Session& session, Key task) con
 }
 
 Values PredictionGraph::Impl::values_of(const Session& session, const Tenant& tenant,
-                                        const Form& form) const {
+                                        const Form& form, Wanted wanted) const {
   Values values;
   values.of.reserve(form.parameters.size());
   const Surroundings surroundings = around(session, form.task_key);
   std::size_t parts_left = parts_per_form_max;
   for (const Key key : form.parameters) {
-    values.of.push_back(candidates(surroundings, tenant, key, 0, parts_left, values.made));
+    if (const Parameter* parameter = parameters_.find(key)) {
+      parameter->prefetch();
+    }
+  }
+  for (const Key key : form.parameters) {
+    values.of.push_back(candidates(surroundings, tenant, key, 0, parts_left, values.made, wanted));
     if (values.of.back().empty()) {
       values.of.clear();
       break;
@@ -764,7 +792,7 @@ Values PredictionGraph::Impl::values_of(const Session& session, const Tenant& te
 std::vector<Candidate> PredictionGraph::Impl::candidates(const Surroundings& surroundings,
                                                          const Tenant& tenant, Key key,
                                                          std::size_t depth, std::size_t& parts_left,
-                                                         MadeValues& made) const {
+                                                         MadeValues& made, Wanted wanted) const {
   const Parameter* parameter = parameters_.find(key);
   if (parameter == nullptr) {
     return {};
@@ -775,7 +803,7 @@ std::vector<Candidate> PredictionGraph::Impl::candidates(const Surroundings& sur
       compose(surroundings, tenant, key, *mold, share, depth, parts_left, composed, made);
     }
   }
-  return parameter->candidates(surroundings, tenant.kinds, tenant.values, composed, made);
+  return parameter->candidates(surroundings, tenant.kinds, tenant.values, composed, made, wanted);
 }
 
 /// The likeliest value of this mold, and the likeliest with one other part.
@@ -790,7 +818,8 @@ void PredictionGraph::Impl::compose(const Surroundings& surroundings, const Tena
   std::vector<std::vector<Candidate>> parts;
   std::vector<std::pair<double, std::size_t>> others;  ///< What the second is to the first.
   for (const Key part : mold.parts) {
-    parts.push_back(candidates(surroundings, tenant, mix(key, part), depth + 1, parts_left, made));
+    parts.push_back(candidates(surroundings, tenant, mix(key, part), depth + 1, parts_left, made,
+                               Wanted::best));
     const std::vector<Candidate>& best = parts.back();
     if (best.empty()) {
       return;
@@ -842,7 +871,7 @@ Precedents PredictionGraph::Impl::precedents(const Session& session, const Tenan
 FormFeatures PredictionGraph::Impl::describe_form(const Session& session, const Tenant& tenant,
                                                   const Form& form, const Likely& likely,
                                                   const Precedents& precedents,
-                                                  const std::vector<Key>& long_contexts,
+                                                  const LongContexts& long_contexts,
                                                   bool is_open) const {
   const SessionMemory& memory = session.memory;
   FormFeatures features;
@@ -956,10 +985,11 @@ Features<call_features> PredictionGraph::Impl::describe(const Session& session,
 }
 
 Options PredictionGraph::Impl::options(const Session& session, const Tenant& tenant,
-                                       bool is_open) const {
+                                       bool is_open, Key came) const {
   Options all;
   const Precedents precedents = this->precedents(session, tenant);
-  std::vector<Likely> forms = guess(session, is_open);
+  all.guessed = guess(session, is_open);
+  std::vector<Likely> forms = all.guessed;
   double end = 0;
   for (const Likely& each : forms) {
     if (each.symbol == end_symbol) {
@@ -989,8 +1019,19 @@ Options PredictionGraph::Impl::options(const Session& session, const Tenant& ten
   }
   // The best as the ranker would have them, before it is known with which arguments.
   const Features<call_features>& weights = tenant.calls.weights();
-  std::vector<std::pair<double, Likely>> considered;
+  struct Considered {
+    double score = 0;
+    Likely likely;
+    const Form* form = nullptr;
+  };
+  std::vector<Considered> considered;
   considered.reserve(forms.size());
+  for (const Likely& each : forms) {
+    forms_.prefetch_slot(each.symbol);
+  }
+  for (const Likely& each : forms) {
+    forms_.prefetch_entry(each.symbol);
+  }
   for (const Likely& each : forms) {
     const Form* form = forms_.find(each.symbol);
     if (form == nullptr) {
@@ -1005,23 +1046,32 @@ Options PredictionGraph::Impl::options(const Session& session, const Tenant& ten
     if (!precedents.turns.empty()) {
       score += weights[23] * real::log(0.02 + share_in(precedents.turns, each.symbol));
     }
-    considered.emplace_back(score, each);
+    considered.push_back({score, each, form});
   }
-  std::sort(considered.begin(), considered.end(), [](const auto& a, const auto& b) {
-    return a.first != b.first ? a.first > b.first : a.second.symbol < b.second.symbol;
+  const auto tried = considered.begin() + static_cast<std::ptrdiff_t>(
+                                              std::min(considered.size(), forms_tried_max));
+  std::partial_sort(considered.begin(), tried, considered.end(), [](const auto& a, const auto& b) {
+    return a.score != b.score ? a.score > b.score : a.likely.symbol < b.likely.symbol;
   });
-  const std::vector<Key> long_contexts = this->long_contexts(session);
-  std::size_t tried = 0;
+  considered.erase(tried, considered.end());
+  for (const Considered& each : considered) {
+    for (const Key parameter : each.form->parameters) {
+      parameters_.prefetch_slot(parameter);
+    }
+  }
+  for (const Considered& each : considered) {
+    for (const Key parameter : each.form->parameters) {
+      parameters_.prefetch_entry(parameter);
+    }
+  }
+  LongContexts long_contexts{};
+  nexts_.find(this->long_contexts(session), long_contexts);
   std::vector<double> scores;
   double known = 0;
-  for (auto& [quick, likely] : considered) {
+  for (auto& [quick, likely, form] : considered) {
     likely.probability = is_open ? likely.probability : corrected(tenant.forms, likely.probability);
-    if (tried == forms_tried_max) {
-      break;
-    }
-    const Form* form = forms_.find(likely.symbol);
-    ++tried;
-    Values values = values_of(session, tenant, *form);
+    Values values =
+        values_of(session, tenant, *form, likely.symbol == came ? Wanted::all : Wanted::best);
     if (values.size() != form->parameters.size()) {
       continue;
     }
@@ -1029,7 +1079,7 @@ Options PredictionGraph::Impl::options(const Session& session, const Tenant& ten
     const FormFeatures of_form =
         describe_form(session, tenant, *form, likely, precedents, long_contexts, is_open);
     std::size_t rank = 0;
-    for (const Filling& filling : fillings(*form, kept)) {
+    for (const Filling& filling : Fillings(*form, kept)) {
       Option& option = all.calls.emplace_back(
           Option{form, &kept, likely.symbol, likely.probability, filling, {}, 0});
       option.features = describe(session, option, of_form, rank++);
@@ -1071,15 +1121,15 @@ std::vector<Key> PredictionGraph::Impl::long_contexts(const Session& session) co
           mix(tenant, 0xc6, last, labels)};
 }
 
-Evidence PredictionGraph::Impl::evidence_for(const std::vector<Key>& contexts, const Likely& form,
-                                             bool is_open) const {
+Evidence PredictionGraph::Impl::evidence_for(const LongContexts& contexts, const Likely& form,
+                                             bool is_open) {
   Evidence evidence{};
   const std::size_t count = is_open ? contexts.size() - 2 : contexts.size();
   for (std::size_t i = 0; i < count; ++i) {
-    if (const Context* context = nexts_.find(contexts[i]); context != nullptr) {
+    if (const Context* context = contexts[i]; context != nullptr) {
       const double stated = std::max(form.probability, 1e-4);
-      evidence[i] =
-          real::log((context->count(form.symbol) + 0.5 * stated) / (context->total + 0.5) / stated);
+      evidence[i] = real::log((context->count(form.symbol) + 0.5 * stated) /
+                              (context->total() + 0.5) / stated);
     }
   }
   return evidence;
@@ -1157,7 +1207,7 @@ void PredictionGraph::Impl::end_turn(const Session& session, Tenant& tenant) con
 /// What was expected and what came, before any of it is taught.
 Options PredictionGraph::Impl::learn_options(const Session& session, Tenant& tenant, Key form_key,
                                              Key input_hash) {
-  Options all = options(session, tenant, false);
+  Options all = options(session, tenant, false, form_key);
   bool has_come = false;
   for (const Option& option : all.calls) {
     const bool came = option.form_key == form_key && option.filling.input_hash == input_hash;
@@ -1188,7 +1238,7 @@ void PredictionGraph::Impl::learn_values(Tenant& tenant, Form& form, const Value
     }
   }
   if (values.size() == form.parameters.size()) {
-    const Filling best = fillings(form, values).front();
+    const Filling best = Fillings(form, values).front();
     form.expected += best.share;
     form.hits += best.input_hash == input_hash ? 1 : 0;
   }
@@ -1205,7 +1255,7 @@ void PredictionGraph::Impl::learn_call(Session& session, Tenant& tenant, const C
   Options all;
   if (is_lesson) {
     all = learn_options(session, tenant, form_key, input_hash);
-    learn_guess(session, tenant, form_key);
+    learn_guess(all.guessed, tenant, form_key);
   }
   learn_next(session, form_key);
   tenant.importance.learn(session.forms.empty() ? start_task : session.forms.back(), form_key);
@@ -1228,7 +1278,7 @@ void PredictionGraph::Impl::learn_call(Session& session, Tenant& tenant, const C
     const auto known = std::find_if(all.values.begin(), all.values.end(),
                                     [&](const auto& each) { return each.first == form_key; });
     learn_values(tenant, form,
-                 known != all.values.end() ? known->second : values_of(session, tenant, form),
+                 known != all.values.end() ? known->second : values_of(session, tenant, form, Wanted::all),
                  call.input(), input_hash);
   }
   form.seen += 1;
@@ -1253,8 +1303,11 @@ void PredictionGraph::Impl::learn_parameter(const Surroundings& surroundings, Te
                                             Key key, std::string_view name,
                                             const json::Value& value, std::size_t depth,
                                             std::size_t& parts_left) {
-  parameters_.touch(key).learn(surroundings, tenant.kinds, name, value);
-  const std::optional<Mold> mold = depth < mold_depth_max ? mold_of(value) : std::nullopt;
+  const bool was_looked_at =
+      parameters_.touch(key).learn(surroundings, tenant.kinds, name, value);
+  const bool may_have_parts =
+      was_looked_at && depth < mold_depth_max && (value.array() || value.object());
+  const std::optional<Mold> mold = may_have_parts ? mold_of(value) : std::nullopt;
   if (!mold || mold->parts.size() > parts_left) {
     return;
   }
@@ -1329,7 +1382,7 @@ void PredictionGraph::Impl::understand(Session& session) const {
     if (known == nullptr) {
       continue;
     }
-    for (const Context::Follower& each : known->followers) {
+    for (const Context::Follower& each : known->followers()) {
       const Key any = each.symbol & name_of_meaning;
       if (each.symbol == any) {
         continue;
@@ -1422,8 +1475,8 @@ void PredictionGraph::Impl::end(const RunId& id) {
       nexts_.teach(model_contexts(session), end_symbol);
     }
     if (owner.takes_lesson()) {
-      learn_options(session, owner, end_symbol, 0);
-      learn_guess(session, owner, end_symbol);
+      const Options all = learn_options(session, owner, end_symbol, 0);
+      learn_guess(all.guessed, owner, end_symbol);
     }
     learn_next(session, end_symbol);
     if (session.turn_from > 0) {
@@ -1487,8 +1540,7 @@ std::vector<std::string> PredictionGraph::Impl::reasons(const Session& session,
   lines.push_back(form.task + " " + after + ": " + percent(option.form_probability));
   for (std::size_t i = 0; i < option.values->size(); ++i) {
     const Candidate& value = option.value(i);
-    lines.push_back(form.names[i] + " = " +
-                    (value.origin == nullptr ? std::string("constant") : *value.origin) + ": " +
+    lines.push_back(form.names[i] + " = " + text_of(value.origin, session.memory) + ": " +
                     percent(value.share));
   }
   return lines;

@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
 #include <span>
 
 #include "base/real.hpp"
@@ -36,17 +37,18 @@ public:
   }
 
   /// Scores become probabilities that sum to 1 with that of none of them, whose score is given.
-  /// Returns the probability of none.
-  static double normalise(std::span<double> scores, double none) {
+  /// `times`: so many rivals have each score; empty: one. Returns the probability of none.
+  static double normalise(std::span<double> scores, double none,
+                          std::span<const std::uint32_t> times = {}) {
     double most = none;
     for (const double each : scores) {
       most = std::max(most, each);
     }
     double sum = real::exp(none - most);
     const double nothing = sum;
-    for (double& each : scores) {
-      each = real::exp(each - most);
-      sum += each;
+    for (std::size_t i = 0; i < scores.size(); ++i) {
+      scores[i] = real::exp(scores[i] - most);
+      sum += times.empty() ? scores[i] : scores[i] * times[i];
     }
     for (double& each : scores) {
       each /= sum;

@@ -66,11 +66,11 @@ void TaskNames::add(std::string_view name, Key task, Key form) {
   }
   Name& known = names_[task];
   if (known.forms.empty()) {
-    known.stems = stems_of(name);
-    for (const Key stem : known.stems) {
+    for (const Key stem : stems_of(name)) {
       Stem& holder = holders_[stem];
       holder.tasks.push_back(task);
       holder.names = 0;
+      known.stems.emplace_back(stem, &holder);
     }
   }
   if (std::find(known.forms.begin(), known.forms.end(), form) == known.forms.end() &&
@@ -89,14 +89,17 @@ double TaskNames::rarity(const Stem& stem) const {
 }
 
 double TaskNames::match(Key task, const std::vector<Key>& stems) const {
+  if (stems.empty()) {
+    return 0;
+  }
   const auto found = names_.find(task);
   if (found == names_.end()) {
     return 0;
   }
   double all = 0.5;
   double common = 0;
-  for (const Key stem : found->second.stems) {
-    const double weight = std::max(rarity(holders_.at(stem)), 0.0);
+  for (const auto& [stem, holder] : found->second.stems) {
+    const double weight = std::max(rarity(*holder), 0.0);
     all += weight;
     common += std::binary_search(stems.begin(), stems.end(), stem) ? weight : 0;
   }

@@ -2,6 +2,7 @@
 
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "coordinator/learned_contexts.hpp"
@@ -23,14 +24,14 @@ public:
   std::vector<Likely> named(const std::vector<Key>& stems) const;
 
 private:
-  struct Name {
-    std::vector<Key> stems;
-    std::vector<Key> forms;
-  };
   struct Stem {
     std::vector<Key> tasks;  ///< Whose names hold it.
     mutable double rarity = 0;
     mutable std::size_t names = 0;  ///< There were so many when its rarity was worked out.
+  };
+  struct Name {
+    std::vector<std::pair<Key, const Stem*>> stems;  ///< Elements of a map stay where they are.
+    std::vector<Key> forms;
   };
   double rarity(const Stem& stem) const;
   std::unordered_map<Key, Name, KeyHash> names_;  ///< By task.
