@@ -650,12 +650,117 @@ void Parameter::prefetch() const {
   fetch(constants_);
 }
 
+/// Describes claims to the ranker.
+class Parameter::Describer {
+public:
+  Describer(const Parameter& parameter, const Surroundings& around)
+      : parameter_(parameter), around_(around) {
+    const SessionMemory& memory = around.memory;
+    const std::vector<SeenStep>& steps = memory.steps();
+    const std::string& name = parameter.text_;
+    const json::Value* const same = steps.empty() ? nullptr : steps.back().call.input().find(name);
+    if (same != nullptr) {
+      // Its hash was made when the step was remembered, unless its document was too large.
+      const std::uint32_t at = memory.latest_at(place_of_parameter(steps.back().task, name));
+      last_same_ = at != 0 && memory.value(at).json == same ? memory.value(at).hash
+                                                            : hash_value(*same);
+    }
+    const std::uint32_t used = parameter.last_used(around);
+    last_use_ = used == 0 ? 0 : memory.value(used).hash;
+  }
+  Features<value_features> operator()(Key hash, const Claims& claims) const;
+
+private:
+  const Parameter& parameter_;
+  const Surroundings& around_;
+  Key last_same_ = 0;  ///< The value of this name in the last step's input.
+  Key last_use_ = 0;   ///< The parameter's last value.
+};
+
+Features<value_features> Parameter::Describer::operator()(Key hash, const Claims& claims) const {
+  const SessionMemory& memory = around_.memory;
+  const std::vector<SeenStep>& steps = memory.steps();
+  const SeenValue* const seen = claims.seen == 0 ? nullptr : &memory.value(claims.seen);
+  const std::uint32_t in_text = memory.has_text() ? memory.in_text(hash) : 0;
+  const bool is_in_last_output =
+      seen != nullptr && seen->side == Side::output && seen->document == steps.size();
+  const SessionMemory::Mention mention =
+      memory.has_text() ? memory.mention(hash, *claims.value) : SessionMemory::Mention{};
+  const std::uint32_t holder = seen == nullptr || !memory.has_text() ? 0 : seen->parent;
+  const SessionMemory::Mention of_holder =
+      holder == 0 ? SessionMemory::Mention{}
+                  : memory.mention(memory.value(holder).hash, *memory.value(holder).json);
+  const Meaning* const meaning = find_meaning(around_, parameter_.name_, hash);
+  Features<value_features> features = {as_logarithm(odds(claims.best)),
+          claims.others > 0 ? real::log1p(claims.others) : 0.0,
+          claims.origin.kind == Origin::Kind::constant ? 1.0 : 0.0,
+          claims.is_recognised ? 1.0 : 0.0,
+          in_text != 0 && memory.is_fresh(in_text) ? 1.0 : 0.0,
+          in_text != 0 ? 1.0 : 0.0,
+          memory.was_used(SessionMemory::used_key(around_.task, parameter_.name_, hash)) ? 1.0 : 0.0,
+          last_use_ == hash ? 1.0 : 0.0,
+          last_same_ == hash ? 1.0 : 0.0,
+          is_in_last_output ? 1.0 : 0.0,
+          is_in_last_output && seen->head == claims.seen ? 1.0 : 0.0,
+          logarithm_of(claims.count),
+          claims.familiar < 1 ? as_logarithm(claims.familiar) * 0.25 : 0.0,
+          claims.constant > 0 ? real::log(claims.constant) * 0.25 : -1.5,
+          seen != nullptr && seen->side != Side::text
+              ? logarithm_of(1 + steps.size() - seen->document)
+              : 0.0,
+          seen != nullptr && seen->side == Side::text ? 1.0 : 0.0,
+          seen != nullptr && in_text == 0 && memory.has_text() && memory.is_mentioned(*seen)
+              ? 1.0
+              : 0.0,
+          mention.anywhere,
+          mention.ahead,
+          mention.anywhere >= 1 ? 1.0 : 0.0,
+          claims.is_composed ? 1.0 : 0.0,
+          claims.is_projected ? 1.0 : 0.0,
+          claims.corrected == 1 ? 1.0 : 0.0,
+          claims.corrected > 1 ? 1.0 : 0.0,
+          meaning != nullptr ? meaning->share : 0.0,
+          meaning != nullptr ? meaning->lift : 0.0,
+          of_holder.anywhere,
+          of_holder.ahead};
+  for (std::size_t n = 0; around_.mask != nullptr && n < value_features; ++n) {
+    features[n] *= (*around_.mask)[n];
+  }
+  return features;
+}
+
+/// What the leading rule gives, where it has been right for long; nothing where it does not apply.
+std::optional<Candidate> Parameter::settled(const Surroundings& around, const KindRecord& kinds,
+                                            std::size_t place) const {
+  if (led_ < led_min || leader_ == no_rule ||
+      (!around.open_tasks.empty() && is_open(around, rules_[leader_], task_sides_[leader_]))) {
+    return std::nullopt;
+  }
+  const Binding& rule = rules_[leader_];
+  const std::uint32_t at = rule.mold != 0 ? 0 : Resolver(around, name_)(rule);
+  if (at == 0) {
+    return std::nullopt;
+  }
+  const SeenValue& value = around.memory.value(at);
+  Claims claims;
+  claims.best = rule_share(leader_, place, kinds);
+  claims.value = value.json;
+  claims.origin = {Origin::Kind::rule, rule.from, at};
+  claims.seen = at;
+  claims.count = 1;
+  claims.familiar = familiar(value.look);
+  return Candidate{value.hash, claims.best * claims.familiar, value.json, claims.origin, at, true,
+                   Describer(*this, around)(value.hash, claims)};
+}
+
 std::vector<Candidate> Parameter::candidates(const Surroundings& around, const KindRecord& kinds,
                                              const ValueRanker& ranker,
                                              std::span<const Composed> composed, MadeValues& made,
                                              Wanted wanted) const {
-  const SessionMemory& memory = around.memory;
   const std::size_t place = followed_.find(around.previous);
+  if (const auto settled = this->settled(around, kinds, place)) {
+    return {*settled};
+  }
   composed = composed.first(std::min(composed.size(), composed_max));
   Claimed claimed(rules_.size() + constants_.size() + SessionMemory::corrections + composed.size());
   const double blocked = claim_by_rules(around, kinds, place, claimed, made);
@@ -666,74 +771,13 @@ std::vector<Candidate> Parameter::candidates(const Surroundings& around, const K
   }
   claim_known(around, place, claimed);
 
-  const std::vector<SeenStep>& steps = memory.steps();
-  const json::Value* const same = steps.empty() ? nullptr : steps.back().call.input().find(text_);
-  // Its hash was made when the step was remembered, unless its document was too large.
-  const std::uint32_t same_at =
-      same == nullptr ? 0 : memory.latest_at(place_of_parameter(steps.back().task, text_));
-  const Key last_same = same == nullptr ? 0
-                        : same_at != 0 && memory.value(same_at).json == same
-                            ? memory.value(same_at).hash
-                            : hash_value(*same);
-  const std::uint32_t used = last_used(around);
-  const Key last_use = used == 0 ? 0 : memory.value(used).hash;
-  const auto describe = [&](std::size_t at) -> Features<value_features> {
-    const Claims& claims = claimed[at];
-    const Key hash = claimed.hash(at);
-    const SeenValue* const seen = claims.seen == 0 ? nullptr : &memory.value(claims.seen);
-    const std::uint32_t in_text = memory.has_text() ? memory.in_text(hash) : 0;
-    const bool is_in_last_output =
-        seen != nullptr && seen->side == Side::output && seen->document == steps.size();
-    const SessionMemory::Mention mention =
-        memory.has_text() ? memory.mention(hash, *claims.value) : SessionMemory::Mention{};
-    const std::uint32_t holder = seen == nullptr || !memory.has_text() ? 0 : seen->parent;
-    const SessionMemory::Mention of_holder =
-        holder == 0 ? SessionMemory::Mention{}
-                    : memory.mention(memory.value(holder).hash, *memory.value(holder).json);
-    const Meaning* const meaning = find_meaning(around, name_, hash);
-    return {as_logarithm(odds(claims.best)),
-            claims.others > 0 ? real::log1p(claims.others) : 0.0,
-            claims.origin.kind == Origin::Kind::constant ? 1.0 : 0.0,
-            claims.is_recognised ? 1.0 : 0.0,
-            in_text != 0 && memory.is_fresh(in_text) ? 1.0 : 0.0,
-            in_text != 0 ? 1.0 : 0.0,
-            memory.was_used(SessionMemory::used_key(around.task, name_, hash)) ? 1.0 : 0.0,
-            last_use == hash ? 1.0 : 0.0,
-            last_same == hash ? 1.0 : 0.0,
-            is_in_last_output ? 1.0 : 0.0,
-            is_in_last_output && seen->head == claims.seen ? 1.0 : 0.0,
-            logarithm_of(claims.count),
-            claims.familiar < 1 ? as_logarithm(claims.familiar) * 0.25 : 0.0,
-            claims.constant > 0 ? real::log(claims.constant) * 0.25 : -1.5,
-            seen != nullptr && seen->side != Side::text
-                ? logarithm_of(1 + steps.size() - seen->document)
-                : 0.0,
-            seen != nullptr && seen->side == Side::text ? 1.0 : 0.0,
-            seen != nullptr && in_text == 0 && memory.has_text() && memory.is_mentioned(*seen)
-                ? 1.0
-                : 0.0,
-            mention.anywhere,
-            mention.ahead,
-            mention.anywhere >= 1 ? 1.0 : 0.0,
-            claims.is_composed ? 1.0 : 0.0,
-            claims.is_projected ? 1.0 : 0.0,
-            claims.corrected == 1 ? 1.0 : 0.0,
-            claims.corrected > 1 ? 1.0 : 0.0,
-            meaning != nullptr ? meaning->share : 0.0,
-            meaning != nullptr ? meaning->lift : 0.0,
-            of_holder.anywhere,
-            of_holder.ahead};
-  };
-
+  const Describer describe(*this, around);
   // Rival claims weigh as their scores, against the others and against none of them.
   std::array<Features<value_features>, Claimed::size_max> features;
   std::array<double, Claimed::size_max> shares;
   std::array<std::uint32_t, Claimed::size_max> times;
   for (std::size_t i = 0; i < claimed.size(); ++i) {
-    features[i] = describe(i);
-    for (std::size_t n = 0; around.mask != nullptr && n < value_features; ++n) {
-      features[i][n] *= (*around.mask)[n];
-    }
+    features[i] = describe(claimed.hash(i), claimed[i]);
     shares[i] = ranker.score(features[i]);
     times[i] = claimed[i].times;
   }
@@ -769,7 +813,7 @@ std::vector<Candidate> Parameter::candidates(const Surroundings& around, const K
     const Ranked& each = ranked[i];
     const Claims& claims = claimed[each.claim];
     candidates.push_back({each.hash, each.share, each.value, claims.origin, claims.seen,
-                          features[each.claim]});
+                          false, features[each.claim]});
   }
   return candidates;
 }

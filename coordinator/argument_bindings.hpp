@@ -115,7 +115,8 @@ struct Candidate {
   double share = 0;
   const json::Value* value = nullptr;  ///< Lives as long as memory and parameter are unchanged.
   Origin origin;
-  std::uint32_t seen = 0;  ///< In the session's memory; 0: a constant that it has not seen.
+  std::uint32_t seen = 0;   ///< In the session's memory; 0: a constant that it has not seen.
+  bool is_settled = false;  ///< Its rule was right for so long that no other value is considered.
   Features<value_features> features{};
 };
 
@@ -205,6 +206,7 @@ private:
 
   struct Claims;
   class Claimed;
+  class Describer;
   /// Constants that the session's text holds and this parameter has not had in the session, the
   /// latest text's first ones first, at most recognised_max; as indexes into constants_. Returns
   /// how many.
@@ -212,6 +214,8 @@ private:
                          std::array<std::size_t, recognised_max>& order) const;
   std::size_t place_after(Key previous);
   double constant_share(const Constant& constant, std::size_t place) const;
+  std::optional<Candidate> settled(const Surroundings& around, const KindRecord& kinds,
+                                   std::size_t place) const;
   double rule_share(std::size_t rule, std::size_t place, const KindRecord& kinds) const;
   bool is_routine(const Surroundings& around, Key hash, const json::Value& value);
   bool was_corrected() const;

@@ -65,6 +65,7 @@ constexpr std::size_t parameters_per_call_max = 32;
 constexpr std::size_t forms_tried_max = 9;
 constexpr std::size_t values_per_parameter_max = 6;
 constexpr std::size_t calls_per_form_max = 8;
+constexpr std::size_t calls_per_form_min = 3;
 constexpr std::size_t premises_max = 3;
 constexpr double meaning_share_min = 0.05;
 constexpr std::size_t mold_depth_max = 3;       ///< Of parts in parts.
@@ -319,7 +320,8 @@ struct Options {
 /// The best combinations of values, best first.
 class Fillings {
 public:
-  Fillings(const Form& form, const Values& values) {
+  Fillings(const Form& form, const Values& values, std::size_t size_max)
+      : size_max_(std::min(size_max, calls_per_form_max)) {
     best_.front().input_hash = hash_object_start();
     for (std::size_t i = 0; i < values.size(); ++i) {
       extend(i, values[i], form.name_keys[i]);
@@ -345,12 +347,12 @@ private:
     std::size_t made = 0;
     for (std::size_t n = 0; n < size_; ++n) {
       const std::size_t count =
-          std::min({values.size(), values_per_parameter_max, calls_per_form_max / (n + 1)});
+          std::min({values.size(), values_per_parameter_max, size_max_ / (n + 1)});
       for (std::size_t k = 0; k < count; ++k) {
         extensions[made++] = {n, k, best_[n].share * values[k].share};
       }
     }
-    const std::size_t kept = std::min(made, calls_per_form_max);
+    const std::size_t kept = std::min(made, size_max_);
     std::partial_sort(extensions.begin(), extensions.begin() + static_cast<std::ptrdiff_t>(kept),
                       extensions.begin() + static_cast<std::ptrdiff_t>(made),
                       [](const Extension& a, const Extension& b) {
@@ -372,7 +374,13 @@ private:
 
   std::array<Filling, calls_per_form_max> best_{};
   std::size_t size_ = 1;
+  std::size_t size_max_;
 };
+
+/// So many calls of the n-th best form are considered.
+std::size_t calls_of_form(std::size_t nth) {
+  return std::max(calls_per_form_max / (nth + 1), calls_per_form_min);
+}
 
 /// A prediction before its call is built.
 struct Draft {
@@ -1068,6 +1076,7 @@ Options PredictionGraph::Impl::options(const Session& session, const Tenant& ten
   nexts_.find(this->long_contexts(session), long_contexts);
   std::vector<double> scores;
   double known = 0;
+  std::size_t nth = 0;
   for (auto& [quick, likely, form] : considered) {
     likely.probability = is_open ? likely.probability : corrected(tenant.forms, likely.probability);
     Values values =
@@ -1079,7 +1088,7 @@ Options PredictionGraph::Impl::options(const Session& session, const Tenant& ten
     const FormFeatures of_form =
         describe_form(session, tenant, *form, likely, precedents, long_contexts, is_open);
     std::size_t rank = 0;
-    for (const Filling& filling : Fillings(*form, kept)) {
+    for (const Filling& filling : Fillings(*form, kept, calls_of_form(nth++))) {
       Option& option = all.calls.emplace_back(
           Option{form, &kept, likely.symbol, likely.probability, filling, {}, 0});
       option.features = describe(session, option, of_form, rank++);
@@ -1229,6 +1238,9 @@ Options PredictionGraph::Impl::learn_options(const Session& session, Tenant& ten
 void PredictionGraph::Impl::learn_values(Tenant& tenant, Form& form, const Values& values,
                                          const json::Object& input, Key input_hash) const {
   for (std::size_t i = 0; i < values.size(); ++i) {
+    if (values[i].front().is_settled) {
+      continue;
+    }
     const Key hash = hash_value(*input.find(form.names[i]));
     for (const Candidate& candidate : values[i]) {
       tenant.values.note(candidate.features, candidate.share, candidate.hash == hash);
@@ -1238,7 +1250,7 @@ void PredictionGraph::Impl::learn_values(Tenant& tenant, Form& form, const Value
     }
   }
   if (values.size() == form.parameters.size()) {
-    const Filling best = Fillings(form, values).front();
+    const Filling best = Fillings(form, values, 1).front();
     form.expected += best.share;
     form.hits += best.input_hash == input_hash ? 1 : 0;
   }
