@@ -1,7 +1,7 @@
 #include "coordinator/argument_bindings.hpp"
 
 #include <algorithm>
-#include <numeric>
+#include <cstring>
 
 #include "base/real.hpp"
 
@@ -25,7 +25,10 @@ constexpr std::size_t looks_max = 24;
 constexpr float tries_max = 64;
 constexpr double prior_weight = 1.5;
 /// A parameter's steps are routine after so many like ones; then one in so many is looked at.
-constexpr std::uint8_t led_min = 32;
+constexpr std::uint8_t led_min = 24;
+/// Other rules are looked for until one has been right so often in a row; then one time in so many.
+constexpr std::uint8_t led_few = 12;
+constexpr std::uint8_t looked_for_more = 4;
 constexpr std::uint8_t missed_min = 64;
 constexpr std::uint8_t looked_every = 16;
 
@@ -416,8 +419,7 @@ private:
     const auto end = hashes_.begin() + static_cast<std::ptrdiff_t>(size());
     return static_cast<std::size_t>(std::find(hashes_.begin(), end, hash) - hashes_.begin());
   }
-  Claims& add(Key hash, double share, const json::Value* value, Origin origin,
-              std::uint32_t seen) {
+  Claims& add(Key hash, double share, const json::Value* value, Origin origin, std::uint32_t seen) {
     marks_ |= std::uint64_t{1} << (hash % 64);
     hashes_[size()] = hash;
     is_plain_[size()] = false;
@@ -551,7 +553,7 @@ json::Value Parameter::make(const SeenValue& value, const Binding& rule) const {
 }
 
 std::uint32_t Parameter::last_used(const Surroundings& around) const {
-  return text_.empty() ? 0 : around.memory.latest_at(place_of_parameter(around.task, text_));
+  return text_.empty() ? 0 : around.memory.latest_at(place_of_parameter(around.task, step_));
 }
 
 void Parameter::claim_corrected(const Surroundings& around, std::size_t place,
@@ -661,9 +663,10 @@ public:
     const json::Value* const same = steps.empty() ? nullptr : steps.back().call.input().find(name);
     if (same != nullptr) {
       // Its hash was made when the step was remembered, unless its document was too large.
-      const std::uint32_t at = memory.latest_at(place_of_parameter(steps.back().task, name));
-      last_same_ = at != 0 && memory.value(at).json == same ? memory.value(at).hash
-                                                            : hash_value(*same);
+      const std::uint32_t at =
+          memory.latest_at(place_of_parameter(steps.back().task, parameter.step_));
+      last_same_ =
+          at != 0 && memory.value(at).json == same ? memory.value(at).hash : hash_value(*same);
     }
     const std::uint32_t used = parameter.last_used(around);
     last_use_ = used == 0 ? 0 : memory.value(used).hash;
@@ -691,38 +694,37 @@ Features<value_features> Parameter::Describer::operator()(Key hash, const Claims
       holder == 0 ? SessionMemory::Mention{}
                   : memory.mention(memory.value(holder).hash, *memory.value(holder).json);
   const Meaning* const meaning = find_meaning(around_, parameter_.name_, hash);
-  Features<value_features> features = {as_logarithm(odds(claims.best)),
-          claims.others > 0 ? real::log1p(claims.others) : 0.0,
-          claims.origin.kind == Origin::Kind::constant ? 1.0 : 0.0,
-          claims.is_recognised ? 1.0 : 0.0,
-          in_text != 0 && memory.is_fresh(in_text) ? 1.0 : 0.0,
-          in_text != 0 ? 1.0 : 0.0,
-          memory.was_used(SessionMemory::used_key(around_.task, parameter_.name_, hash)) ? 1.0 : 0.0,
-          last_use_ == hash ? 1.0 : 0.0,
-          last_same_ == hash ? 1.0 : 0.0,
-          is_in_last_output ? 1.0 : 0.0,
-          is_in_last_output && seen->head == claims.seen ? 1.0 : 0.0,
-          logarithm_of(claims.count),
-          claims.familiar < 1 ? as_logarithm(claims.familiar) * 0.25 : 0.0,
-          claims.constant > 0 ? real::log(claims.constant) * 0.25 : -1.5,
-          seen != nullptr && seen->side != Side::text
-              ? logarithm_of(1 + steps.size() - seen->document)
-              : 0.0,
-          seen != nullptr && seen->side == Side::text ? 1.0 : 0.0,
-          seen != nullptr && in_text == 0 && memory.has_text() && memory.is_mentioned(*seen)
-              ? 1.0
-              : 0.0,
-          mention.anywhere,
-          mention.ahead,
-          mention.anywhere >= 1 ? 1.0 : 0.0,
-          claims.is_composed ? 1.0 : 0.0,
-          claims.is_projected ? 1.0 : 0.0,
-          claims.corrected == 1 ? 1.0 : 0.0,
-          claims.corrected > 1 ? 1.0 : 0.0,
-          meaning != nullptr ? meaning->share : 0.0,
-          meaning != nullptr ? meaning->lift : 0.0,
-          of_holder.anywhere,
-          of_holder.ahead};
+  Features<value_features> features = {
+      as_logarithm(odds(claims.best)),
+      claims.others > 0 ? real::log1p(claims.others) : 0.0,
+      claims.origin.kind == Origin::Kind::constant ? 1.0 : 0.0,
+      claims.is_recognised ? 1.0 : 0.0,
+      in_text != 0 && memory.is_fresh(in_text) ? 1.0 : 0.0,
+      in_text != 0 ? 1.0 : 0.0,
+      memory.was_used(SessionMemory::used_key(around_.task, parameter_.name_, hash)) ? 1.0 : 0.0,
+      last_use_ == hash ? 1.0 : 0.0,
+      last_same_ == hash ? 1.0 : 0.0,
+      is_in_last_output ? 1.0 : 0.0,
+      is_in_last_output && seen->head == claims.seen ? 1.0 : 0.0,
+      logarithm_of(claims.count),
+      claims.familiar < 1 ? as_logarithm(claims.familiar) * 0.25 : 0.0,
+      claims.constant > 0 ? real::log(claims.constant) * 0.25 : -1.5,
+      seen != nullptr && seen->side != Side::text ? logarithm_of(1 + steps.size() - seen->document)
+                                                  : 0.0,
+      seen != nullptr && seen->side == Side::text ? 1.0 : 0.0,
+      seen != nullptr && in_text == 0 && memory.has_text() && memory.is_mentioned(*seen) ? 1.0
+                                                                                         : 0.0,
+      mention.anywhere,
+      mention.ahead,
+      mention.anywhere >= 1 ? 1.0 : 0.0,
+      claims.is_composed ? 1.0 : 0.0,
+      claims.is_projected ? 1.0 : 0.0,
+      claims.corrected == 1 ? 1.0 : 0.0,
+      claims.corrected > 1 ? 1.0 : 0.0,
+      meaning != nullptr ? meaning->share : 0.0,
+      meaning != nullptr ? meaning->lift : 0.0,
+      of_holder.anywhere,
+      of_holder.ahead};
   for (std::size_t n = 0; around_.mask != nullptr && n < value_features; ++n) {
     features[n] *= (*around_.mask)[n];
   }
@@ -749,7 +751,12 @@ std::optional<Candidate> Parameter::settled(const Surroundings& around, const Ki
   claims.seen = at;
   claims.count = 1;
   claims.familiar = familiar(value.look);
-  return Candidate{value.hash, claims.best * claims.familiar, value.json, claims.origin, at, true,
+  return Candidate{value.hash,
+                   claims.best * claims.familiar,
+                   value.json,
+                   claims.origin,
+                   at,
+                   true,
                    Describer(*this, around)(value.hash, claims)};
 }
 
@@ -812,8 +819,8 @@ std::vector<Candidate> Parameter::candidates(const Surroundings& around, const K
   for (std::size_t i = 0; i < candidates.capacity() && i < count; ++i) {
     const Ranked& each = ranked[i];
     const Claims& claims = claimed[each.claim];
-    candidates.push_back({each.hash, each.share, each.value, claims.origin, claims.seen,
-                          false, features[each.claim]});
+    candidates.push_back({each.hash, each.share, each.value, claims.origin, claims.seen, false,
+                          features[each.claim]});
   }
   return candidates;
 }
@@ -874,8 +881,8 @@ void Parameter::learn_constant(std::size_t place, Key hash, const json::Value& v
   total_ += 1;
   After& after = after_[place];
   after.total += 1;
-  auto at = static_cast<std::size_t>(std::find(hashes_.begin(), hashes_.end(), hash) -
-                                     hashes_.begin());
+  auto at =
+      static_cast<std::size_t>(std::find(hashes_.begin(), hashes_.end(), hash) - hashes_.begin());
   if (at == hashes_.size()) {
     constants_seen_ += 1;
     if (size_of(value) > constant_bytes_max) {
@@ -886,9 +893,9 @@ void Parameter::learn_constant(std::size_t place, Key hash, const json::Value& v
     if (constants_.size() < constants_max) {
       values_.push_back(value);
     } else {
-      const auto least = std::min_element(
-          constants_.begin(), constants_.end(),
-          [](const Constant& a, const Constant& b) { return a.count < b.count; });
+      const auto least =
+          std::min_element(constants_.begin(), constants_.end(),
+                           [](const Constant& a, const Constant& b) { return a.count < b.count; });
       place_of_value = least->value;
       values_[place_of_value] = value;
       hashes_.erase(hashes_.begin() + (least - constants_.begin()));
@@ -925,12 +932,17 @@ void Parameter::forget_rule(std::size_t rule) {
 void Parameter::add_rule(const Surroundings& around, Key name, Key hash, const Binding& rule,
                          Key side) {
   const std::uint16_t signature = signature_of(rule);
-  bool may_be_known = false;
-  for (const std::uint16_t each : signatures_) {
-    may_be_known |= each == signature;
-  }
-  if (may_be_known) {
-    for (const Binding& each : rules_) {
+  for (std::size_t i = 0; i < rules_.size(); i += 4) {
+    // Four at once: a quarter that is equal becomes 0, and the lowest 0 borrows.
+    constexpr std::uint64_t ones = 0x0001'0001'0001'0001;
+    std::uint64_t four = 0;
+    std::memcpy(&four, &signatures_[i], sizeof four);
+    four ^= signature * ones;
+    if (((four - ones) & ~four & (ones << 15U)) == 0) {
+      continue;
+    }
+    for (std::size_t n = i; n < std::min(i + 4, rules_.size()); ++n) {
+      const Binding& each = rules_[n];
       if (each.from == rule.from && each.place == rule.place && each.n == rule.n &&
           each.mold == rule.mold) {
         return;
@@ -947,9 +959,8 @@ void Parameter::add_rule(const Surroundings& around, Key name, Key hash, const B
       return (each.all.hits + 1) / (each.all.tries + 2);
     };
     forget_rule(static_cast<std::size_t>(
-        std::min_element(
-            rules_.begin(), rules_.end(),
-            [&](const Binding& a, const Binding& b) { return worth(a) < worth(b); }) -
+        std::min_element(rules_.begin(), rules_.end(),
+                         [&](const Binding& a, const Binding& b) { return worth(a) < worth(b); }) -
         rules_.begin()));
   }
   signatures_[rules_.size()] = signature;
@@ -1056,6 +1067,7 @@ bool Parameter::learn(const Surroundings& around, KindRecord& kinds, std::string
   if (text_ != text || name_ == 0) {
     text_ = text;
     name_ = hash_text(text);
+    step_ = step_of_name(text);
   }
   const Key name = name_;
   const Key hash = hash_value(value);
@@ -1105,8 +1117,10 @@ bool Parameter::learn(const Surroundings& around, KindRecord& kinds, std::string
   learn_look(value);
   learn_constant(place, hash, value);
   learn_mold(place, value);
-  learn_rules(around, name, hash);
-  learn_projections(around, name, hash, value);
+  if (led_ < led_few || led_ % looked_for_more == 0) {
+    learn_rules(around, name, hash);
+    learn_projections(around, name, hash, value);
+  }
   return true;
 }
 

@@ -239,6 +239,7 @@ private:
   void add_rule(const Surroundings& around, Key name, Key hash, const Binding& rule, Key side);
 
   Key name_ = 0;
+  Key step_ = 0;      ///< step_of_name() it.
   std::string text_;  ///< The name itself.
   double total_ = 0;
   double constants_seen_ = 0;  ///< Different ones, less those forgotten.

@@ -13,15 +13,15 @@ constexpr std::uint32_t no_node = 0xffffffff;
 }  // namespace
 
 std::uint32_t Importance::node_of(Key form) {
-  if (const auto known = by_form_.find(form); known != by_form_.end()) {
-    return known->second;
+  if (const std::uint32_t* known = by_form_.find(form)) {
+    return *known;
   }
   if (nodes_.size() >= nodes_max) {
     return no_node;
   }
   const auto made = static_cast<std::uint32_t>(nodes_.size());
   nodes_.emplace_back();
-  by_form_.emplace(form, made);
+  by_form_.touch(form) = made;
   return made;
 }
 
@@ -72,8 +72,8 @@ void Importance::compute() {
 }
 
 double Importance::of(Key form) const {
-  const auto known = by_form_.find(form);
-  return known == by_form_.end() ? 1 : nodes_[known->second].rank;
+  const std::uint32_t* known = by_form_.find(form);
+  return known == nullptr ? 1 : nodes_[*known].rank;
 }
 
 }  // namespace forerun::prediction

@@ -2,7 +2,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -31,7 +30,7 @@ private:
   void compute();
 
   std::vector<Node> nodes_;
-  std::unordered_map<Key, std::uint32_t, KeyHash> by_form_;
+  BoundedTable<std::uint32_t> by_form_{nodes_max};
   std::uint64_t learned_ = 0;
   std::uint64_t due_ = 64;
 };

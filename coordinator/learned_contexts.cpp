@@ -50,10 +50,8 @@ void Context::teach(Key symbol) {
     found->count += 1;
   } else {
     if (size_ >= followers_max) {
-      const Follower* const least =
-          std::min_element(first, end, [](const Follower& a, const Follower& b) {
-            return a.count < b.count;
-          });
+      const Follower* const least = std::min_element(
+          first, end, [](const Follower& a, const Follower& b) { return a.count < b.count; });
       total_ -= least->count;
       remove(static_cast<std::size_t>(least - first));
     } else {

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdio>
 #include <deque>
+#include <initializer_list>
 #include <list>
 #include <map>
 #include <tuple>
@@ -63,9 +64,11 @@ constexpr Key large_symbol = 0x44;   ///< An output too large to be predicted.
 constexpr std::size_t past_sessions_each_min = 8;
 constexpr std::size_t parameters_per_call_max = 32;
 constexpr std::size_t forms_tried_max = 9;
+constexpr std::size_t forms_tried_of_contexts_max = 6;  ///< Where contexts alone name forms.
 constexpr std::size_t values_per_parameter_max = 6;
 constexpr std::size_t calls_per_form_max = 8;
-constexpr std::size_t calls_per_form_min = 3;
+constexpr std::size_t calls_per_form_min = 5;
+constexpr std::size_t forms_of_many_calls = 3;
 constexpr std::size_t premises_max = 3;
 constexpr double meaning_share_min = 0.05;
 constexpr std::size_t mold_depth_max = 3;       ///< Of parts in parts.
@@ -379,7 +382,7 @@ private:
 
 /// So many calls of the n-th best form are considered.
 std::size_t calls_of_form(std::size_t nth) {
-  return std::max(calls_per_form_max / (nth + 1), calls_per_form_min);
+  return nth < forms_of_many_calls ? calls_per_form_max : calls_per_form_min;
 }
 
 /// A prediction before its call is built.
@@ -445,6 +448,36 @@ std::string percent(double share) {
 
 }  // namespace
 
+/// Keys of contexts, in order.
+class ContextKeys {
+public:
+  ContextKeys() = default;
+  ContextKeys(std::initializer_list<Key> keys) {
+    for (const Key key : keys) {
+      push_back(key);
+    }
+  }
+  void push_back(Key key) {
+    FORERUN_ASSERT(size_ < keys_.size());
+    keys_[size_++] = key;
+  }
+  void append(std::span<const Key> keys) {
+    for (const Key key : keys) {
+      push_back(key);
+    }
+  }
+  operator std::span<const Key>() const { return std::span(keys_).first(size_); }
+  Key back() const { return keys_[size_ - 1]; }
+  std::span<const Key> from(std::size_t first) const {
+    return std::span(keys_).first(size_).subspan(first);
+  }
+
+private:
+  static constexpr std::size_t size_max = 24;
+  std::array<Key, size_max> keys_;
+  std::size_t size_ = 0;
+};
+
 class PredictionGraph::Impl {
 public:
   explicit Impl(const PredictionSettings& settings)
@@ -490,11 +523,12 @@ private:
 
   SeenStep seen(Key tenant, const Call& call, bool learns);
   Key labels(Key task, Side side, const json::Value* value, bool learns);
+  void prefetch_fields(Key place, const json::Object& object) const;
   void scalar_label(Key place, std::string_view name, const json::Value& value, bool learns,
                     std::size_t& left, Key& labels);
 
-  std::vector<Key> next_contexts(const Session& session, bool is_open) const;
-  std::vector<Key> output_contexts(const Session& session) const;
+  static ContextKeys next_contexts(const Session& session, bool is_open);
+  static ContextKeys output_contexts(const Session& session);
   std::vector<Likely> guess(const Session& session, bool is_open) const;
   static void learn_guess(const std::vector<Likely>& made, Tenant& tenant, Key symbol);
   void learn_next(const Session& session, Key symbol);
@@ -521,7 +555,7 @@ private:
   static Features<call_features> describe(const Session& session, const Option& option,
                                           const FormFeatures& of_form, std::size_t rank);
   Precedents precedents(const Session& session, const Tenant& tenant) const;
-  std::vector<Key> long_contexts(const Session& session) const;
+  static ContextKeys long_contexts(const Session& session);
   static Evidence evidence_for(const LongContexts& contexts, const Likely& form, bool is_open);
   void hear(Session& session) const;
   void understand(Session& session) const;
@@ -540,7 +574,7 @@ private:
   bool is_model(const Call& call) const {
     return !settings_.model_task.empty() && call.task() == settings_.model_task;
   }
-  std::vector<Key> model_contexts(const Session& session) const;
+  static ContextKeys model_contexts(const Session& session);
   /// What one tenant may keep, so that all keep their limit together.
   std::size_t past_sessions_each() const {
     return std::max<std::size_t>(past_sessions_each_min,
@@ -630,23 +664,40 @@ void PredictionGraph::Impl::forget_sessions() {
   }
 }
 
+/// The fields of the object are about to be looked up.
+void PredictionGraph::Impl::prefetch_fields(Key place, const json::Object& object) const {
+  ContextKeys fields;
+  for (std::size_t i = 0; i < std::min(object.size(), fields_per_document_max); ++i) {
+    fields.push_back(mix(place, hash_text(object.begin()[i].name)));
+    fields_.prefetch_slot(fields.back());
+  }
+  for (const Key field : fields.from(0)) {
+    fields_.prefetch_entry(field);
+  }
+}
+
 void PredictionGraph::Impl::scalar_label(Key place, std::string_view name, const json::Value& value,
                                          bool learns, std::size_t& left, Key& labels) {
   if (left == 0) {
     return;
   }
   --left;
-  const Key field = mix(place, hash_text(name));
-  labels = mix(labels, hash_text(name));
+  const Key key = hash_text(name);
+  const Key field = mix(place, key);
+  labels = mix(labels, key);
   Key hash = hash_value(value);
   if (const std::string* text = value.string(); text != nullptr && text->size() > label_bytes_max) {
     // Of a long text (a message, an error) the first word may be a label.
     hash = mix(1, hash_text(std::string_view(*text).substr(0, text->find(' ')).substr(0, 40)));
   }
+  const Field* known = nullptr;
   if (learns) {
-    fields_.touch(field).learn(hash);
+    Field& touched = fields_.touch(field);
+    touched.learn(hash);
+    known = &touched;
+  } else {
+    known = fields_.find(field);
   }
-  const Field* known = fields_.find(field);
   if (known == nullptr || known->is_label) {
     labels = mix(labels, hash);
   }
@@ -670,6 +721,7 @@ Key PredictionGraph::Impl::labels(Key task, Side side, const json::Value* value,
     scalar_label(place, "", *value, learns, left, labels);
     return labels;
   }
+  prefetch_fields(place, *object);
   for (const json::Member& member : *object) {
     if (member.value.object() == nullptr && member.value.array() == nullptr) {
       scalar_label(place, member.name, member.value, learns, left, labels);
@@ -687,6 +739,7 @@ SeenStep PredictionGraph::Impl::seen(Key tenant, const Call& call, bool learns) 
       call, std::nullopt, mix(tenant, hash_text(call.task())), hash_input(call.input()), 0, 0};
   const Key place = mix(task_side(step.task, Side::input), 0x61);
   std::size_t left = has(Idea::labels) ? fields_per_document_max : 0;
+  prefetch_fields(place, call.input());
   for (const json::Member& member : call.input()) {
     if (member.value.object() == nullptr && member.value.array() == nullptr) {
       scalar_label(place, member.name, member.value, learns, left, step.input_labels);
@@ -697,7 +750,7 @@ SeenStep PredictionGraph::Impl::seen(Key tenant, const Call& call, bool learns) 
 
 /// From the most general to the most special. While the last output is open, contexts that need it
 /// are left out.
-std::vector<Key> PredictionGraph::Impl::next_contexts(const Session& session, bool is_open) const {
+ContextKeys PredictionGraph::Impl::next_contexts(const Session& session, bool is_open) {
   const std::vector<SeenStep>& steps = session.memory.steps();
   const auto back = [&](std::size_t n) -> const SeenStep* {
     return steps.size() >= n ? &steps[steps.size() - n] : nullptr;
@@ -708,8 +761,8 @@ std::vector<Key> PredictionGraph::Impl::next_contexts(const Session& session, bo
   };
   const Key tenant = session.tenant;
   const Key inputs = back(1) == nullptr ? 0 : back(1)->input_labels;
-  std::vector<Key> keys = {mix(tenant, 0x70), mix(tenant, 0x71, task(1)),
-                           mix(tenant, 0x72, task(1), task(2))};
+  ContextKeys keys = {mix(tenant, 0x70), mix(tenant, 0x71, task(1)),
+                      mix(tenant, 0x72, task(1), task(2))};
   if (is_open) {
     keys.push_back(mix(tenant, 0x73, task(1), inputs));
     keys.push_back(mix(tenant, 0x74, task(1), answered(2)));
@@ -725,7 +778,7 @@ std::vector<Key> PredictionGraph::Impl::next_contexts(const Session& session, bo
   return keys;
 }
 
-std::vector<Key> PredictionGraph::Impl::output_contexts(const Session& session) const {
+ContextKeys PredictionGraph::Impl::output_contexts(const Session& session) {
   const std::vector<SeenStep>& steps = session.memory.steps();
   FORERUN_ASSERT(!steps.empty());
   const SeenStep& last = steps.back();
@@ -741,8 +794,8 @@ std::vector<Key> PredictionGraph::Impl::output_contexts(const Session& session) 
 /// What the contexts say; the likeliest first, as many as are considered.
 std::vector<Likely> PredictionGraph::Impl::guess(const Session& session, bool is_open) const {
   std::vector<Likely> forms = nexts_.likely(next_contexts(session, is_open));
-  const auto in_order = forms.begin() + static_cast<std::ptrdiff_t>(
-                                            std::min(forms.size(), forms_considered_max));
+  const auto in_order =
+      forms.begin() + static_cast<std::ptrdiff_t>(std::min(forms.size(), forms_considered_max));
   std::partial_sort(forms.begin(), in_order, forms.end(), more_likely);
   return forms;
 }
@@ -757,11 +810,9 @@ void PredictionGraph::Impl::learn_guess(const std::vector<Likely>& made, Tenant&
 }
 
 void PredictionGraph::Impl::learn_next(const Session& session, Key symbol) {
-  std::vector<Key> contexts = next_contexts(session, false);
-  const std::vector<Key> open = next_contexts(session, true);
-  contexts.insert(contexts.end(), open.begin() + 3, open.end());
-  const std::vector<Key> whole = long_contexts(session);
-  contexts.insert(contexts.end(), whole.begin(), whole.end());
+  ContextKeys contexts = next_contexts(session, false);
+  contexts.append(next_contexts(session, true).from(3));
+  contexts.append(long_contexts(session));
   nexts_.teach(contexts, symbol);
 }
 
@@ -992,12 +1043,11 @@ Features<call_features> PredictionGraph::Impl::describe(const Session& session,
           0.0};
 }
 
-Options PredictionGraph::Impl::options(const Session& session, const Tenant& tenant,
-                                       bool is_open, Key came) const {
+Options PredictionGraph::Impl::options(const Session& session, const Tenant& tenant, bool is_open,
+                                       Key came) const {
   Options all;
   const Precedents precedents = this->precedents(session, tenant);
-  all.guessed = guess(session, is_open);
-  std::vector<Likely> forms = all.guessed;
+  std::vector<Likely> forms = guess(session, is_open);
   double end = 0;
   for (const Likely& each : forms) {
     if (each.symbol == end_symbol) {
@@ -1005,6 +1055,7 @@ Options PredictionGraph::Impl::options(const Session& session, const Tenant& ten
     }
   }
   forms.resize(std::min(forms.size(), forms_considered_max));
+  all.guessed = forms;
   const auto propose = [&](Key symbol) {
     if (std::none_of(forms.begin(), forms.end(),
                      [&](const Likely& known) { return known.symbol == symbol; })) {
@@ -1056,8 +1107,11 @@ Options PredictionGraph::Impl::options(const Session& session, const Tenant& ten
     }
     considered.push_back({score, each, form});
   }
-  const auto tried = considered.begin() + static_cast<std::ptrdiff_t>(
-                                              std::min(considered.size(), forms_tried_max));
+  const bool are_of_contexts = forms.size() <= all.guessed.size();
+  const auto tried =
+      considered.begin() +
+      static_cast<std::ptrdiff_t>(std::min(
+          considered.size(), are_of_contexts ? forms_tried_of_contexts_max : forms_tried_max));
   std::partial_sort(considered.begin(), tried, considered.end(), [](const auto& a, const auto& b) {
     return a.score != b.score ? a.score > b.score : a.likely.symbol < b.likely.symbol;
   });
@@ -1114,7 +1168,7 @@ Options PredictionGraph::Impl::options(const Session& session, const Tenant& ten
 }
 
 /// Long and whole contexts, each for itself. The last two need the last output.
-std::vector<Key> PredictionGraph::Impl::long_contexts(const Session& session) const {
+ContextKeys PredictionGraph::Impl::long_contexts(const Session& session) {
   const std::vector<SeenStep>& steps = session.memory.steps();
   const auto task = [&](std::size_t n) {
     return steps.size() >= n ? steps[steps.size() - n].task : start_task;
@@ -1149,6 +1203,10 @@ void PredictionGraph::Impl::hear(Session& session) const {
   const std::vector<Key>& words = session.memory.last_words();
   const double scale = 1 / std::sqrt(static_cast<double>(std::max<std::size_t>(1, words.size())));
   for (Key later = has(Idea::words) ? 0 : 2; later < 2; ++later) {
+    if (words.empty()) {
+      session.spoken[later].clear();
+      continue;
+    }
     std::unordered_map<Key, double, KeyHash> sums;
     for (const Key word : words) {
       if (const WordWeights* known = word_weights_.find(mix(session.tenant, word, later))) {
@@ -1289,9 +1347,10 @@ void PredictionGraph::Impl::learn_call(Session& session, Tenant& tenant, const C
   if (form.tries > 0 && is_lesson) {
     const auto known = std::find_if(all.values.begin(), all.values.end(),
                                     [&](const auto& each) { return each.first == form_key; });
-    learn_values(tenant, form,
-                 known != all.values.end() ? known->second : values_of(session, tenant, form, Wanted::all),
-                 call.input(), input_hash);
+    learn_values(
+        tenant, form,
+        known != all.values.end() ? known->second : values_of(session, tenant, form, Wanted::all),
+        call.input(), input_hash);
   }
   form.seen += 1;
   form.tries += 1;
@@ -1304,6 +1363,9 @@ void PredictionGraph::Impl::learn_call(Session& session, Tenant& tenant, const C
   }
   const Surroundings surroundings = around(session, task);
   std::size_t parts_left = parts_per_form_max;
+  for (const Key parameter : form.parameters) {
+    parameters_.prefetch_entry(parameter);
+  }
   for (const json::Member& member : call.input()) {
     learn_meaning(session, task, member.name, member.value);
     learn_parameter(surroundings, tenant, mix(task, 0xa1, hash_text(member.name)), member.name,
@@ -1315,8 +1377,7 @@ void PredictionGraph::Impl::learn_parameter(const Surroundings& surroundings, Te
                                             Key key, std::string_view name,
                                             const json::Value& value, std::size_t depth,
                                             std::size_t& parts_left) {
-  const bool was_looked_at =
-      parameters_.touch(key).learn(surroundings, tenant.kinds, name, value);
+  const bool was_looked_at = parameters_.touch(key).learn(surroundings, tenant.kinds, name, value);
   const bool may_have_parts =
       was_looked_at && depth < mold_depth_max && (value.array() || value.object());
   const std::optional<Mold> mold = may_have_parts ? mold_of(value) : std::nullopt;
@@ -1521,7 +1582,7 @@ void PredictionGraph::Impl::forget(std::string_view tenant) {
   }
 }
 
-std::vector<Key> PredictionGraph::Impl::model_contexts(const Session& session) const {
+ContextKeys PredictionGraph::Impl::model_contexts(const Session& session) {
   const std::vector<SeenStep>& steps = session.memory.steps();
   const Key last = steps.empty() ? start_task : steps.back().task;
   return {mix(session.tenant, 0xd0), mix(session.tenant, 0xd1, last)};

@@ -46,10 +46,10 @@ struct KeyHash {
 };
 
 /// Holds at most `limit` entries. One that was not touched for long goes first: a hand sweeps over
-/// them, takes the mark that a touch left and stops where there is none (CLOCK: Corbató 1968). Their
-/// order never reaches an output. Entries stay where they are until they go. Open addressing with
-/// linear probing; an erased slot is closed by moving back what was displaced (Knuth, The Art of
-/// Computer Programming 3, 6.4, algorithm R).
+/// them, takes the mark that a touch left and stops where there is none (CLOCK: Corbató 1968).
+/// Their order never reaches an output. Entries stay where they are until they go. Open addressing
+/// with linear probing; an erased slot is closed by moving back what was displaced (Knuth, The Art
+/// of Computer Programming 3, 6.4, algorithm R).
 template <class T>
 class BoundedTable {
 public:
@@ -127,9 +127,20 @@ private:
       if (!slot.is_touched || ++swept >= sweep_max) {
         const std::uint32_t at = slot.entry;
         erase(hand_);
+        prefetch_next();
         return at;
       }
       slot.is_touched = false;
+    }
+  }
+  /// What goes soon is on its way from the machine's memory when it goes.
+  void prefetch_next() const {
+    constexpr std::size_t slots_ahead = 6;
+    const std::size_t end = std::min(hand_ + slots_ahead, slots_.size());
+    for (std::size_t at = hand_; at < end; ++at) {
+      if (slots_[at].entry != none && !slots_[at].is_touched) {
+        __builtin_prefetch(&entry(slots_[at].entry), 1);
+      }
     }
   }
   void erase(std::size_t hole) {

@@ -71,11 +71,6 @@ bool has_digit(std::string_view text) {
   return std::any_of(text.begin(), text.end(), is_digit);
 }
 
-/// Names that hold a digit are data (ids as keys): the path generalises over them.
-Key name_step(std::string_view name) {
-  return has_digit(name) ? any_name : hash_text(name);
-}
-
 std::string_view trimmed(std::string_view word) {
   const std::string_view edge = ".,;:!?()[]{}\"'`*<>";
   while (!word.empty() && edge.find(word.front()) != std::string_view::npos) {
@@ -206,8 +201,12 @@ std::string path_of(const json::Value& document, const json::Value* value) {
   return path;
 }
 
-Key place_of_parameter(Key task, std::string_view name) {
-  return mix(task, static_cast<Key>(Side::input), name_step(name));
+Key step_of_name(std::string_view name) {
+  return has_digit(name) ? any_name : hash_text(name);
+}
+
+Key place_of_parameter(Key task, Key step_of_name) {
+  return mix(task, static_cast<Key>(Side::input), step_of_name);
 }
 
 std::uint32_t SessionMemory::Index::get(Key key) const {
@@ -377,7 +376,7 @@ Key SessionMemory::walk_object(const json::Object& object, Key place, std::size_
                                std::size_t& left) {
   Key hash = hash_object_start();
   for (const json::Member& member : object) {
-    const Key inner = mix(place, name_step(member.name));
+    const Key inner = mix(place, step_of_name(member.name));
     hash = mix(hash, hash_text(member.name),
                walk(member.value, inner, hash_text(member.name), false, depth + 1, side, left));
     if (side == Side::output && has_digit(member.name) && left > 0) {
@@ -556,7 +555,7 @@ void SessionMemory::add_call(SeenStep step) {
   const Key place = mix(added.task, static_cast<Key>(Side::input));
   for (const json::Member& member : added.call.input()) {
     const Key name = hash_text(member.name);
-    const Key at = mix(place, name_step(member.name));
+    const Key at = mix(place, step_of_name(member.name));
     const Key hash = walk(member.value, at, name, false, 1, Side::input, left);
     set(mix(used_key(added.task, name, hash), 5), 1);
     read_on(hash);

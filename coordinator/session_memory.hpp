@@ -240,6 +240,8 @@ private:
 /// Where a value stands in its document, for people: `reservations[*]`. Empty when it is not in
 /// there.
 std::string path_of(const json::Value& document, const json::Value* value);
-Key place_of_parameter(Key task, std::string_view name);
+/// What stands for a name in places: names that hold a digit are data (ids as keys), and are one.
+Key step_of_name(std::string_view name);
+Key place_of_parameter(Key task, Key step_of_name);
 
 }  // namespace forerun::prediction
