@@ -67,8 +67,6 @@ constexpr std::size_t forms_tried_max = 9;
 constexpr std::size_t forms_tried_of_contexts_max = 6;  ///< Where contexts alone name forms.
 constexpr std::size_t values_per_parameter_max = 6;
 constexpr std::size_t calls_per_form_max = 8;
-constexpr std::size_t calls_per_form_min = 5;
-constexpr std::size_t forms_of_many_calls = 3;
 constexpr std::size_t premises_max = 3;
 constexpr double meaning_share_min = 0.05;
 constexpr std::size_t mold_depth_max = 3;       ///< Of parts in parts.
@@ -379,11 +377,6 @@ private:
   std::size_t size_ = 1;
   std::size_t size_max_;
 };
-
-/// So many calls of the n-th best form are considered.
-std::size_t calls_of_form(std::size_t nth) {
-  return nth < forms_of_many_calls ? calls_per_form_max : calls_per_form_min;
-}
 
 /// A prediction before its call is built.
 struct Draft {
@@ -1130,7 +1123,6 @@ Options PredictionGraph::Impl::options(const Session& session, const Tenant& ten
   nexts_.find(this->long_contexts(session), long_contexts);
   std::vector<double> scores;
   double known = 0;
-  std::size_t nth = 0;
   for (auto& [quick, likely, form] : considered) {
     likely.probability = is_open ? likely.probability : corrected(tenant.forms, likely.probability);
     Values values =
@@ -1142,7 +1134,7 @@ Options PredictionGraph::Impl::options(const Session& session, const Tenant& ten
     const FormFeatures of_form =
         describe_form(session, tenant, *form, likely, precedents, long_contexts, is_open);
     std::size_t rank = 0;
-    for (const Filling& filling : Fillings(*form, kept, calls_of_form(nth++))) {
+    for (const Filling& filling : Fillings(*form, kept, calls_per_form_max)) {
       Option& option = all.calls.emplace_back(
           Option{form, &kept, likely.symbol, likely.probability, filling, {}, 0});
       option.features = describe(session, option, of_form, rank++);
