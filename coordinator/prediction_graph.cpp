@@ -243,6 +243,7 @@ struct Session {
   Conversation said{};
   std::string said_after_output{};
   bool is_thinking = false;  ///< The model was asked since the last step.
+  std::size_t bytes = 0;     ///< Of its memory, as counted last.
 };
 
 /// One way to fill a form: which candidate each parameter takes.
@@ -511,6 +512,7 @@ public:
 private:
   using Sessions = std::list<Session>;
   Session& open(const RunId& id, std::string_view tenant);
+  void count_bytes(Session& session);
   void forget_sessions();
   Tenant& tenant_of(const std::string& name);
 
@@ -648,10 +650,18 @@ Session& PredictionGraph::Impl::open(const RunId& id, std::string_view tenant) {
   return sessions_.front();
 }
 
+/// What the session holds by now; others go where that is too much.
+void PredictionGraph::Impl::count_bytes(Session& session) {
+  session_bytes_ -= session.bytes;
+  session.bytes = session.memory.bytes();
+  session_bytes_ += session.bytes;
+  forget_sessions();
+}
+
 void PredictionGraph::Impl::forget_sessions() {
   while (sessions_.size() > 1 && (sessions_.size() > settings_.sessions_max ||
                                   session_bytes_ > settings_.session_bytes_max)) {
-    session_bytes_ -= sessions_.back().memory.bytes();
+    session_bytes_ -= sessions_.back().bytes;
     sessions_by_id_.erase(sessions_.back().id);
     sessions_.pop_back();
   }
@@ -1410,7 +1420,6 @@ void PredictionGraph::Impl::learn_output(const Session& session,
 
 void PredictionGraph::Impl::text(const RunId& id, std::string_view tenant, std::string_view text) {
   Session& session = open(id, tenant);
-  session_bytes_ -= session.memory.bytes();
   Tenant& owner = tenant_of(session.tenant_name);
   if (!session.memory.has_fresh_words() && learns_) {
     end_turn(session, owner);
@@ -1430,8 +1439,7 @@ void PredictionGraph::Impl::text(const RunId& id, std::string_view tenant, std::
   }
   hear(session);
   understand(session);
-  session_bytes_ += session.memory.bytes();
-  forget_sessions();
+  count_bytes(session);
 }
 
 /// Gathers what the words of all texts were told to mean; done once a text.
@@ -1496,7 +1504,6 @@ void PredictionGraph::Impl::observe(const RunId& id, std::string_view tenant, co
                                     const std::optional<Output>& output) {
   Session& session = open(id, tenant);
   Tenant& owner = tenant_of(session.tenant_name);
-  session_bytes_ -= session.memory.bytes();
   if (is_model(call)) {
     if (learns_) {
       const json::Value* said = call.input().find(conversation_parameter);
@@ -1524,8 +1531,7 @@ void PredictionGraph::Impl::observe(const RunId& id, std::string_view tenant, co
     session.said.step(call, *output);
   }
   session.said_after_output = session.said.digest();
-  session_bytes_ += session.memory.bytes();
-  forget_sessions();
+  count_bytes(session);
 }
 
 void PredictionGraph::Impl::end(const RunId& id) {
@@ -1552,7 +1558,7 @@ void PredictionGraph::Impl::end(const RunId& id) {
     past.forms.push_back(end_symbol);
     owner.past.add(std::move(past), past_sessions_each());
   }
-  session_bytes_ -= found->second->memory.bytes();
+  session_bytes_ -= found->second->bytes;
   sessions_.erase(found->second);
   sessions_by_id_.erase(found);
 }
@@ -1565,7 +1571,7 @@ void PredictionGraph::Impl::forget(std::string_view tenant) {
   }
   for (auto session = sessions_.begin(); session != sessions_.end();) {
     if (session->tenant_name == tenant) {
-      session_bytes_ -= session->memory.bytes();
+      session_bytes_ -= session->bytes;
       sessions_by_id_.erase(session->id);
       session = sessions_.erase(session);
     } else {

@@ -40,7 +40,7 @@ struct PredictionSettings {
                                       ///< (conversation.hpp): an agent's thinking. Empty: none.
   std::size_t sessions_max = 20'000;  ///< Working memories kept; the oldest is dropped beyond it.
   std::size_t session_bytes_max =
-      512U << 20U;  ///< Of the inputs, outputs and texts that all of them hold.
+      512U << 20U;  ///< What they take, with the values and words by which they are searched.
   std::size_t steps_per_session_max = 512;  ///< Remembered for bindings.
   std::size_t contexts_max =
       600'000;  ///< Learned contexts in all tenants; the least recently used go first.

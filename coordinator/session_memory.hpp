@@ -130,7 +130,8 @@ public:
   /// Stems of the words that follow the last one that a call took from the text, ascending, each
   /// once: whoever works through a text does what it says next.
   const std::vector<Key>& stems_ahead() const;
-  std::size_t bytes() const { return bytes_; }
+  /// About what it takes: its steps with what they hold, and what finds their values.
+  std::size_t bytes() const;
 
   /// How a text is corrected by what came back since it was used.
   enum class Correction : std::uint8_t {
@@ -233,8 +234,8 @@ private:
   mutable std::map<std::uint32_t, std::vector<Corrected>> corrected_;
   std::size_t marks_ = 0;
   std::vector<std::pair<Key, std::uint32_t>>
-      changes_;  ///< What set() replaced since the outermost mark.
-  std::size_t bytes_ = 0;
+      changes_;            ///< What set() replaced since the outermost mark.
+  std::size_t bytes_ = 0;  ///< Of the canonical texts of inputs, outputs and texts.
 };
 
 /// Where a value stands in its document, for people: `reservations[*]`. Empty when it is not in

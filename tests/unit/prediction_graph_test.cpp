@@ -377,7 +377,7 @@ TEST_CASE("asking does not change what is answered later", "[prediction_graph]")
 TEST_CASE("memory stays within its settings whatever comes", "[prediction_graph]") {
   PredictionSettings settings;
   settings.sessions_max = 10;
-  settings.session_bytes_max = 10'000;
+  settings.session_bytes_max = 100'000;
   settings.contexts_max = 300;
   settings.forms_max = 20;
   settings.parameters_max = 20;
@@ -405,6 +405,26 @@ TEST_CASE("memory stays within its settings whatever comes", "[prediction_graph]
   REQUIRE(sizes.outputs <= settings.outputs_max);
   REQUIRE(sizes.fields <= settings.fields_max);
   REQUIRE(sizes.tenants <= settings.tenants_max);
+}
+
+TEST_CASE("what sessions hold is counted as it grows, shrinks and is asked about",
+          "[prediction_graph]") {
+  PredictionSettings settings;
+  settings.model_task = "think";
+  History history(settings);
+  const RunId first = history.open({taken("a", "{}", "1")}, "t", "some text");
+  const std::size_t one = history.graph.sizes().session_bytes;
+  CHECK(one > 200);
+  const RunId second = history.open({taken("a", "{}", "1")}, "t", "some text");
+  // A model's turn changes nothing of what is held.
+  history.graph.observe(second, "t", call("think", R"({"said":"x"})"), std::nullopt);
+  CHECK(history.graph.sizes().session_bytes == 2 * one);
+  CHECK(history.graph.sizes().sessions == 2);
+  const ImaginedStep imagined{call("b", R"({"list":[1,2,3,4,5,6,7,8,9]})"), output("[1,2,3,4,5]")};
+  history.graph.predict(first, {.beyond = {&imagined, 1}});
+  history.graph.end(first);
+  history.graph.end(second);
+  CHECK(history.graph.sizes().session_bytes == 0);
 }
 
 TEST_CASE("a stated probability is about how often it comes true", "[prediction_graph]") {
