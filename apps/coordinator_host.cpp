@@ -116,7 +116,8 @@ public:
 
 std::unique_ptr<Predictor> predictor_of(const CoordinatorHostSettings& settings) {
   if (settings.learns) {
-    return std::make_unique<RememberedPredictions>(std::make_unique<PredictionGraph>());
+    return std::make_unique<RememberedPredictions>(
+        std::make_unique<PredictionGraph>(prediction_within(settings.prediction_megabytes)));
   }
   return std::make_unique<NoPredictor>();
 }

@@ -11,6 +11,7 @@
 #include "base/result.hpp"
 #include "cluster/bus.hpp"
 #include "cluster/keys.hpp"
+#include "coordinator/prediction_graph.hpp"
 #include "coordinator/settings.hpp"
 #include "gateway/gateway.hpp"
 #include "storage/store.hpp"
@@ -24,6 +25,7 @@ struct CoordinatorHostSettings {
   std::string data = "data";    ///< The data directory's name, for messages.
   std::string catalog_text;     ///< Kept beside the ledger, unless it is empty.
   std::function<void(const std::string&)> log = log_line;
+  std::size_t prediction_megabytes = forerun::prediction_megabytes;
   bool learns = true;           ///< False: no step is learned from, nothing is predicted.
   bool is_store_quick = false;  ///< The store never blocks, so it needs no thread of its own.
 };

@@ -180,6 +180,7 @@ Result<int> run_coordinator(const CoordinatorProcessSettings& settings) {
   host_settings.machine.history = settings.history;
   host_settings.machine.usefulness = settings.usefulness;
   host_settings.machine.hedge = settings.hedge;
+  host_settings.prediction_megabytes = settings.prediction_megabytes;
   host_settings.machine.recheck.share = settings.replay.empty() ? settings.recheck_share : 0;
   host_settings.machine.effects.attempts_max = settings.effect_attempts_max;
   host_settings.machine.adoption.wait = settings.adopt_wait;

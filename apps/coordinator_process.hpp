@@ -29,6 +29,7 @@ struct CoordinatorProcessSettings {
   std::uint32_t effect_attempts_max = EffectSettings{}.attempts_max;
   double race_log_share = CoordinatorSettings{}.race_log_share;
   HistoryLimits history;
+  std::size_t prediction_megabytes = forerun::prediction_megabytes;
   Duration adopt_wait = std::chrono::seconds(1);  ///< AdoptionSettings::wait.
   Duration session_idle_max = CoordinatorSettings{}.session_idle_max;
   std::filesystem::path replay;  ///< An export: takes given run IDs, on an empty store.

@@ -1795,6 +1795,19 @@ PredictionSizes PredictionGraph::Impl::sizes() const {
   return sizes;
 }
 
+PredictionSettings prediction_within(std::size_t megabytes) {
+  PredictionSettings settings;
+  for (std::size_t* limit :
+       {&settings.sessions_max, &settings.session_bytes_max, &settings.contexts_max,
+        &settings.forms_max, &settings.parameters_max, &settings.outputs_max, &settings.fields_max,
+        &settings.word_weights_max, &settings.past_sessions_max}) {
+    *limit = std::max<std::size_t>(
+        1, *limit / prediction_megabytes * megabytes +
+               *limit % prediction_megabytes * megabytes / prediction_megabytes);
+  }
+  return settings;
+}
+
 PredictionGraph::PredictionGraph(const PredictionSettings& settings)
     : impl_(std::make_unique<Impl>(settings)) {}
 

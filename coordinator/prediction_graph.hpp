@@ -56,6 +56,12 @@ struct PredictionSettings {
       256;  ///< Values of one input or output that bindings may refer to.
 };
 
+/// The default limits take about so many megabytes when all of them are reached.
+inline constexpr std::size_t prediction_megabytes = 1024;
+/// Limits for so many megabytes instead: all tables and working memories are that much larger or
+/// smaller, but for the number of tenants. @pre megabytes > 0
+PredictionSettings prediction_within(std::size_t megabytes);
+
 /// How much is held, for tests and status.
 struct PredictionSizes {
   std::size_t sessions = 0, session_bytes = 0, contexts = 0, forms = 0, parameters = 0, outputs = 0,

@@ -30,6 +30,7 @@ constexpr std::size_t words_per_text_max = 1'000;
 constexpr std::size_t last_words_max = 96;
 /// A document is held as it is read and as its canonical text.
 constexpr std::size_t bytes_per_canonical = 4;
+constexpr std::size_t bytes_per_step = 450;  ///< Of a small call and its output, on the heap.
 constexpr std::size_t word_bytes_max = 120;
 constexpr std::size_t lower_text_bytes_max = 32U << 10U;
 constexpr std::size_t tokens_of_value_max = 16;
@@ -534,7 +535,7 @@ std::vector<SessionMemory::Corrected> SessionMemory::make_corrected(const SeenVa
 }
 
 std::size_t SessionMemory::bytes() const {
-  return bytes_ * bytes_per_canonical + steps_.size() * sizeof(SeenStep) +
+  return bytes_ * bytes_per_canonical + steps_.size() * (sizeof(SeenStep) + bytes_per_step) +
          values_.size() * sizeof(SeenValue) +
          index_.slots() * sizeof(std::pair<Key, std::uint32_t>) + tokens_.size() * sizeof(Token) +
          (all_words_.size() + all_stems_.size() + last_words_.size() + last_stems_.size()) *

@@ -139,6 +139,11 @@ void add_coordinator(CLI::App& app, Action& chosen) {
       ->check(number_within(0, 10'000'000))
       ->capture_default_str();
   command
+      .add_option("--prediction-memory-mb", s->process.prediction_megabytes,
+                  "What is learned and what open sessions hold for predictions, at most about")
+      ->check(number_within(16, 1'048'576))
+      ->capture_default_str();
+  command
       .add_option("--taught-max", s->process.history.sessions_max,
                   "Taught sessions kept for a tenant; the oldest go first")
       ->check(number_within(1, 1'000'000))

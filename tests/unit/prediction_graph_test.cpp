@@ -407,6 +407,17 @@ TEST_CASE("memory stays within its settings whatever comes", "[prediction_graph]
   REQUIRE(sizes.tenants <= settings.tenants_max);
 }
 
+TEST_CASE("limits for other amounts of memory are the usual ones, scaled", "[prediction_graph]") {
+  const PredictionSettings usual;
+  const PredictionSettings same = prediction_within(prediction_megabytes);
+  CHECK(same.contexts_max == usual.contexts_max);
+  CHECK(same.session_bytes_max == usual.session_bytes_max);
+  CHECK(prediction_within(prediction_megabytes / 4).contexts_max == usual.contexts_max / 4);
+  CHECK(prediction_within(1'048'576).session_bytes_max == usual.session_bytes_max * 1024);
+  CHECK(prediction_within(1).past_sessions_max == usual.past_sessions_max / 1024);
+  CHECK(prediction_within(16).tenants_max == usual.tenants_max);
+}
+
 TEST_CASE("what sessions hold is counted as it grows, shrinks and is asked about",
           "[prediction_graph]") {
   PredictionSettings settings;
