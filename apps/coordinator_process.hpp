@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/result.hpp"
+#include "coordinator/prediction_graph.hpp"
 #include "coordinator/settings.hpp"
 
 namespace forerun {
