@@ -20,6 +20,7 @@ constexpr std::size_t nth_max = 4;
 constexpr std::size_t back_max = 4;
 constexpr std::size_t back_values_max = 3;
 constexpr std::size_t sources_max = 10;
+constexpr std::size_t sources_explained_max = 4;  ///< Where a rule gave the value.
 constexpr std::size_t constant_bytes_max = 1'024;
 constexpr std::size_t looks_max = 24;
 constexpr float tries_max = 64;
@@ -27,9 +28,9 @@ constexpr double prior_weight = 1.5;
 /// A parameter's steps are routine after so many like ones; then one in so many is looked at.
 constexpr std::uint8_t led_min = 24;
 /// Other rules are looked for until one has been right so often in a row; then one time in so many.
-constexpr std::uint8_t led_few = 12;
+constexpr std::uint8_t led_few = 8;
 constexpr std::uint8_t looked_for_more = 4;
-constexpr std::uint8_t missed_min = 64;
+constexpr std::uint8_t missed_min = 32;
 constexpr std::uint8_t looked_every = 16;
 
 double odds(double share) {
@@ -970,8 +971,9 @@ void Parameter::add_rule(const Surroundings& around, Key name, Key hash, const B
 
 void Parameter::learn_rules(const Surroundings& around, Key name, Key hash) {
   const SessionMemory& memory = around.memory;
+  const std::size_t count = leader_ == no_rule ? sources_max : sources_explained_max;
   std::uint32_t at = memory.latest_equal(hash);
-  for (std::size_t i = 0; i < sources_max && at != 0; ++i) {
+  for (std::size_t i = 0; i < count && at != 0; ++i) {
     const SeenValue& value = memory.value(at);
     const Key owner = value.side == Side::text
                           ? task_side(0, Side::text)
@@ -1067,7 +1069,7 @@ bool Parameter::learn(const Surroundings& around, KindRecord& kinds, std::string
   if (text_ != text || name_ == 0) {
     text_ = text;
     name_ = hash_text(text);
-    step_ = step_of_name(text);
+    step_ = step_of_name(text, name_);
   }
   const Key name = name_;
   const Key hash = hash_value(value);

@@ -48,6 +48,10 @@ void Context::teach(Key symbol) {
       std::find_if(first, end, [&](const Follower& each) { return each.symbol == symbol; });
   if (found != end) {
     found->count += 1;
+    // Frequent ones move to the front, where they are found at once.
+    if (found != first && found[-1].count < found->count) {
+      std::swap(found[-1], *found);
+    }
   } else {
     if (size_ >= followers_max) {
       const Follower* const least = std::min_element(
@@ -113,12 +117,19 @@ void LearnedContexts::prefetch(std::span<const Key> contexts) const {
   for (const Key context : contexts) {
     contexts_.prefetch_entry(context);
   }
+  for (const Key context : contexts) {
+    if (const Context* known = contexts_.find(context)) {
+      known->prefetch();
+    }
+  }
 }
 
 void LearnedContexts::teach(std::span<const Key> contexts, Key symbol) {
   prefetch(contexts);
   for (const Key context : contexts) {
-    contexts_.touch(context).teach(symbol);
+    if (door_.lets_in(contexts_, context)) {
+      contexts_.touch(context).teach(symbol);
+    }
   }
 }
 

@@ -31,6 +31,13 @@ public:
   /// Followers seen so far, less those forgotten.
   double distinct() const { return distinct_; }
   double count(Key symbol) const;
+  /// Its followers are on their way from the machine's memory meanwhile.
+  void prefetch() const {
+    if (more_) {
+      __builtin_prefetch(more_.get());
+      __builtin_prefetch(more_.get() + 4);
+    }
+  }
 
 private:
   static constexpr std::size_t inside_max = 3;
@@ -68,6 +75,7 @@ private:
   void prefetch(std::span<const Key> contexts) const;
 
   BoundedTable<Context> contexts_;
+  Doorkeeper door_;
 };
 
 }  // namespace forerun::prediction

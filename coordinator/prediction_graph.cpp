@@ -461,6 +461,8 @@ public:
     }
   }
   operator std::span<const Key>() const { return std::span(keys_).first(size_); }
+  std::size_t size() const { return size_; }
+  Key operator[](std::size_t at) const { return keys_[at]; }
   Key back() const { return keys_[size_ - 1]; }
   std::span<const Key> from(std::size_t first) const {
     return std::span(keys_).first(size_).subspan(first);
@@ -518,16 +520,16 @@ private:
 
   SeenStep seen(Key tenant, const Call& call, bool learns);
   Key labels(Key task, Side side, const json::Value* value, bool learns);
-  void prefetch_fields(Key place, const json::Object& object) const;
-  void scalar_label(Key place, std::string_view name, const json::Value& value, bool learns,
-                    std::size_t& left, Key& labels);
+  ContextKeys names_of(Key place, const json::Object& object) const;
+  void scalar_label(Key place, Key key, const json::Value& value, bool learns, std::size_t& left,
+                    Key& labels);
 
   static ContextKeys next_contexts(const Session& session, bool is_open);
   static ContextKeys output_contexts(const Session& session);
   std::vector<Likely> guess(const Session& session, bool is_open) const;
   static void learn_guess(const std::vector<Likely>& made, Tenant& tenant, Key symbol);
   void learn_next(const Session& session, Key symbol);
-  void learn_call(Session& session, Tenant& tenant, const Call& call, Key task);
+  void learn_call(Session& session, Tenant& tenant, const SeenStep& step);
   void learn_output(const Session& session, const std::optional<Output>& output);
 
   Surroundings around(const Session& session, Key task) const;
@@ -554,8 +556,7 @@ private:
   static Evidence evidence_for(const LongContexts& contexts, const Likely& form, bool is_open);
   void hear(Session& session) const;
   void understand(Session& session) const;
-  void learn_meaning(const Session& session, Key task, std::string_view name,
-                     const json::Value& value);
+  void learn_meaning(const Session& session, Key task, Key name, const json::Value& value);
   void learn_words(const Session& session, const Options& all, Key came);
   static PastSession done_from(const Session& session, std::size_t first);
   void end_turn(const Session& session, Tenant& tenant) const;
@@ -567,8 +568,9 @@ private:
   void predict_beyond_open(Session& session, const Tenant& tenant, const Question& question,
                            const Conversation& said, bool is_thinking, std::vector<Draft>& drafts);
   bool is_model(const Call& call) const {
-    return !settings_.model_task.empty() && call.task() == settings_.model_task;
+    return has_model() && call.task() == settings_.model_task;
   }
+  bool has_model() const { return !settings_.model_task.empty(); }
   static ContextKeys model_contexts(const Session& session);
   /// What one tenant may keep, so that all keep their limit together.
   std::size_t past_sessions_each() const {
@@ -589,6 +591,7 @@ private:
   BoundedTable<Form> forms_;
   BoundedTable<Parameter> parameters_;
   BoundedTable<std::optional<Output>> outputs_;
+  Doorkeeper outputs_door_;
   BoundedTable<Field> fields_;
   BoundedTable<bool> output_names_;
   BoundedTable<WordWeights> word_weights_;  ///< By tenant and word.
@@ -667,25 +670,25 @@ void PredictionGraph::Impl::forget_sessions() {
   }
 }
 
-/// The fields of the object are about to be looked up.
-void PredictionGraph::Impl::prefetch_fields(Key place, const json::Object& object) const {
-  ContextKeys fields;
+/// The hashes of the names of an object's first fields, which are about to be looked up.
+ContextKeys PredictionGraph::Impl::names_of(Key place, const json::Object& object) const {
+  ContextKeys names;
   for (std::size_t i = 0; i < std::min(object.size(), fields_per_document_max); ++i) {
-    fields.push_back(mix(place, hash_text(object.begin()[i].name)));
-    fields_.prefetch_slot(fields.back());
+    names.push_back(hash_text(object.begin()[i].name));
+    fields_.prefetch_slot(mix(place, names.back()));
   }
-  for (const Key field : fields.from(0)) {
-    fields_.prefetch_entry(field);
+  for (const Key name : names.from(0)) {
+    fields_.prefetch_entry(mix(place, name));
   }
+  return names;
 }
 
-void PredictionGraph::Impl::scalar_label(Key place, std::string_view name, const json::Value& value,
-                                         bool learns, std::size_t& left, Key& labels) {
+void PredictionGraph::Impl::scalar_label(Key place, Key key, const json::Value& value, bool learns,
+                                         std::size_t& left, Key& labels) {
   if (left == 0) {
     return;
   }
   --left;
-  const Key key = hash_text(name);
   const Key field = mix(place, key);
   labels = mix(labels, key);
   Key hash = hash_value(value);
@@ -721,17 +724,19 @@ Key PredictionGraph::Impl::labels(Key task, Side side, const json::Value* value,
   const json::Object* object = value->object();
   Key labels = mix(0x63, object == nullptr ? 0 : 1);
   if (object == nullptr) {
-    scalar_label(place, "", *value, learns, left, labels);
+    scalar_label(place, hash_text(""), *value, learns, left, labels);
     return labels;
   }
-  prefetch_fields(place, *object);
-  for (const json::Member& member : *object) {
+  const ContextKeys names = names_of(place, *object);
+  for (std::size_t i = 0; i < object->size(); ++i) {
+    const json::Member& member = object->begin()[i];
+    const Key name = i < names.size() ? names[i] : hash_text(member.name);
     if (member.value.object() == nullptr && member.value.array() == nullptr) {
-      scalar_label(place, member.name, member.value, learns, left, labels);
+      scalar_label(place, name, member.value, learns, left, labels);
     } else if (const json::Array* array = member.value.array()) {
-      labels = mix(labels, hash_text(member.name), std::min<std::size_t>(array->size(), 2));
+      labels = mix(labels, name, std::min<std::size_t>(array->size(), 2));
     } else {
-      labels = mix(labels, hash_text(member.name));
+      labels = mix(labels, name);
     }
   }
   return labels;
@@ -742,10 +747,11 @@ SeenStep PredictionGraph::Impl::seen(Key tenant, const Call& call, bool learns) 
       call, std::nullopt, mix(tenant, hash_text(call.task())), hash_input(call.input()), 0, 0};
   const Key place = mix(task_side(step.task, Side::input), 0x61);
   std::size_t left = has(Idea::labels) ? fields_per_document_max : 0;
-  prefetch_fields(place, call.input());
-  for (const json::Member& member : call.input()) {
-    if (member.value.object() == nullptr && member.value.array() == nullptr) {
-      scalar_label(place, member.name, member.value, learns, left, step.input_labels);
+  const ContextKeys names = names_of(place, call.input());
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    const json::Value& value = call.input().begin()[i].value;
+    if (value.object() == nullptr && value.array() == nullptr) {
+      scalar_label(place, names[i], value, learns, left, step.input_labels);
     }
   }
   return step;
@@ -1316,13 +1322,14 @@ void PredictionGraph::Impl::learn_values(Tenant& tenant, Form& form, const Value
   }
 }
 
-void PredictionGraph::Impl::learn_call(Session& session, Tenant& tenant, const Call& call,
-                                       Key task) {
+void PredictionGraph::Impl::learn_call(Session& session, Tenant& tenant, const SeenStep& step) {
+  const Call& call = step.call;
+  const Key task = step.task;
+  const Key input_hash = step.input_hash;
   Key form_key = mix(task, 0xa0);
   for (const json::Member& member : call.input()) {
     form_key = mix(form_key, hash_text(member.name));
   }
-  const Key input_hash = hash_input(call.input());
   const bool is_lesson = tenant.takes_lesson();
   Options all;
   if (is_lesson) {
@@ -1368,10 +1375,11 @@ void PredictionGraph::Impl::learn_call(Session& session, Tenant& tenant, const C
   for (const Key parameter : form.parameters) {
     parameters_.prefetch_entry(parameter);
   }
-  for (const json::Member& member : call.input()) {
-    learn_meaning(session, task, member.name, member.value);
-    learn_parameter(surroundings, tenant, mix(task, 0xa1, hash_text(member.name)), member.name,
-                    member.value, 0, parts_left);
+  for (std::size_t i = 0; i < form.parameters.size(); ++i) {
+    const json::Member& member = call.input().begin()[i];
+    learn_meaning(session, task, form.name_keys[i], member.value);
+    learn_parameter(surroundings, tenant, form.parameters[i], member.name, member.value, 0,
+                    parts_left);
   }
 }
 
@@ -1402,7 +1410,7 @@ void PredictionGraph::Impl::learn_output(const Session& session,
   if (output) {
     const bool is_small = output->canonical().size() <= settings_.output_bytes_max;
     symbol = is_small ? mix(session.tenant, 0xb0, hash_value(output->value())) : large_symbol;
-    if (is_small) {
+    if (is_small && outputs_door_.lets_in(outputs_, symbol)) {
       outputs_.touch(symbol) = *output;
     }
     if (const json::Object* object = output->value().object()) {
@@ -1425,9 +1433,11 @@ void PredictionGraph::Impl::text(const RunId& id, std::string_view tenant, std::
     end_turn(session, owner);
   }
   session.memory.add_text(text.substr(0, text_bytes_max));
-  session.said.text(text);
-  if (session.memory.steps().empty()) {
-    session.said_after_output = session.said.digest();
+  if (has_model()) {
+    session.said.text(text);
+    if (session.memory.steps().empty()) {
+      session.said_after_output = session.said.digest();
+    }
   }
   session.near = owner.past.nearest(session.memory.all_words());
   session.turn_words = session.memory.last_words();
@@ -1477,7 +1487,7 @@ void PredictionGraph::Impl::understand(Session& session) const {
 }
 
 /// A value that nothing the session has seen holds may be what its words mean.
-void PredictionGraph::Impl::learn_meaning(const Session& session, Key task, std::string_view name,
+void PredictionGraph::Impl::learn_meaning(const Session& session, Key task, Key name,
                                           const json::Value& value) {
   const std::string* text = value.string();
   if ((text == nullptr && value.number() == nullptr) ||
@@ -1485,9 +1495,8 @@ void PredictionGraph::Impl::learn_meaning(const Session& session, Key task, std:
     return;
   }
   const Key hash = hash_value(value);
-  const Key key = hash_text(name);
   const std::uint32_t seen = session.memory.latest_equal(hash);
-  if (session.memory.was_used(SessionMemory::used_key(task, key, hash)) ||
+  if (session.memory.was_used(SessionMemory::used_key(task, name, hash)) ||
       (seen != 0 && session.memory.value(seen).side != Side::input) ||
       session.memory.in_text(hash) != 0) {
     return;
@@ -1496,8 +1505,8 @@ void PredictionGraph::Impl::learn_meaning(const Session& session, Key task, std:
   for (const Key word : session.memory.all_words()) {
     contexts.push_back(mix(session.tenant, 0xf2, word));
   }
-  nexts_.teach(contexts, meaning_of(key, hash));
-  nexts_.teach(contexts, meaning_of(key, 0));
+  nexts_.teach(contexts, meaning_of(name, hash));
+  nexts_.teach(contexts, meaning_of(name, 0));
 }
 
 void PredictionGraph::Impl::observe(const RunId& id, std::string_view tenant, const Call& call,
@@ -1517,7 +1526,7 @@ void PredictionGraph::Impl::observe(const RunId& id, std::string_view tenant, co
   SeenStep step = seen(session.tenant, call, learns_);
   const Key task = step.task;
   if (learns_) {
-    learn_call(session, owner, call, task);
+    learn_call(session, owner, step);
   }
   session.memory.add_call(std::move(step));
   if (learns_) {
@@ -1527,10 +1536,12 @@ void PredictionGraph::Impl::observe(const RunId& id, std::string_view tenant, co
       output, labels(task, Side::output, output ? &output->value() : nullptr, learns_));
   session.is_thinking = false;
   hear(session);
-  if (output) {
-    session.said.step(call, *output);
+  if (has_model()) {
+    if (output) {
+      session.said.step(call, *output);
+    }
+    session.said_after_output = session.said.digest();
   }
-  session.said_after_output = session.said.digest();
   count_bytes(session);
 }
 
@@ -1542,7 +1553,7 @@ void PredictionGraph::Impl::end(const RunId& id) {
   Session& session = *found->second;
   if (learns_) {
     Tenant& owner = tenant_of(session.tenant_name);
-    if (!settings_.model_task.empty()) {
+    if (has_model()) {
       nexts_.teach(model_contexts(session), end_symbol);
     }
     if (owner.takes_lesson()) {
@@ -1655,7 +1666,7 @@ void PredictionGraph::Impl::predict_next(const Session& session, const Tenant& t
 void PredictionGraph::Impl::predict_beyond_open(Session& session, const Tenant& tenant,
                                                 const Question& question, const Conversation& said,
                                                 bool is_thinking, std::vector<Draft>& drafts) {
-  const bool asks_model = !settings_.model_task.empty() && !is_thinking;
+  const bool asks_model = has_model() && !is_thinking;
   if (!asks_model) {
     predict_next(session, tenant, true, 1, question, drafts);
   }
@@ -1730,7 +1741,7 @@ std::vector<Prediction> PredictionGraph::Impl::predict(const RunId& id, const Qu
   const std::size_t open = open_tasks_.size();
   if (is_open && open == 1) {
     predict_beyond_open(session, tenant->second, question, said, is_thinking, drafts);
-  } else if (!settings_.model_task.empty() && !is_thinking) {
+  } else if (has_model() && !is_thinking) {
     if (open == 0) {
       predict_model(session, said, 1, drafts);
     }

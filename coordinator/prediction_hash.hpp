@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -75,7 +76,7 @@ public:
         chunks_.push_back(std::make_unique<T[]>(std::min(chunk_entries, limit_ - size_)));
       }
       ++size_;
-      if (2 * size_ > slots_.size()) {
+      if (8 * size_ > 5 * slots_.size()) {
         grow();
       }
     }
@@ -84,6 +85,8 @@ public:
     return entry(at);
   }
   std::size_t size() const { return size_; }
+  bool is_full() const { return size_ >= limit_; }
+  std::size_t limit() const { return limit_; }
 
   /// Many keys are looked up faster when the processor is told of all of them before: first of
   /// their slots, then of their entries.
@@ -169,6 +172,37 @@ private:
   std::size_t hand_ = 0;
   std::vector<Slot> slots_;
   std::vector<std::unique_ptr<T[]>> chunks_;
+};
+
+/// Lets a key pass that has come before, of about as many as its table holds: what comes but once
+/// pushes nothing out of a full table (the doorkeeper of TinyLFU, Einziger et al. 2017). Some pass
+/// too early.
+class Doorkeeper {
+public:
+  template <class T>
+  bool lets_in(const BoundedTable<T>& table, Key key) {
+    if (!table.is_full() || table.find(key) != nullptr) {
+      return true;
+    }
+    if (came_.empty() || count_ >= table.limit()) {
+      came_.assign(std::max<std::size_t>(1, std::bit_ceil(table.limit()) * bits_each / word_bits),
+                   0);
+      count_ = 0;
+    }
+    const Key bit = mix(key, 0xd0) % (came_.size() * word_bits);
+    std::uint64_t& word = came_[bit / word_bits];
+    const std::uint64_t mark = std::uint64_t{1} << (bit % word_bits);
+    const bool has_come = (word & mark) != 0;
+    word |= mark;
+    count_ += has_come ? 0 : 1;
+    return has_come;
+  }
+
+private:
+  static constexpr std::size_t bits_each = 4;
+  static constexpr std::size_t word_bits = 64;
+  std::vector<std::uint64_t> came_;
+  std::size_t count_ = 0;
 };
 
 }  // namespace forerun::prediction

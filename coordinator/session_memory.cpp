@@ -10,6 +10,7 @@ namespace forerun::prediction {
 
 namespace {
 
+constexpr std::size_t slots_min = 128;
 constexpr Key any_element = 0x21;
 constexpr Key any_name = 0x22;
 constexpr Key key_of_map = 0x23;
@@ -204,8 +205,8 @@ std::string path_of(const json::Value& document, const json::Value* value) {
   return path;
 }
 
-Key step_of_name(std::string_view name) {
-  return has_digit(name) ? any_name : hash_text(name);
+Key step_of_name(std::string_view name, Key hash) {
+  return has_digit(name) ? any_name : hash;
 }
 
 Key place_of_parameter(Key task, Key step_of_name) {
@@ -245,7 +246,7 @@ std::uint32_t SessionMemory::Index::set(Key key, std::uint32_t number) {
 }
 
 void SessionMemory::Index::grow() {
-  std::vector<std::pair<Key, std::uint32_t>> old(std::max<std::size_t>(64, slots_.size() * 2));
+  std::vector<std::pair<Key, std::uint32_t>> old(std::max(slots_min, slots_.size() * 2));
   old.swap(slots_);
   const std::size_t mask = slots_.size() - 1;
   for (const auto& slot : old) {
@@ -379,9 +380,9 @@ Key SessionMemory::walk_object(const json::Object& object, Key place, std::size_
                                std::size_t& left) {
   Key hash = hash_object_start();
   for (const json::Member& member : object) {
-    const Key inner = mix(place, step_of_name(member.name));
-    hash = mix(hash, hash_text(member.name),
-               walk(member.value, inner, hash_text(member.name), false, depth + 1, side, left));
+    const Key name = hash_text(member.name);
+    const Key inner = mix(place, step_of_name(member.name, name));
+    hash = mix(hash, name, walk(member.value, inner, name, false, depth + 1, side, left));
     if (side == Side::output && has_digit(member.name) && left > 0) {
       --left;
       text_values_.emplace_back(member.name);
@@ -567,7 +568,7 @@ void SessionMemory::add_call(SeenStep step) {
   const Key place = mix(added.task, static_cast<Key>(Side::input));
   for (const json::Member& member : added.call.input()) {
     const Key name = hash_text(member.name);
-    const Key at = mix(place, step_of_name(member.name));
+    const Key at = mix(place, step_of_name(member.name, name));
     const Key hash = walk(member.value, at, name, false, 1, Side::input, left);
     set(mix(used_key(added.task, name, hash), 5), 1);
     read_on(hash);

@@ -242,7 +242,8 @@ private:
 /// there.
 std::string path_of(const json::Value& document, const json::Value* value);
 /// What stands for a name in places: names that hold a digit are data (ids as keys), and are one.
-Key step_of_name(std::string_view name);
+/// `hash`: hash_text() it.
+Key step_of_name(std::string_view name, Key hash);
 Key place_of_parameter(Key task, Key step_of_name);
 
 }  // namespace forerun::prediction

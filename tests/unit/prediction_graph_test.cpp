@@ -182,6 +182,54 @@ TEST_CASE("arguments come from inputs, outputs and text that were never seen bef
   REQUIRE(second.front().reasons.size() == 3);
 }
 
+TEST_CASE("an argument that came from one place for long is bound anew when it comes from another",
+          "[prediction_graph]") {
+  History history;
+  const auto session = [](int i, const std::string& member) {
+    const std::string first = "\"A" + std::to_string(1000 + i) + "\"";
+    const std::string second = "\"B" + std::to_string(1000 + i) + "\"";
+    return std::vector<Taken>{
+        taken("find", "{}", R"({"first":)" + first + R"(,"second":)" + second + "}"),
+        taken("get", R"({"id":)" + (member == "first" ? first : second) + "}")};
+  };
+  const auto expected = [&](int i, const std::string& member) {
+    const std::vector<Taken> fresh = session(i, member);
+    const auto made = history.graph.predict(history.open({fresh[0]}), {.limit = 3});
+    return made.empty() || !(made.front().call == fresh[1].call) ? 0 : made.front().probability;
+  };
+  for (int i = 0; i < 80; ++i) {
+    history.teach(session(i, "first"));
+  }
+  CHECK(expected(900, "first") > 0.9);
+  history.teach(session(80, "second"));
+  CHECK(expected(901, "second") == 0);
+  for (int i = 81; i < 200; ++i) {
+    history.teach(session(i, "second"));
+  }
+  CHECK(expected(902, "second") > 0.9);
+}
+
+TEST_CASE("an argument that came from nowhere for long is bound once it comes from somewhere",
+          "[prediction_graph]") {
+  History history;
+  const auto session = [](int i, bool is_bound) {
+    const std::string given = "\"A" + std::to_string(1000 + i) + "\"";
+    const std::string other = "\"X" + std::to_string(5000 + 7 * i) + "\"";
+    return std::vector<Taken>{taken("find", "{}", R"({"id":)" + given + "}"),
+                              taken("get", R"({"id":)" + (is_bound ? given : other) + "}")};
+  };
+  for (int i = 0; i < 120; ++i) {
+    history.teach(session(i, false));
+  }
+  for (int i = 120; i < 160; ++i) {
+    history.teach(session(i, true));
+  }
+  const std::vector<Taken> fresh = session(900, true);
+  const auto made = history.graph.predict(history.open({fresh[0]}), {.limit = 3});
+  REQUIRE_FALSE(made.empty());
+  CHECK(made.front().call == fresh[1].call);
+}
+
 TEST_CASE("a list is walked: the next element that was not used yet", "[prediction_graph]") {
   History history;
   const auto session = [](int i) {

@@ -165,3 +165,31 @@ TEST_CASE("a bounded table keeps what was learned last, wherever its slots lie",
   CHECK(table.find(key(990)) != nullptr);
   CHECK(table.find(key(880)) == nullptr);
 }
+
+TEST_CASE("what comes once pushes nothing out of a full table, what comes twice gets in",
+          "[remembered_predictions]") {
+  using prediction::Key;
+  using prediction::mix;
+  constexpr Key limit = 64;
+  prediction::BoundedTable<Key> table(limit);
+  prediction::Doorkeeper door;
+  const auto come = [&](Key key) {
+    const bool is_in = door.lets_in(table, key);
+    if (is_in) {
+      table.touch(key) = key;
+    }
+    return is_in;
+  };
+  for (Key n = 0; n < limit; ++n) {
+    REQUIRE(come(mix(1, n)));
+  }
+  CHECK_FALSE(come(mix(2, 0)));
+  CHECK(come(mix(2, 0)));
+  CHECK(table.find(mix(2, 0)) != nullptr);
+  Key let_in = 0;
+  for (Key n = 0; n < 1'000; ++n) {
+    let_in += come(mix(3, n)) ? 1 : 0;
+  }
+  CHECK(let_in < 250);  // Those that share a mark with another.
+  CHECK(table.size() == limit);
+}
