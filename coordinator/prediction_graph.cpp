@@ -64,6 +64,11 @@ constexpr Key large_symbol = 0x44;   ///< An output too large to be predicted.
 constexpr std::size_t past_sessions_each_min = 8;
 constexpr std::size_t parameters_per_call_max = 32;
 constexpr std::size_t forms_tried_max = 9;
+/// Where only what is so probable is asked for, forms whose score is so far behind the best are
+/// left out, and calls that are so small a part of their form.
+constexpr double probability_min_of_few = 0.05;
+constexpr double far_behind = 3;
+constexpr double share_min_of_few = 0.01;               ///< Of a form's values together.
 constexpr std::size_t forms_tried_of_contexts_max = 6;  ///< Where contexts alone name forms.
 constexpr std::size_t values_per_parameter_max = 6;
 constexpr std::size_t calls_per_form_max = 8;
@@ -544,8 +549,13 @@ private:
   void learn_parameter(const Surroundings& surroundings, Tenant& tenant, Key key,
                        std::string_view name, const json::Value& value, std::size_t depth,
                        std::size_t& parts_left);
-  /// All values are wanted of the form that came, if it is known.
-  Options options(const Session& session, const Tenant& tenant, bool is_open, Key came = 0) const;
+  /// Which forms are worth a look: the form that came is looked at closely, and with it all that is
+  /// learned from; else what is too far behind the best to be asked for is left out.
+  struct Look {
+    Key came = 0;
+    double probability_min = 0;
+  };
+  Options options(const Session& session, const Tenant& tenant, bool is_open, Look look) const;
   FormFeatures describe_form(const Session& session, const Tenant& tenant, const Form& form,
                              const Likely& likely, const Precedents& precedents,
                              const LongContexts& long_contexts, bool is_open) const;
@@ -1053,7 +1063,7 @@ Features<call_features> PredictionGraph::Impl::describe(const Session& session,
 }
 
 Options PredictionGraph::Impl::options(const Session& session, const Tenant& tenant, bool is_open,
-                                       Key came) const {
+                                       Look look) const {
   Options all;
   const Precedents precedents = this->precedents(session, tenant);
   std::vector<Likely> forms = guess(session, is_open);
@@ -1125,6 +1135,12 @@ Options PredictionGraph::Impl::options(const Session& session, const Tenant& ten
     return a.score != b.score ? a.score > b.score : a.likely.symbol < b.likely.symbol;
   });
   considered.erase(tried, considered.end());
+  const bool wants_few = look.probability_min >= probability_min_of_few;
+  if (wants_few) {
+    std::erase_if(considered,
+                  [best = considered.empty() ? 0 : considered.front().score](
+                      const Considered& each) { return each.score < best - far_behind; });
+  }
   for (const Considered& each : considered) {
     for (const Key parameter : each.form->parameters) {
       parameters_.prefetch_slot(parameter);
@@ -1142,7 +1158,7 @@ Options PredictionGraph::Impl::options(const Session& session, const Tenant& ten
   for (auto& [quick, likely, form] : considered) {
     likely.probability = is_open ? likely.probability : corrected(tenant.forms, likely.probability);
     Values values =
-        values_of(session, tenant, *form, likely.symbol == came ? Wanted::all : Wanted::best);
+        values_of(session, tenant, *form, likely.symbol == look.came ? Wanted::all : Wanted::best);
     if (values.size() != form->parameters.size()) {
       continue;
     }
@@ -1151,6 +1167,9 @@ Options PredictionGraph::Impl::options(const Session& session, const Tenant& ten
         describe_form(session, tenant, *form, likely, precedents, long_contexts, is_open);
     std::size_t rank = 0;
     for (const Filling& filling : Fillings(*form, kept, calls_per_form_max)) {
+      if (wants_few && rank > 0 && filling.share < share_min_of_few) {
+        break;
+      }
       Option& option = all.calls.emplace_back(
           Option{form, &kept, likely.symbol, likely.probability, filling, {}, 0});
       option.features = describe(session, option, of_form, rank++);
@@ -1282,7 +1301,7 @@ void PredictionGraph::Impl::end_turn(const Session& session, Tenant& tenant) con
 /// What was expected and what came, before any of it is taught.
 Options PredictionGraph::Impl::learn_options(const Session& session, Tenant& tenant, Key form_key,
                                              Key input_hash) {
-  Options all = options(session, tenant, false, form_key);
+  Options all = options(session, tenant, false, {.came = form_key});
   bool has_come = false;
   for (const Option& option : all.calls) {
     const bool came = option.form_key == form_key && option.filling.input_hash == input_hash;
@@ -1631,7 +1650,8 @@ std::vector<std::string> PredictionGraph::Impl::reasons(const Session& session,
 void PredictionGraph::Impl::predict_next(const Session& session, const Tenant& tenant, bool is_open,
                                          double scale, const Question& question,
                                          std::vector<Draft>& drafts) const {
-  const Options all = options(session, tenant, is_open);
+  const Options all =
+      options(session, tenant, is_open, {.probability_min = question.probability_min / scale});
   std::vector<std::pair<double, const Option*>> worth;
   for (const Option& option : all.calls) {
     // A correction upwards makes no form surer than its calls allow.
