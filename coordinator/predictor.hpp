@@ -39,7 +39,8 @@ struct Question {
                                            ///< prediction may carry a premise.
   std::size_t limit = 8;                   ///< At most so many answers.
   double probability_min =
-      0;  ///< Of call and premise together; what is less probable is left out, unbuilt.
+      0;  ///< Of call and premise together; what is less probable is left out, unbuilt. What is far
+          ///< less probable may not be weighed at all, and the rest be stated a little higher.
   /// Tasks worth naming; empty: all. Others are still expected, only not answered with.
   std::function<bool(const std::string& task)> wants{};
 };

@@ -513,7 +513,7 @@ TEST_CASE("a stated probability is about how often it comes true", "[prediction_
   REQUIRE(said / count == Approx(came / count).margin(0.03));
 }
 
-TEST_CASE("what is too improbable or not wanted is left out, and the rest is the same",
+TEST_CASE("what is too improbable or not wanted is left out, and the rest is about the same",
           "[prediction_graph]") {
   History history;
   for (std::uint64_t i = 0; i < 30; ++i) {
@@ -524,7 +524,9 @@ TEST_CASE("what is too improbable or not wanted is left out, and the rest is the
   REQUIRE(all.size() >= 2);
   const std::vector<Prediction> likely = history.graph.predict(id, {.probability_min = 0.5});
   REQUIRE(likely.size() == 1);
-  CHECK(written(likely) == written({all.front()}));
+  CHECK(likely.front().call == all.front().call);
+  CHECK(likely.front().reasons == all.front().reasons);
+  CHECK(likely.front().probability == Approx(all.front().probability).margin(0.01));
   Question question;
   question.wants = [](const std::string& task) { return task == "b"; };
   const std::vector<Prediction> wanted = history.graph.predict(id, question);
