@@ -676,24 +676,32 @@ SessionMemory::Mention SessionMemory::mention(Key hash, const json::Value& value
     }
     const std::size_t from = word_stems_.size();
     tokens_of(value, from + tokens_of_value_max, word_stems_);
-    words = {hash, static_cast<std::uint32_t>(from),
-             static_cast<std::uint32_t>(word_stems_.size() - from)};
+    words = {};
+    words.hash = hash;
+    words.from = static_cast<std::uint32_t>(from);
+    words.count = static_cast<std::uint8_t>(word_stems_.size() - from);
   }
   if (words.count == 0) {
     return {};
   }
-  const std::vector<Key>& ahead = stems_ahead();
-  std::size_t anywhere = 0;
-  std::size_t next = 0;
-  for (std::uint32_t i = 0; i < words.count; ++i) {
-    const Key stem = word_stems_[words.from + i];
-    if (index_.get(mix(stem, text_token)) != 0) {
-      ++anywhere;
-      next += std::binary_search(ahead.begin(), ahead.end(), stem) ? 1 : 0;
+  if (!words.is_counted || words.read_to != read_to_) {
+    const std::vector<Key>& ahead = stems_ahead();
+    words.is_counted = true;
+    words.read_to = read_to_;
+    words.anywhere = 0;
+    words.ahead = 0;
+    for (std::uint32_t i = 0; i < words.count; ++i) {
+      const Key stem = word_stems_[words.from + i];
+      if (index_.get(mix(stem, text_token)) != 0) {
+        ++words.anywhere;
+        if (std::binary_search(ahead.begin(), ahead.end(), stem)) {
+          ++words.ahead;
+        }
+      }
     }
   }
   const auto count = static_cast<double>(words.count);
-  return {static_cast<double>(anywhere) / count, static_cast<double>(next) / count};
+  return {words.anywhere / count, words.ahead / count};
 }
 
 void SessionMemory::add_output(const std::optional<Output>& output, Key output_labels) {
@@ -778,6 +786,8 @@ void SessionMemory::add_text(std::string_view text) {
   ++texts_;
   text_begin_ = text.data();
   has_ahead_ = false;
+  words_of_.clear();
+  word_stems_.clear();
   read_tokens(text);
   remember_phrases(text);
   if (!has_fresh_words_) {

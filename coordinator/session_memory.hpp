@@ -218,7 +218,10 @@ private:
   std::uint32_t read_to_ = 0;  ///< Where the last value that a call took from the text stands.
   struct Words {
     Key hash = 0;
-    std::uint32_t from = 0, count = 0;
+    std::uint32_t from = 0;
+    std::uint32_t read_to = 0;  ///< What read_to_ was when they were last counted.
+    std::uint8_t count = 0, anywhere = 0, ahead = 0;
+    bool is_counted = false;
   };
   /// Words of values that were asked for, found by their hash; forgotten when a text comes.
   mutable std::vector<Words> words_of_;
