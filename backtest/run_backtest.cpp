@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <iterator>
 
 #include "backtest/oracle.hpp"
 #include "backtest/sessions.hpp"
@@ -18,6 +17,7 @@ namespace {
 constexpr Duration task_timeout = timeout_max;
 /// No recorded step is longer, with all that the cluster may add.
 constexpr Duration latency_max = std::chrono::hours(12);
+constexpr Duration endless_budget = std::chrono::hours(24 * 40);
 
 double seconds(Duration duration) {
   return static_cast<double>(duration.count()) / 1e6;
@@ -61,26 +61,42 @@ TraceSession with_model_steps(const TraceSession& session) {
   return out;
 }
 
+Task recorded_task(const std::string& name, const ReadOnlyTasks& read_only) {
+  Task task;
+  task.name = name;
+  task.executor = ExecutorKind::world;
+  task.scope = HazardScope::session;
+  task.timeout = task_timeout;
+  task.age_max = task_timeout;
+  task.effect = name == model_task         ? Effect::pure
+                : read_only.contains(name) ? Effect::read
+                                           : Effect::write;
+  task.idempotent = task.effect == Effect::write;
+  return task;
+}
+
+/// The tasks of the record, and those that were declared, with what was said of them.
 Result<Catalog> catalog_of(const std::vector<TraceSession>& sessions,
-                           const ReadOnlyTasks& read_only) {
+                           const ReadOnlyTasks& read_only, const DeclaredTasks& declared) {
   std::map<std::string, Task> tasks;
+  for (const DeclaredTask& each : declared) {
+    Task task = recorded_task(each.name, read_only);
+    task.description = each.description;
+    task.example = each.example;
+    task.flow = {each.next, each.starts};
+    tasks.emplace(each.name, std::move(task));
+  }
+  for (const DeclaredTask& each : declared) {
+    for (const std::string& next : each.next.value_or(std::vector<std::string>())) {
+      tasks.try_emplace(next, recorded_task(next, read_only));
+    }
+  }
   for (const TraceSession& session : sessions) {
     for (const TraceStep& step : session.steps) {
       const std::string& name = step.call.task();
-      if (tasks.contains(name)) {
-        continue;
+      if (!tasks.contains(name)) {
+        tasks.emplace(name, recorded_task(name, read_only));
       }
-      Task task;
-      task.name = name;
-      task.executor = ExecutorKind::world;
-      task.scope = HazardScope::session;
-      task.timeout = task_timeout;
-      task.age_max = task_timeout;
-      task.effect = name == model_task         ? Effect::pure
-                    : read_only.contains(name) ? Effect::read
-                                               : Effect::write;
-      task.idempotent = task.effect == Effect::write;
-      tasks.emplace(name, std::move(task));
     }
   }
   std::vector<Task> list;
@@ -304,8 +320,9 @@ Result<BacktestReport> run_backtest(std::vector<TraceSession> sessions,
   std::vector<TraceSession> history = settings.history;
   std::vector<TraceSession> measured = std::move(sessions);
   if (settings.train_share) {
-    SplitSessions split = split_by_group(std::move(measured), *settings.train_share, settings.seed);
-    std::move(split.history.begin(), split.history.end(), std::back_inserter(history));
+    SplitSessions split = split_by_group(std::move(measured), *settings.train_share, settings.seed,
+                                         std::move(history));
+    history = std::move(split.history);
     measured = std::move(split.measured);
   }
   if (measured.size() <= settings.warm_up) {
@@ -333,7 +350,7 @@ Result<BacktestReport> run_backtest(std::vector<TraceSession> sessions,
     read_only.insert(model_task);
     pure.insert(model_task);
   }
-  auto catalog = catalog_of(measured, read_only);
+  auto catalog = catalog_of(measured, read_only, settings.declared);
   if (!catalog) {
     return tl::unexpected(catalog.error());
   }
@@ -354,6 +371,7 @@ Result<BacktestReport> run_backtest(std::vector<TraceSession> sessions,
     auto graph = std::make_unique<PredictionGraph>(prediction);
     Predictor& asked_afresh = *graph;
     auto predictor = std::make_unique<RememberedPredictions>(std::move(graph));
+    predictor->declare(declared_tasks(machine.catalog));
     learn_from(*predictor, history);
     predictor->set_learning(!settings.train_share);
     VirtualCluster cluster(machine, std::move(predictor), world, settings.slots, settings.costs);
@@ -362,6 +380,9 @@ Result<BacktestReport> run_backtest(std::vector<TraceSession> sessions,
   if (settings.runs_oracle) {
     auto owned = std::make_unique<Oracle>();
     Oracle& oracle = *owned;
+    // What it runs ahead is asked for, so there is no waste to keep within bounds.
+    machine.admission.bucket_max = endless_budget;
+    machine.admission.bucket_first = endless_budget;
     VirtualCluster cluster(machine, std::move(owned), world, settings.slots, settings.costs);
     report.oracle = Pass(measured, settings, cluster, oracle, &oracle).run();
   }

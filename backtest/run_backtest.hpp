@@ -12,6 +12,7 @@
 #include "base/json.hpp"
 #include "base/result.hpp"
 #include "coordinator/admission.hpp"
+#include "coordinator/declared_tasks.hpp"
 #include "coordinator/usefulness.hpp"
 #include "files/traces.hpp"
 
@@ -29,6 +30,7 @@ struct BacktestSettings {
   std::vector<TraceSession> history;  ///< Learned from first, whole; learning goes on.
   bool model_steps = false;           ///< The agent's thinking is a task too and may run ahead.
   ReadOnlyTasks read_only = ReadOnlyTasks::all();
+  DeclaredTasks declared;      ///< What a catalog says of the tasks.
   bool is_upper_bound = true;  ///< Nobody said which tasks only read.
   ClusterCosts costs;
   TimeModels times;  ///< Of sessions that lack them.

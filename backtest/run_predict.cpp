@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "backtest/sessions.hpp"
+#include "backtest/simulation_input.hpp"
 #include "coordinator/prediction_graph.hpp"
 #include "coordinator/prediction_report.hpp"
 #include "speculation/catalog.hpp"
@@ -81,6 +82,13 @@ Result<json::Value> predict_recorded(const PredictSettings& settings) {
   }
 
   PredictionGraph predictor;
+  if (!settings.catalog.empty()) {
+    const auto declared = read_declared(settings.catalog);
+    if (!declared) {
+      return tl::unexpected(declared.error());
+    }
+    predictor.declare(*declared);
+  }
   learn_from(predictor, *history);
   const RunId run_id{};
   follow(predictor, run_id, session, at);

@@ -17,6 +17,7 @@ struct PredictSettings {
   std::vector<std::filesystem::path> traces;
   SessionFormat format = SessionFormat::traces;
   std::vector<std::filesystem::path> train;  ///< Learned from first.
+  std::filesystem::path catalog;             ///< Empty: none.
   std::string session;                       ///< Its name.
   std::optional<std::size_t> at;             ///< The step to predict; none: the one after the last.
   std::size_t limit = 8;                     ///< At most so many predictions.

@@ -143,8 +143,8 @@ Result<void> run_simulate(const SimulateSettings& settings, std::ostream& out,
   if (!backtest || !format || !models) {
     return tl::unexpected(!backtest ? backtest.error() : !format ? format.error() : models.error());
   }
-  SimulationSource source{settings.traces,    *format, settings.train,
-                          settings.read_only, *models, settings.seed};
+  SimulationSource source{settings.traces,  *format, settings.train, settings.read_only,
+                          settings.catalog, *models, settings.seed};
   auto input = read_simulation_input(source);
   if (!input) {
     return tl::unexpected(input.error());
@@ -152,6 +152,7 @@ Result<void> run_simulate(const SimulateSettings& settings, std::ostream& out,
   backtest->times = std::move(*models);
   backtest->read_only = std::move(input->read_only);
   backtest->is_upper_bound = input->is_upper_bound;
+  backtest->declared = std::move(input->declared);
   input->heading += plan_of(settings, input->history.size());
   backtest->history = std::move(input->history);
   const bool has_page = !settings.html.empty();

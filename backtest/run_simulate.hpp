@@ -26,7 +26,8 @@ struct SimulateSettings {
   bool model_steps = false;
   std::string think, tool;  ///< Time models; empty: the default ones.
   std::string read_only;
-  std::filesystem::path costs;  ///< Empty: the cluster costs nothing.
+  std::filesystem::path catalog;  ///< Empty: none, or an export's own.
+  std::filesystem::path costs;    ///< Empty: the cluster costs nothing.
   bool sweep = false;
   std::filesystem::path html;  ///< Empty: none. Brings the sweep and the budgets with it.
   std::uint64_t seed = 1;

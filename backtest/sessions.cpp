@@ -15,8 +15,10 @@ double group_share(const std::string& group) {
   return static_cast<double>(sha1_prefix(group)) / 4294967295.0;
 }
 
-SplitSessions split_by_group(std::vector<TraceSession> sessions, double share, std::uint64_t seed) {
+SplitSessions split_by_group(std::vector<TraceSession> sessions, double share, std::uint64_t seed,
+                             std::vector<TraceSession> history) {
   SplitSessions split;
+  split.history = std::move(history);
   for (TraceSession& session : sessions) {
     (group_share(session.group) < share ? split.history : split.measured)
         .push_back(std::move(session));

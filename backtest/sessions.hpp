@@ -18,14 +18,15 @@ std::string tenant_of(const TraceSession& session);
 double group_share(const std::string& group);
 
 struct SplitSessions {
-  std::vector<TraceSession> history;   ///< Whose group falls under the share, in a drawn order.
+  std::vector<TraceSession> history;   ///< Those that only teach, in a drawn order.
   std::vector<TraceSession> measured;  ///< All others, in the order in which they came.
 };
 
-/// Splits sessions into those that only teach and those that are measured. A file's order is often
-/// by kind, so the former come in an order drawn from the seed (Fisher and Yates): what is learned
-/// last is like what is measured.
-SplitSessions split_by_group(std::vector<TraceSession> sessions, double share, std::uint64_t seed);
+/// Splits sessions into those that only teach, whose group falls under the share, and those that
+/// are measured. `history` teaches too. A file's order is often by kind, so all that teach come in
+/// one order drawn from the seed (Fisher and Yates): what is learned last is like what is measured.
+SplitSessions split_by_group(std::vector<TraceSession> sessions, double share, std::uint64_t seed,
+                             std::vector<TraceSession> history = {});
 
 /// Learns from whole sessions, without time.
 void learn_from(Predictor& predictor, const std::vector<TraceSession>& sessions);

@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "files/catalog_file.hpp"
+#include "files/exported_sessions.hpp"
+
 namespace forerun {
 namespace {
 
@@ -41,8 +44,21 @@ std::string tool_to_think(const std::vector<TraceSession>& sessions) {
 
 }  // namespace
 
+Result<DeclaredTasks> read_declared(const std::filesystem::path& catalog) {
+  return read_catalog(catalog).map(
+      [](const CatalogFile& file) { return declared_tasks(file.catalog); });
+}
+
 Result<SimulationInput> read_simulation_input(const SimulationSource& source) {
   SimulationInput input;
+  std::optional<Catalog> catalog;
+  if (!source.catalog.empty()) {
+    auto file = read_catalog(source.catalog);
+    if (!file) {
+      return tl::unexpected(file.error());
+    }
+    catalog = std::move(file->catalog);
+  }
   SessionNames names;
   SessionNames reads;
   SessionNames writes;
@@ -59,6 +75,12 @@ Result<SimulationInput> read_simulation_input(const SimulationSource& source) {
       }
       file->read_only = std::move(*parsed);
       file->is_upper_bound = false;
+    } else if (!source.catalog.empty()) {
+      file->read_only = read_only_tasks(*catalog);
+      file->is_upper_bound = false;
+    }
+    if (!catalog) {
+      catalog = std::move(file->catalog);
     }
     for (const TraceSession& session : file->sessions) {
       for (const TraceStep& step : session.steps) {
@@ -77,6 +99,9 @@ Result<SimulationInput> read_simulation_input(const SimulationSource& source) {
   }
   std::erase_if(reads, [&writes](const std::string& task) { return writes.contains(task); });
   input.read_only = ReadOnlyTasks::of(std::move(reads));
+  if (catalog) {
+    input.declared = declared_tasks(*catalog);
+  }
   if (!source.train.empty()) {
     auto file = read_session_file(source.train, source.format);
     if (!file) {

@@ -106,6 +106,7 @@ void VirtualCluster::serve(const CoordinatorMessage& message) {
       ended.epoch = cancel->epoch;
       ended.token = cancel->token;
       ended.ending = Ending::cancelled;
+      ended.freed_after = costs_.kill;
       after(costs_.kill, [this, ended] { step(NodeSaid{only_connection, NodeId{node_}, ended}); });
     }
   } else if (const auto* reserve = std::get_if<ReserveRunIds>(&message)) {

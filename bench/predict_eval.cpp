@@ -1,8 +1,8 @@
 /// forerun-predict-eval [--train-share P] [--seed N] [--sessions N] [--coverage]
-/// [--without IDEA | --ablation] FILE...: how often the predictor names the next call of recorded
-/// sessions exactly, how far its probabilities hold, and how long it takes. Each file is measured
-/// for itself, online from nothing, or with a share of its groups learned first and the rest
-/// measured without learning, as `forerun simulate` does it.
+/// [--catalog FILE] [--without IDEA | --ablation] FILE...: how often the predictor names the next
+/// call of recorded sessions exactly, how far its probabilities hold, and how long it takes. Each
+/// file is measured for itself, online from nothing, or with a share of its groups learned first
+/// and the rest measured without learning, as `forerun simulate` does it.
 
 #include <algorithm>
 #include <charconv>
@@ -19,6 +19,7 @@
 
 #include "backtest/accuracy.hpp"
 #include "backtest/sessions.hpp"
+#include "backtest/simulation_input.hpp"
 #include "coordinator/prediction_graph.hpp"
 
 using namespace forerun;
@@ -32,6 +33,7 @@ struct Options {
   bool shows_coverage = false;
   bool shows_ablation = false;
   PredictionSettings prediction;
+  DeclaredTasks declared;
   std::vector<std::filesystem::path> files;
 };
 
@@ -97,6 +99,7 @@ bool measure(const std::filesystem::path& file, const Options& options) {
     split.measured = std::move(sessions);
   }
   PredictionGraph graph(options.prediction);
+  graph.declare(options.declared);
   std::size_t learned = 0;
   for (const TraceSession& session : split.history) {
     learned += session.steps.size();
@@ -185,6 +188,13 @@ int main(int argc, char** argv) {
         std::fprintf(stderr, "\n");
         return 2;
       }
+    } else if (flag == "--catalog") {
+      auto declared = read_declared(++i < argc ? argv[i] : "");
+      if (!declared) {
+        std::fprintf(stderr, "forerun-predict-eval: %s\n", declared.error().message.c_str());
+        return 2;
+      }
+      options.declared = std::move(*declared);
     } else if (flag == "--ablation") {
       options.shows_ablation = true;
     } else if (flag == "--coverage") {

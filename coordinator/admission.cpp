@@ -27,7 +27,8 @@ std::int64_t checked_us(Duration slot_time) {
 WasteBudget::WasteBudget(const AdmissionSettings& settings)
     : ratio_ppm_(static_cast<std::int64_t>(std::clamp(settings.waste_ratio_max, 0.0, 1.0) *
                                            static_cast<double>(parts))),
-      size_(checked_us(settings.bucket_max) * parts) {}
+      size_(checked_us(settings.bucket_max) * parts),
+      level_(std::min(checked_us(settings.bucket_first) * parts, size_)) {}
 
 void WasteBudget::add(std::int64_t millionths) {
   // The level never exceeds size_, which is at most half the integer's range: the sum fits. Cutting
@@ -109,7 +110,8 @@ Verdict admit(const AdmissionSettings& settings, const WasteBudget& budget,
   if (candidate.running_in_cluster >= settings.in_cluster_max) {
     return Verdict::cluster_full;
   }
-  if (!budget.is_open() || budget.level() < candidate.expected + candidate.reserved) {
+  if (!budget.is_open() ||
+      budget.level() < candidate.expected + candidate.reserved + settings.kill_cost) {
     return Verdict::budget_empty;
   }
   if (settings.policy == AdmissionPolicy::value) {

@@ -27,6 +27,7 @@ struct AdmissionSettings {
   double aim = 0.97;  ///< Share of that limit that fills the budget: what was saved up before may
                       ///< be spent on top of it.
   Duration bucket_max = std::chrono::minutes(5);
+  Duration bucket_first{};  ///< What the budget holds when a term starts; not earned by anything.
   std::uint32_t per_session_max = 8;    ///< Speculations running in one session.
   std::uint32_t in_cluster_max = 4096;  ///< Running in the cluster.
   std::uint32_t depth_max = 8;
@@ -34,16 +35,18 @@ struct AdmissionSettings {
 };
 
 /// The hard bound on waste (design.md §5): filled by waste_ratio_max of committed slot time,
-/// drained by speculative slot time as it passes, refilled by what a hit gives back. Each term
-/// starts empty. Exact: integers only, so the bound holds to the microsecond. As long as nothing is
-/// spent while it is closed, spent − refunded ≤ ratio × committed + what one call of spent() named.
-/// Pure; time is what the caller says passed.
+/// drained by speculative slot time as it passes and by what killed speculations still hold,
+/// refilled by what a hit gives back. Each term starts with bucket_first. Exact: integers only, so
+/// the bound holds to the microsecond. As long as nothing is spent while it is closed, spent −
+/// refunded ≤ ratio × committed + what one call of spent() named. Pure; time is what the caller
+/// says passed.
 class WasteBudget {
 public:
   explicit WasteBudget(const AdmissionSettings& settings);
   /// Slot time of work that a step's answer came from, or that was confirmed from the start.
   void committed(Duration slot_time);
-  /// Speculative slot time that has just passed, over all running speculations. May leave a debt,
+  /// Speculative slot time that has just passed, over all speculations that run or were killed and
+  /// keep their slots. May leave a debt,
   /// which committed work must pay before the budget opens again.
   void spent(Duration slot_time);
   /// A speculation answered: its slot time was no waste. @pre it was spent before.
@@ -101,8 +104,8 @@ double confidence_min(const AdmissionSettings& settings, const WasteBudget& budg
 /// what it will waste, if it is not, at the current price (both discounted by its confidence); on
 /// an idle slot. `bands`: above start_above on any free slot, above idle_above on an idle one, else
 /// it waits. A speculation never starts without a free slot, nor unless the budget covers it to its
-/// end beside all that runs: one that is killed half-way is nothing but waste. The verdict names
-/// the first rule that forbids it, the limits before the bands.
+/// end beside all that runs, and one kill: one that is killed half-way is nothing but waste. The
+/// verdict names the first rule that forbids it, the limits before the bands.
 Verdict admit(const AdmissionSettings& settings, const WasteBudget& budget,
               const Candidate& candidate);
 

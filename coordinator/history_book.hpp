@@ -21,8 +21,11 @@ struct HistoryLimits {
   std::size_t sessions_max = 20'000;            ///< Kept for one tenant; the oldest go first.
   std::uint64_t bytes_max = 256ULL << 20U;      ///< Of their texts, for one tenant; the same.
   std::size_t learn_again_steps_max = 200'000;  ///< Latest steps that a new term learns again.
-  std::size_t read_steps = 512;                 ///< Read from the store at once.
-  std::size_t lessons_per_turn = 4;             ///< Taught between two looks at what else waits.
+  /// Of the texts that reach one session after its context, what is kept to be learned again.
+  std::size_t session_text_bytes_max = 1U << 20U;
+  std::size_t session_texts_max = 10'000;
+  std::size_t read_steps = 512;      ///< Read from the store at once.
+  std::size_t lessons_per_turn = 4;  ///< Taught between two looks at what else waits.
   /// While clients wait for answers: one lesson, then a rest as long as it took, at most this.
   Duration rest_max = std::chrono::milliseconds(20);
 };

@@ -36,6 +36,25 @@ private:
   std::array<std::uint16_t, slots> places_{};
 };
 
+void blend_in(std::span<const Likely> prior, std::vector<Likely>& blended, Places& places) {
+  FORERUN_ASSERT(blended.size() + prior.size() < Places::slots);
+  double said = 0;
+  for (const Likely& each : prior) {
+    said += each.probability;
+  }
+  for (Likely& each : blended) {
+    each.probability *= 1 - said;
+  }
+  for (const Likely& each : prior) {
+    const std::size_t at = places.find_or_put(blended, each.symbol);
+    if (at < blended.size()) {
+      blended[at].probability += each.probability;
+    } else {
+      blended.push_back(each);
+    }
+  }
+}
+
 }  // namespace
 
 static_assert(sizeof(Context) == 64);
@@ -140,12 +159,17 @@ void LearnedContexts::find(std::span<const Key> contexts, std::span<const Contex
                  [this](Key context) { return contexts_.find(context); });
 }
 
-std::vector<Likely> LearnedContexts::likely(std::span<const Key> contexts) const {
+std::vector<Likely> LearnedContexts::likely(std::span<const Key> contexts,
+                                            std::span<const Likely> prior) const {
   prefetch(contexts);
   std::vector<Likely> blended;
   std::vector<float> counts;
   Places places;
+  std::size_t context_at = 0;
   for (const Key key : contexts) {
+    if (context_at++ == 1 && !prior.empty()) {
+      blend_in(prior, blended, places);
+    }
     const Context* context = contexts_.find(key);
     if (context == nullptr || !(context->total() > 0)) {
       continue;

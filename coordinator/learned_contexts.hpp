@@ -65,7 +65,10 @@ public:
   /// Blends the contexts, given from the most general to the most special: each keeps a share for
   /// what it has not seen, as large as it has seen different followers, and gives it to the one
   /// before. Sums to less than 1: the rest is for what nobody has seen. In no order that matters.
-  std::vector<Likely> likely(std::span<const Key> contexts) const;
+  /// What the `prior` says, in shares that sum to less than 1, stands between the first context and
+  /// the others.
+  std::vector<Likely> likely(std::span<const Key> contexts,
+                             std::span<const Likely> prior = {}) const;
   const Context* find(Key context) const { return contexts_.find(context); }
   /// What find() gives of each.
   void find(std::span<const Key> contexts, std::span<const Context*> found) const;

@@ -53,7 +53,9 @@ CoordinatorMachine::CoordinatorMachine(CoordinatorSettings settings, SigningKey 
       speculable_(speculable_names(settings_.catalog)),
       history_(settings_.history),
       reading_(settings_.history),
-      rechecks_(settings_.recheck, ledger_.secret("recheck")) {}
+      rechecks_(settings_.recheck, ledger_.secret("recheck")) {
+  predictor_->declare(declared_tasks(settings_.catalog));
+}
 
 void CoordinatorMachine::restore(const StoredEntry& entry) {
   ledger_.restore(entry);
@@ -69,6 +71,7 @@ void CoordinatorMachine::restore(const CoordinatorRecovery& recovery) {
   for (const MarkRow& mark : recovery.marks) {
     run_ids_.restore(mark);
   }
+  auto text = recovery.texts.begin();  // In the order of the sessions.
   for (const SessionRow& row : recovery.sessions) {
     Session& session = sessions_[row.run_id];
     session.run_id = row.run_id;
@@ -90,7 +93,19 @@ void CoordinatorMachine::restore(const CoordinatorRecovery& recovery) {
     ++open_sessions_;
     std::deque<Lesson>& lessons = untaught_[row.run_id];
     lessons.push_back({row.run_id, row.tenant, row.context});
+    const auto hear = [&](std::uint32_t until) {
+      for (; text != recovery.texts.end() && text->run_id == row.run_id &&
+             text->before.value <= until;
+           ++text) {
+        lessons.push_back({row.run_id, row.tenant, text->text});
+        session.texts = std::max(session.texts, text->place + 1);
+        session.text_bytes += text->text.size();
+      }
+    };
+    text = std::find_if(text, recovery.texts.end(),
+                        [&row](const TextRow& each) { return !(each.run_id < row.run_id); });
     for (const StoredEntry& stored : restored_[row.run_id]) {
+      hear(stored.step->value);
       auto answer = step_answer_of(stored);
       FORERUN_ASSERT(answer.has_value());
       session.steps.add(std::move(*answer));
@@ -102,6 +117,7 @@ void CoordinatorMachine::restore(const CoordinatorRecovery& recovery) {
              Lesson::Step{*call, output ? std::optional<Output>(*output) : std::nullopt}});
       }
     }
+    hear(UINT32_MAX);
     session.durable_steps = session.steps.count();
   }
   for (const EffectRow& effect : recovery.effects) {

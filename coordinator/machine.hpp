@@ -132,6 +132,7 @@ struct CoordinatorCounters {
   std::uint64_t effects_delivered = 0;
   Duration useful{};
   Duration wasted{};
+  Duration wasted_in_kills{};  ///< Of this, what was held until killed branches had ended.
   Duration race_losers{};
   std::uint64_t hedges = 0;      ///< Second attempts started.
   std::uint64_t hedges_won = 0;  ///< That answered before the first ones.
@@ -199,6 +200,7 @@ private:
     WorkerId worker;
     Instant since{};
     const Task* task = nullptr;  ///< Of the catalog; null: how long it takes says nothing.
+    bool is_waste = false;       ///< It ran ahead: until its slot is free, that is wasted too.
   };
   struct WaitingOpen {
     ClientRequest request;
@@ -279,6 +281,7 @@ private:
   void open_at(const ClientRequest& request, const OpenSession& body, RunId run_id,
                const Digest& hash);
   void add_text(const ClientRequest& request, const AddText& body);
+  void keep_text(Session& session, const std::string& text);
   void confirm(const ClientRequest& request, const ConfirmCalls& body);
   void confirm_calls(Session& session, const std::vector<Call>& calls, std::size_t skip,
                      ConfirmRequest pending);

@@ -6,6 +6,13 @@
 
 namespace forerun {
 
+namespace {
+
+/// Whatever a node says: no kill counts as longer.
+constexpr Duration kill_time_max = std::chrono::minutes(1);
+
+}  // namespace
+
 void CoordinatorMachine::enqueue(Session& session, OpenStep& step, std::size_t index) {
   step.work.branches[index].state = BranchRun::State::queued;
   const std::string& pool = step.work.plan.tasks[index]->pool;
@@ -259,10 +266,11 @@ void CoordinatorMachine::cancel_branch(Work& work, std::size_t index) {
     }
     unwatch_slowness(branch);
     run_times_.stopped(work.plan.tasks[index]->name, now_ - branch.started);
+    const bool is_waste = branch.is_speculative;
     stop_charging(work, branch);
     forget_token(branch.token);
     // Also on a worker that is gone: whoever took it out goes through all of its tokens.
-    stopping_[branch.token] = {*branch.worker, now_, work.plan.tasks[index]};
+    stopping_[branch.token] = {*branch.worker, now_, work.plan.tasks[index], is_waste};
     send_to(*branch.worker, CancelBranch{ledger_.epoch(), branch.token});
     branch.state = BranchRun::State::idle;
   }
@@ -302,7 +310,13 @@ void CoordinatorMachine::note_stop(const BranchEnded& ended) {
 }
 
 void CoordinatorMachine::settle(BranchToken token, const BranchEnded& ended) {
-  if (stopping_.contains(token)) {
+  if (const auto stopped = stopping_.find(token); stopped != stopping_.end()) {
+    if (stopped->second.is_waste) {
+      const Duration held = std::clamp(ended.freed_after, Duration::zero(), kill_time_max);
+      budget_.spent(held);
+      counters_.wasted += held;
+      counters_.wasted_in_kills += held;
+    }
     slot_is_free(token);
     return;
   }

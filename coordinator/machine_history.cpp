@@ -115,6 +115,9 @@ void CoordinatorMachine::on(const PastRead& page) {
     } else if (!past_runs_.contains(step.run_id)) {
       continue;  // It began before what is learned again: its steps would be taken for others.
     }
+    for (const std::string& text : step.texts) {
+      past_.push_back({step.run_id, step.tenant, text});
+    }
     if (step.call) {
       past_.push_back({step.run_id, step.tenant, Lesson::Step{*step.call, step.output}});
     }
@@ -186,7 +189,9 @@ json::Object CoordinatorMachine::learning_status(const std::string& tenant) cons
     left += std::holds_alternative<Lesson::Step>(lesson.what) ? 1 : 0;
   }
   for (const auto& [run_id, lessons] : untaught_) {
-    left += lessons.size() - 1;
+    for (const Lesson& lesson : lessons) {
+      left += std::holds_alternative<Lesson::Step>(lesson.what) ? 1 : 0;
+    }
   }
   const HistoryBook::Totals totals = history_.totals(tenant);
   json::Object taught;

@@ -219,9 +219,21 @@ Session* CoordinatorMachine::session_for(const ClientRequest& request, const Run
 
 void CoordinatorMachine::add_text(const ClientRequest& request, const AddText& body) {
   if (Session* session = session_for(request, body.run_id, true)) {
+    keep_text(*session, body.text);
     learn_later({session->run_id, session->tenant, body.text});
     reply(request.id, TextAdded{});
     look_ahead_later(*session);
+  }
+}
+
+/// For the next term's predictor. Nobody waits until it is durable: without it guesses are worse.
+void CoordinatorMachine::keep_text(Session& session, const std::string& text) {
+  const HistoryLimits& limits = settings_.history;
+  if (session.texts < limits.session_texts_max &&
+      session.text_bytes + text.size() <= limits.session_text_bytes_max) {
+    batch_.texts.push_back(
+        {session.run_id, StepNumber{session.steps.count()}, session.texts++, text});
+    session.text_bytes += text.size();
   }
 }
 

@@ -15,6 +15,7 @@
 #include "base/real.hpp"
 #include "coordinator/argument_bindings.hpp"
 #include "coordinator/conversation.hpp"
+#include "coordinator/declared_prior.hpp"
 #include "coordinator/importance.hpp"
 #include "coordinator/learned_contexts.hpp"
 #include "coordinator/past_sessions.hpp"
@@ -50,6 +51,9 @@ const std::array<IdeaParts, ideas>& all_ideas() {
       {Idea::ranking_calls, "ranking-calls", {}, {}},
       {Idea::ranking_values, "ranking-values", {}, {}},
       {Idea::labels, "labels", {}, {}},
+      {Idea::counts, "counts", {}, {}},
+      {Idea::declared, "declared", {}, {}},
+      {Idea::descriptions, "descriptions", {}, {}},
   }};
   return all;
 }
@@ -79,6 +83,10 @@ constexpr std::size_t parts_per_form_max = 40;  ///< Of all arguments of a call.
 constexpr std::size_t composed_others_max = 2;
 constexpr std::size_t text_bytes_max = 64U << 10U;
 constexpr double form_probability_min = 0.003;
+/// Far more than one question needs at a time.
+constexpr std::size_t declared_forms_max = 4'096;
+/// Calls of a form after which the catalog's word counts no more for how sure it can be.
+constexpr double declared_calls_max = 8;
 constexpr double premise_probability_min = 0.02;
 constexpr double answer_probability_min = 0.001;
 /// Nothing learned is certain.
@@ -146,6 +154,7 @@ struct Form {
   double expected = 0;  ///< Sum of what its best arguments were given as their probability.
   double hits = 0;      ///< How often they were exactly right.
   double repeats = 0;   ///< Calls that the session had made before.
+  const DeclaredPrior::Declared* declared = nullptr;  ///< Of a form that was never seen.
 };
 
 /// How far stated probabilities of what comes next came true, by what was stated.
@@ -226,6 +235,7 @@ struct Tenant {
   PastSessions past_turns;  ///< From one text to the next.
   TaskNames names;
   Importance importance;
+  DeclaredRecord declared_calls, declared_values;
   Reliability forms[reliability_bins];
   Reliability whole_calls[reliability_bins];
 };
@@ -511,6 +521,7 @@ public:
                const std::optional<Output>& output);
   void end(const RunId& id);
   void forget(std::string_view tenant);
+  void declare(const DeclaredTasks& tasks);
   void set_learning(bool learns) { learns_ = learns; }
   std::vector<Prediction> predict(const RunId& id, const Question& question);
   double end_probability(const RunId& id, const Question& question);
@@ -532,6 +543,15 @@ private:
   static ContextKeys next_contexts(const Session& session, bool is_open);
   static ContextKeys output_contexts(const Session& session);
   std::vector<Likely> guess(const Session& session, bool is_open) const;
+  const Form* form_of(Key symbol) const;
+  Key declared_form(Key tenant, const DeclaredPrior::Declared& declared) const;
+  void add_declared(const Session& session, const DeclaredPrior::Follower& follower,
+                    std::vector<Likely>& prior) const;
+  std::vector<Likely> declared_next(const Session& session) const;
+  void add_declared_names(Session& session, const Tenant& tenant) const;
+  double how_far_named(const Tenant& tenant, const Form& form, const std::vector<Key>& stems) const;
+  double calls_allowed(const Tenant& tenant, const Form& form, double doubt) const;
+  void learn_declared(Tenant& tenant, const Options& all, const Call& call, Key form_key) const;
   static void learn_guess(const std::vector<Likely>& made, Tenant& tenant, Key symbol);
   void learn_next(const Session& session, Key symbol);
   void learn_call(Session& session, Tenant& tenant, const SeenStep& step);
@@ -605,6 +625,9 @@ private:
   BoundedTable<Field> fields_;
   BoundedTable<bool> output_names_;
   BoundedTable<WordWeights> word_weights_;  ///< By tenant and word.
+  DeclaredPrior declared_;
+  /// Of tasks that a tenant never called; made when they are asked for, alike each time.
+  mutable BoundedTable<Form> declared_forms_{declared_forms_max};
   std::map<std::string, Tenant, std::less<>> tenants_;
   std::map<std::string, std::uint64_t, std::less<>> forgotten_;  ///< How often, by tenant.
   std::uint64_t uses_ = 0;
@@ -642,6 +665,7 @@ Session& PredictionGraph::Impl::open(const RunId& id, std::string_view tenant) {
   MemoryLimits limits;
   limits.steps = settings_.steps_per_session_max;
   limits.values_per_document = settings_.paths_per_output_max;
+  limits.counts = has(Idea::counts);
   std::string name(tenant);
   const Key key = tenant_of(name).key;
   sessions_.push_front(Session{id,
@@ -810,9 +834,152 @@ ContextKeys PredictionGraph::Impl::output_contexts(const Session& session) {
           mix(session.tenant, 0x84, last.task, last.input_hash)};
 }
 
+void PredictionGraph::Impl::declare(const DeclaredTasks& tasks) {
+  declared_ = DeclaredPrior(tasks, has(Idea::descriptions));
+  declared_forms_ = BoundedTable<Form>(declared_forms_max);
+}
+
+const Form* PredictionGraph::Impl::form_of(Key symbol) const {
+  const Form* form = forms_.find(symbol);
+  return form == nullptr && !declared_.empty() ? declared_forms_.find(symbol) : form;
+}
+
+/// The form of a call that looks like the example. @pre there is one
+Key PredictionGraph::Impl::declared_form(Key tenant,
+                                         const DeclaredPrior::Declared& declared) const {
+  const Key task = mix(tenant, hash_text(declared.name));
+  Key form_key = mix(task, 0xa0);
+  for (const json::Member& member : declared.example) {
+    form_key = mix(form_key, hash_text(member.name));
+  }
+  if (forms_.find(form_key) != nullptr) {
+    return form_key;
+  }
+  Form& form = declared_forms_.touch(form_key);
+  if (form.declared == nullptr) {
+    form.declared = &declared;
+    form.task = declared.name;
+    form.task_key = task;
+    for (const json::Member& member : declared.example) {
+      form.names.push_back(member.name);
+      form.name_keys.push_back(hash_text(member.name));
+      form.parameters.push_back(mix(task, 0xa1, hash_text(member.name)));
+    }
+  }
+  return form_key;
+}
+
+/// In the forms that the tenant's calls of it had, else in the one of its example.
+void PredictionGraph::Impl::add_declared(const Session& session,
+                                         const DeclaredPrior::Follower& follower,
+                                         std::vector<Likely>& prior) const {
+  const auto tenant = tenants_.find(session.tenant_name);
+  const std::vector<Key>* forms =
+      tenant == tenants_.end() ? nullptr
+                               : tenant->second.names.forms_of(mix(session.tenant, follower.name));
+  if (forms == nullptr) {
+    const DeclaredPrior::Declared* declared = declared_.find(follower.name);
+    if (declared != nullptr && declared->has_example &&
+        declared->example.size() <= parameters_per_call_max) {
+      prior.push_back({declared_form(session.tenant, *declared), follower.share});
+    }
+    return;
+  }
+  double all = 0;
+  for (const Key form : *forms) {
+    const Form* known = forms_.find(form);
+    all += known == nullptr ? 0 : known->tries;
+  }
+  for (const Key form : *forms) {
+    if (const Form* known = forms_.find(form); known != nullptr && all > 0) {
+      prior.push_back({form, follower.share * known->tries / all});
+    }
+  }
+}
+
+/// What the catalog says comes next.
+std::vector<Likely> PredictionGraph::Impl::declared_next(const Session& session) const {
+  std::vector<Likely> prior;
+  if (declared_.empty() || !has(Idea::declared)) {
+    return prior;
+  }
+  const std::vector<SeenStep>& steps = session.memory.steps();
+  const DeclaredPrior::Declared* last =
+      steps.empty() ? nullptr : declared_.find(hash_text(steps.back().call.task()));
+  if (last != nullptr && last->ends) {
+    return {{end_symbol, DeclaredPrior::followed_share}};
+  }
+  if (!steps.empty() && last == nullptr) {
+    return prior;
+  }
+  for (const DeclaredPrior::Follower& each : steps.empty() ? declared_.starting() : last->next) {
+    add_declared(session, each, prior);
+  }
+  return prior;
+}
+
+/// Tasks that the text names and the tenant never called.
+void PredictionGraph::Impl::add_declared_names(Session& session, const Tenant& tenant) const {
+  if (declared_.empty()) {
+    return;
+  }
+  for (const Likely& each : declared_.names().named(session.memory.all_stems())) {
+    const DeclaredPrior::Declared* declared = declared_.find(each.symbol);
+    if (declared->has_example && declared->example.size() <= parameters_per_call_max &&
+        tenant.names.forms_of(mix(session.tenant, each.symbol)) == nullptr) {
+      session.named.push_back({declared_form(session.tenant, *declared), each.probability});
+    }
+  }
+}
+
+/// How far the text names the form's task.
+double PredictionGraph::Impl::how_far_named(const Tenant& tenant, const Form& form,
+                                            const std::vector<Key>& stems) const {
+  return form.declared == nullptr ? tenant.names.match(form.task_key, stems)
+                                  : declared_.names().match(hash_text(form.declared->name), stems);
+}
+
+/// However sure all else is: no surer than its calls allow (Laplace's rule of succession). For the
+/// first few calls of a task that the catalog tells of, all such calls of the tenant count.
+double PredictionGraph::Impl::calls_allowed(const Tenant& tenant, const Form& form,
+                                            double doubt) const {
+  const double by_itself = (form.seen + 1) / (form.seen + doubt);
+  if (declared_.empty() || form.seen >= declared_calls_max ||
+      (form.declared == nullptr && declared_.find(hash_text(form.task)) == nullptr)) {
+    return by_itself;
+  }
+  const DeclaredRecord& record = tenant.declared_calls;
+  return std::max(by_itself, (record.hits + 1) / (record.tries + doubt));
+}
+
+/// What calls that were never made before, and their arguments, were worth.
+void PredictionGraph::Impl::learn_declared(Tenant& tenant, const Options& all, const Call& call,
+                                           Key form_key) const {
+  const Option* best = nullptr;
+  for (const Option& option : all.calls) {
+    if (option.form->declared != nullptr &&
+        (best == nullptr || option.probability > best->probability)) {
+      best = &option;
+    }
+  }
+  if (best == nullptr || best->form_probability <= 2 * form_probability_min) {
+    return;  // No more than named in passing.
+  }
+  const bool came = best->form_key == form_key;
+  bool is_exact = came;
+  for (std::size_t i = 0; came && i < best->values->size(); ++i) {
+    const bool is_right =
+        best->value(i).hash == hash_value(*call.input().find(best->form->names[i]));
+    tenant.declared_values.learn(is_right);
+    is_exact = is_exact && is_right;
+  }
+  tenant.declared_calls.learn(is_exact);
+}
+
 /// What the contexts say; the likeliest first, as many as are considered.
 std::vector<Likely> PredictionGraph::Impl::guess(const Session& session, bool is_open) const {
-  std::vector<Likely> forms = nexts_.likely(next_contexts(session, is_open));
+  std::vector<Likely> forms =
+      nexts_.likely(next_contexts(session, is_open), declared_next(session));
   const auto in_order =
       forms.begin() + static_cast<std::ptrdiff_t>(std::min(forms.size(), forms_considered_max));
   std::partial_sort(forms.begin(), in_order, forms.end(), more_likely);
@@ -857,8 +1024,13 @@ Values PredictionGraph::Impl::values_of(const Session& session, const Tenant& te
       parameter->prefetch();
     }
   }
-  for (const Key key : form.parameters) {
-    values.of.push_back(candidates(surroundings, tenant, key, 0, parts_left, values.made, wanted));
+  for (std::size_t i = 0; i < form.parameters.size(); ++i) {
+    values.of.push_back(form.declared != nullptr
+                            ? bind_by_example(surroundings, form.name_keys[i],
+                                              *form.declared->example.find(form.names[i]),
+                                              tenant.declared_values)
+                            : candidates(surroundings, tenant, form.parameters[i], 0, parts_left,
+                                         values.made, wanted));
     if (values.of.back().empty()) {
       values.of.clear();
       break;
@@ -956,14 +1128,18 @@ FormFeatures PredictionGraph::Impl::describe_form(const Session& session, const 
   features.probability = as_logarithm(likely.probability);
   features.record = real::log(std::min((form.hits + 2) / (form.expected + 2), 1.5));
   features.repeats = as_logarithm((form.repeats + 0.1) / (form.tries + 2));
-  features.sessions = real::log(0.02 + share_in(precedents.sessions, likely.symbol)) + 1.5;
+  // A catalog that says what follows is like a session that was seen to go that way.
+  features.sessions =
+      real::log(0.02 + (form.declared != nullptr ? likely.probability
+                                                 : share_in(precedents.sessions, likely.symbol))) +
+      1.5;
   features.turns = precedents.turns.empty()
                        ? 0.0
                        : real::log(0.02 + share_in(precedents.turns, likely.symbol)) + 1.5;
-  features.named_all = tenant.names.match(form.task_key, memory.all_stems());
+  features.named_all = how_far_named(tenant, form, memory.all_stems());
   features.named_fresh =
-      memory.has_fresh_words() ? tenant.names.match(form.task_key, memory.last_stems()) : 0;
-  features.named_ahead = tenant.names.match(form.task_key, memory.stems_ahead());
+      memory.has_fresh_words() ? how_far_named(tenant, form, memory.last_stems()) : 0;
+  features.named_ahead = how_far_named(tenant, form, memory.stems_ahead());
   features.words = share_in(session.spoken[memory.has_fresh_words() ? 0 : 1], likely.symbol);
   features.tries = real::log(1 + form.tries) * 0.25;
   features.importance = std::clamp(real::log(tenant.importance.of(likely.symbol)), -2.0, 2.0) * 0.5;
@@ -1111,15 +1287,15 @@ Options PredictionGraph::Impl::options(const Session& session, const Tenant& ten
     forms_.prefetch_entry(each.symbol);
   }
   for (const Likely& each : forms) {
-    const Form* form = forms_.find(each.symbol);
+    const Form* form = form_of(each.symbol);
     if (form == nullptr) {
       continue;
     }
     const SessionMemory& memory = session.memory;
     double score = weights[0] * as_logarithm(each.probability) +
                    weights[7] * real::log(0.02 + share_in(precedents.sessions, each.symbol)) +
-                   weights[24] * tenant.names.match(form->task_key, memory.all_stems()) +
-                   weights[43] * tenant.names.match(form->task_key, memory.stems_ahead()) +
+                   weights[24] * how_far_named(tenant, *form, memory.all_stems()) +
+                   weights[43] * how_far_named(tenant, *form, memory.stems_ahead()) +
                    weights[27] * share_in(spoken, each.symbol);
     if (!precedents.turns.empty()) {
       score += weights[23] * real::log(0.02 + share_in(precedents.turns, each.symbol));
@@ -1188,8 +1364,7 @@ Options PredictionGraph::Impl::options(const Session& session, const Tenant& ten
   for (std::size_t i = 0; i < scores.size(); ++i) {
     // However sure the features are: no surer than so many calls of this form allow (Laplace's rule
     // of succession).
-    const double seen = all.calls[i].form->seen;
-    all.calls[i].probability = std::min(scores[i], (seen + 1) / (seen + 2));
+    all.calls[i].probability = std::min(scores[i], calls_allowed(tenant, *all.calls[i].form, 2));
   }
   return all;
 }
@@ -1354,6 +1529,7 @@ void PredictionGraph::Impl::learn_call(Session& session, Tenant& tenant, const S
   if (is_lesson) {
     all = learn_options(session, tenant, form_key, input_hash);
     learn_guess(all.guessed, tenant, form_key);
+    learn_declared(tenant, all, call, form_key);
   }
   learn_next(session, form_key);
   tenant.importance.learn(session.forms.empty() ? start_task : session.forms.back(), form_key);
@@ -1370,7 +1546,7 @@ void PredictionGraph::Impl::learn_call(Session& session, Tenant& tenant, const S
       form.name_keys.push_back(hash_text(member.name));
       form.parameters.push_back(mix(task, 0xa1, hash_text(member.name)));
     }
-    tenant.names.add(form.task, task, form_key);
+    tenant.names.add(form.task, declared_.description(hash_text(form.task)), task, form_key);
   }
   if (form.tries > 0 && is_lesson) {
     const auto known = std::find_if(all.values.begin(), all.values.end(),
@@ -1465,6 +1641,7 @@ void PredictionGraph::Impl::text(const RunId& id, std::string_view tenant, std::
   session.turn_from = session.memory.steps().size();
   if (has(Idea::names)) {
     session.named = owner.names.named(session.memory.all_stems());
+    add_declared_names(session, owner);
   }
   hear(session);
   understand(session);
@@ -1644,6 +1821,9 @@ std::vector<std::string> PredictionGraph::Impl::reasons(const Session& session,
     lines.push_back(form.names[i] + " = " + text_of(value.origin, session.memory) + ": " +
                     percent(value.share));
   }
+  if (form.declared != nullptr) {
+    lines.push_back("never called; the catalog tells of it");
+  }
   return lines;
 }
 
@@ -1655,9 +1835,8 @@ void PredictionGraph::Impl::predict_next(const Session& session, const Tenant& t
   std::vector<std::pair<double, const Option*>> worth;
   for (const Option& option : all.calls) {
     // A correction upwards makes no form surer than its calls allow.
-    const double seen = option.form->seen;
     const double probability = std::min({corrected(tenant.whole_calls, option.probability),
-                                         (seen + 1) / (seen + 3), probability_max});
+                                         calls_allowed(tenant, *option.form, 3), probability_max});
     if (probability * scale >= std::max(question.probability_min, answer_probability_min) &&
         (!question.wants || question.wants(option.form->task))) {
       worth.emplace_back(probability, &option);
@@ -1859,6 +2038,10 @@ void PredictionGraph::end(const RunId& session) {
 
 void PredictionGraph::forget(std::string_view tenant) {
   impl_->forget(tenant);
+}
+
+void PredictionGraph::declare(const DeclaredTasks& tasks) {
+  impl_->declare(tasks);
 }
 
 void PredictionGraph::set_learning(bool learns) {

@@ -29,8 +29,11 @@ enum class Idea : std::uint8_t {
   ranking_calls,
   ranking_values,
   labels,
+  counts,
+  declared,
+  descriptions,
 };
-inline constexpr std::size_t ideas = 15;
+inline constexpr std::size_t ideas = 18;
 const char* to_string(Idea idea);
 std::optional<Idea> parse_idea(std::string_view name);
 
@@ -80,6 +83,7 @@ public:
   void end(const RunId& session) override;
   /// What the tables still hold of it can be reached no more, and goes as they fill.
   void forget(std::string_view tenant) override;
+  void declare(const DeclaredTasks& tasks) override;
   void set_learning(bool learns) override;
   std::vector<Prediction> predict(const RunId& session, const Question& question) const override;
   double end_probability(const RunId& session, const Question& question) const override;

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "coordinator/declared_tasks.hpp"
 #include "speculation/call.hpp"
 #include "speculation/ids.hpp"
 
@@ -64,6 +65,10 @@ public:
   /// Drops all that was learned from this tenant's sessions, and its open sessions' working memory:
   /// they go on from what comes next. Predictors that learn nothing have nothing to forget.
   virtual void forget(std::string_view tenant) { static_cast<void>(tenant); }
+
+  /// What the catalog says of its tasks. Told before the first session; tenants share it, since it
+  /// is nobody's history. Predictors that need none ignore it.
+  virtual void declare(const DeclaredTasks& tasks) { static_cast<void>(tasks); }
 
   /// Off: sessions are followed as before, but teach nothing. On at first.
   virtual void set_learning(bool learns) = 0;

@@ -65,6 +65,11 @@ void RememberedPredictions::forget(std::string_view tenant) {
   predictor_->forget(tenant);
 }
 
+void RememberedPredictions::declare(const DeclaredTasks& tasks) {
+  answers_ = prediction::BoundedTable<Answer>(answers_max);
+  predictor_->declare(tasks);
+}
+
 void RememberedPredictions::set_learning(bool learns) {
   learns_ = learns;
   predictor_->set_learning(learns);

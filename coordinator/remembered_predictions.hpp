@@ -32,6 +32,7 @@ public:
                const std::optional<Output>& output) override;
   void end(const RunId& session) override;
   void forget(std::string_view tenant) override;
+  void declare(const DeclaredTasks& tasks) override;
   void set_learning(bool learns) override;
   /// `wants` is not part of a place: an answer holds what was wanted when it was made.
   std::vector<Prediction> predict(const RunId& session, const Question& question) const override;

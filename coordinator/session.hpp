@@ -197,6 +197,8 @@ struct Session {
   Instant idle_since{};  ///< As far as the machine has looked: at or before `touched`.
   RecentAnswers steps;   ///< Committed.
   std::uint32_t durable_steps = 0;
+  std::uint32_t texts = 0;     ///< Kept, beside the context.
+  std::size_t text_bytes = 0;  ///< Of these.
   SessionState durable_state;  ///< After that many.
   ChainValue committed_chain;
   std::deque<OpenStep> open;                         ///< Confirmed, in step order, beyond `steps`.

@@ -572,7 +572,9 @@ void SessionMemory::add_call(SeenStep step) {
     const Key hash = walk(member.value, at, name, false, 1, Side::input, left);
     set(mix(used_key(added.task, name, hash), 5), 1);
     read_on(hash);
-    remember_next(member.value, mix(at, one_more));
+    if (limits_.counts) {
+      remember_next(member.value, mix(at, one_more));
+    }
   }
 }
 
@@ -858,6 +860,13 @@ void SessionMemory::add_text(std::string_view text) {
     lower_text_ += lowered(text);
     lower_text_ += '\n';
   }
+}
+
+std::uint32_t SessionMemory::latest_like(const json::Value& value) const {
+  if (const std::string* text = value.string()) {
+    return latest_at(mix(word_shape, hash_text(shape_of(*text))));
+  }
+  return value.number() != nullptr ? latest_at(number_shape) : 0;
 }
 
 std::uint32_t SessionMemory::output_value(std::size_t back, std::size_t n) const {

@@ -24,6 +24,7 @@ struct MemoryLimits {
   std::size_t tokens = 8'192;               ///< Of all texts, in reading order.
   std::size_t names = 512;                  ///< Different words that outputs are made of.
   std::size_t document_bytes = 64U << 10U;  ///< A larger output is remembered without its values.
+  bool counts = true;                       ///< What follows an argument in a count is a value too.
 };
 
 enum class Side : std::uint8_t { input, output, text };
@@ -101,6 +102,8 @@ public:
   std::uint32_t earliest_at(Key place) const { return index_.get(mix(place, 2)); }
   std::uint32_t latest_named(Key name) const { return index_.get(mix(name, 3)); }
   std::uint32_t latest_equal(Key hash) const { return index_.get(mix(hash, 4)); }
+  /// The last word or number of the latest text that looks like this value; 0: none.
+  std::uint32_t latest_like(const json::Value& value) const;
   /// The n-th value of the output of the step `back` steps ago (1: the last step); 0: there is
   /// none.
   std::uint32_t output_value(std::size_t back, std::size_t n) const;

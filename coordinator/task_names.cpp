@@ -11,7 +11,9 @@ namespace {
 
 constexpr std::size_t stem_bytes = 5;
 constexpr std::size_t stem_bytes_min = 2;
-/// A stem that so many names hold tells nothing.
+constexpr std::size_t described_max = 64;       ///< Stems of one description.
+constexpr std::size_t described_bytes_min = 4;  ///< Shorter words of a sentence tell little.
+/// A stem that so many tasks hold tells nothing.
 constexpr std::size_t holders_max = 512;
 constexpr std::size_t forms_max = 16;  ///< Of one task.
 
@@ -22,11 +24,11 @@ bool is_letter(char c) {
   return small(c) >= 'a' && small(c) <= 'z';
 }
 
-std::vector<Key> stems_of(std::string_view name) {
+std::vector<Key> stems_of(std::string_view name, std::size_t bytes_min) {
   std::vector<Key> stems;
   std::string word;
   const auto end_word = [&] {
-    if (word.size() >= stem_bytes_min) {
+    if (word.size() >= bytes_min) {
       stems.push_back(stem_of(word));
     }
     word.clear();
@@ -60,23 +62,35 @@ Key stem_of(std::string_view word) {
   return mix(0x5e, hash_text(stem));
 }
 
-void TaskNames::add(std::string_view name, Key task, Key form) {
+void TaskNames::add(std::string_view name, std::string_view description, Key task, Key form) {
   if (names_.size() >= names_max && !names_.contains(task)) {
     return;
   }
   Name& known = names_[task];
   if (known.forms.empty()) {
-    for (const Key stem : stems_of(name)) {
-      Stem& holder = holders_[stem];
-      holder.tasks.push_back(task);
-      holder.names = 0;
-      known.stems.emplace_back(stem, &holder);
-    }
+    const std::vector<Key> named = stems_of(name, stem_bytes_min);
+    std::vector<Key> described = stems_of(description, described_bytes_min);
+    std::erase_if(described,
+                  [&](Key stem) { return std::binary_search(named.begin(), named.end(), stem); });
+    described.resize(std::min(described.size(), described_max));
+    known.stems = hold(named, task);
+    known.described = hold(described, task);
   }
   if (std::find(known.forms.begin(), known.forms.end(), form) == known.forms.end() &&
       known.forms.size() < forms_max) {
     known.forms.push_back(form);
   }
+}
+
+TaskNames::Stems TaskNames::hold(const std::vector<Key>& stems, Key task) {
+  Stems held;
+  for (const Key stem : stems) {
+    Stem& holder = holders_[stem];
+    holder.tasks.push_back(task);
+    holder.names = 0;
+    held.emplace_back(stem, &holder);
+  }
+  return held;
 }
 
 double TaskNames::rarity(const Stem& stem) const {
@@ -88,6 +102,23 @@ double TaskNames::rarity(const Stem& stem) const {
   return stem.rarity;
 }
 
+const std::vector<Key>* TaskNames::forms_of(Key task) const {
+  const auto found = names_.find(task);
+  return found == names_.end() ? nullptr : &found->second.forms;
+}
+
+/// The share of what a task is named by that the text holds.
+double TaskNames::held(const Stems& of_task, const std::vector<Key>& stems) const {
+  double all = 0.5;
+  double common = 0;
+  for (const auto& [stem, holder] : of_task) {
+    const double weight = std::max(rarity(*holder), 0.0);
+    all += weight;
+    common += std::binary_search(stems.begin(), stems.end(), stem) ? weight : 0;
+  }
+  return common / all;
+}
+
 double TaskNames::match(Key task, const std::vector<Key>& stems) const {
   if (stems.empty()) {
     return 0;
@@ -96,14 +127,10 @@ double TaskNames::match(Key task, const std::vector<Key>& stems) const {
   if (found == names_.end()) {
     return 0;
   }
-  double all = 0.5;
-  double common = 0;
-  for (const auto& [stem, holder] : found->second.stems) {
-    const double weight = std::max(rarity(*holder), 0.0);
-    all += weight;
-    common += std::binary_search(stems.begin(), stems.end(), stem) ? weight : 0;
-  }
-  return common / all;
+  const double by_name = held(found->second.stems, stems);
+  return found->second.described.empty()
+             ? by_name
+             : by_name + (1 - by_name) * held(found->second.described, stems);
 }
 
 std::vector<Likely> TaskNames::named(const std::vector<Key>& stems) const {

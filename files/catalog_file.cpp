@@ -328,9 +328,8 @@ bool read_tags(Problems& problems, const Field& at, std::optional<std::vector<st
   return read_texts(problems, at, out.emplace());
 }
 
-/// A task with what the file says of it for people, and how it says what an endpoint gets.
+/// A task with how the file says what an endpoint gets.
 struct FileTask : Task {
-  std::optional<json::Object> example;
   std::optional<HttpTemplate> http_template;
   ModelSettings model;
   bool is_streamed = false;
@@ -358,7 +357,7 @@ bool read_example(Problems& problems, const Field& at, std::optional<json::Objec
 
 bool read_pointer(Problems& problems, const Field& at, std::string& out);
 
-constexpr std::array<Key<FileTask>, 44> task_keys = {{
+constexpr std::array<Key<FileTask>, 46> task_keys = {{
     {"executor",
      [](Problems& p, const Field& at, FileTask& t) {
        return read_choice<ExecutorKind>(p, at, executors, t.executor);
@@ -390,6 +389,10 @@ constexpr std::array<Key<FileTask>, 44> task_keys = {{
      [](Problems& p, const Field& at, FileTask& t) { return read_text(p, at, t.description); }},
     {"example",
      [](Problems& p, const Field& at, FileTask& t) { return read_example(p, at, t.example); }},
+    {"next",
+     [](Problems& p, const Field& at, FileTask& t) { return read_tags(p, at, t.flow.next); }},
+    {"starts",
+     [](Problems& p, const Field& at, FileTask& t) { return read_flag(p, at, t.flow.starts); }},
     {"envelope",
      [](Problems& p, const Field& at, FileTask& t) { return read_flag(p, at, t.envelope); }},
     {"state", [](Problems& p, const Field& at, FileTask& t) { return read_tags(p, at, t.state); }},
@@ -450,12 +453,15 @@ constexpr std::array<Key<FileTask>, 44> task_keys = {{
 
 bool read_conditions(Problems& problems, const Field& at, Race& race);
 
-constexpr std::array<Key<Race>, 3> race_keys = {{
+constexpr std::array<Key<Race>, 5> race_keys = {{
     {"branches",
      [](Problems& p, const Field& at, Race& r) { return read_texts(p, at, r.branches); }},
     {"select", [](Problems& p, const Field& at,
                   Race& r) { return read_choice<SelectRule>(p, at, select_rules, r.select); }},
     {"valid", read_conditions},
+    {"next", [](Problems& p, const Field& at, Race& r) { return read_tags(p, at, r.flow.next); }},
+    {"starts",
+     [](Problems& p, const Field& at, Race& r) { return read_flag(p, at, r.flow.starts); }},
 }};
 
 constexpr std::array<Key<Pool>, 1> pool_keys = {{
@@ -672,7 +678,7 @@ public:
     if (!problems_.empty()) {
       return tl::unexpected<Error>(std::move(problems_).error());
     }
-    return CatalogFile{std::move(*catalog), {}, std::move(examples_)};
+    return CatalogFile{std::move(*catalog), {}};
   }
 
 private:
@@ -763,9 +769,6 @@ private:
       check_task(problems_, task, at.path, item.found);
       item.found.all_readable = complete_request(task, at, item.found);
     }
-    if (task.example) {
-      examples_.emplace(item.name, std::move(*task.example));
-    }
     keep(item, tasks_, Task(std::move(task)));
   }
 
@@ -817,6 +820,19 @@ private:
                  race.branches.begin(), race.branches.end(),
                  [&](const std::string& branch) { return broken_.contains("task." + branch); });
     });
+    const auto drop_from = [&](Flow& flow) {
+      if (flow.next) {
+        std::erase_if(*flow.next, [&](const std::string& name) {
+          return broken_.contains("task." + name) || broken_.contains("race." + name);
+        });
+      }
+    };
+    for (Task& task : tasks_) {
+      drop_from(task.flow);
+    }
+    for (Race& race : races_) {
+      drop_from(race.flow);
+    }
   }
 
   /// Catalog::make names only the first thing that does not hold; without that thing it names the
@@ -878,7 +894,6 @@ private:
   std::vector<Pool> pools_;
   EffectRules effects_;
   Item effects_at_{};
-  std::map<std::string, json::Object, std::less<>> examples_;
   std::set<std::string, std::less<>> broken_;  ///< Paths.
 };
 

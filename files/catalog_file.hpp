@@ -4,7 +4,6 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
-#include <map>
 #include <string>
 #include <string_view>
 
@@ -27,8 +26,7 @@ Result<Catalog> parse_catalog(std::string_view text, std::string_view file_name)
 
 struct CatalogFile {
   Catalog catalog;
-  std::string text;                                           ///< As read, for exports.
-  std::map<std::string, json::Object, std::less<>> examples;  ///< Inputs to try, by task.
+  std::string text;  ///< As read, for exports.
 };
 Result<CatalogFile> parse_catalog_file(std::string_view text, std::string_view file_name);
 /// Errors: not_found and io of the file, and those of parse_catalog.

@@ -42,8 +42,8 @@ ExampleCall example_call(const CatalogFile& file) {
   for (const auto& [name, task] : file.catalog.tasks()) {
     Candidate candidate;
     candidate.task = &task;
-    if (const auto at = file.examples.find(name); at != file.examples.end()) {
-      candidate.input = at->second;
+    if (task.example) {
+      candidate.input = *task.example;
     } else {
       add_fields(candidate.input, task.reads);
       add_fields(candidate.input, task.writes);

@@ -25,12 +25,7 @@ bool is_there(const RecordedStep& step, std::size_t expected) {
 
 }  // namespace
 
-Result<ExportedSessions> exported_sessions(const LedgerExport& ledger, const Catalog& catalog) {
-  const auto recorded = recorded_sessions(ledger);
-  if (!recorded) {
-    return tl::unexpected(recorded.error());
-  }
-  ExportedSessions result;
+ReadOnlyTasks read_only_tasks(const Catalog& catalog) {
   std::set<std::string, std::less<>> ahead;
   for (const auto& [name, task] : catalog.tasks()) {
     if (task.effect != Effect::write) {
@@ -40,7 +35,17 @@ Result<ExportedSessions> exported_sessions(const LedgerExport& ledger, const Cat
   for (const auto& [name, race] : catalog.races()) {
     ahead.insert(name);
   }
-  result.read_only = ReadOnlyTasks::of(std::move(ahead));
+  return ReadOnlyTasks::of(std::move(ahead));
+}
+
+Result<ExportedSessions> exported_sessions(const LedgerExport& ledger, const Catalog& catalog) {
+  const auto recorded = recorded_sessions(ledger);
+  if (!recorded) {
+    return tl::unexpected(recorded.error());
+  }
+  ExportedSessions result;
+  result.catalog = catalog;
+  result.read_only = read_only_tasks(catalog);
   result.cut = recorded->broken.size();
   for (const RecordedSession& from : recorded->sessions) {
     TraceSession session;

@@ -45,7 +45,11 @@ Result<SessionFile> read_session_file(const std::filesystem::path& path, Session
     if (!exported) {
       return tl::unexpected(exported.error());
     }
-    SessionFile file{std::move(exported->sessions), std::move(exported->read_only), false, {}};
+    SessionFile file{std::move(exported->sessions),
+                     std::move(exported->read_only),
+                     false,
+                     std::move(exported->catalog),
+                     {}};
     note(file.notes, exported->cut, "erased or broken steps left out");
     return file;
   }

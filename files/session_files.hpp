@@ -1,12 +1,14 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
 
 #include "base/result.hpp"
 #include "files/traces.hpp"
+#include "speculation/catalog.hpp"
 
 namespace forerun {
 
@@ -19,6 +21,7 @@ struct SessionFile {
   std::vector<TraceSession> sessions;
   ReadOnlyTasks read_only = ReadOnlyTasks::all();
   bool is_upper_bound = true;      ///< Nobody said which tasks only read.
+  std::optional<Catalog> catalog;  ///< Of an export.
   std::vector<std::string> notes;  ///< What a reader of a result must know: what was left out.
 };
 

@@ -256,16 +256,17 @@ void CoordinatorHost::run() {
 }
 
 /// What speculation wasted in this term is covered by what confirmed work took, but for the slot
-/// time that passed at once between two inputs (design.md §5).
+/// time that passed at once between two inputs, and what kills took (design.md §5).
 void CoordinatorHost::check_waste() {
   const CoordinatorCounters& counters = machine_->counters();
   const auto covered = Duration(static_cast<Duration::rep>(
       static_cast<double>(counters.useful.count()) * settings_.admission.waste_ratio_max));
-  if (counters.wasted > covered + charged_at_once_ + Duration(1)) {
-    env_.time.violate(Rule::accounted,
-                      "the coordinator wasted " + std::to_string(counters.wasted.count()) +
-                          " us of slot time, of at most " + std::to_string(covered.count()) +
-                          " and " + std::to_string(charged_at_once_.count()) + " at once");
+  const Duration ran = counters.wasted - counters.wasted_in_kills;
+  if (ran > covered + charged_at_once_ + Duration(1)) {
+    env_.time.violate(Rule::accounted, "the coordinator wasted " + std::to_string(ran.count()) +
+                                           " us of slot time, of at most " +
+                                           std::to_string(covered.count()) + " and " +
+                                           std::to_string(charged_at_once_.count()) + " at once");
   }
 }
 

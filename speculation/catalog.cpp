@@ -253,6 +253,32 @@ Result<void> check_race(const Race& race, const Tasks& tasks) {
   return {};
 }
 
+template <class Tasks, class Races>
+Result<void> check_flow(const std::string& place, const Flow& flow, const Tasks& tasks,
+                        const Races& races) {
+  if (!flow.next) {
+    return {};
+  }
+  if (flow.next->size() > next_max) {
+    return invalid(place + ".next", std::to_string(flow.next->size()) +
+                                        " names, expected at most " + std::to_string(next_max));
+  }
+  std::set<std::string_view> seen;
+  for (const std::string& name : *flow.next) {
+    if (!tasks.contains(name) && !races.contains(name)) {
+      std::string near = suggestion(name, tasks);
+      if (near.empty()) {
+        near = suggestion(name, races);
+      }
+      return invalid(place + ".next", "no task or race " + quoted(name) + near);
+    }
+    if (!seen.insert(name).second) {
+      return invalid(place + ".next", quoted(name) + " twice, expected each name once");
+    }
+  }
+  return {};
+}
+
 template <class Tasks>
 Result<void> check_effects(const EffectRules& rules, const Tasks& tasks) {
   for (const auto* list : {&rules.allow, &rules.tasks}) {
@@ -408,6 +434,18 @@ Result<Catalog> Catalog::make(std::vector<Task> tasks, std::vector<Race> races,
   }
   for (const auto& [name, race] : catalog.races_) {
     if (const auto held = check_race(race, catalog.tasks_); !held) {
+      return tl::unexpected<Error>(held.error());
+    }
+  }
+  for (const auto& [name, task] : catalog.tasks_) {
+    if (const auto held = check_flow("task." + name, task.flow, catalog.tasks_, catalog.races_);
+        !held) {
+      return tl::unexpected<Error>(held.error());
+    }
+  }
+  for (const auto& [name, race] : catalog.races_) {
+    if (const auto held = check_flow("race." + name, race.flow, catalog.tasks_, catalog.races_);
+        !held) {
       return tl::unexpected<Error>(held.error());
     }
   }

@@ -38,6 +38,15 @@ std::string_view to_string(ExecutorKind kind);
 enum class HazardScope { tenant, session };
 std::string_view to_string(HazardScope scope);
 
+/// Where a name usually stands in a session, for predictions before any history. Nothing depends
+/// on it but what runs ahead.
+struct Flow {
+  /// Tasks and races, one of which usually follows, the likeliest first. An empty list: the session
+  /// usually ends. No list: nobody said.
+  std::optional<std::vector<std::string>> next;
+  bool starts = false;  ///< A session usually begins with it.
+};
+
 struct Task {
   std::string name;
   ExecutorKind executor = ExecutorKind::exec;
@@ -63,6 +72,8 @@ struct Task {
   bool sandbox = true;
   std::string pool;  ///< Empty: none.
   std::string description;
+  std::optional<json::Object> example;  ///< An input to try; its members are what calls give.
+  Flow flow{};
 };
 
 /// Whether its answers may depend on its session's state.
@@ -86,6 +97,7 @@ struct Race {
   std::vector<std::string> branches;  ///< Task names in declared order; 2 to branches_max.
   SelectRule select = SelectRule::ranked;
   std::vector<ValidCondition> valid;
+  Flow flow{};
 };
 
 struct Pool {
@@ -105,6 +117,7 @@ inline constexpr std::size_t tasks_max = 20'000;
 inline constexpr std::size_t tags_max = 32;         ///< Per task and direction.
 inline constexpr std::size_t conditions_max = 64;   ///< Per race.
 inline constexpr std::size_t state_paths_max = 32;  ///< Per task.
+inline constexpr std::size_t next_max = 32;         ///< Names that may follow one.
 inline constexpr std::size_t command_arguments_max = 256;
 inline constexpr Duration timeout_max = std::chrono::hours(24);
 inline constexpr Duration timeout_default = std::chrono::seconds(30);
@@ -126,8 +139,8 @@ public:
   Catalog() = default;
   /// Errors: invalid, naming the first thing that does not hold: a race with an unknown, repeated
   /// or `write` branch, a name used twice, a condition on a branch that the race lacks, an unknown
-  /// pool, an empty command, a tag pattern with an unclosed brace, `reads` of a `pure` task,
-  /// `writes` of any but a `write`, a limit exceeded. Messages name the place as in the file
+  /// pool or follower, an empty command, a tag pattern with an unclosed brace, `reads` of a `pure`
+  /// task, `writes` of any but a `write`, a limit exceeded. Messages name the place as in the file
   /// (`race.fraud.branches`) and suggest a near name.
   static Result<Catalog> make(std::vector<Task> tasks, std::vector<Race> races,
                               std::vector<Pool> pools, EffectRules effects = {});

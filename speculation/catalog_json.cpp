@@ -19,6 +19,11 @@ json::Value list_or_null(const std::optional<std::vector<std::string>>& texts) {
   return texts ? list_of(*texts) : json::Value();
 }
 
+void set_flow(json::Object& out, const Flow& flow) {
+  out.set("next", list_or_null(flow.next));
+  out.set("starts", flow.starts);
+}
+
 json::Value value_of(const Task& task) {
   json::Object out;
   out.set("executor", to_string(task.executor));
@@ -41,6 +46,8 @@ json::Value value_of(const Task& task) {
   out.set("sandbox", task.sandbox);
   out.set("pool", task.pool);
   out.set("description", task.description);
+  out.set("example", task.example ? json::Value(*task.example) : json::Value());
+  set_flow(out, task.flow);
   return out;
 }
 
@@ -58,6 +65,7 @@ json::Value value_of(const Race& race) {
   out.set("branches", list_of(race.branches));
   out.set("select", to_string(race.select));
   out.set("valid", std::move(conditions));
+  set_flow(out, race.flow);
   return out;
 }
 
@@ -120,6 +128,17 @@ public:
     }
     return texts(name);
   }
+  std::optional<json::Object> object_or_null(const char* name) {
+    const json::Value& found = any(name);
+    if (found.object() != nullptr) {
+      return *found.object();
+    }
+    if (!found.is_null()) {
+      refuse(std::string(name) + ": expected an object or null");
+    }
+    return std::nullopt;
+  }
+  Flow flow() { return {texts_or_null("next"), flag("starts")}; }
   std::optional<std::int64_t> integer_or_null(const char* name) {
     if (members_ != nullptr && members_->find(name) != nullptr && members_->find(name)->is_null()) {
       ++read_;
@@ -193,6 +212,8 @@ Result<Task> task_of(const std::string& name, const json::Value& value) {
   task.sandbox = in.flag("sandbox");
   task.pool = in.text("pool");
   task.description = in.text("description");
+  task.example = in.object_or_null("example");
+  task.flow = in.flow();
   if (const auto held = in.finish(); !held) {
     return tl::unexpected<Error>(held.error());
   }
@@ -232,6 +253,7 @@ Result<Race> race_of(const std::string& name, const json::Value& value) {
     }
     race.valid.push_back(std::move(*condition));
   }
+  race.flow = in.flow();
   return in.finish().map([&] { return std::move(race); });
 }
 

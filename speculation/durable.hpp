@@ -42,6 +42,14 @@ struct SessionRow {
   bool ended = false;
 };
 
+/// A text that reached a session after its context. Soft: nobody's answer waits for it.
+struct TextRow {
+  RunId run_id;
+  StepNumber before;        ///< So many steps were committed when it came.
+  std::uint32_t place = 0;  ///< Among the session's texts, from 0.
+  std::string text;
+};
+
 /// An idempotency key and the request it answered. Scope: a run ID, or "open:TENANT".
 struct KeyRow {
   std::string scope;
@@ -114,6 +122,7 @@ struct CoordinatorBatch {
   std::optional<LedgerHead> head;         ///< Of the ledger with these entries, when there are any.
   std::optional<SignedHead> signed_head;  ///< The latest one, when it is newer than the kept one.
   std::vector<SessionRow> sessions;
+  std::vector<TextRow> texts;
   std::vector<KeyRow> keys;
   std::vector<IntentRow> intents;
   std::vector<MarkRow> marks;
@@ -123,9 +132,9 @@ struct CoordinatorBatch {
   std::vector<EffectId> effects_ended;   ///< Delivered, or dropped by an operator.
   /// A signed head alone is not worth a sync.
   bool empty() const {
-    return entries.empty() && sessions.empty() && keys.empty() && intents.empty() &&
-           marks.empty() && forgotten.empty() && history.empty() && effects.empty() &&
-           effects_ended.empty();
+    return entries.empty() && sessions.empty() && texts.empty() && keys.empty() &&
+           intents.empty() && marks.empty() && forgotten.empty() && history.empty() &&
+           effects.empty() && effects_ended.empty();
   }
 };
 
@@ -137,6 +146,7 @@ struct CoordinatorRecovery {
   std::optional<LedgerHead> head;
   std::optional<SignedHead> signed_head;  ///< The latest that was kept; it may be behind.
   std::vector<SessionRow> sessions;       ///< Those not ended.
+  std::vector<TextRow> texts;             ///< Of these, by session and place.
   std::vector<KeyRow> keys;               ///< Of sessions not ended, and of openings.
   std::vector<IntentRow> intents;
   std::vector<MarkRow> marks;

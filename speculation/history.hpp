@@ -63,8 +63,9 @@ struct PastStep {
   StepNumber step;
   bool is_last = false;  ///< Its session has ended with it.
   std::string tenant;
-  std::string context;       ///< Of its session; with step 0 only.
-  std::optional<Call> call;  ///< None: erased.
+  std::string context;             ///< Of its session; with step 0 only.
+  std::vector<std::string> texts;  ///< That came between it and the commit before.
+  std::optional<Call> call;        ///< None: erased.
   std::optional<Output> output;
   std::vector<PastRun> runs;
 };

@@ -44,11 +44,13 @@ constexpr const char* ledger_upgrades[] = {
     "UPDATE sessions SET latest = own.seq, last_step = own.step FROM "
     "(SELECT session, max(seq) AS seq, max(step) AS step FROM entries WHERE session IS NOT NULL "
     "GROUP BY session) AS own WHERE own.session = sessions.id;"
-    "DROP INDEX entries_by_step; DROP INDEX discards_by_session;"};
+    "DROP INDEX entries_by_step; DROP INDEX discards_by_session;",
+    "CREATE TABLE session_texts(session INTEGER NOT NULL, step INTEGER NOT NULL, place INTEGER NOT "
+    "NULL, text TEXT NOT NULL, PRIMARY KEY (session, step, place)) WITHOUT ROWID;"};
 
 constexpr StoreFile ledger_file = {.subject = "a ledger",
                                    .application_id = 0x46524c47,
-                                   .version = 5,
+                                   .version = 6,
                                    .page_size = "PRAGMA page_size = 16384",
                                    // Sessions and idempotency keys are looked up in any order.
                                    .cache_size = "PRAGMA cache_size = -65536",
@@ -65,6 +67,8 @@ CREATE TABLE sessions(id INTEGER PRIMARY KEY, home BLOB NOT NULL, counter INTEGE
                       mode INTEGER, world TEXT, next_step INTEGER, chain BLOB, state TEXT, ended INTEGER,
                       list_state TEXT NOT NULL DEFAULT '', latest INTEGER, last_step INTEGER,
                       UNIQUE (home, counter));
+CREATE TABLE session_texts(session INTEGER NOT NULL, step INTEGER NOT NULL, place INTEGER NOT NULL,
+                           text TEXT NOT NULL, PRIMARY KEY (session, step, place)) WITHOUT ROWID;
 CREATE TABLE keys(scope TEXT NOT NULL, key TEXT NOT NULL, request_hash BLOB NOT NULL, session INTEGER NOT NULL,
                   first_step INTEGER NOT NULL, step_count INTEGER NOT NULL, PRIMARY KEY (scope, key)) WITHOUT ROWID;
 CREATE TABLE intents(session INTEGER NOT NULL, step INTEGER NOT NULL, call TEXT NOT NULL, is_write INTEGER NOT NULL,
@@ -84,10 +88,12 @@ CREATE TABLE history(number INTEGER PRIMARY KEY, tenant TEXT NOT NULL, name TEXT
 /// Prepared once. The reading ones come first; a read-only store has no others.
 struct Statements {
   Statement epoch, heads, size, text, entries, recovered, leaves, sessions, session, commits,
-      discards, keys, intents, marks, history_entries, history, past_commits, effects;
+      discards, open_texts, keys, intents, marks, history_entries, history, past_commits,
+      past_texts, effects;
   Statement find_session, add_session, name_session, set_session, set_latest, add_entry,
       add_payload, put_key, put_intent, drop_intents, raise_mark, set_epoch, set_head,
-      set_signed_head, put_text, add_history, drop_history, put_effect, drop_effect;
+      set_signed_head, put_text, add_session_text, add_history, drop_history, put_effect,
+      drop_effect;
 };
 
 struct StatementText {
@@ -136,6 +142,10 @@ constexpr StatementText reading[] = {
      "WHERE home = ?1 AND counter = ?2 AND tenant IS NOT NULL"},
     {&Statements::commits, FORERUN_ENTRIES_OF_SESSION "WHERE e.step IS NOT NULL ORDER BY e.step"},
     {&Statements::discards, FORERUN_ENTRIES_OF_SESSION "WHERE e.step IS NULL ORDER BY e.seq"},
+    {&Statements::open_texts,
+     "SELECT s.home, s.counter, t.step, t.place, t.text FROM sessions s JOIN session_texts t ON "
+     "t.session = s.id WHERE s.tenant IS NOT NULL AND s.ended = 0 ORDER BY s.home, s.counter, "
+     "t.place"},
     {&Statements::keys,
      "SELECT k.scope, k.key, k.request_hash, s.home, s.counter, k.first_step, k.step_count FROM "
      "keys k "
@@ -154,10 +164,13 @@ constexpr StatementText reading[] = {
      "AND number < ?2 ORDER BY number"},
     {&Statements::past_commits,
      "SELECT e.seq, e.step, s.home, s.counter, s.tenant, CASE WHEN e.step = 0 THEN s.context ELSE "
-     "'' END, s.ended AND e.step + 1 = s.next_step, p.call, p.output, e.leaf FROM entries e "
+     "'' END, s.ended AND e.step + 1 = s.next_step, p.call, p.output, e.leaf, e.session FROM "
+     "entries e "
      "JOIN sessions s ON s.id = e.session LEFT JOIN payloads p ON p.seq = e.seq "
      "WHERE e.seq >= ?1 AND e.seq < ?2 AND e.step IS NOT NULL AND s.tenant IS NOT NULL "
      "ORDER BY e.seq"},
+    {&Statements::past_texts,
+     "SELECT text FROM session_texts WHERE session = ?1 AND step = ?2 ORDER BY place"},
     {&Statements::effects,
      "SELECT home, counter, step, place, tenant, key, effect, is_parked, attempts, cause FROM "
      "effects ORDER BY home, counter, step, place"},
@@ -206,6 +219,8 @@ constexpr StatementText writing[] = {
     {&Statements::drop_effect,
      "DELETE FROM effects WHERE home = ?1 AND counter = ?2 AND step = ?3 AND place = ?4"},
     {&Statements::put_text, "INSERT OR REPLACE INTO texts(name, text) VALUES (?1, ?2)"},
+    {&Statements::add_session_text,
+     "INSERT OR REPLACE INTO session_texts(session, step, place, text) VALUES (?1, ?2, ?3, ?4)"},
     {&Statements::add_history,
      "INSERT INTO history(number, tenant, name, at, steps, bytes, hash, text) VALUES (?1, ?2, ?3, "
      "?4, ?5, ?6, ?7, ?8)"},
@@ -271,6 +286,10 @@ SessionRow session_of(const Row& row) {
   return session;
 }
 
+TextRow text_of(const Row& row) {
+  return {run_id_of(row, 0), StepNumber{row.number32(2)}, row.number32(3), row.text(4)};
+}
+
 KeyRow key_of(const Row& row) {
   return {row.text(0),       row.text(1),     Digest{row.bytes<32>(2)},
           run_id_of(row, 3), row.number32(5), row.number32(6)};
@@ -288,9 +307,16 @@ HistoryEntry history_entry_of(const Row& row) {
 }
 
 CoordinatorStore::CommitRecord commit_record_of(const Row& row) {
-  return {Seq{row.number(0)}, run_id_of(row, 2), StepNumber{row.number32(1)},
-          row.flag(6),        row.text(4),       row.text(5),
-          row.text(7),        row.text(8),       row.text(9)};
+  return {Seq{row.number(0)},
+          run_id_of(row, 2),
+          StepNumber{row.number32(1)},
+          row.flag(6),
+          row.text(4),
+          row.text(5),
+          row.text(7),
+          row.text(8),
+          row.text(9),
+          {}};
 }
 
 EffectRow effect_of(const Row& row) {
@@ -480,6 +506,10 @@ Result<void> SqliteCoordinatorStore::read_rows(CoordinatorRecovery& recovery) {
         [&](const Row& row) { recovery.sessions.push_back(session_of(row)); });
   }
   if (read) {
+    read = statements_.open_texts.each(
+        [&](const Row& row) { recovery.texts.push_back(text_of(row)); });
+  }
+  if (read) {
     read = statements_.keys.each([&](const Row& row) { recovery.keys.push_back(key_of(row)); });
   }
   if (read) {
@@ -602,6 +632,11 @@ void SqliteCoordinatorStore::write(sqlite::Transaction& transaction,
     write_session(transaction, session);
   }
   write_latest(transaction);
+  for (const TextRow& text : batch.texts) {
+    const std::uint64_t session = find_or_name(transaction, text.run_id).id;
+    transaction.run(statements_.add_session_text, session, text.before.value, text.place,
+                    text.text);
+  }
   for (const KeyRow& key : batch.keys) {
     const std::uint64_t session = find_or_name(transaction, key.run_id).id;
     transaction.run(statements_.put_key, key.scope, key.key, key.request_hash.bytes, session,
@@ -797,14 +832,17 @@ Result<std::vector<CoordinatorStore::CommitRecord>> SqliteCoordinatorStore::comm
     Seq from, Seq until, std::size_t count) {
   std::vector<CommitRecord> records;
   PageLimit limit(count);
+  Result<void> texts;
   auto read = statements_.past_commits.each_while(
       [&](const Row& row) {
-        records.push_back(commit_record_of(row));
-        const CommitRecord& last = records.back();
-        return limit.has_room_after(
-            1, last.context.size() + last.call.size() + last.output.size() + last.leaf.size());
+        CommitRecord& record = records.emplace_back(commit_record_of(row));
+        texts = statements_.past_texts.each(
+            [&record](const Row& text) { record.texts.push_back(text.text(0)); }, row.number(10),
+            record.step.value);
+        return texts && limit.has_room_after(1, record.bytes());
       },
       from.value, until.value);
+  read = read ? texts : read;
   return read ? std::move(records)
               : Result<std::vector<CommitRecord>>(tl::unexpected(read.error()));
 }

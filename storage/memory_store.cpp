@@ -75,6 +75,12 @@ Result<CoordinatorRecovery> MemoryCoordinatorStore::recover(
       recovery.sessions.push_back(session);
     }
   }
+  for (const auto& [place, text] : session_texts_) {
+    const auto session = sessions_.find(text.run_id);
+    if (session != sessions_.end() && !session->second.ended) {
+      recovery.texts.push_back(text);
+    }
+  }
   for (const auto& [name, key] : keys_) {
     const auto session = sessions_.find(key.run_id);
     if (key.scope.starts_with("open:") || session == sessions_.end() || !session->second.ended) {
@@ -174,6 +180,9 @@ void MemoryCoordinatorStore::apply(const CoordinatorBatch& batch) {
     }
     entries_.push_back(entry);
   }
+  for (const TextRow& text : batch.texts) {
+    session_texts_.insert_or_assign({text.run_id, text.place}, text);
+  }
   for (const KeyRow& key : batch.keys) {
     keys_.insert_or_assign({key.scope, key.key}, key);
   }
@@ -268,13 +277,23 @@ Result<std::vector<CoordinatorStore::CommitRecord>> MemoryCoordinatorStore::comm
       continue;
     }
     const SessionRow& row = session->second;
-    records.push_back({entry.seq, *entry.run_id, *entry.step,
-                       row.ended && entry.step->value + 1 == row.next_step, row.tenant,
-                       entry.step->value == 0 ? row.context : std::string(), entry.call,
-                       entry.output, entry.leaf});
-    const CommitRecord& last = records.back();
-    if (!limit.has_room_after(
-            1, last.context.size() + last.call.size() + last.output.size() + last.leaf.size())) {
+    records.push_back({entry.seq,
+                       *entry.run_id,
+                       *entry.step,
+                       row.ended && entry.step->value + 1 == row.next_step,
+                       row.tenant,
+                       entry.step->value == 0 ? row.context : std::string(),
+                       entry.call,
+                       entry.output,
+                       entry.leaf,
+                       {}});
+    for (auto at = session_texts_.lower_bound({*entry.run_id, 0});
+         at != session_texts_.end() && at->first.first == *entry.run_id; ++at) {
+      if (at->second.before == *entry.step) {
+        records.back().texts.push_back(at->second.text);
+      }
+    }
+    if (!limit.has_room_after(1, records.back().bytes())) {
       break;
     }
   }

@@ -56,6 +56,7 @@ private:
   /// Places in entries_, by session; in step order, as sessions commit.
   std::unordered_map<RunId, std::vector<std::pair<StepNumber, std::size_t>>, RunIdHash> steps_;
   std::map<RunId, SessionRow> sessions_;
+  std::map<std::pair<RunId, std::uint32_t>, TextRow> session_texts_;  ///< By place.
   std::map<std::pair<std::string, std::string>, KeyRow> keys_;
   std::map<std::pair<RunId, StepNumber>, IntentRow> intents_;
   std::map<WorkerId, std::uint64_t> marks_;

@@ -55,6 +55,7 @@ Result<void> read_commits(CoordinatorStore& store, const ReadPast& request, Past
                   record.is_last,
                   std::move(record.tenant),
                   std::move(record.context),
+                  std::move(record.texts),
                   {},
                   {},
                   runs_of(record.leaf)};

@@ -54,10 +54,19 @@ public:
     StepNumber step;
     bool is_last = false;  ///< Its session has ended, with it.
     std::string tenant;
-    std::string context;  ///< With step 0 only.
-    std::string call;     ///< Empty: erased.
-    std::string output;   ///< Empty: erased, or the step failed.
-    std::string leaf;     ///< Its entry.
+    std::string context;             ///< With step 0 only.
+    std::string call;                ///< Empty: erased.
+    std::string output;              ///< Empty: erased, or the step failed.
+    std::string leaf;                ///< Its entry.
+    std::vector<std::string> texts;  ///< That reached its session between it and the one before.
+
+    std::size_t bytes() const {
+      std::size_t bytes = context.size() + call.size() + output.size() + leaf.size();
+      for (const std::string& text : texts) {
+        bytes += text.size();
+      }
+      return bytes;
+    }
   };
   /// Commits in [from, until), in order, at most `count`; cut at past_bytes_max bytes.
   virtual Result<std::vector<CommitRecord>> commits(Seq from, Seq until, std::size_t count) = 0;

@@ -81,6 +81,9 @@ void add_predict(CLI::App& app, Action& chosen) {
   command.add_option("--train", s->recorded.train, "Files to learn from before")
       ->needs(session)
       ->check(existing_path());
+  command.add_option("--catalog", s->recorded.catalog, "What a catalog.toml says of the tasks")
+      ->needs(session)
+      ->check(existing_file());
   command.add_option("--format", s->format, "traces, openai-messages or otel-genai")
       ->needs(session)
       ->check(CLI::IsMember({"traces", "openai-messages", "otel-genai"}));

@@ -55,6 +55,11 @@ void add_simulate(CLI::App& app, Action& chosen) {
                      "quantiles:FILE#PROFILE");
   command.add_option("--tool-ms", simulate.tool, "As --think-ms, of the calls");
   command.add_option("--read-only", simulate.read_only, "FILE or PATTERN: tasks that only read");
+  command
+      .add_option("--catalog", simulate.catalog,
+                  "What a catalog.toml says of the tasks: what follows, descriptions, and without "
+                  "--read-only which only read")
+      ->check(existing_file());
   command.add_option("--costs", simulate.costs, "TOML or JSON: dispatch_us, hit_us, kill_us")
       ->check(existing_file());
   command.add_flag("--sweep", simulate.sweep, "Also over the ratio of tool to think time");

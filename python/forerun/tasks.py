@@ -186,6 +186,7 @@ def task(*, effect: Literal["pure", "read", "write"], name: Optional[str] = None
          max_age_ms: Optional[int] = None, pool: Optional[str] = None, state: Optional[Sequence[str]] = None,
          envelope: Optional[bool] = None,
          description: Optional[str] = None, example: Optional[Mapping[str, Any]] = None,
+         next: Optional[Sequence[str]] = None, starts: Optional[bool] = None,
          sandbox: Optional[bool] = None, network: Optional[bool] = None, readable: Optional[Sequence[str]] = None,
          writable: Optional[Sequence[str]] = None, env: Optional[Mapping[str, str]] = None,
          output_kb: Optional[int] = None, memory_mb: Optional[int] = None, processes: Optional[int] = None,
@@ -370,7 +371,7 @@ def _spec(function: Callable[..., Any], name: str, given: Mapping[str, Any]) -> 
     if keys["effect"] == "write" and "hedge" in keys:
         raise ValueError(f"{where}: hedge is not for effect='write', which never has a second attempt")
     parameters, takes_others, context_names = _parameters(function, where)
-    for key in ("reads", "writes", "state", "readable", "writable"):
+    for key in ("reads", "writes", "state", "readable", "writable", "next"):
         if isinstance(keys.get(key), str):
             raise TypeError(f"{where}: {key}={keys[key]!r}, expected a list of texts")
     for tag in [*keys.get("reads", ()), *keys.get("writes", ())]:

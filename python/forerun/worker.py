@@ -112,7 +112,7 @@ class Site:
 # Keys of a task's table beside its command, in the order in which they are written.
 KEYS = ("effect", "reads", "writes", "scope", "idempotent", "timeout_ms", "max_age_ms", "deterministic", "hedge", "state",
         "envelope", "pool", "network", "readable", "writable", "env", "output_kb", "memory_mb", "processes", "file_mb", "scratch_mb", "cpu_s",
-        "description", "example")
+        "description", "example", "next", "starts")
 
 
 def table_of(spec: tasks.Spec, site: Site, with_sandbox: bool) -> str:

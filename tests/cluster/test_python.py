@@ -81,7 +81,7 @@ EVERY_KEY = '''
 import forerun
 @forerun.task(effect="read", reads=["a/{a}"], scope="session", deterministic=False, hedge=False, timeout_ms=1000, max_age_ms=5,
               pool="few", state=["/x"], envelope=True, description='a "b"', example={"a": "\\u00fc\\x7f"}, network=True, readable=["/srv"],
-              env={"A": "1"}, output_kb=3, memory_mb=100, processes=5, file_mb=2, scratch_mb=3, cpu_s=4, name="a.b c")
+              env={"A": "1"}, output_kb=3, memory_mb=100, processes=5, file_mb=2, scratch_mb=3, cpu_s=4, name="a.b c", next=["g"], starts=True)
 def f(a: str): ...
 @forerun.task(effect="write", writes=["a/{a}"], idempotent=True, writable=["/srv"], sandbox=True)
 def g(a: str): ...

@@ -340,7 +340,7 @@ class WorkerTest(unittest.TestCase):
     def test_paths_are_the_files_own_and_texts_are_toml(self):
         (self.folder / "paths.py").write_text(
             'import forerun\n@forerun.task(effect="write", writable=["data"], readable=["/srv/x"], env={"A b": "1"}, timeout_ms=5,\n'
-            '              description="a \\"quote\\" \\x7f \U0001f600 \\\\", example={"a": [1.5, None]}, network=True)\n'
+            '              description="a \\"quote\\" \\x7f \U0001f600 \\\\", example={"a": [1.5, None]}, network=True, next=["g"], starts=True)\n'
             "def f(a: list): ...\n")
         done = subprocess.run([sys.executable, "-m", "forerun.worker", "paths.py", "--catalog"], cwd=self.folder, capture_output=True,
                               text=True, env={**os.environ, "PYTHONPATH": PYTHON}, check=True)
@@ -350,6 +350,7 @@ class WorkerTest(unittest.TestCase):
         self.assertEqual(table["env"], {"PYTHONPATH": PYTHON, "A b": "1"})
         self.assertEqual((table["description"], table["timeout_ms"], table["network"]), ('a "quote" \x7f \U0001f600 \\', 5, True))
         self.assertEqual(json.loads(table["example"]), {"a": [1.5, None]})
+        self.assertEqual((table["next"], table["starts"]), (["g"], True))
 
 
 class Colour(enum.Enum):

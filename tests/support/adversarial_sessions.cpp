@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "backtest/sessions.hpp"
 #include "base/prng.hpp"
 #include "coordinator/prediction_graph.hpp"
 
@@ -18,8 +19,9 @@ Call call_at(std::size_t place, std::uint64_t way) {
 
 class Writer {
 public:
-  explicit Writer(const AdversarialSettings& settings)
-      : settings_(settings), prng_(settings.seed) {}
+  explicit Writer(const AdversarialSettings& settings) : settings_(settings), prng_(settings.seed) {
+    learn_from(listener_, settings_.history);
+  }
 
   std::vector<TraceSession> write() {
     std::vector<TraceSession> sessions;

@@ -27,6 +27,7 @@ struct AdversarialSettings {
   std::size_t steps = 6;   ///< Of each session.
   std::uint64_t ways = 4;  ///< Calls that may come at one place.
   std::uint64_t seed = 1;
+  std::vector<TraceSession> history{};  ///< What the engine has learned from before.
 };
 
 /// Latencies and think times are drawn between 0.2 s and 1.8 s. Equal settings give equal sessions.

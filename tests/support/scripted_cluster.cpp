@@ -132,6 +132,7 @@ void ScriptedCluster::persist() {
       for (const SessionRow& row : batch.sessions) {
         rows_[row.run_id] = row;
       }
+      texts_.insert(texts_.end(), batch.texts.begin(), batch.texts.end());
       keys_.insert(keys_.end(), batch.keys.begin(), batch.keys.end());
       intents_.insert(intents_.end(), batch.intents.begin(), batch.intents.end());
       for (const MarkRow& mark : batch.marks) {
@@ -371,6 +372,9 @@ void ScriptedCluster::crash_and_restart() {
       recovery.sessions.push_back(row);
     }
   }
+  recovery.texts = texts_;
+  std::stable_sort(recovery.texts.begin(), recovery.texts.end(),
+                   [](const TextRow& a, const TextRow& b) { return a.run_id < b.run_id; });
   recovery.keys = keys_;
   for (const IntentRow& intent : intents_) {
     if (intent.step.value >= rows_.at(intent.run_id).next_step) {

@@ -14,10 +14,12 @@ class ScriptedPredictor final : public Predictor {
 public:
   void text(const RunId&, std::string_view, std::string_view text) override {
     texts.emplace_back(text);
+    heard += std::string(text) + "|";
   }
   void observe(const RunId&, std::string_view, const Call& call,
                const std::optional<Output>&) override {
     observed.push_back(call.task());
+    heard += "<" + call.task() + ">";
   }
   void end(const RunId&) override { ++ended; }
   void set_learning(bool) override {}
@@ -31,6 +33,7 @@ public:
   std::map<std::string, std::vector<Prediction>> next;
   std::vector<std::string> texts;
   std::vector<std::string> observed;
+  std::string heard;  ///< Texts and tasks in their order, as "hello|<task>".
   int ended = 0;
   double ends = 0;  ///< How likely any session ends next.
 };
@@ -114,6 +117,7 @@ private:
   std::vector<std::pair<ConnectionId, BranchToken>> cancelled_;  ///< Not freed yet.
   std::vector<StoredEntry> durable_;
   std::map<RunId, SessionRow> rows_;
+  std::vector<TextRow> texts_;
   std::vector<KeyRow> keys_;
   std::vector<IntentRow> intents_;
   std::map<WorkerId, std::uint64_t> marks_;

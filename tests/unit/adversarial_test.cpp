@@ -90,6 +90,63 @@ TEST_CASE("where calls are random at most 2 % is wasted", "[adversarial]") {
   }
 }
 
+TEST_CASE("a poisoned history is no slower, and costs no more than the budget", "[adversarial]") {
+  // Taught: the usual call at every place, 300 times. Then nobody does as usual any more.
+  const Trick trick =
+      GENERATE(Trick::every_guess_wrong, Trick::wrong_inputs, Trick::earn_and_break);
+  const auto usual = adversarial_sessions({.trick = Trick::swap_in_blocks, .sessions = 20});
+  std::vector<TraceSession> history;
+  for (std::size_t i = 0; i < 300; ++i) {
+    history.push_back(usual[i % usual.size()]);
+  }
+  for (const bool learns : {true, false}) {
+    const auto sessions = adversarial_sessions({.trick = trick, .history = history});
+    BacktestSettings settings;
+    settings.costs = {200us, 100us, 2ms};
+    settings.admission.hit_cost = settings.costs.hit;
+    settings.admission.kill_cost = settings.costs.kill;
+    settings.history = history;
+    if (!learns) {
+      settings.train_share = 0;  // Nothing of it is ever unlearned.
+    }
+    const BacktestPass on = ran(sessions, settings);
+    const BacktestPass off = without_speculation(sessions, settings);
+    INFO(to_string(trick) << ", learns " << learns << ": " << on.launched << " started, waste "
+                          << on.waste_ratio());
+    if (trick != Trick::wrong_inputs || !learns) {
+      CHECK(on.launched > 10);  // So it is poison.
+    }
+    CHECK(on.actual <= off.actual);
+    CHECK(static_cast<double>(on.wasted.count()) <=
+          allowed_waste(on, settings.admission.waste_ratio_max));
+  }
+}
+
+TEST_CASE("where killing costs a second, quick calls are left alone and nothing is slower",
+          "[adversarial]") {
+  for (const Trick trick :
+       {Trick::swap_in_blocks, Trick::barely_earn, Trick::every_guess_wrong, Trick::random_calls}) {
+    std::vector<TraceSession> sessions = adversarial_sessions({.trick = trick, .sessions = 400});
+    for (TraceSession& session : sessions) {
+      for (TraceStep& step : session.steps) {
+        *step.latency /= 20;
+        *step.think /= 20;
+      }
+    }
+    BacktestSettings settings;
+    const std::uint64_t free_of_cost = ran(sessions, settings).launched;
+    settings.costs = {200us, 100us, 1s};
+    settings.admission.hit_cost = settings.costs.hit;
+    settings.admission.kill_cost = settings.costs.kill;
+    const BacktestPass on = ran(sessions, settings);
+    const BacktestPass off = without_speculation(sessions, settings);
+    INFO(to_string(trick) << ": " << free_of_cost << " for nothing, " << on.launched << " then");
+    CHECK(on.launched <= free_of_cost / 5);
+    CHECK(on.actual <= off.actual);
+    CHECK(on.waste_ratio() <= settings.admission.waste_ratio_max);
+  }
+}
+
 TEST_CASE("tasks that save less than is asked are turned off in a replay too", "[adversarial]") {
   const auto sessions = adversarial_sessions({.trick = Trick::swap_in_blocks, .sessions = 600});
   BacktestSettings settings;

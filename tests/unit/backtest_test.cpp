@@ -168,6 +168,41 @@ TEST_CASE("steady sessions are saved time, and perfect prediction saves no less"
   CHECK(report.oracle->saved_ratio() >= report.measured.saved_ratio());
 }
 
+TEST_CASE("perfect prediction saves no less where the budget is small, and wastes nothing",
+          "[backtest]") {
+  for (const std::uint64_t seed : {1, 2, 3, 4, 5, 6}) {
+    std::vector<TraceSession> sessions = forked(25, 1, seed);
+    for (TraceSession& session : sessions) {
+      for (TraceStep& each : session.steps) {
+        each.latency.reset();  // Drawn: some take three times as long as usual.
+      }
+    }
+    for (const double ratio : {0.125, 0.25, 1.0}) {
+      BacktestSettings settings;
+      settings.tool_to_think = ratio;
+      settings.seed = seed;
+      const BacktestReport report = ran(sessions, settings);
+      INFO("seed " << seed << ", ratio " << ratio);
+      CHECK(report.measured.saved_ratio() <= report.oracle->saved_ratio());
+      CHECK(report.oracle->wasted == Duration(0));
+      CHECK(report.oracle->hits + report.oracle->late_hits == report.oracle->launched);
+    }
+  }
+}
+
+TEST_CASE("a killed call wastes its slot until it is free", "[backtest]") {
+  const auto sessions = forked(120, 2, 5);
+  BacktestSettings settings;
+  settings.runs_oracle = false;
+  const BacktestPass at_once = ran(sessions, settings).measured;
+  settings.costs.kill = second;
+  const BacktestPass slowly = ran(sessions, settings).measured;
+  CHECK(slowly.wasted <= Duration(slowly.useful.count() * 15 / 100));
+  // The budget pays for it: as much is wasted, with fewer guesses.
+  CHECK(slowly.launched < at_once.launched);
+  CHECK(slowly.actual <= slowly.serial);
+}
+
 TEST_CASE("waste stays under every budget", "[backtest]") {
   for (const double budget : {0.0, 0.02, 0.05, 0.15, 0.4}) {
     for (const AdmissionPolicy policy : {AdmissionPolicy::value, AdmissionPolicy::bands}) {
@@ -254,6 +289,38 @@ TEST_CASE("a history is learned from before the first session", "[backtest]") {
     const BacktestPass measured = ran({all.begin() + 50, all.end()}, settings).measured;
     CHECK(measured.accuracy.call_top1 >= measured.accuracy.steps * 9 / 10);
   }
+}
+
+TEST_CASE("a history and a training share are learned from in one drawn order", "[backtest]") {
+  // A file by kind: what follows "place0" changes half-way.
+  std::vector<TraceSession> teaching = forked(60, 2, 1);
+  for (std::size_t i = 0; i < teaching.size(); ++i) {
+    teaching[i].group = "multi_turn_base_0";  // Its share is below 0.5.
+    for (TraceStep& each : teaching[i].steps) {
+      each.call = call(each.call.task(), i < 30 ? "old" : "new");
+    }
+  }
+  REQUIRE(group_share("multi_turn_base_0") < 0.5);
+  std::vector<TraceSession> measured = forked(5, 2, 2);
+  for (TraceSession& session : measured) {
+    session.group = "airline/0";
+    session.name += "-measured";
+  }
+  BacktestSettings settings;
+  settings.train_share = 0.5;
+  std::vector<TraceSession> all = teaching;
+  all.insert(all.end(), measured.begin(), measured.end());
+  const auto as_share = predictions(all, settings);
+  settings.history = teaching;
+  const auto as_file = predictions(measured, settings);
+  CHECK(as_file == as_share);
+  // So the order matters: as they stand in the file they teach something else.
+  settings.train_share.reset();
+  CHECK(predictions({measured.front()}, settings) != predictions({measured.front()}, [&] {
+          BacktestSettings drawn = settings;
+          drawn.history = split_by_group({}, 1, 1, teaching).history;
+          return drawn;
+        }()));
 }
 
 TEST_CASE("thinking is scaled to the ratio asked for", "[backtest]") {

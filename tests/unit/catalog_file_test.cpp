@@ -35,6 +35,9 @@ deterministic = false
 sandbox = false
 pool = "llm"
 description = "Finds an order"
+example = '{"order_id":"A-17"}'
+next = ["refund", "even"]
+starts = true
 [task.refund]
 executor = "exec"
 command = ["./refund"]
@@ -64,6 +67,7 @@ valid = [
 ]
 [race.even]
 branches = ["fraud_llm", "fraud_fast"]
+next = []
 )",
                                                 "c.toml");
   REQUIRE(catalog);
@@ -80,6 +84,12 @@ branches = ["fraud_llm", "fraud_fast"]
   CHECK_FALSE(lookup.sandbox);
   CHECK(lookup.pool == "llm");
   CHECK(lookup.description == "Finds an order");
+  CHECK(lookup.example == *json::parse(R"({"order_id":"A-17"})")->object());
+  CHECK(lookup.flow.next == std::vector<std::string>{"refund", "even"});
+  CHECK(lookup.flow.starts);
+  CHECK(catalog->races().at("even").flow.next == std::vector<std::string>());
+  CHECK_FALSE(catalog->races().at("even").flow.starts);
+  CHECK_FALSE(catalog->task("refund")->flow.next);
   const Task& refund = *catalog->task("refund");
   CHECK(refund.effect == Effect::write);
   CHECK(refund.idempotent);
@@ -414,6 +424,13 @@ TEST_CASE("what does not hold together is told with the line of the key", "[file
       Contains("c.toml:3: task.w.pool") && Contains("did you mean \"models\"?"));
   CHECK_THAT(problem_of("[task.w]\nexecutor = \"exec\"\nsandbox = false\n"),
              Contains("c.toml:1: task.w.command"));
+  CHECK_THAT(problem_of("[task.look]\nexecutor = \"world\"\n\n[task.say]\nexecutor = "
+                        "\"world\"\nnext = [\"lok\"]\n"),
+             Contains("c.toml:6: task.say.next: no task or race \"lok\"") &&
+                 Contains("did you mean \"look\"?"));
+  CHECK_THAT(problem_of("[task.a]\nexecutor = \"world\"\nnext = \"a\"\nstarts = 1\n"),
+             Contains("c.toml:3: task.a.next: a text, expected a list of texts") &&
+                 Contains("c.toml:4: task.a.starts: a whole number, expected true or false"));
 }
 
 TEST_CASE("what does not hold together is told for each table, not only for the first", "[files]") {

@@ -110,6 +110,18 @@ TEST_CASE("a catalog that does not hold is refused with its place", "[catalog]")
        "task.order_lookup.reads: 33 tags, expected at most 32"},
       {[](Parts& p) { p.tasks[0].timeout = 0ms; },
        "task.fraud_fast.timeout_ms: expected more than 0 and at most 24 hours"},
+      {[](Parts& p) {
+         p.tasks[0].flow.next = {{"order_lookup", "refnd"}};
+       },
+       "task.fraud_fast.next: no task or race \"refnd\"; did you mean \"refund\"?"},
+      {[](Parts& p) { p.races[0].flow.next = {{"nowhere_at_all"}}; },
+       "race.fraud.next: no task or race \"nowhere_at_all\""},
+      {[](Parts& p) {
+         p.tasks[0].flow.next = {{"refund", "fraud", "refund"}};
+       },
+       "task.fraud_fast.next: \"refund\" twice, expected each name once"},
+      {[](Parts& p) { p.tasks[0].flow.next = std::vector<std::string>(33, "refund"); },
+       "task.fraud_fast.next: 33 names, expected at most 32"},
       {[](Parts& p) { p.tasks[0].name = ""; }, "task.: a name of 0 bytes, expected 1 to 256"},
   }));
   Parts parts;
@@ -131,6 +143,9 @@ TEST_CASE("a node receives every field of the catalog", "[catalog]") {
   parts.tasks[1].timeout = 1234567us;
   parts.tasks[1].age_max = 1us;
   parts.tasks[1].description = "asks \"a model\"";
+  parts.tasks[1].flow = {{{"fraud", "refund"}}, true};
+  parts.tasks[1].example = *value(R"({"a":{"b":[1]}})").object();
+  parts.races[0].flow.next = std::vector<std::string>{};
   Task native;
   native.name = "total";
   native.executor = ExecutorKind::native;
@@ -150,6 +165,12 @@ TEST_CASE("a node receives every field of the catalog", "[catalog]") {
   REQUIRE_FALSE(read.task("fraud_llm")->sandbox);
   REQUIRE(read.races().at("fraud").valid[1].operand == value(R"(["x",{"y":1}])"));
   REQUIRE(read.pool("llm")->in_flight_max == 10);
+  REQUIRE(read.task("fraud_llm")->flow.next == std::vector<std::string>{"fraud", "refund"});
+  REQUIRE(read.task("fraud_llm")->flow.starts);
+  REQUIRE(read.task("fraud_llm")->example == parts.tasks[1].example);
+  REQUIRE(read.races().at("fraud").flow.next->empty());
+  REQUIRE_FALSE(read.task("refund")->flow.next);
+  REQUIRE_FALSE(read.task("refund")->example);
 }
 
 TEST_CASE("a catalog from a newer coordinator is refused rather than half understood",

@@ -457,6 +457,112 @@ TEST_CASE("tenants neither see nor forget each other's history", "[coordinator_l
   CHECK(*cluster.learning("two").find("taught")->find("sessions") == json::Value(3));
 }
 
+TEST_CASE("what a tenant forgets is predicted no more, and others' predictions stay",
+          "[coordinator_learning]") {
+  Coordinator cluster;
+  cluster.join();
+  cluster.ask(lesson(20, {"a", "b"}), "one");
+  cluster.ask(lesson(20, {"a", "b"}), "two");
+  const auto open_one = [&](const std::string& tenant) {
+    return std::get<SessionOpened>(cluster.ask(OpenSession{}, tenant)).run_id;
+  };
+  const auto told = [&](const RunId& run_id, const std::string& tenant) {
+    return json::canonical(
+        *cluster.report(cluster.ask(ShowPredictions{run_id}, tenant)).find("predictions"));
+  };
+  const RunId of_one = open_one("one");
+  const RunId of_two = open_one("two");
+  const std::string before = told(of_two, "two");
+  CHECK(before.find("\"task\":\"a\"") != std::string::npos);
+  REQUIRE(told(of_one, "one") != "[]");
+  CHECK(*cluster.report(cluster.ask(ForgetHistory{}, "one")).find("forgotten") == json::Value(20));
+  // In the running term: in the session that is open, in others, and after the next start.
+  CHECK(told(of_one, "one") == "[]");
+  CHECK(told(open_one("one"), "one") == "[]");
+  CHECK(told(of_two, "two") == before);
+  CHECK(told(open_one("two"), "two") != "[]");
+  cluster.restart();
+  cluster.join();
+  CHECK(told(open_one("one"), "one") == "[]");
+  CHECK(told(open_one("two"), "two") != "[]");
+}
+
+TEST_CASE("what waits to be learned is forgotten with the rest", "[coordinator_learning]") {
+  CoordinatorSettings settings = Coordinator::default_settings();
+  settings.history.lessons_per_turn = 1;
+  Coordinator cluster(std::move(settings));
+  cluster.join();
+  cluster.put(lesson(20, {"a", "b"}), "one");
+  for (int i = 0; i < 6; ++i) {
+    REQUIRE(cluster.turn());
+  }
+  REQUIRE(cluster.left() > 10);
+  cluster.ask(ForgetHistory{}, "one");
+  CHECK(cluster.left() == 0);
+  const RunId run_id = std::get<SessionOpened>(cluster.ask(OpenSession{}, "one")).run_id;
+  const json::Value told = cluster.report(cluster.ask(ShowPredictions{run_id}, "one"));
+  CHECK(told.find("predictions")->array()->empty());
+}
+
+TEST_CASE("texts of a session teach again after a restart, where they came",
+          "[coordinator_learning]") {
+  Coordinator cluster(Coordinator::default_settings(), true);
+  cluster.join();
+  const auto say = [&](const RunId& run_id, const std::string& text) {
+    REQUIRE(std::holds_alternative<TextAdded>(cluster.ask(AddText{run_id, text})));
+  };
+  const RunId past = cluster.open("past");
+  say(past, "p1");
+  cluster.confirm(past, call("a"));
+  say(past, "p2");
+  say(past, "p3");
+  cluster.confirm(past, call("b"));
+  cluster.ask(EndSession{past});
+  const RunId open = cluster.open("open");
+  say(open, "o1");
+  cluster.confirm(open, call("c"));
+  say(open, "o2");
+  const std::vector<std::string> all = {"past", "p1", "p2", "p3", "open", "o1", "o2"};
+  REQUIRE(cluster.scripted->texts == all);
+  REQUIRE(cluster.scripted->heard == "past|p1|<a>p2|p3|<b>open|o1|<c>o2|");
+
+  cluster.restart();
+  cluster.run();
+  CHECK(cluster.scripted->heard == "past|p1|<a>p2|p3|<b>open|o1|<c>o2|");
+  // They go on being counted where they left off.
+  cluster.join();
+  say(open, "o3");
+  cluster.restart();
+  cluster.run();
+  CHECK(cluster.scripted->heard == "past|p1|<a>p2|p3|<b>open|o1|<c>o2|o3|");
+}
+
+TEST_CASE("another tenant's texts are refused, and kept nowhere", "[coordinator_learning]") {
+  Coordinator cluster(Coordinator::default_settings(), true);
+  cluster.join();
+  const RunId run_id = cluster.open("mine");
+  CHECK(std::holds_alternative<RequestFailed>(cluster.ask(AddText{run_id, "theirs"}, "other")));
+  cluster.confirm(run_id, call("a"));
+  cluster.restart();
+  cluster.run();
+  CHECK(cluster.scripted->heard == "mine|<a>");
+}
+
+TEST_CASE("beyond its limit a session's texts are heard, but not kept", "[coordinator_learning]") {
+  CoordinatorSettings settings = Coordinator::default_settings();
+  settings.history.session_text_bytes_max = 10;
+  Coordinator cluster(std::move(settings), true);
+  cluster.join();
+  const RunId run_id = cluster.open();
+  for (const char* text : {"eight by", "too much", "ok"}) {
+    cluster.ask(AddText{run_id, text});
+  }
+  CHECK(cluster.scripted->heard == "|eight by|too much|ok|");
+  cluster.restart();
+  cluster.run();
+  CHECK(cluster.scripted->heard == "|eight by|ok|");
+}
+
 TEST_CASE("a limit on taught sessions drops the oldest, also within one request",
           "[coordinator_learning]") {
   CoordinatorSettings settings = Coordinator::default_settings();

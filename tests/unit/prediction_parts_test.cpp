@@ -68,9 +68,9 @@ TEST_CASE("past sessions are bounded, and forgotten ones say nothing", "[predict
 
 TEST_CASE("a text names tasks by the words they share", "[prediction_parts]") {
   TaskNames names;
-  names.add("SearchRestaurants", 1, 11);
-  names.add("search_hotels", 2, 12);
-  names.add("book_hotel", 3, 13);
+  names.add("SearchRestaurants", "", 1, 11);
+  names.add("search_hotels", "", 2, 12);
+  names.add("book_hotel", "", 3, 13);
   std::vector<Key> text = {stem_of("find"), stem_of("Restaurants"), stem_of("nearby")};
   std::sort(text.begin(), text.end());
   const auto named = names.named(text);

@@ -120,6 +120,42 @@ TEMPLATE_TEST_CASE("commits come back with what learning needs of their sessions
   CHECK(good(kept.store->commits(Seq{0}, Seq{100}, 2)).size() == 2);
 }
 
+TEMPLATE_TEST_CASE("texts come back with the commits that they came before", "[store]", OnDisk,
+                   InMemory) {
+  TestType kept;
+  CoordinatorBatch batch = batch_of(1);
+  batch.entries = {epoch_entry(0, 1), commit(1, run(1), 0), commit(2, run(2), 0),
+                   commit(3, run(1), 1)};
+  batch.sessions = {session(run(1), 2), session(run(2), 1)};
+  batch.sessions[0].ended = true;
+  batch.texts = {{run(1), StepNumber{0}, 0, "first"},
+                 {run(1), StepNumber{1}, 1, "second"},
+                 {run(1), StepNumber{1}, 2, "third"},
+                 {run(2), StepNumber{0}, 0, "of another"}};
+  persist(*kept.store, batch);
+  CoordinatorBatch later = batch_of(2);
+  later.texts = {{run(2), StepNumber{1}, 1, "behind its last step"}};
+  REQUIRE_FALSE(later.empty());
+  persist(*kept.store, later);
+  kept.reopen();
+  const auto all = good(kept.store->commits(Seq{0}, Seq{100}, 100));
+  REQUIRE(all.size() == 3);
+  CHECK(all[0].texts == std::vector<std::string>{"first"});
+  CHECK(all[1].texts == std::vector<std::string>{"of another"});
+  CHECK(all[2].texts == std::vector<std::string>{"second", "third"});
+  const auto page = good(read_past(*kept.store, {1, 1, Seq{0}, Seq{100}, 100}));
+  REQUIRE(page.steps.size() == 3);
+  CHECK(page.steps[2].texts == all[2].texts);
+  // A start needs those of open sessions.
+  const auto recovery = good(kept.store->recover([](const StoredEntry&) {}));
+  REQUIRE(recovery.texts.size() == 2);
+  CHECK(recovery.texts[0].run_id == run(2));
+  CHECK(recovery.texts[0].text == "of another");
+  CHECK(recovery.texts[1].before == StepNumber{1});
+  CHECK(recovery.texts[1].place == 1);
+  CHECK(recovery.texts[1].text == "behind its last step");
+}
+
 TEMPLATE_TEST_CASE("a page of the past says where the next one begins", "[store]", OnDisk,
                    InMemory) {
   TestType kept;
