@@ -53,11 +53,12 @@ class SecuredCluster(Cluster):
         super().start_coordinator("--tokens", self.tokens_file, *more)
 
     def make_token(self, name, tenant, role):
-        made = self.command("keys", "token", "add", name, "--tenant", tenant, "--role", role, "--tokens", self.tokens_file)
+        file = self.folder / f"{name}.http-token"
+        made = self.command("keys", "token", "add", name, "--tenant", tenant, "--role", role, "--tokens", self.tokens_file,
+                            "--out", file)
         assert made.returncode == 0, made.stderr
-        self.tokens[name] = made.stdout.strip()
-        (self.folder / f"{name}.http-token").write_text(made.stdout)
-        return self.folder / f"{name}.http-token"
+        self.tokens[name] = file.read_text().strip()
+        return file
 
     def connect(self, timeout=30):
         return http.client.HTTPConnection(self.http, timeout=timeout)

@@ -49,9 +49,9 @@ TEST_CASE("a ledger of a newer version is refused and not touched", "[store_file
     const auto error = bad(result);
     CHECK(error.code == Errc::refused);
     CHECK(error.message ==
-          "ledger.db: written by a newer Forerun: found format 99, expected at most 5");
+          "ledger.db: written by a newer Forerun: found format 99, expected at most 6");
   }
-  alter(directory.path() / "ledger.db", "PRAGMA user_version = 5");
+  alter(directory.path() / "ledger.db", "PRAGMA user_version = 6");
   CHECK(good(good(open_coordinator_store(directory.path()))->size()) == 3);
 }
 
@@ -60,7 +60,8 @@ TEST_CASE("a ledger of version 1 is upgraded by its owner and refused to readers
   TempDirectory directory;
   make_ledger(directory.path());
   alter(directory.path() / "ledger.db",
-        "DROP TABLE history; DROP TABLE effects; ALTER TABLE sessions DROP COLUMN list_state;"
+        "DROP TABLE owners; DROP TABLE quarantined; DROP TABLE history; DROP TABLE effects;"
+        "ALTER TABLE sessions DROP COLUMN list_state;"
         "ALTER TABLE entries DROP COLUMN previous; ALTER TABLE sessions DROP COLUMN latest;"
         "ALTER TABLE sessions DROP COLUMN last_step; ALTER TABLE payloads DROP COLUMN story;"
         "CREATE UNIQUE INDEX entries_by_step ON entries(session, step) WHERE step IS NOT NULL;"
@@ -86,6 +87,7 @@ TEST_CASE("an upgraded ledger still finds a session's entries, and refuses a ste
     good(persist(*store, first));
   }
   alter(directory.path() / "ledger.db",
+        "DROP TABLE owners; DROP TABLE quarantined;"
         "ALTER TABLE entries DROP COLUMN previous; ALTER TABLE sessions DROP COLUMN latest;"
         "ALTER TABLE sessions DROP COLUMN last_step;"
         "CREATE UNIQUE INDEX entries_by_step ON entries(session, step) WHERE step IS NOT NULL;"
