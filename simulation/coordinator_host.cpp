@@ -384,6 +384,9 @@ void CoordinatorHost::flush() {
   if (done || (!is_full && failure_ == FailedWrite::is_kept)) {
     for (const CoordinatorBatch& batch : batches) {
       env_.auditor.durable(batch);
+      for (const OwnerRow& owner : batch.owners) {
+        kept_owners_.insert(owner.worker);
+      }
     }
   }
   const BatchNumber last = batches.back().number;

@@ -386,7 +386,7 @@ void ProcessTable::report(Processes::iterator at, std::uint32_t dead_handles) {
   Process& process = at->second;
   const ProcessNumber number = process.number;
   const ProcessEnd end{process.status, last_line(process.error_tail), dead_handles,
-                       process.cgroup.is_out_of_memory()};
+                       process.cgroup.memory_kill()};
   reap_orphans();
   forget_time(process);
   if (process.phase != Process::Phase::abandoned) {
