@@ -18,7 +18,8 @@ namespace forerun {
 namespace {
 
 constexpr std::chrono::milliseconds access_checked_every{250};
-/// Of one address; of a remote one also this many at most. Behind a proxy all clients have the same.
+/// Of one address; of a remote one also this many at most. Behind a proxy all clients have the
+/// same.
 constexpr double connections_per_peer_share = 0.25;
 constexpr std::size_t connections_per_peer_max = 1024;
 /// More than all connections, stores and sockets together take.

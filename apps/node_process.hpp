@@ -12,7 +12,7 @@ namespace forerun {
 
 /// The flags of `forerun node`.
 struct NodeProcessSettings {
-  std::string join;   ///< HOST:PORT of a coordinator.
+  std::string join;  ///< HOST:PORT of a coordinator.
   /// From `forerun keys add`, by the environment; kept in the data directory after the first time.
   std::string token;
   std::filesystem::path token_file;

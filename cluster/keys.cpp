@@ -300,8 +300,8 @@ Result<JoinToken> KeyFolder::make(const std::string& name, bool replaces) {
   if (!file) {
     return tl::unexpected(std::move(file.error()));
   }
-  const bool is_known = std::ranges::any_of(
-      file->peers, [&](const AllowedPeer& peer) { return peer.name == name; });
+  const bool is_known =
+      std::ranges::any_of(file->peers, [&](const AllowedPeer& peer) { return peer.name == name; });
   if (is_known && !replaces) {
     return fail(Errc::refused,
                 "keys: " + name + ": the name is taken (keys renew gives it another key)");

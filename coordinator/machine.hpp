@@ -523,7 +523,7 @@ private:
   std::unordered_map<std::uint64_t, Instant> deadline_of_;  ///< Looked up only.
   std::set<std::pair<Instant, BranchToken>> slow_;  ///< Watched branches by `BranchRun::slow_at`.
   std::unordered_map<std::uint64_t, std::string>
-      pool_of_;  ///< Of running and stopping branches; looked up only.
+      pool_of_;                              ///< Of running and stopping branches; looked up only.
   std::map<std::string, PoolQueue> queues_;  ///< By pool.
   std::size_t queued_ = 0;                   ///< Sum of PoolQueue::waiting.
   std::map<std::string, std::uint32_t> pool_running_;

@@ -25,8 +25,8 @@ bool CoordinatorMachine::pool_is_full(const std::string& pool) const {
          running->second >= limits->in_flight_max;
 }
 
-/// Of the call that would wait longest for its slots; zero while too little is known, or so few wait
-/// in its pools that one more may, whatever their pace.
+/// Of the call that would wait longest for its slots; zero while too little is known, or so few
+/// wait in its pools that one more may, whatever their pace.
 Duration CoordinatorMachine::expected_wait(const std::vector<Call>& calls) const {
   Duration longest{};
   for (const Call& call : calls) {
@@ -34,9 +34,9 @@ Duration CoordinatorMachine::expected_wait(const std::vector<Call>& calls) const
     for (std::size_t i = 0; plan && i < plan->tasks.size(); ++i) {
       const auto queue = queues_.find(plan->tasks[i]->pool);
       if (queue != queues_.end() && queue->second.waiting >= settings_.confirmed_waiting_free) {
-        longest = std::max(longest, queue->second.pace
-                                        .expected_wait(now_, queue->second.branches.size())
-                                        .value_or(Duration::zero()));
+        longest =
+            std::max(longest, queue->second.pace.expected_wait(now_, queue->second.branches.size())
+                                  .value_or(Duration::zero()));
       }
     }
   }
@@ -80,7 +80,8 @@ void CoordinatorMachine::pump() {
 void CoordinatorMachine::preempt_for_queue() {
   std::size_t on_the_way = stopping_.size();
   for (const auto& [pool, queue] : queues_) {
-    for (std::size_t waiting = queue.branches.size(); waiting > 0 && !speculative_.empty(); --waiting) {
+    for (std::size_t waiting = queue.branches.size(); waiting > 0 && !speculative_.empty();
+         --waiting) {
       if (on_the_way > 0) {
         --on_the_way;
         continue;

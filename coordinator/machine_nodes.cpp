@@ -39,8 +39,7 @@ void CoordinatorMachine::handle(ConnectionId connection, const NodeId& node, con
     case Membership::Admission::wait:
       // A process that was killed has no connection any more: what is sent on it says so at once,
       // instead of after its silence. It means nothing to one that lives.
-      if (const NodeSeat* seat =
-              verdict.replaced ? membership_.find(*verdict.replaced) : nullptr) {
+      if (const NodeSeat* seat = verdict.replaced ? membership_.find(*verdict.replaced) : nullptr) {
         out_.send.push_back({seat->connection, Entries{Seq{0}, {}, std::nullopt}});
       }
       return;

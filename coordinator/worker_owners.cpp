@@ -12,8 +12,7 @@ void WorkerOwners::restore(const OwnerRow& row) {
 
 bool WorkerOwners::is_renewed(const Owner& owner, const NodeId& node, const KnownNodes& known) {
   const std::string* name = known.name_of(node);
-  return !known.is_allowed(owner.node) && name != nullptr && !name->empty() &&
-         *name == owner.name;
+  return !known.is_allowed(owner.node) && name != nullptr && !name->empty() && *name == owner.name;
 }
 
 std::optional<std::string> WorkerOwners::refusal(std::span<const WorkerOffer> workers,

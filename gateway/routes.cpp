@@ -148,8 +148,8 @@ std::optional<Problem> check_host(std::string_view authority, const HeadRules& r
   if (!is_own_name(*host, rules) && (rules.is_loopback || !is_address(*host))) {
     return Problem{.status = 403,
                    .name = "forbidden-host",
-                   .detail = "header Host: " +
-                             quoted(authority.substr(authority.rfind('@') + 1)) + ", expected " +
+                   .detail = "header Host: " + quoted(authority.substr(authority.rfind('@') + 1)) +
+                             ", expected " +
                              (rules.is_loopback ? "localhost, 127.0.0.1 or [::1]" : "an address") +
                              " or a name given with --http-name, with any port"};
   }
@@ -352,9 +352,8 @@ tl::expected<Place, Problem> ledger_place(std::string_view query) {
     const bool fits = is_from ? number < std::uint64_t{1} << 53U
                               : number >= 1 && number <= ledger_page_entries_max;
     if (seen || !is_number || !fits || (!is_from && !part.starts_with("count="))) {
-      return invalid(
-          "target: query: expected from=N and count=N, each once, the count from 1 to " +
-          std::to_string(ledger_page_entries_max));
+      return invalid("target: query: expected from=N and count=N, each once, the count from 1 to " +
+                     std::to_string(ledger_page_entries_max));
     }
     seen = true;
     if (is_from) {

@@ -112,9 +112,12 @@ bool set_name(Arguments& arguments, std::string_view flag, std::string_view name
 std::optional<Arguments> parse(int argc, char** argv) {
   Arguments arguments;
   const std::map<std::string_view, bool*> switches{
-      {"--trace-hash", &arguments.prints_hash},   {"--trace", &arguments.settings.prints_trace},
-      {"--coverage", &arguments.prints_coverage}, {"--all", &arguments.goes_on},
-      {"--minimise", &arguments.minimises},       {"--plants", &arguments.lists_plants},
+      {"--trace-hash", &arguments.prints_hash},
+      {"--trace", &arguments.settings.prints_trace},
+      {"--coverage", &arguments.prints_coverage},
+      {"--all", &arguments.goes_on},
+      {"--minimise", &arguments.minimises},
+      {"--plants", &arguments.lists_plants},
       {"--imposter", &arguments.settings.has_imposter}};
   for (int i = 1; i < argc; ++i) {
     const std::string_view flag = argv[i];

@@ -221,7 +221,8 @@ void Cluster::plan_imposter(const Join& join) {
     claim.workers = join.workers;
     time_.note("an imposter joins");
     ++imposters_;
-    coordinator_.step(NodeSaid{ConnectionId{imposter_connections + imposters_}, NodeId{imposter_name}, claim});
+    coordinator_.step(
+        NodeSaid{ConnectionId{imposter_connections + imposters_}, NodeId{imposter_name}, claim});
     look_for_imposter();
   });
 }
@@ -229,8 +230,9 @@ void Cluster::plan_imposter(const Join& join) {
 void Cluster::look_for_imposter() {
   const CoordinatorMachine* machine = coordinator_.machine();
   if (machine != nullptr && machine->membership().nodes().contains(NodeId{imposter_name})) {
-    time_.violate(Rule::assertion, "coordinator: another key got a seat with a worker that it did "
-                                   "not join with first");
+    time_.violate(Rule::assertion,
+                  "coordinator: another key got a seat with a worker that it did "
+                  "not join with first");
   }
 }
 

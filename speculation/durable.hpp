@@ -133,8 +133,8 @@ struct CoordinatorBatch {
   /// A signed head alone is not worth a sync.
   bool empty() const {
     return entries.empty() && sessions.empty() && keys.empty() && intents.empty() &&
-           marks.empty() && owners.empty() && quarantined.empty() && forgotten.empty() && history.empty() && effects.empty() &&
-           effects_ended.empty();
+           marks.empty() && owners.empty() && quarantined.empty() && forgotten.empty() &&
+           history.empty() && effects.empty() && effects_ended.empty();
   }
 };
 

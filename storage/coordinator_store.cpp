@@ -89,10 +89,12 @@ CREATE TABLE history(number INTEGER PRIMARY KEY, tenant TEXT NOT NULL, name TEXT
 /// Prepared once. The reading ones come first; a read-only store has no others.
 struct Statements {
   Statement epoch, heads, size, text, entries, recovered, leaves, sessions, session, commits,
-      discards, keys, intents, marks, owners, quarantined, history_entries, history, past_commits, effects;
+      discards, keys, intents, marks, owners, quarantined, history_entries, history, past_commits,
+      effects;
   Statement find_session, add_session, name_session, set_session, set_latest, add_entry,
-      add_payload, put_key, put_intent, drop_intents, raise_mark, put_owner, put_quarantined, set_epoch, set_head,
-      set_signed_head, put_text, add_history, drop_history, put_effect, drop_effect;
+      add_payload, put_key, put_intent, drop_intents, raise_mark, put_owner, put_quarantined,
+      set_epoch, set_head, set_signed_head, put_text, add_history, drop_history, put_effect,
+      drop_effect;
 };
 
 struct StatementText {

@@ -176,9 +176,8 @@ void add_keys(CLI::App& app, Action& chosen) {
   CLI::App& revoke = add_command(*keys, "revoke", "Shut a node out, within a second", chosen,
                                  [revoked] { return revoke_key(*revoked); });
   revoke.add_option("name", revoked->name, "The node's name")->required();
-  for (const auto& [command, flags] :
-       {std::pair{&add, added}, std::pair{&renew, renewed}, std::pair{&list, listed},
-        std::pair{&revoke, revoked}}) {
+  for (const auto& [command, flags] : {std::pair{&add, added}, std::pair{&renew, renewed},
+                                       std::pair{&list, listed}, std::pair{&revoke, revoked}}) {
     command->add_option("--data", flags->data, "The coordinator's data directory")
         ->capture_default_str();
     bind_environment(*command);

@@ -14,13 +14,15 @@ namespace {
 /// Told by a flag of its own: CLI11 would repeat an unknown one's value, a secret.
 void refuse_token_flag(CLI::App& command) {
   command
-      .add_option_function<std::string>("--token", [](const std::string&) {}, "")
+      .add_option_function<std::string>(
+          "--token", [](const std::string&) {}, "")
       ->group("")
       ->check(CLI::Validator(
           [](const std::string&) {
             return std::string(
                 "every user of a machine sees its processes' arguments, expected --token-file FILE "
-                "or FORERUN_TOKEN in the environment (and a new token, if others may have seen this "
+                "or FORERUN_TOKEN in the environment (and a new token, if others may have seen "
+                "this "
                 "one: forerun keys renew NAME)");
           },
           ""));

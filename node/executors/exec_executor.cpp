@@ -29,7 +29,7 @@ std::string with_last_error(std::string cause, std::string_view errors) {
 
 std::string cause_of_signal(int number) {
   const std::string cause = "killed by signal " + std::to_string(number);
-  return number == SIGXCPU ? cause + " (the limit cpu_s)"
+  return number == SIGXCPU   ? cause + " (the limit cpu_s)"
          : number == SIGXFSZ ? cause + " (the limit file_mb)"
                              : cause;
 }
@@ -67,14 +67,13 @@ std::optional<BadEnd> bad_end_of(const ProcessEnd& end, bool is_sandboxed) {
       return BadEnd{"sandbox: " + error, true};
     }
     if (number > signalled_status && number < signalled_status + NSIG) {
-      return BadEnd{with_last_error(cause_of_signal(number - signalled_status), error),
-                    false};
+      return BadEnd{with_last_error(cause_of_signal(number - signalled_status), error), false};
     }
   }
-  return BadEnd{with_last_error(by_signal ? cause_of_signal(number)
-                                          : "exit code " + std::to_string(number),
-                                error),
-                false};
+  return BadEnd{
+      with_last_error(by_signal ? cause_of_signal(number) : "exit code " + std::to_string(number),
+                      error),
+      false};
 }
 
 /// The thread of the executor. Owns every process; only the inbox is shared.

@@ -620,9 +620,8 @@ TEST_CASE("calls that wait are bounded in bytes, and what was decided makes room
   CHECK(refused.refusal == Refusal::overloaded);
   CHECK(refused.retry_after > Duration::zero());
   CHECK_THAT(refused.message, Catch::Contains("expected at most 1000 bytes that wait"));
-  const auto& never =
-      std::get<RequestFailed>(*cluster.answer(ask(call("a", R"({"text":")" + std::string(1000, 'x') +
-                                                              "\"}"))));
+  const auto& never = std::get<RequestFailed>(
+      *cluster.answer(ask(call("a", R"({"text":")" + std::string(1000, 'x') + "\"}"))));
   CHECK(never.refusal == Refusal::too_large);
   // A client that leaves frees nothing: its step goes on.
   cluster.input(ClientLeft{first});

@@ -61,8 +61,7 @@ TEST_CASE("a call that would wait too long is refused at once, with when to come
   }
   REQUIRE(refused);
   CHECK(refused->refusal == Refusal::overloaded);
-  CHECK(refused->message.find("calls: this one would wait ") !=
-        std::string::npos);
+  CHECK(refused->message.find("calls: this one would wait ") != std::string::npos);
   CHECK(refused->retry_after >= 1s);
   // The queue has been worked off: all are taken again.
   while (cluster.has_dispatch("a")) {
