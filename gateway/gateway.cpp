@@ -97,7 +97,7 @@ public:
   void check_token();
   /// Leaves an answer that is being written until `deadline`; otherwise closes now.
   void stop(SteadyClock::time_point deadline);
-  bool asks_for_status() const { return route_.endpoint == Endpoint::status; }
+  bool asks_for_status() const { return route_.endpoint == Endpoint::show_status; }
 
 private:
   enum class Stage {
