@@ -434,7 +434,9 @@ void CoordinatorMachine::confirm(const ClientRequest& request, const ConfirmCall
     reply(request.id, std::move(*refused));
     return;
   }
-  if (const Duration wait = expected_wait(body.calls); wait > settings_.confirmed_wait_max) {
+  const Duration wait =
+      queued_ < settings_.confirmed_waiting_free ? Duration::zero() : expected_wait(body.calls);
+  if (wait > settings_.confirmed_wait_max) {
     const auto seconds = [](Duration duration) {
       return std::to_string(std::chrono::ceil<std::chrono::seconds>(duration).count()) + " s";
     };

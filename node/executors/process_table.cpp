@@ -272,7 +272,7 @@ void ProcessTable::look_for_death(Processes::iterator at) {
   close(process.child.input);
   look_again(process, process.killed_at + kill_wait_max);
   listener_.on_end(process.number,
-                   {ExitStatus{true, SIGKILL}, last_line(process.error_tail), 0, false});
+                   {ExitStatus{true, SIGKILL}, last_line(process.error_tail), 0, MemoryKill::none});
 }
 
 /// Notes, if so, that the kernel has something of it left to remove.
