@@ -39,7 +39,10 @@ class PeersTest(unittest.TestCase):
         return cluster
 
     def raw(self, cluster, name):
-        peer = RawPeer(cluster.token_for(name).read_text().strip(), cluster.listen)
+        token = cluster.token_for(name)
+        allowed = len((cluster.data / "keys" / "allowed").read_text().splitlines())
+        until("its key is known", lambda: f"keys: {allowed} nodes are allowed" in (cluster.folder / "coordinator.log").read_text())
+        peer = RawPeer(token.read_text().strip(), cluster.listen)
         self.addCleanup(peer.close)
         return peer
 
@@ -108,7 +111,7 @@ class PeersTest(unittest.TestCase):
         cluster = self.start(nodes=0)
         cluster.kill("coordinator")
         # Few descriptors, as a shell gives them, and more that the process may take.
-        ready = cluster.spawn("coordinator", "-c", 'ulimit -Hn 1200; ulimit -Sn 600; exec "$@"', "sh", BINARY,
+        ready = cluster.spawn("coordinator", "-c", 'ulimit -Sn 600; ulimit -Hn 1200; exec "$@"', "sh", BINARY,
                               *map(str, cluster.coordinator_arguments()), program="/bin/sh")
         cluster.http = ready["http"].removeprefix("http://")
         host, port = cluster.http.split(":")
@@ -153,7 +156,7 @@ class PeersTest(unittest.TestCase):
             self.assertEqual((mode_of(redirected), len(redirected.read_text())), (0o600, len(kept.read_text())))
         # Who reads such a file refuses one that others may read.
         token = cluster.folder / "kept-1"
-        self.assertEqual(cluster.command("status", *url, "--token-file", token).returncode, 0)
+        until("it counts", lambda: cluster.command("status", *url, "--token-file", token).returncode == 0)
         for mode in (0o644, 0o640, 0o604):
             for file, command in ((token, ["status", *url]), (cluster.folder / "kept-0", cluster.node_arguments("node-1"))):
                 file.chmod(mode)
