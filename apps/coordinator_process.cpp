@@ -18,10 +18,13 @@ namespace forerun {
 namespace {
 
 constexpr std::chrono::milliseconds access_checked_every{250};
-/// Of one remote address. On loopback, and behind a proxy, all clients have the same one.
+/// Of one address; of a remote one also this many at most. Behind a proxy all clients have the
+/// same.
+constexpr double connections_per_peer_share = 0.25;
 constexpr std::size_t connections_per_peer_max = 1024;
+/// More than all connections, stores and sockets together take.
+constexpr std::size_t descriptors_wanted = 65'536;
 
-/// Calls `changed` when a file is not as it was.
 /// A file that is read again when it changes, and, if that fails, until it is read: a revocation
 /// that could not be read must not be lost.
 class FollowedFile {
@@ -115,6 +118,7 @@ Result<void> prepare_replay(const std::filesystem::path& folder, CoordinatorSett
 
 Result<int> run_coordinator(const CoordinatorProcessSettings& settings) {
   Shutdown shutdown;
+  raise_descriptor_limit(descriptors_wanted);
   const auto listen = parse_host_port("--listen", settings.listen);
   const auto http = parse_host_port("--http", settings.http);
   if (!listen || !http) {
@@ -163,6 +167,8 @@ Result<int> run_coordinator(const CoordinatorProcessSettings& settings) {
   host_settings.gateway.tls_key = settings.tls_key.string();
   host_settings.gateway.is_behind_tls_proxy = settings.is_behind_tls_proxy;
   host_settings.gateway.names = settings.http_names;
+  host_settings.gateway.connections_per_peer_share =
+      settings.is_behind_tls_proxy ? 1 : connections_per_peer_share;
   if (!settings.is_behind_tls_proxy && http->host != "localhost" &&
       !http->host.starts_with("127.") && http->host != "::1") {
     host_settings.gateway.connections_per_peer_max = connections_per_peer_max;

@@ -59,12 +59,16 @@ Result<JoinToken> token_of(const NodeProcessSettings& settings) {
   Result<std::string> text = settings.token;
   // A file that was named goes before a token of the environment, which may be one for HTTP.
   if (settings.token.empty() || !settings.token_file.empty()) {
+    if (!settings.token_file.empty()) {
+      if (auto alone = check_private(settings.token_file); !alone) {
+        return tl::unexpected<Error>(alone.error());
+      }
+    }
     text = first_line_of(settings.token_file.empty() ? kept : settings.token_file);
     if (!text && settings.token_file.empty()) {
       return fail(Errc::invalid,
-                  "node: no --token: run `forerun keys add NAME --data DIR` beside the "
-                  "coordinator, then start this node "
-                  "with --token-file FILE once");
+                  "node: no token: run `forerun keys add NAME --data DIR --out FILE` beside "
+                  "the coordinator, then start this node with --token-file FILE once");
     }
   }
   if (!text) {

@@ -12,8 +12,9 @@ namespace forerun {
 
 /// The flags of `forerun node`.
 struct NodeProcessSettings {
-  std::string join;   ///< HOST:PORT of a coordinator.
-  std::string token;  ///< From `forerun keys add`; kept in the data directory after the first time.
+  std::string join;  ///< HOST:PORT of a coordinator.
+  /// From `forerun keys add`, by the environment; kept in the data directory after the first time.
+  std::string token;
   std::filesystem::path token_file;
   std::filesystem::path data = "forerun-node";
   std::string name = "node";

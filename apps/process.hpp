@@ -1,6 +1,8 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <string>
 
@@ -30,6 +32,10 @@ public:
   static void request(int exit_code);
   static int exit_code();
 };
+
+/// Lets this process have as many descriptors as it may, up to `wanted`: what a shell or service
+/// manager sets is often far less. Leaves what is higher; what cannot be raised stays.
+void raise_descriptor_limit(std::size_t wanted);
 
 /// One line on stderr, with the time, in one write. Thread-safe.
 void log_line(const std::string& text);

@@ -37,6 +37,12 @@ private:
   int fd_;
 };
 
+Error open_to_others(const fs::path& path) {
+  return {Errc::refused, path.string() +
+                             ": others have access to it, expected mode 0600 (chmod 600 " +
+                             path.string() + "; if a secret was exposed, replace it)"};
+}
+
 bool write_all(int fd, std::string_view text) {
   while (!text.empty()) {
     const ssize_t written = ::write(fd, text.data(), text.size());
@@ -66,9 +72,7 @@ Result<std::optional<std::string>> read_private_file(const fs::path& path, mode_
     return fail(Errc::invalid, path.string() + ": not a file");
   }
   if ((status.st_mode & forbidden) != 0) {
-    return fail(Errc::refused, path.string() +
-                                   ": others have access to it, expected mode 0600 (chmod 600 " +
-                                   path.string() + "; if a secret was exposed, replace it)");
+    return tl::unexpected(open_to_others(path));
   }
   std::string text(private_file_bytes_max + 1, '\0');
   std::size_t size = 0;
@@ -88,6 +92,25 @@ Result<std::optional<std::string>> read_private_file(const fs::path& path, mode_
   }
   text.resize(size);
   return std::optional(std::move(text));
+}
+
+Result<void> check_private(const fs::path& path) {
+  struct stat status {};
+  if (::stat(path.c_str(), &status) != 0) {
+    return fail(errno == ENOENT ? Errc::not_found : Errc::io,
+                path.string() + ": " + system_error());
+  }
+  if (S_ISREG(status.st_mode) && (status.st_mode & (S_IRWXG | S_IRWXO)) != 0) {
+    return tl::unexpected(open_to_others(path));
+  }
+  return {};
+}
+
+void make_private(int descriptor) {
+  struct stat status {};
+  if (::fstat(descriptor, &status) == 0 && S_ISREG(status.st_mode)) {
+    ::fchmod(descriptor, S_IRUSR | S_IWUSR);
+  }
 }
 
 Result<void> write_private_file(const fs::path& path, std::string_view text) {

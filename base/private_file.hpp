@@ -21,6 +21,14 @@ inline constexpr std::size_t private_file_bytes_max = 1U << 20U;
 Result<std::optional<std::string>> read_private_file(const std::filesystem::path& path,
                                                      mode_t forbidden);
 
+/// Whether nobody but its owner may use a file that holds a secret. What is no file, as a pipe, has
+/// no mode that counts. Errors: refused, naming the file and what to do; not_found; io.
+Result<void> check_private(const std::filesystem::path& path);
+
+/// Before a secret goes to this descriptor: a file behind it, as of a shell's `>`, becomes its
+/// owner's alone. Anything else is left as it is.
+void make_private(int descriptor);
+
 /// Keeps a text in a file of mode 0600, synced. The file is replaced whole: a crash leaves the old
 /// one or the new one. One writer at a time. Errors: io, naming the file.
 Result<void> write_private_file(const std::filesystem::path& path, std::string_view text);

@@ -163,6 +163,17 @@ Result<std::vector<AllowedPeer>> parse_allowed(const fs::path& path, std::string
   return peers;
 }
 
+/// The text less the line of this peer.
+std::string without(std::string_view name, std::string_view text) {
+  std::string rest;
+  for (const std::string_view line : lines_of(text)) {
+    if (is_comment(line) || name_of(line) != name) {
+      rest.append(line).append("\n");
+    }
+  }
+  return rest;
+}
+
 struct AllowedFile {
   std::string text;
   std::vector<AllowedPeer> peers;
@@ -268,6 +279,15 @@ Result<std::vector<AllowedPeer>> KeyFolder::allowed() const {
 }
 
 Result<JoinToken> KeyFolder::add(const std::string& name) {
+  return make(name, false);
+}
+
+Result<JoinToken> KeyFolder::renew(const std::string& name) {
+  return make(name, true);
+}
+
+/// The list changes once: a node that is renewed is never without a line.
+Result<JoinToken> KeyFolder::make(const std::string& name, bool replaces) {
   if (!is_peer_name(name)) {
     return fail(Errc::invalid, "keys: name: expected 1 to 63 of a-z, 0-9 and -");
   }
@@ -280,12 +300,18 @@ Result<JoinToken> KeyFolder::add(const std::string& name) {
   if (!file) {
     return tl::unexpected(std::move(file.error()));
   }
-  if (std::ranges::any_of(file->peers,
-                          [&](const AllowedPeer& peer) { return peer.name == name; })) {
+  const bool is_known =
+      std::ranges::any_of(file->peers, [&](const AllowedPeer& peer) { return peer.name == name; });
+  if (is_known && !replaces) {
     return fail(Errc::refused,
-                "keys: " + name + ": the name is taken (revoke it first, or choose another)");
+                "keys: " + name + ": the name is taken (keys renew gives it another key)");
   }
-  if (file->peers.size() >= allowed_peers_max) {
+  if (!is_known && replaces) {
+    return fail(Errc::not_found, "keys: " + name + ": not in " + path.string());
+  }
+  if (is_known) {
+    file->text = without(name, file->text);
+  } else if (file->peers.size() >= allowed_peers_max) {
     return fail(Errc::too_large,
                 place(path) + ": expected at most " + std::to_string(allowed_peers_max) + " peers");
   }
@@ -309,19 +335,11 @@ Result<void> KeyFolder::revoke(const std::string& name) {
   if (!file) {
     return tl::unexpected(file.error());
   }
-  std::string rest;
-  bool is_found = false;
-  for (const std::string_view line : lines_of(file->text)) {
-    if (!is_comment(line) && name_of(line) == name) {
-      is_found = true;
-    } else {
-      rest.append(line).append("\n");
-    }
-  }
-  if (!is_found) {
+  if (std::ranges::none_of(file->peers,
+                           [&](const AllowedPeer& peer) { return peer.name == name; })) {
     return fail(Errc::not_found, "keys: " + name + ": not in " + path.string());
   }
-  return write_private_file(path, rest);
+  return write_private_file(path, without(name, file->text));
 }
 
 }  // namespace forerun

@@ -61,11 +61,14 @@ public:
   /// Makes a key for a node and allows it. Errors: refused when the name is taken; invalid unless
   /// [a-z0-9-]{1,63}; too_large above allowed_peers_max.
   Result<JoinToken> add(const std::string& name);
+  /// Another key for a node that has one: that one is revoked. Errors: not_found; as of add().
+  Result<JoinToken> renew(const std::string& name);
   /// Errors: not_found.
   Result<void> revoke(const std::string& name);
 
 private:
   KeyFolder(std::filesystem::path folder, CurveKeyPair server, SigningKey ledger);
+  Result<JoinToken> make(const std::string& name, bool replaces);
   std::filesystem::path folder_;
   CurveKeyPair server_;
   SigningKey ledger_;

@@ -46,4 +46,12 @@ std::vector<AbsentNode> KnownNodes::absent(std::span<const WorkerId> unseen) con
   return list;
 }
 
+const std::string* KnownNodes::name_of(const NodeId& node) const {
+  if (!allowed_) {
+    return nullptr;
+  }
+  const auto at = allowed_->find(node);
+  return at == allowed_->end() ? nullptr : &at->second;
+}
+
 }  // namespace forerun

@@ -34,6 +34,10 @@ public:
   void replaced(const NodeId& node) { absent_.erase(node); }
   /// `unseen` are workers of earlier terms that have not joined in this one.
   std::vector<AbsentNode> absent(std::span<const WorkerId> unseen) const;
+  /// Whether this key may join; true while nobody has told which may.
+  bool is_allowed(const NodeId& node) const { return !allowed_ || allowed_->contains(node); }
+  /// The operator's name of an allowed key, or null.
+  const std::string* name_of(const NodeId& node) const;
 
 private:
   std::optional<std::map<NodeId, std::string>> allowed_;  ///< Empty: not told.

@@ -51,6 +51,7 @@ CoordinatorMachine::CoordinatorMachine(CoordinatorSettings settings, SigningKey 
       http_effect_(http_effect_task(settings_.effects)),
       effects_(settings_.effects),
       speculable_(speculable_names(settings_.catalog)),
+      opening_keys_(settings_.opening_keys_max),
       history_(settings_.history),
       reading_(settings_.history),
       rechecks_(settings_.recheck, ledger_.secret("recheck")) {
@@ -70,6 +71,12 @@ void CoordinatorMachine::restore(const StoredEntry& entry) {
 void CoordinatorMachine::restore(const CoordinatorRecovery& recovery) {
   for (const MarkRow& mark : recovery.marks) {
     run_ids_.restore(mark);
+  }
+  for (const OwnerRow& owner : recovery.owners) {
+    owners_.restore(owner);
+  }
+  for (const NodeId& node : recovery.quarantined) {
+    membership_.quarantine(node);
   }
   auto text = recovery.texts.begin();  // In the order of the sessions.
   for (const SessionRow& row : recovery.sessions) {
@@ -131,8 +138,7 @@ void CoordinatorMachine::restore(const CoordinatorRecovery& recovery) {
   restore_history(recovery);
   for (const KeyRow& key : recovery.keys) {
     if (key.scope.starts_with("open:")) {
-      opening_keys_[key.scope.substr(5)][key.key] = {key.request_hash, key.run_id};
-      opening_key_order_.emplace_back(key.scope.substr(5), key.key);
+      opening_keys_.put(key.scope.substr(5), key.key, {key.request_hash, key.run_id});
     } else if (const auto at = sessions_.find(key.run_id); at != sessions_.end()) {
       Session& session = at->second;
       session.keys[key.key] = {key.request_hash, key.first_step, key.step_count};
@@ -432,9 +438,11 @@ void CoordinatorMachine::on(const ClientLeft& left) {
   }
   std::erase_if(openings_, [&](const WaitingOpen& waiting) {
     // Under a key it is opened all the same: a retry with that key asks for it.
-    return waiting.request.id == left.request &&
-           (std::get<OpenSession>(waiting.request.body).idempotency_key.empty() ||
-            planted(Bug::opening_blocked));
+    const bool is_gone = waiting.request.id == left.request &&
+                         (std::get<OpenSession>(waiting.request.body).idempotency_key.empty() ||
+                          planted(Bug::opening_blocked));
+    waiting_bytes_ -= is_gone ? waiting.bytes : 0;
+    return is_gone;
   });
 }
 

@@ -23,6 +23,7 @@
 #include "coordinator/known_nodes.hpp"
 #include "coordinator/ledger_writer.hpp"
 #include "coordinator/membership.hpp"
+#include "coordinator/opening_keys.hpp"
 #include "coordinator/overdue_tasks.hpp"
 #include "coordinator/predictor.hpp"
 #include "coordinator/queue_pace.hpp"
@@ -33,6 +34,7 @@
 #include "coordinator/state_writers.hpp"
 #include "coordinator/usefulness.hpp"
 #include "coordinator/warm_workers.hpp"
+#include "coordinator/worker_owners.hpp"
 #include "speculation/history.hpp"
 
 namespace forerun {
@@ -195,6 +197,12 @@ private:
     StepNumber step;
     std::size_t index = 0;
   };
+  /// Confirmed branches without a slot, in order, also those that are not wanted any more.
+  struct PoolQueue {
+    std::deque<QueuedBranch> branches;
+    QueuePace pace;
+    std::size_t waiting = 0;  ///< Of `branches`, those that are wanted.
+  };
   /// A cancelled branch whose slot is not free yet.
   struct Stopping {
     WorkerId worker;
@@ -206,6 +214,7 @@ private:
     ClientRequest request;
     WorkerId home;
     Digest hash;
+    std::size_t bytes = 0;
   };
   /// What a batch releases once it is durable.
   struct Release {
@@ -262,6 +271,7 @@ private:
   void handle(NodeSeat& seat, const Diverged& message);
   void handle(NodeSeat& seat, const ReplicaAudited& message);
   void refuse_ahead(ConnectionId connection, const NodeId& node, const Join& message);
+  bool refuse_foreign_worker(ConnectionId connection, const NodeId& node, const Join& message);
   bool is_lost_history(const Join& message) const;
   void seat_node(ConnectionId connection, const NodeId& node, const Join& message,
                  bool is_reconnect);
@@ -324,6 +334,8 @@ private:
   void pump();
   bool pool_is_full(const std::string& pool) const;
   Duration expected_wait(const std::vector<Call>& calls) const;
+  std::optional<RequestFailed> refusal_of_size(std::size_t bytes) const;
+  void forget_bytes(const OpenStep& step);
   void dispatch(Session& session, Work& work, std::size_t index, const BranchRef& ref,
                 const WorkerId& worker, const SessionState& state);
   void confirm_running(Session& session, OpenStep& step);
@@ -481,6 +493,8 @@ private:
   Membership membership_;
   KnownNodes known_nodes_;
   std::set<NodeId> refused_ahead_;  ///< The operator was told.
+  WorkerOwners owners_;
+  std::set<NodeId> refused_owners_;  ///< The operator was told.
   RunIdAllocator run_ids_;
   WasteBudget budget_;
   Usefulness usefulness_;
@@ -499,9 +513,8 @@ private:
   std::size_t open_sessions_ = 0;
   std::set<std::pair<Instant, RunId>> by_idleness_;  ///< Open sessions by `idle_since`.
   std::deque<WaitingOpen> openings_;
-  std::map<std::string, std::map<std::string, std::pair<Digest, std::optional<RunId>>>>
-      opening_keys_;  ///< By tenant.
-  std::deque<std::pair<std::string, std::string>> opening_key_order_;
+  OpeningKeys opening_keys_;
+  std::size_t waiting_bytes_ = 0;  ///< Of calls that are not committed, and of openings_.
   std::uint64_t homes_given_ = 0;
   std::map<RunId, std::vector<StoredEntry>> restored_;
   std::unordered_map<std::uint64_t, RunId>
@@ -513,11 +526,9 @@ private:
   std::unordered_map<std::uint64_t, Instant> deadline_of_;  ///< Looked up only.
   std::set<std::pair<Instant, BranchToken>> slow_;  ///< Watched branches by `BranchRun::slow_at`.
   std::unordered_map<std::uint64_t, std::string>
-      pool_of_;  ///< Of running and stopping branches; looked up only.
-  std::map<std::string, std::deque<QueuedBranch>>
-      queues_;                              ///< Confirmed branches without a slot, by pool.
-  std::map<std::string, QueuePace> paces_;  ///< Of queues_.
-  std::size_t queued_ = 0;
+      pool_of_;                              ///< Of running and stopping branches; looked up only.
+  std::map<std::string, PoolQueue> queues_;  ///< By pool.
+  std::size_t queued_ = 0;                   ///< Sum of PoolQueue::waiting.
   std::map<std::string, std::uint32_t> pool_running_;
   std::set<std::pair<double, BranchToken>>
       speculative_;  ///< Running speculative branches, least valuable first.

@@ -20,15 +20,18 @@ void CoordinatorMachine::gather(const CoordinatorInput& input) {
   if (said != nullptr && std::holds_alternative<Join>(said->message)) {
     joins_.insert_or_assign(said->connection, *said);
   }
+  const auto* allowed = std::get_if<NodesAllowed>(&input);
+  if (allowed != nullptr) {
+    on(*allowed);
+  }
   if (!adoption_) {
     if (const auto* persisted = std::get_if<Persisted>(&input)) {
       on(*persisted);
       end_gathering();
-    } else if (said == nullptr) {
+    } else if (said == nullptr && allowed == nullptr) {
       deferred_.push_back(input);
     }
-  } else if (const auto* allowed = std::get_if<NodesAllowed>(&input)) {
-    on(*allowed);
+  } else if (allowed != nullptr) {
     std::set<NodeId> nodes;
     for (const auto& [node, name] : allowed->names) {
       nodes.insert(node);
@@ -105,6 +108,9 @@ void CoordinatorMachine::take_over(std::vector<StoredEntry> adopted) {
     const auto at = sessions_.find(run_id);
     const bool was_open = at != sessions_.end() && !at->second.is_ended;
     if (was_open) {
+      for (const OpenStep& step : at->second.open) {
+        forget_bytes(step);
+      }
       at->second.open.clear();
       at->second.requests.clear();
       close(at->second);

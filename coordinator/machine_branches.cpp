@@ -16,11 +16,12 @@ constexpr Duration kill_time_max = std::chrono::minutes(1);
 void CoordinatorMachine::enqueue(Session& session, OpenStep& step, std::size_t index) {
   step.work.branches[index].state = BranchRun::State::queued;
   const std::string& pool = step.work.plan.tasks[index]->pool;
-  std::deque<QueuedBranch>& queue = queues_[pool];
-  if (queue.empty()) {
-    paces_[pool].begins(now_);
+  PoolQueue& queue = queues_[pool];
+  if (queue.branches.empty()) {
+    queue.pace.begins(now_);
   }
-  queue.push_back({session.run_id, step.number, index});
+  queue.branches.push_back({session.run_id, step.number, index});
+  ++queue.waiting;
   ++queued_;
 }
 
@@ -31,18 +32,18 @@ bool CoordinatorMachine::pool_is_full(const std::string& pool) const {
          running->second >= limits->in_flight_max;
 }
 
-/// Of the call that would wait longest for its slots; zero while too little is known.
+/// Of the call that would wait longest for its slots; zero while too little is known, or so few
+/// wait in its pools that one more may, whatever their pace.
 Duration CoordinatorMachine::expected_wait(const std::vector<Call>& calls) const {
   Duration longest{};
   for (const Call& call : calls) {
     const auto plan = settings_.catalog.plan(call.task());
     for (std::size_t i = 0; plan && i < plan->tasks.size(); ++i) {
       const auto queue = queues_.find(plan->tasks[i]->pool);
-      const auto pace = paces_.find(plan->tasks[i]->pool);
-      if (queue != queues_.end() && pace != paces_.end()) {
-        longest = std::max(
-            longest,
-            pace->second.expected_wait(now_, queue->second.size()).value_or(Duration::zero()));
+      if (queue != queues_.end() && queue->second.waiting >= settings_.confirmed_waiting_free) {
+        longest =
+            std::max(longest, queue->second.pace.expected_wait(now_, queue->second.branches.size())
+                                  .value_or(Duration::zero()));
       }
     }
   }
@@ -52,22 +53,23 @@ Duration CoordinatorMachine::expected_wait(const std::vector<Call>& calls) const
 /// Gives free slots to confirmed branches, then makes room for those that still wait.
 void CoordinatorMachine::pump() {
   for (auto& [pool, queue] : queues_) {
-    while (!queue.empty() && !pool_is_full(pool)) {
-      const QueuedBranch next = queue.front();
+    while (!queue.branches.empty() && !pool_is_full(pool)) {
+      const QueuedBranch next = queue.branches.front();
       const auto at = sessions_.find(next.run_id);
       OpenStep* step = at == sessions_.end() ? nullptr : at->second.open_step(next.step);
       if (step == nullptr || step->work.branches[next.index].state != BranchRun::State::queued) {
-        queue.pop_front();
-        paces_[pool].leaves(now_);
+        queue.branches.pop_front();
+        queue.pace.leaves(now_);
         continue;
       }
       const auto worker = place(*step->work.plan.tasks[next.index], at->second.tenant);
       if (!worker) {
         break;
       }
-      queue.pop_front();
+      queue.branches.pop_front();
+      --queue.waiting;
       --queued_;
-      paces_[pool].leaves(now_);
+      queue.pace.leaves(now_);
       dispatch(at->second, step->work, next.index, {next.run_id, next.step, {}, next.index},
                *worker, step->state);
     }
@@ -85,7 +87,8 @@ void CoordinatorMachine::pump() {
 void CoordinatorMachine::preempt_for_queue() {
   std::size_t on_the_way = stopping_.size();
   for (const auto& [pool, queue] : queues_) {
-    for (std::size_t waiting = queue.size(); waiting > 0 && !speculative_.empty(); --waiting) {
+    for (std::size_t waiting = queue.branches.size(); waiting > 0 && !speculative_.empty();
+         --waiting) {
       if (on_the_way > 0) {
         --on_the_way;
         continue;
@@ -259,6 +262,7 @@ void CoordinatorMachine::cancel_branch(Work& work, std::size_t index) {
   BranchRun& branch = work.branches[index];
   if (branch.state == BranchRun::State::queued) {
     branch.state = BranchRun::State::idle;  // Its place in the queue is skipped when it comes up.
+    --queues_.at(work.plan.tasks[index]->pool).waiting;
     --queued_;
   } else if (branch.state == BranchRun::State::running) {
     if (branch.second) {

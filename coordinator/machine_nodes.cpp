@@ -31,13 +31,15 @@ void CoordinatorMachine::handle(ConnectionId connection, const NodeId& node, con
     refuse_ahead(connection, node, message);
     return;
   }
+  if (refuse_foreign_worker(connection, node, message)) {
+    return;
+  }
   const Membership::Verdict verdict = membership_.judge(now_, connection, node, message);
   switch (verdict.admission) {
     case Membership::Admission::wait:
       // A process that was killed has no connection any more: what is sent on it says so at once,
       // instead of after its silence. It means nothing to one that lives.
-      if (const NodeSeat* seat =
-              verdict.replaced ? membership_.find(*verdict.replaced) : nullptr) {
+      if (const NodeSeat* seat = verdict.replaced ? membership_.find(*verdict.replaced) : nullptr) {
         out_.send.push_back({seat->connection, Entries{Seq{0}, {}, std::nullopt}});
       }
       return;
@@ -83,6 +85,20 @@ void CoordinatorMachine::refuse_ahead(ConnectionId connection, const NodeId& nod
   }
 }
 
+/// An allowed node must not take another one's identity, not even while that one is away.
+bool CoordinatorMachine::refuse_foreign_worker(ConnectionId connection, const NodeId& node,
+                                               const Join& message) {
+  const auto why = owners_.refusal(message.workers, node, known_nodes_);
+  if (!why) {
+    return false;
+  }
+  out_.send.push_back({connection, JoinRefused{*why, true}});
+  if (refused_owners_.insert(node).second) {
+    out_.log.push_back("refused " + message.name + " (" + node.name + "): " + *why);
+  }
+  return true;
+}
+
 void CoordinatorMachine::seat_node(ConnectionId connection, const NodeId& node, const Join& message,
                                    bool is_reconnect) {
   const NodeSeat* const seated = membership_.find(node);
@@ -106,6 +122,9 @@ void CoordinatorMachine::seat_node(ConnectionId connection, const NodeId& node, 
     ask_replica(*membership_.find(node));  // What was on its way may be lost with the connection.
   }
   for (const WorkerOffer& offer : message.workers) {
+    if (auto owner = owners_.joined(offer.worker, node, known_nodes_)) {
+      batch_.owners.push_back(std::move(*owner));
+    }
     if (const auto reservation = run_ids_.joined(offer.worker, offer.run_mark)) {
       reserve(*reservation);
     }

@@ -61,9 +61,11 @@ void CoordinatorMachine::quarantine(const NodeId& node) {
   const std::string name = seat == nullptr ? std::string() : seat->name;
   out_.log.push_back("QUARANTINED " + name + " (" + node.name +
                      "): " + std::to_string(settings_.recheck.lies_max) +
-                     " of its answers were contradicted by two other nodes: it is given no work "
-                     "until the coordinator's next start. `forerun keys revoke` keeps it out for "
-                     "good; `forerun verify --sample` tells how much of the ledger is its");
+                     " of its answers were contradicted by two other nodes: its key is given no "
+                     "work any more. `forerun keys renew` gives the node another chance, `forerun "
+                     "keys revoke` keeps it out for good; `forerun verify --sample` tells how much "
+                     "of the ledger is its");
+  batch_.quarantined.push_back(node);
   if (seat == nullptr) {
     membership_.quarantine(node);
     return;

@@ -76,25 +76,32 @@ void CoordinatorMachine::refuse(RequestId request, Refusal refusal, std::string 
 void CoordinatorMachine::open_session(const ClientRequest& request, const OpenSession& body) {
   const Digest hash = request_hash(body);
   if (!body.idempotency_key.empty()) {
-    auto& keys = opening_keys_[request.tenant];
-    if (const auto known = keys.find(body.idempotency_key); known != keys.end()) {
-      if (known->second.first != hash) {
+    if (const OpeningKeys::Known* known =
+            opening_keys_.find(request.tenant, body.idempotency_key)) {
+      if (known->hash != hash) {
         refuse(request.id, Refusal::key_reused,
                "Idempotency-Key: it came with another request before");
-      } else if (!known->second.second) {
+      } else if (!known->run_id) {
         refuse(request.id, Refusal::not_ready, "the session of this key is being opened",
                retry_soon);
       } else {
-        reply_when_durable(request.id, SessionOpened{*known->second.second});
+        reply_when_durable(request.id, SessionOpened{*known->run_id});
       }
       return;
     }
   }
-  if (open_sessions_ >= settings_.sessions_open_max ||
-      openings_.size() >= settings_.openings_waiting_max) {
+  // What is refused tells nobody how much other tenants do: the limit, never how many there are.
+  if (open_sessions_ >= settings_.sessions_open_max) {
     refuse(request.id, Refusal::overloaded,
-           std::to_string(open_sessions_) + " sessions are open, expected at most " +
-               std::to_string(settings_.sessions_open_max),
+           "sessions: there is no room for one more, expected at most " +
+               std::to_string(settings_.sessions_open_max) + " that are open",
+           retry_soon);
+    return;
+  }
+  if (openings_.size() >= settings_.openings_waiting_max) {
+    refuse(request.id, Refusal::overloaded,
+           "sessions: there is no room for one more, expected at most " +
+               std::to_string(settings_.openings_waiting_max) + " that wait to be opened",
            retry_soon);
     return;
   }
@@ -118,16 +125,17 @@ void CoordinatorMachine::open_session(const ClientRequest& request, const OpenSe
     refuse(request.id, Refusal::not_ready, "no worker has joined yet", retry_soon);
     return;
   }
+  const std::size_t bytes = body.context.size() + body.world.size() + body.state.canonical().size();
+  if (auto refused = refusal_of_size(bytes)) {
+    reply(request.id, std::move(*refused));
+    return;
+  }
   const WorkerId home = workers[homes_given_++ % workers.size()];
   if (!body.idempotency_key.empty()) {
-    opening_keys_[request.tenant][body.idempotency_key] = {hash, std::nullopt};
-    opening_key_order_.emplace_back(request.tenant, body.idempotency_key);
-    if (opening_key_order_.size() > settings_.opening_keys_max) {
-      opening_keys_[opening_key_order_.front().first].erase(opening_key_order_.front().second);
-      opening_key_order_.pop_front();
-    }
+    opening_keys_.put(request.tenant, body.idempotency_key, {hash, std::nullopt});
   }
-  openings_.push_back({request, home, hash});
+  waiting_bytes_ += bytes;
+  openings_.push_back({request, home, hash, bytes});
   open_waiting();
 }
 
@@ -152,6 +160,7 @@ void CoordinatorMachine::open_waiting() {
     }
     const WaitingOpen opening = std::move(*waiting);
     waiting = openings_.erase(waiting);
+    waiting_bytes_ -= opening.bytes;
     open_at(opening.request, std::get<OpenSession>(opening.request.body), *run_id, opening.hash);
   }
 }
@@ -173,7 +182,7 @@ void CoordinatorMachine::open_at(const ClientRequest& request, const OpenSession
   ++counters_.sessions_opened;
   batch_.sessions.push_back(row_of(session));
   if (!body.idempotency_key.empty()) {
-    opening_keys_[request.tenant][body.idempotency_key] = {hash, run_id};
+    opening_keys_.put(request.tenant, body.idempotency_key, {hash, run_id});
     if (!planted(Bug::opening_key_not_kept)) {
       batch_.keys.push_back({"open:" + request.tenant, body.idempotency_key, hash, run_id, 0, 0});
     }
@@ -424,29 +433,37 @@ void CoordinatorMachine::confirm(const ClientRequest& request, const ConfirmCall
   }
   if (queued_ + body.calls.size() > settings_.confirmed_waiting_max) {
     refuse(request.id, Refusal::overloaded,
-           std::to_string(queued_) + " calls wait for a slot, expected at most " +
-               std::to_string(settings_.confirmed_waiting_max),
+           "calls: there is no room for one more, expected at most " +
+               std::to_string(settings_.confirmed_waiting_max) + " that wait for a slot",
            retry_soon);
     return;
   }
-  if (queued_ >= settings_.confirmed_waiting_free) {
-    if (const Duration wait = expected_wait(body.calls); wait > settings_.confirmed_wait_max) {
-      refuse(
-          request.id, Refusal::overloaded,
-          std::to_string(queued_) + " calls wait for a slot, and this one would wait for " +
-              std::to_string(std::chrono::ceil<std::chrono::seconds>(wait).count()) +
-              " s at their pace, expected at most " +
-              std::to_string(
-                  std::chrono::ceil<std::chrono::seconds>(settings_.confirmed_wait_max).count()) +
-              " s",
-          std::clamp(wait - settings_.confirmed_wait_max, retry_soon, retry_late));
-      return;
-    }
+  std::size_t bytes = 0;
+  for (const Call& call : body.calls) {
+    bytes += call.canonical().size();
+  }
+  if (auto refused = refusal_of_size(bytes)) {
+    reply(request.id, std::move(*refused));
+    return;
+  }
+  const Duration wait =
+      queued_ < settings_.confirmed_waiting_free ? Duration::zero() : expected_wait(body.calls);
+  if (wait > settings_.confirmed_wait_max) {
+    const auto seconds = [](Duration duration) {
+      return std::to_string(std::chrono::ceil<std::chrono::seconds>(duration).count()) + " s";
+    };
+    refuse(request.id, Refusal::overloaded,
+           "calls: this one would wait " + seconds(wait) +
+               " for a slot at its pool's pace, expected at most " +
+               seconds(settings_.confirmed_wait_max),
+           std::clamp(wait - settings_.confirmed_wait_max, retry_soon, retry_late));
+    return;
   }
   if (effects_.size() >= settings_.effects.pending_max) {
     refuse(request.id, Refusal::overloaded,
-           std::to_string(effects_.size()) + " effects wait to be delivered, expected at most " +
-               std::to_string(settings_.effects.pending_max) + ": see `forerun effects list`",
+           "effects: there is no room for one more, expected at most " +
+               std::to_string(settings_.effects.pending_max) +
+               " that wait to be delivered: see `forerun effects list`",
            retry_soon);
     return;
   }
@@ -461,6 +478,29 @@ void CoordinatorMachine::confirm(const ClientRequest& request, const ConfirmCall
     session->keys[pending.key] = {hash, pending.first, pending.count};
   }
   confirm_calls(*session, body.calls, 0, std::move(pending));
+}
+
+/// What waits is kept in memory, so it is bounded in bytes too.
+std::optional<RequestFailed> CoordinatorMachine::refusal_of_size(std::size_t bytes) const {
+  if (bytes > settings_.waiting_bytes_max) {
+    return RequestFailed{Refusal::too_large,
+                         "request: " + std::to_string(bytes) + " bytes, expected at most " +
+                             std::to_string(settings_.waiting_bytes_max),
+                         {}};
+  }
+  if (bytes > settings_.waiting_bytes_max - std::min(waiting_bytes_, settings_.waiting_bytes_max)) {
+    return RequestFailed{Refusal::overloaded,
+                         "requests: there is no room for one of " + std::to_string(bytes) +
+                             " bytes, expected at most " +
+                             std::to_string(settings_.waiting_bytes_max) + " bytes that wait",
+                         retry_soon};
+  }
+  return std::nullopt;
+}
+
+void CoordinatorMachine::forget_bytes(const OpenStep& step) {
+  FORERUN_ASSERT(waiting_bytes_ >= step.work.call.canonical().size());
+  waiting_bytes_ -= step.work.call.canonical().size();
 }
 
 /// A list that a crash cut and that nobody retried ends where the session's next request begins.
@@ -528,6 +568,7 @@ OpenStep& CoordinatorMachine::add_step(Session& session, const Call& call) {
     learn_gap(session);
   }
   OpenStep added{number, chain, Work{call, std::move(*plan)}};
+  waiting_bytes_ += call.canonical().size();
   session.open.push_back(std::move(added));
   OpenStep& step = session.open.back();
   step.work.branches.resize(step.work.plan.names.size());
@@ -738,6 +779,7 @@ void CoordinatorMachine::commit_ready(Session& session) {
       continue;
     }
     commit(session, session.open.front());
+    forget_bytes(session.open.front());
     session.open.pop_front();
     begin_unblocked(session);
   }

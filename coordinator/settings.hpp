@@ -55,11 +55,13 @@ struct CoordinatorSettings {
   std::size_t confirmed_waiting_max = 50'000;  ///< Confirmed branches waiting for a slot.
   /// A call that would wait longer for a slot, at the pace of its pool, is refused at once.
   Duration confirmed_wait_max = std::chrono::seconds(10);
-  std::size_t confirmed_waiting_free = 1'000;  ///< Whatever the pace, so many may wait.
+  std::size_t confirmed_waiting_free = 1'000;  ///< In one pool, whatever its pace.
+  /// Of the texts of calls that are not committed and of sessions that wait to be opened.
+  std::size_t waiting_bytes_max = std::size_t{256} << 20U;
   std::size_t openings_waiting_max = 10'000;
   std::size_t ended_kept_max = 1'000;  ///< Ended sessions answered from memory.
   std::size_t keys_per_session_max = 10'000;
-  std::size_t opening_keys_max = 100'000;
+  std::size_t opening_keys_max = 100'000;  ///< Of all tenants; the one with the most loses first.
   std::uint32_t predictions_per_event_max =
       12;  ///< Questions to the predictor after one event in a session.
   std::uint32_t predictions_wanted = 8;  ///< Calls asked for in one question.

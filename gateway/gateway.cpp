@@ -30,6 +30,7 @@
 #include <vector>
 
 #include "base/assert.hpp"
+#include "base/json.hpp"
 #include "gateway/render.hpp"
 #include "gateway/routes.hpp"
 
@@ -96,6 +97,7 @@ public:
   void check_token();
   /// Leaves an answer that is being written until `deadline`; otherwise closes now.
   void stop(SteadyClock::time_point deadline);
+  bool asks_for_status() const { return route_.endpoint == Endpoint::show_status; }
 
 private:
   enum class Stage {
@@ -192,6 +194,8 @@ public:
 private:
   void accept();
   void on_accept(ErrorCode problem, Socket socket);
+  void refuse_peer(Socket socket);
+  json::Value own_status() const;
   void deliver();
   void sweep();
   void set_date();
@@ -202,6 +206,8 @@ private:
   std::shared_ptr<const TokenTable> tokens_;  ///< What rules_ points to.
   HeadRules rules_;
   std::size_t connections_max_ = 0;
+  std::size_t per_peer_max_ = 0;  ///< 0: no bound.
+  std::uint64_t refused_ = 0;     ///< Connections beyond it.
   asio::io_context io_{1};
   Acceptor acceptor_{io_};
   Timer sweep_timer_{io_};
@@ -645,6 +651,17 @@ std::size_t connections_possible(std::size_t wanted) {
   return std::min(wanted, descriptors - std::min(descriptors_kept, descriptors / 2));
 }
 
+/// Of one peer; 0: no bound.
+std::size_t per_peer_possible(const GatewaySettings& settings, std::size_t connections_max) {
+  std::size_t most = settings.connections_per_peer_max;
+  if (settings.connections_per_peer_share < 1) {
+    const auto share = static_cast<std::size_t>(settings.connections_per_peer_share *
+                                                static_cast<double>(connections_max));
+    most = std::max<std::size_t>(1, most == 0 ? share : std::min(most, share));
+  }
+  return most;
+}
+
 /// What connections are encrypted with; null without a certificate.
 Result<std::shared_ptr<TlsContext>> tls_of(const GatewaySettings& settings) {
   if (settings.tls_certificate.empty() && settings.tls_key.empty()) {
@@ -705,6 +722,7 @@ Loop::Loop(const GatewaySettings& settings, GatewayPorts ports, const tcp::endpo
              .tokens = tokens_.get(),
              .body_bytes_max = settings.body_bytes_max},
       connections_max_(connections_possible(settings.connections_max)),
+      per_peer_max_(per_peer_possible(settings, connections_max_)),
       tls_(std::move(tls)) {}
 
 Result<void> Loop::open(const tcp::endpoint& endpoint) {
@@ -827,10 +845,10 @@ void Loop::on_accept(ErrorCode problem, Socket socket) {
   ErrorCode ignored;
   socket.set_option(tcp::no_delay(true), ignored);
   std::string peer;
-  if (settings_.connections_per_peer_max != 0) {
+  if (per_peer_max_ != 0) {
     peer = peer_of(socket.remote_endpoint(ignored).address());
-    if (std::size_t& count = peers_[peer]; count >= settings_.connections_per_peer_max) {
-      socket.close(ignored);
+    if (std::size_t& count = peers_[peer]; count >= per_peer_max_) {
+      refuse_peer(std::move(socket));
       accept();
       return;
     } else {
@@ -844,6 +862,40 @@ void Loop::on_accept(ErrorCode problem, Socket socket) {
   connections_.emplace(connection.get(), connection);
   connection->start();
   accept();
+}
+
+/// Says why where it can: what is written at once, to a client that may not even have asked.
+void Loop::refuse_peer(Socket socket) {
+  ++refused_;
+  ErrorCode ignored;
+  if (!tls_) {
+    const std::string text = to_wire(
+        render(Problem{.status = 503,
+                       .name = "overloaded",
+                       .detail = "connections: this address has " + std::to_string(per_peer_max_) +
+                                 ", expected at most that many: use them again, or close some",
+                       .retry_after = std::chrono::seconds(1),
+                       .closes = true}),
+        {.connection = WireForm::Connection::close, .omit_body = false, .date = date_});
+    socket.non_blocking(true, ignored);
+    socket.write_some(asio::buffer(text), ignored);
+    socket.shutdown(tcp::socket::shutdown_send, ignored);
+    // What came already is taken: closing over unread bytes resets, which may destroy the answer.
+    std::array<char, chunk_bytes> unread{};
+    socket.read_some(asio::buffer(unread), ignored);
+  }
+  socket.close(ignored);
+}
+
+/// What only the gateway knows, in `http` of the status.
+json::Value Loop::own_status() const {
+  json::Object own;
+  own.set("connections", std::uint64_t{connections_.size()});
+  own.set("connections_max", std::uint64_t{connections_max_});
+  own.set("connections_per_peer_max",
+          per_peer_max_ == 0 ? json::Value() : json::Value(std::uint64_t{per_peer_max_}));
+  own.set("connections_refused", refused_);
+  return own;
 }
 
 std::list<Connection*>::iterator Loop::add_idle(Connection& connection) {
@@ -907,13 +959,17 @@ void Loop::deliver() {
     const std::lock_guard lock(mutex_);
     answers.swap(answers_);
   }
-  for (const ClientResponse& response : answers) {
+  for (ClientResponse& response : answers) {
     const auto at = waiting_.find(response.id.value);
     if (at == waiting_.end()) {
       continue;
     }
     Connection& connection = *at->second;
     waiting_.erase(at);
+    if (auto* report = std::get_if<JsonReport>(&response.body);
+        report != nullptr && connection.asks_for_status() && report->body.object() != nullptr) {
+      report->body.object()->set("http", own_status());
+    }
     connection.answer(render(response.body));
   }
 }

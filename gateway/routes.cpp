@@ -141,12 +141,15 @@ bool is_address(std::string_view host) {
 std::optional<Problem> check_host(std::string_view authority, const HeadRules& rules) {
   const auto host = host_of(authority);
   if (!host) {
-    return Problem{.detail = "header Host: " + quoted(authority) + ", expected HOST or HOST:PORT"};
+    // What stands before an @ may be a secret.
+    return Problem{.detail = "header Host: " + quoted(authority.substr(authority.rfind('@') + 1)) +
+                             ", expected HOST or HOST:PORT"};
   }
   if (!is_own_name(*host, rules) && (rules.is_loopback || !is_address(*host))) {
     return Problem{.status = 403,
                    .name = "forbidden-host",
-                   .detail = "header Host: " + quoted(authority) + ", expected " +
+                   .detail = "header Host: " + quoted(authority.substr(authority.rfind('@') + 1)) +
+                             ", expected " +
                              (rules.is_loopback ? "localhost, 127.0.0.1 or [::1]" : "an address") +
                              " or a name given with --http-name, with any port"};
   }
@@ -349,8 +352,7 @@ tl::expected<Place, Problem> ledger_place(std::string_view query) {
     const bool fits = is_from ? number < std::uint64_t{1} << 53U
                               : number >= 1 && number <= ledger_page_entries_max;
     if (seen || !is_number || !fits || (!is_from && !part.starts_with("count="))) {
-      return invalid("target: query part " + quoted(part) +
-                     ": expected from=N and count=N, the count from 1 to " +
+      return invalid("target: query: expected from=N and count=N, each once, the count from 1 to " +
                      std::to_string(ledger_page_entries_max));
     }
     seen = true;
@@ -364,17 +366,17 @@ tl::expected<Place, Problem> ledger_place(std::string_view query) {
 }
 
 tl::expected<Place, Problem> place_of(std::string_view target) {
-  if (!target.starts_with('/')) {
-    return no_such_path(target);
-  }
   const std::size_t query = target.find('?');
+  if (!target.starts_with('/')) {
+    return no_such_path(target.substr(0, query));
+  }
   constexpr std::string_view ledger_path = "/v1/ledger";
   if (target.substr(0, query) == ledger_path) {
     return ledger_place(query == std::string_view::npos ? "" : target.substr(query + 1));
   }
   if (query != std::string_view::npos) {
-    return invalid("target: query " + quoted(target.substr(query)) +
-                   ": expected none, this interface takes JSON bodies");
+    // It is not repeated: it may hold a token.
+    return invalid("target: query: expected none, this interface takes JSON bodies");
   }
   const auto segments = segments_of(target);
   if (!segments) {

@@ -421,6 +421,9 @@ Result<void> CoordinatorHost::write(std::span<const CoordinatorBatch> batches) {
   if (done || (!is_full && failure_ == FailedWrite::is_kept)) {
     for (const CoordinatorBatch& batch : batches) {
       env_.auditor.durable(batch);
+      for (const OwnerRow& owner : batch.owners) {
+        kept_owners_.insert(owner.worker);
+      }
     }
   }
   if (!done && !planted(Bug::failed_sync_ignored)) {

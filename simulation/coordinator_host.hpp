@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -47,6 +48,8 @@ public:
 
   const CoordinatorMachine* machine() const { return machine_.get(); }
   MemoryCoordinatorStore& store() { return store_; }
+  /// Whether the store says which key this worker belongs to.
+  bool has_kept_owner(const WorkerId& worker) const { return kept_owners_.contains(worker); }
   std::uint64_t crashes() const { return crashes_; }
   /// Over all terms.
   struct Tally {
@@ -97,6 +100,7 @@ private:
   bool is_flushing_ = false;
   std::optional<FailedWrite> failure_;
   Instant full_until_{};
+  std::set<WorkerId> kept_owners_;
   std::uint64_t crashes_ = 0;
   Tally tally_;  ///< Of terms that ended.
   // Of this term, for the bound on waste.

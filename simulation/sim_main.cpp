@@ -56,6 +56,7 @@ constexpr const char* usage =
     "  --all             goes on after a seed that breaks a rule\n"
     "  --coverage        prints which fault struck which protocol step; exits 1 if a cell is "
     "empty\n"
+    "  --imposter        another node's key claims workers that have joined\n"
     "  --minimise        looks for the shortest command that breaks the same rule\n"
     "  --without FAULT   this fault does not strike (more than once)\n"
     "  --nodes N, --clients N, --sessions N, --faults-ms N   draws no more than that\n"
@@ -111,9 +112,13 @@ bool set_name(Arguments& arguments, std::string_view flag, std::string_view name
 std::optional<Arguments> parse(int argc, char** argv) {
   Arguments arguments;
   const std::map<std::string_view, bool*> switches{
-      {"--trace-hash", &arguments.prints_hash},   {"--trace", &arguments.settings.prints_trace},
-      {"--coverage", &arguments.prints_coverage}, {"--all", &arguments.goes_on},
-      {"--minimise", &arguments.minimises},       {"--plants", &arguments.lists_plants}};
+      {"--trace-hash", &arguments.prints_hash},
+      {"--trace", &arguments.settings.prints_trace},
+      {"--coverage", &arguments.prints_coverage},
+      {"--all", &arguments.goes_on},
+      {"--minimise", &arguments.minimises},
+      {"--plants", &arguments.lists_plants},
+      {"--imposter", &arguments.settings.has_imposter}};
   for (int i = 1; i < argc; ++i) {
     const std::string_view flag = argv[i];
     if (const auto found = switches.find(flag); found != switches.end()) {
@@ -151,6 +156,7 @@ std::string replay_of(const Arguments& arguments, const SimulationSettings& sett
   limit(" --clients ", settings.limits.clients, usual.clients);
   limit(" --sessions ", settings.limits.sessions, usual.sessions);
   limit(" --faults-ms ", settings.limits.faults_ms, usual.faults_ms);
+  line += settings.has_imposter ? " --imposter" : "";
   for (const Fault fault : settings.off) {
     line += " --without " + std::string(to_string(fault));
   }
@@ -202,6 +208,11 @@ bool is_telling(const Arguments& arguments, const Totals& sum) {
     require(sum.hits > 0 && sum.discards > 0, "nothing was speculated");
     require(sum.hedges_won > 0, "nothing was hedged");
     require(sum.serial > 0, "nothing was compared with a run without speculation");
+  }
+  if (arguments.settings.has_imposter) {
+    std::printf("%llu joins under another key were refused\n",
+                static_cast<unsigned long long>(sum.imposters));
+    require(sum.imposters > 0, "no imposter came");
   }
   if (arguments.prints_coverage) {
     std::printf("%s", sum.coverage.table().c_str());

@@ -31,6 +31,9 @@ constexpr Duration pause_max = std::chrono::milliseconds(3000);
 constexpr Duration jump_max = std::chrono::milliseconds(3000);
 constexpr Duration jumps_max = std::chrono::seconds(4);  ///< Of the coordinator, in all.
 constexpr int slow_link_times = 50;
+constexpr Duration imposter_after_max = std::chrono::seconds(4);
+constexpr std::uint64_t imposter_connections = 900'000'000;  ///< Beyond every node's.
+constexpr const char* imposter_name = "imposter";
 
 /// Streams of numbers that do not disturb each other: what one draws more leaves the others alone.
 std::uint64_t seeded(std::uint64_t seed, std::uint64_t stream) {
@@ -79,6 +82,8 @@ class Cluster {
 public:
   explicit Cluster(const SimulationSettings& settings)
       : limits_(settings.limits),
+        has_imposter_(settings.has_imposter),
+        imposter_prng_(seeded(settings.seed, 2)),
         prng_(seeded(settings.seed, 0)),
         time_(settings.prints_trace),
         catalog_(make_catalog()),
@@ -107,6 +112,8 @@ private:
   void make_nodes();
   void make_clients();
   void connect();
+  void plan_imposter(const Join& join);
+  void look_for_imposter();
   void plan_fault();
   void strike();
   void strike_node(std::size_t node, Fault fault);
@@ -120,6 +127,9 @@ private:
   bool is_done() const;
 
   Limits limits_;
+  bool has_imposter_;
+  Prng imposter_prng_;
+  std::uint64_t imposters_ = 0;
   Prng prng_;
   Timeline time_;
   Catalog catalog_;
@@ -167,6 +177,9 @@ void Cluster::connect() {
   network_.connect({
       [this](ConnectionId connection, std::size_t node, const NodeMessage& message) {
         coordinator_.step(NodeSaid{connection, nodes_[node].id(), message});
+        if (const auto* join = std::get_if<Join>(&message); join != nullptr && has_imposter_) {
+          plan_imposter(*join);
+        }
       },
       [this](ConnectionId connection) { coordinator_.step(NodeUnreachable{connection}); },
       [this](std::size_t node, const CoordinatorMessage& message) {
@@ -188,6 +201,39 @@ void Cluster::connect() {
           client.coordinator_went_down();
         }
       });
+}
+
+/// A while after a node joined, whether it is still there or not, another key claims its workers.
+void Cluster::plan_imposter(const Join& join) {
+  const auto wait = Duration(static_cast<Duration::rep>(
+      imposter_prng_.below(static_cast<std::uint64_t>(imposter_after_max.count()))));
+  time_.after(wait, [this, join] {
+    const auto is_durable = [&](const WorkerOffer& offer) {
+      return coordinator_.has_kept_owner(offer.worker);
+    };
+    if (!std::all_of(join.workers.begin(), join.workers.end(), is_durable)) {
+      return;  // Whoever comes first with a worker has it.
+    }
+    Join claim;
+    claim.protocol = join.protocol;
+    claim.name = imposter_name;
+    claim.instance = imposter_prng_.next();
+    claim.workers = join.workers;
+    time_.note("an imposter joins");
+    ++imposters_;
+    coordinator_.step(
+        NodeSaid{ConnectionId{imposter_connections + imposters_}, NodeId{imposter_name}, claim});
+    look_for_imposter();
+  });
+}
+
+void Cluster::look_for_imposter() {
+  const CoordinatorMachine* machine = coordinator_.machine();
+  if (machine != nullptr && machine->membership().nodes().contains(NodeId{imposter_name})) {
+    time_.violate(Rule::assertion,
+                  "coordinator: another key got a seat with a worker that it did "
+                  "not join with first");
+  }
 }
 
 // ---- faults ------------------------------------------------------------------------------------
@@ -319,6 +365,7 @@ bool Cluster::is_done() const {
 }
 
 void Cluster::look_on() {
+  look_for_imposter();
   if (!env_.has_faults()) {
     for (Client& client : clients_) {
       client.check_waiting();
@@ -435,6 +482,7 @@ SimulationReport Cluster::run() {
   }
   totals.audits = operator_.audits();
   totals.serial = serial_;
+  totals.imposters = imposters_;
   totals.coverage = coverage_;
   return report;
 }
@@ -453,6 +501,7 @@ void Totals::add(const Totals& other) {
   hedges += other.hedges;
   hedges_won += other.hedges_won;
   serial += other.serial;
+  imposters += other.imposters;
   coverage.add(other.coverage);
 }
 

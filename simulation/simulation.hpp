@@ -25,6 +25,8 @@ struct SimulationSettings {
   Limits limits{};
   std::set<Fault> off{};  ///< These do not strike.
   bool prints_trace = false;
+  /// Another allowed key claims workers that have joined: none may get a seat.
+  bool has_imposter = false;
 };
 
 /// Trivially copyable; sums over many seeds.
@@ -39,6 +41,7 @@ struct Totals {
   std::uint64_t audits = 0;      ///< Answered.
   std::uint64_t hedges = 0;      ///< Second attempts started,
   std::uint64_t hedges_won = 0;  ///< and those that answered first.
+  std::uint64_t imposters = 0;   ///< Joins under another key that were refused.
   std::uint64_t serial = 0;      ///< Decisions that came out the same without speculation.
   Coverage coverage{};
 

@@ -79,6 +79,13 @@ struct MarkRow {
   std::uint64_t mark = 0;
 };
 
+/// The key that a worker belongs to.
+struct OwnerRow {
+  WorkerId worker;
+  NodeId node;
+  std::string name;  ///< The operator's name of that key; empty: not known.
+};
+
 /// A session that happened elsewhere and was taught, as it is known by; its steps are a text beside
 /// it (history.hpp).
 struct HistoryEntry {
@@ -126,6 +133,8 @@ struct CoordinatorBatch {
   std::vector<KeyRow> keys;
   std::vector<IntentRow> intents;
   std::vector<MarkRow> marks;
+  std::vector<OwnerRow> owners;          ///< New or changed.
+  std::vector<NodeId> quarantined;       ///< Keys that are given no work any more.
   std::vector<std::uint64_t> forgotten;  ///< Numbers of taught sessions to drop, before `history`.
   std::vector<HistoryRow> history;       ///< Taught sessions to keep.
   std::vector<EffectRow> effects;        ///< New or changed.
@@ -133,8 +142,8 @@ struct CoordinatorBatch {
   /// A signed head alone is not worth a sync.
   bool empty() const {
     return entries.empty() && sessions.empty() && texts.empty() && keys.empty() &&
-           intents.empty() && marks.empty() && forgotten.empty() && history.empty() &&
-           effects.empty() && effects_ended.empty();
+           intents.empty() && marks.empty() && owners.empty() && quarantined.empty() &&
+           forgotten.empty() && history.empty() && effects.empty() && effects_ended.empty();
   }
 };
 
@@ -150,6 +159,8 @@ struct CoordinatorRecovery {
   std::vector<KeyRow> keys;               ///< Of sessions not ended, and of openings.
   std::vector<IntentRow> intents;
   std::vector<MarkRow> marks;
+  std::vector<OwnerRow> owners;
+  std::vector<NodeId> quarantined;
   std::vector<HistoryEntry> history;  ///< Taught sessions, by number.
   std::vector<EffectRow> effects;     ///< In the order of their IDs.
 };

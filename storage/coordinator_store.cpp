@@ -46,7 +46,10 @@ constexpr const char* ledger_upgrades[] = {
     "GROUP BY session) AS own WHERE own.session = sessions.id;"
     "DROP INDEX entries_by_step; DROP INDEX discards_by_session;",
     "CREATE TABLE session_texts(session INTEGER NOT NULL, step INTEGER NOT NULL, place INTEGER NOT "
-    "NULL, text TEXT NOT NULL, PRIMARY KEY (session, step, place)) WITHOUT ROWID;"};
+    "NULL, text TEXT NOT NULL, PRIMARY KEY (session, step, place)) WITHOUT ROWID;"
+    "CREATE TABLE owners(worker BLOB PRIMARY KEY, node TEXT NOT NULL, name TEXT NOT NULL) WITHOUT "
+    "ROWID;"
+    "CREATE TABLE quarantined(node TEXT PRIMARY KEY) WITHOUT ROWID;"};
 
 constexpr StoreFile ledger_file = {.subject = "a ledger",
                                    .application_id = 0x46524c47,
@@ -79,6 +82,8 @@ CREATE TABLE effects(home BLOB NOT NULL, counter INTEGER NOT NULL, step INTEGER 
                      attempts INTEGER NOT NULL, cause TEXT NOT NULL,
                      PRIMARY KEY (home, counter, step, place)) WITHOUT ROWID;
 CREATE TABLE marks(worker BLOB PRIMARY KEY, mark INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE owners(worker BLOB PRIMARY KEY, node TEXT NOT NULL, name TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE quarantined(node TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE history(number INTEGER PRIMARY KEY, tenant TEXT NOT NULL, name TEXT NOT NULL, at INTEGER NOT NULL,
                      steps INTEGER NOT NULL, bytes INTEGER NOT NULL, hash BLOB NOT NULL, text TEXT NOT NULL,
                      UNIQUE (tenant, name));
@@ -88,11 +93,12 @@ CREATE TABLE history(number INTEGER PRIMARY KEY, tenant TEXT NOT NULL, name TEXT
 /// Prepared once. The reading ones come first; a read-only store has no others.
 struct Statements {
   Statement epoch, heads, size, text, entries, recovered, leaves, sessions, session, commits,
-      discards, open_texts, keys, intents, marks, history_entries, history, past_commits,
-      past_texts, effects;
+      discards, open_texts, keys, intents, marks, owners, quarantined, history_entries, history,
+      past_commits, past_texts, effects;
   Statement find_session, add_session, name_session, set_session, set_latest, add_entry,
-      add_payload, put_key, put_intent, drop_intents, raise_mark, set_epoch, set_head,
-      set_signed_head, put_text, add_session_text, add_history, drop_history, put_effect,
+      add_payload, put_key, put_intent, drop_intents, raise_mark, put_owner, put_quarantined,
+      set_epoch, set_head, set_signed_head, put_text, add_session_text, add_history, drop_history,
+      put_effect,
       drop_effect;
 };
 
@@ -157,6 +163,8 @@ constexpr StatementText reading[] = {
      "i.step_count "
      "FROM intents i JOIN sessions s ON s.id = i.session ORDER BY s.home, s.counter, i.step"},
     {&Statements::marks, "SELECT worker, mark FROM marks ORDER BY worker"},
+    {&Statements::owners, "SELECT worker, node, name FROM owners ORDER BY worker"},
+    {&Statements::quarantined, "SELECT node FROM quarantined ORDER BY node"},
     {&Statements::history_entries,
      "SELECT number, tenant, name, at, steps, bytes, hash FROM history ORDER BY number"},
     {&Statements::history,
@@ -210,6 +218,9 @@ constexpr StatementText writing[] = {
     {&Statements::raise_mark,
      "INSERT INTO marks(worker, mark) VALUES (?1, ?2) "
      "ON CONFLICT (worker) DO UPDATE SET mark = excluded.mark WHERE excluded.mark > mark"},
+    {&Statements::put_owner,
+     "INSERT OR REPLACE INTO owners(worker, node, name) VALUES (?1, ?2, ?3)"},
+    {&Statements::put_quarantined, "INSERT OR IGNORE INTO quarantined(node) VALUES (?1)"},
     {&Statements::set_epoch, "UPDATE meta SET epoch = ?1"},
     {&Statements::set_head, "UPDATE meta SET size = ?1, root = ?2, head_epoch = ?3"},
     {&Statements::set_signed_head, "UPDATE meta SET signed_head = ?1"},
@@ -387,7 +398,7 @@ constexpr TransactionPoint transaction_points[] = {
     {Failpoint::ledger_delivered, Failpoint::ledger_delivered_done,
      [](const CoordinatorBatch& batch) { return !batch.effects_ended.empty(); }},
     {Failpoint::ledger_mark, Failpoint::ledger_mark_done,
-     [](const CoordinatorBatch& batch) { return !batch.marks.empty(); }},
+     [](const CoordinatorBatch& batch) { return !batch.marks.empty() || !batch.owners.empty(); }},
     {Failpoint::ledger_head, Failpoint::ledger_head_done,
      [](const CoordinatorBatch& batch) { return batch.signed_head.has_value(); }},
     {Failpoint::ledger_history, Failpoint::ledger_history_done,
@@ -520,6 +531,16 @@ Result<void> SqliteCoordinatorStore::read_rows(CoordinatorRecovery& recovery) {
     read = statements_.marks.each([&](const Row& row) {
       recovery.marks.push_back({WorkerId{Uuid{row.bytes<16>(0)}}, row.number(1)});
     });
+  }
+  if (read) {
+    read = statements_.owners.each([&](const Row& row) {
+      recovery.owners.push_back(
+          {WorkerId{Uuid{row.bytes<16>(0)}}, NodeId{row.text(1)}, row.text(2)});
+    });
+  }
+  if (read) {
+    read = statements_.quarantined.each(
+        [&](const Row& row) { recovery.quarantined.push_back(NodeId{row.text(0)}); });
   }
   if (read) {
     read = statements_.history_entries.each(
@@ -657,6 +678,12 @@ void SqliteCoordinatorStore::write(sqlite::Transaction& transaction,
   }
   for (const MarkRow& mark : batch.marks) {
     transaction.run(statements_.raise_mark, mark.worker.uuid.bytes, mark.mark);
+  }
+  for (const OwnerRow& owner : batch.owners) {
+    transaction.run(statements_.put_owner, owner.worker.uuid.bytes, owner.node.name, owner.name);
+  }
+  for (const NodeId& node : batch.quarantined) {
+    transaction.run(statements_.put_quarantined, node.name);
   }
   for (const std::uint64_t number : batch.forgotten) {
     transaction.run(statements_.drop_history, number);

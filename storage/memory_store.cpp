@@ -93,6 +93,10 @@ Result<CoordinatorRecovery> MemoryCoordinatorStore::recover(
   for (const auto& [worker, mark] : marks_) {
     recovery.marks.push_back({worker, mark});
   }
+  for (const auto& [worker, owner] : owners_) {
+    recovery.owners.push_back(owner);
+  }
+  recovery.quarantined.assign(quarantined_.begin(), quarantined_.end());
   for (const auto& [number, row] : history_) {
     recovery.history.push_back(row.entry);
   }
@@ -197,6 +201,10 @@ void MemoryCoordinatorStore::apply(const CoordinatorBatch& batch) {
     std::uint64_t& mark = marks_[row.worker];
     mark = std::max(mark, row.mark);
   }
+  for (const OwnerRow& row : batch.owners) {
+    owners_.insert_or_assign(row.worker, row);
+  }
+  quarantined_.insert(batch.quarantined.begin(), batch.quarantined.end());
   for (const std::uint64_t number : batch.forgotten) {
     history_.erase(number);
   }

@@ -2,6 +2,7 @@
 
 #include <deque>
 #include <map>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <utility>
@@ -60,6 +61,8 @@ private:
   std::map<std::pair<std::string, std::string>, KeyRow> keys_;
   std::map<std::pair<RunId, StepNumber>, IntentRow> intents_;
   std::map<WorkerId, std::uint64_t> marks_;
+  std::map<WorkerId, OwnerRow> owners_;
+  std::set<NodeId> quarantined_;
   std::map<std::uint64_t, HistoryRow> history_;
   std::map<EffectId, EffectRow> effects_;
   std::map<std::string, std::string> texts_;

@@ -7,6 +7,7 @@ function(forerun_sim_test name)
 endfunction()
 forerun_sim_test(sim_1000_seeds PROCESSORS 2 COMMAND forerun-sim --seeds 1000 --jobs 2)
 forerun_sim_test(sim_20000_seeds PROCESSORS 2 COMMAND forerun-sim --seeds 20000 --jobs 2 --coverage)
+forerun_sim_test(sim_imposter PROCESSORS 2 COMMAND forerun-sim --seeds 300 --imposter --jobs 2)
 set_tests_properties(sim_20000_seeds PROPERTIES LABELS long)
 forerun_sim_test(sim_same_seed_same_trace PROCESSORS 1
                  COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/sim_same_trace.sh $<TARGET_FILE:forerun-sim>)

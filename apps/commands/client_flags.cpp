@@ -2,6 +2,7 @@
 
 #include <cstdlib>
 
+#include "base/private_file.hpp"
 #include "files/file_bytes.hpp"
 
 namespace forerun {
@@ -18,6 +19,9 @@ Result<HttpLimits> ClientFlags::limits() const {
   std::string place = token_variable;
   if (!token_file.empty()) {
     place = token_file.string();
+    if (auto alone = check_private(token_file); !alone) {
+      return tl::unexpected(alone.error());
+    }
     auto text = read_file(token_file, token_bytes_max);
     if (!text) {
       return tl::unexpected(text.error());

@@ -1,5 +1,6 @@
 #include "apps/commands/commands.hpp"
 
+#include <cstdlib>
 #include <memory>
 #include <utility>
 
@@ -10,12 +11,28 @@
 namespace forerun {
 namespace {
 
+/// Told by a flag of its own: CLI11 would repeat an unknown one's value, a secret.
+void refuse_token_flag(CLI::App& command) {
+  command
+      .add_option_function<std::string>(
+          "--token", [](const std::string&) {}, "")
+      ->group("")
+      ->check(CLI::Validator(
+          [](const std::string&) {
+            return std::string(
+                "every user of a machine sees its processes' arguments, expected --token-file FILE "
+                "or FORERUN_TOKEN in the environment (and a new token, if others may have seen "
+                "this "
+                "one: forerun keys renew NAME)");
+          },
+          ""));
+}
+
 std::shared_ptr<NodeProcessSettings> add_node_flags(CLI::App& command) {
   const auto s = std::make_shared<NodeProcessSettings>();
   command.add_option("--join", s->join, "HOST:PORT of the coordinator")->required();
-  command.add_option("--token", s->token,
+  command.add_option("--token-file", s->token_file,
                      "The line that `forerun keys add` printed; kept after the first start");
-  command.add_option("--token-file", s->token_file, "The same from a file");
   command.add_option("--data", s->data, "Data directory: UUIDs, replica; one owner")
       ->capture_default_str();
   command.add_option("--name", s->name, "For people")->capture_default_str();
@@ -45,6 +62,10 @@ std::shared_ptr<NodeProcessSettings> add_node_flags(CLI::App& command) {
                      "Offer the demo's functions, with their store in this folder");
   command.add_flag("--resync", s->resync, "Put the replica aside and fetch the ledger anew");
   bind_environment(command);
+  refuse_token_flag(command);
+  if (const char* const token = std::getenv("FORERUN_TOKEN")) {
+    s->token = token;
+  }
   return s;
 }
 

@@ -120,4 +120,15 @@ std::uint64_t value_of(std::string_view file, std::string_view key) {
   return 0;
 }
 
+MemoryEvents memory_events_of(std::string_view file) {
+  return {value_of(file, "oom"), value_of(file, "oom_kill")};
+}
+
+MemoryKill memory_kill(const MemoryEvents& before, const MemoryEvents& after) {
+  if (after.kills <= before.kills) {
+    return MemoryKill::none;
+  }
+  return after.limit > before.limit ? MemoryKill::own_limit : MemoryKill::outside;
+}
+
 }  // namespace forerun

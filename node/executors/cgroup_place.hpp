@@ -33,4 +33,19 @@ bool has_word(std::string_view list, std::string_view word);
 /// The number behind a key of a flat-keyed file, such as cgroup.events; 0 where it is not there.
 std::uint64_t value_of(std::string_view file, std::string_view key);
 
+/// What memory.events of one cgroup has counted (cgroup-v2, "Memory Interface Files").
+struct MemoryEvents {
+  std::uint64_t limit = 0;  ///< Times that its own memory.max was in the way (`oom`).
+  std::uint64_t kills = 0;  ///< Processes killed in it, whichever limit that was for (`oom_kill`).
+};
+MemoryEvents memory_events_of(std::string_view file);
+
+/// Why the kernel killed in a cgroup for want of memory.
+enum class MemoryKill : std::uint8_t {
+  none,
+  own_limit,
+  outside,  ///< A limit of a cgroup above it, or the machine's memory.
+};
+MemoryKill memory_kill(const MemoryEvents& before, const MemoryEvents& after);
+
 }  // namespace forerun

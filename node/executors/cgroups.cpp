@@ -122,11 +122,11 @@ struct Cgroup::Place {
   std::string path;
   Descriptor folder;
   CgroupLimits limits;
-  std::uint64_t memory_kills = 0;  ///< Of those who had it before.
+  MemoryEvents before;  ///< Of those who had it before.
   bool was_killed = false;
 
-  std::uint64_t memory_kills_so_far() const {
-    return value_of(text_at(folder.get(), "memory.events"), "oom_kill");
+  MemoryEvents memory_events() const {
+    return memory_events_of(text_at(folder.get(), "memory.events"));
   }
 };
 
@@ -171,9 +171,8 @@ std::vector<pid_t> Cgroup::members() const {
   return members;
 }
 
-bool Cgroup::is_out_of_memory() const {
-  return place_ && place_->limits.memory_bytes != 0 &&
-         place_->memory_kills_so_far() > place_->memory_kills;
+MemoryKill Cgroup::memory_kill() const {
+  return place_ ? forerun::memory_kill(place_->before, place_->memory_events()) : MemoryKill::none;
 }
 
 // ---- all
@@ -323,8 +322,7 @@ Cgroup Cgroups::take(const CgroupLimits& limits) {
   if (at != idle_.end()) {
     cgroup.place_ = std::move(*at);
     idle_.erase(at);
-    cgroup.place_->memory_kills =
-        given.memory_bytes != 0 ? cgroup.place_->memory_kills_so_far() : 0;
+    cgroup.place_->before = limits_memory_ ? cgroup.place_->memory_events() : MemoryEvents{};
   } else {
     cgroup.place_ = make(given);
   }

@@ -34,8 +34,8 @@ public:
   bool is_populated() const;
   /// What has not ended.
   std::vector<pid_t> members() const;
-  /// True if the kernel killed in it because memory_bytes were used up.
-  bool is_out_of_memory() const;
+  /// Whether the kernel killed in it for want of memory, and whose limit that was.
+  MemoryKill memory_kill() const;
 
 private:
   friend class Cgroups;

@@ -27,10 +27,9 @@ std::string with_last_error(std::string cause, std::string_view errors) {
   return errors.empty() ? cause : std::move(cause) + ": " + std::string(errors);
 }
 
-std::string cause_of_signal(int number, bool is_out_of_memory) {
+std::string cause_of_signal(int number) {
   const std::string cause = "killed by signal " + std::to_string(number);
-  return is_out_of_memory    ? cause + " (the limits memory_mb and scratch_mb)"
-         : number == SIGXCPU ? cause + " (the limit cpu_s)"
+  return number == SIGXCPU   ? cause + " (the limit cpu_s)"
          : number == SIGXFSZ ? cause + " (the limit file_mb)"
                              : cause;
 }
@@ -50,8 +49,14 @@ std::optional<BadEnd> bad_end_of(const ProcessEnd& end, bool is_sandboxed) {
     return std::nullopt;
   }
   const std::string& error = end.last_error;
-  if (end.is_out_of_memory) {
-    return BadEnd{with_last_error(cause_of_signal(SIGKILL, true), error), false};
+  if (end.memory_kill != MemoryKill::none) {
+    const bool is_own = end.memory_kill == MemoryKill::own_limit;
+    return BadEnd{with_last_error(cause_of_signal(SIGKILL) +
+                                      (is_own ? " (the limits memory_mb and scratch_mb)"
+                                              : " (out of memory: not the task's own limits, but "
+                                                "one above them, or the machine's memory)"),
+                                  error),
+                  !is_own};
   }
   if (is_sandboxed && !by_signal) {
     constexpr std::string_view not_found = "bwrap: execvp ";
@@ -62,14 +67,13 @@ std::optional<BadEnd> bad_end_of(const ProcessEnd& end, bool is_sandboxed) {
       return BadEnd{"sandbox: " + error, true};
     }
     if (number > signalled_status && number < signalled_status + NSIG) {
-      return BadEnd{with_last_error(cause_of_signal(number - signalled_status, false), error),
-                    false};
+      return BadEnd{with_last_error(cause_of_signal(number - signalled_status), error), false};
     }
   }
-  return BadEnd{with_last_error(by_signal ? cause_of_signal(number, false)
-                                          : "exit code " + std::to_string(number),
-                                error),
-                false};
+  return BadEnd{
+      with_last_error(by_signal ? cause_of_signal(number) : "exit code " + std::to_string(number),
+                      error),
+      false};
 }
 
 /// The thread of the executor. Owns every process; only the inbox is shared.

@@ -272,7 +272,7 @@ void ProcessTable::look_for_death(Processes::iterator at) {
   close(process.child.input);
   look_again(process, process.killed_at + kill_wait_max);
   listener_.on_end(process.number,
-                   {ExitStatus{true, SIGKILL}, last_line(process.error_tail), 0, false});
+                   {ExitStatus{true, SIGKILL}, last_line(process.error_tail), 0, MemoryKill::none});
 }
 
 /// Notes, if so, that the kernel has something of it left to remove.
@@ -386,7 +386,7 @@ void ProcessTable::report(Processes::iterator at, std::uint32_t dead_handles) {
   Process& process = at->second;
   const ProcessNumber number = process.number;
   const ProcessEnd end{process.status, last_line(process.error_tail), dead_handles,
-                       process.cgroup.is_out_of_memory()};
+                       process.cgroup.memory_kill()};
   reap_orphans();
   forget_time(process);
   if (process.phase != Process::Phase::abandoned) {

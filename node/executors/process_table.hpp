@@ -28,7 +28,7 @@ struct ProcessEnd {
   std::optional<ExitStatus> status;  ///< Empty: something else in this program took it.
   std::string last_error;            ///< The last line of its stderr.
   std::uint32_t dead_handles = 0;    ///< Of its processes, those that outlived it.
-  bool is_out_of_memory = false;     ///< The kernel killed it at its cgroup's limit.
+  MemoryKill memory_kill = MemoryKill::none;
 };
 
 /// Hears of processes. Called in turn() and kill(); may call the table.

@@ -22,6 +22,7 @@ import random
 import select
 import socket
 import ssl
+import stat
 import threading
 import time
 import urllib.parse
@@ -399,6 +400,9 @@ def _token() -> str:
     path = os.environ.get("FORERUN_TOKEN_FILE")
     if path:
         with open(path, encoding="ascii") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            if stat.S_ISREG(mode) and mode & 0o077:
+                raise ValueError(f"{path}: others have access to it, expected mode 0600")
             return file.read(4096).strip()
     return os.environ.get("FORERUN_TOKEN", "")
 

@@ -217,9 +217,9 @@ class Cluster:
 
     def token_for(self, name):
         token = self.folder / f"{name}.token"
-        added = self.command("keys", "add", name, "--data", self.data)
+        token.unlink(missing_ok=True)
+        added = self.command("keys", "add", name, "--data", self.data, "--out", token)
         assert added.returncode == 0, added.stderr
-        token.write_text(added.stdout)
         return token
 
     def add_node(self, name):

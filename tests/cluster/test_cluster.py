@@ -264,7 +264,7 @@ class ClusterTest(unittest.TestCase):
     def test_a_node_that_gets_no_connection_says_why_once(self):
         cluster = self.cluster
         token = cluster.folder / "other.token"
-        token.write_text(cluster.command("keys", "add", "node-1", "--data", cluster.folder / "other").stdout)
+        cluster.command("keys", "add", "node-1", "--data", cluster.folder / "other", "--out", token)
 
         def start(name, *arguments):
             with open(cluster.folder / f"{name}.log", "ab") as log:

@@ -53,11 +53,12 @@ class SecuredCluster(Cluster):
         super().start_coordinator("--tokens", self.tokens_file, *more)
 
     def make_token(self, name, tenant, role):
-        made = self.command("keys", "token", "add", name, "--tenant", tenant, "--role", role, "--tokens", self.tokens_file)
+        file = self.folder / f"{name}.http-token"
+        made = self.command("keys", "token", "add", name, "--tenant", tenant, "--role", role, "--tokens", self.tokens_file,
+                            "--out", file)
         assert made.returncode == 0, made.stderr
-        self.tokens[name] = made.stdout.strip()
-        (self.folder / f"{name}.http-token").write_text(made.stdout)
-        return self.folder / f"{name}.http-token"
+        self.tokens[name] = file.read_text().strip()
+        return file
 
     def connect(self, timeout=30):
         return http.client.HTTPConnection(self.http, timeout=timeout)
@@ -138,6 +139,14 @@ class TokensTest(unittest.TestCase):
         self.assertEqual(cluster.request("GET", "/v1/effects")[1]["parked"], 2)
         cluster.kill("coordinator")
         cluster.start_coordinator()
+        # The ended session is now read from the store: by its own tenant alone.
+        self.assertEqual(cluster.request("GET", f"/v1/sessions/{run_id}")[1]["steps"][0]["output"], "noted")
+        self.assertEqual(cluster.request("GET", f"/v1/sessions/{run_id}/explanation")[0], 200)
+        for (method, path, body), (_, nowhere, of_nowhere) in zip(routes_of(run_id), routes_of(never)):
+            status, found = cluster.ask("globex-operator", method, path, body)
+            self.assertEqual(status, 404)
+            expected = cluster.ask("globex-operator", method, nowhere, of_nowhere)[1]
+            self.assertEqual(json.dumps(found).replace(run_id, "ID"), json.dumps(expected).replace(never, "ID"))
         self.assertEqual(cluster.request("GET", f"/v1/sessions/{first}")[0], 200)
         for method, path, body in routes_of(first):
             self.assertEqual(cluster.ask("globex-operator", method, path, body)[0], 404)

@@ -230,10 +230,27 @@ sandbox  = false
         self.assertEqual([node["name"] for node in cluster.status()["nodes"] if node["quarantined"]], ["node-2"])
         recheck = cluster.status()["recheck"]
         self.assertEqual((len(recheck["lies"]), recheck["not_deterministic"]), (1, []))
+        def liar():
+            return next((node for node in cluster.status()["nodes"] if node["name"] == "node-2"), None)
+        self.assertEqual((liar()["slots"], liar()["busy"]), (0, 0))
         cluster.kill("node-2")
-        cluster.start_node("node-2")  # Its next start does not end it.
+        cluster.start_node("node-2")  # Its next start does not end it,
         for n in range(1001, 1031):  # None that the liar has answered.
             self.assertEqual(cluster.step(run_id, "double", n=n)["output"], {"twice": 2 * n})
+        cluster.kill("coordinator")  # nor does the coordinator's.
+        cluster.start_coordinator()
+        until("all are back", lambda: len(cluster.status()["nodes"]) == 3)
+        self.assertEqual((liar()["quarantined"], liar()["slots"]), (True, 0))
+        for n in range(2001, 2031):
+            self.assertEqual(cluster.step(run_id, "double", n=n)["output"], {"twice": 2 * n})
+        # Its tool is mended, and it gets another key: work again, with the same workers.
+        workers = liar()["workers"]
+        del cluster.tasks_of["node-2"]
+        token = cluster.folder / "renewed.token"
+        self.assertEqual(cluster.command("keys", "renew", "node-2", "--data", cluster.data, "--out", token).returncode, 0)
+        self.assertEqual(cluster.processes["node-2"].wait(20), 4)  # The old key is shut out.
+        cluster.start_node("node-2", "--token-file", token)
+        self.assertEqual((liar()["quarantined"], liar()["slots"], liar()["workers"]), (False, 4, workers))
 
 
 if __name__ == "__main__":

@@ -175,6 +175,11 @@ class ClientTest(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             path = pathlib.Path(folder, "token")
             path.write_text(secret + "\n")
+            path.chmod(0o640)
+            with mock.patch.dict(os.environ, {"FORERUN_TOKEN_FILE": str(path)}):
+                with self.assertRaisesRegex(ValueError, "others have access to it, expected mode 0600"):
+                    forerun.Client()
+            path.chmod(0o600)
             for environment, options, expected in [
                     ({}, {"token": secret}, f"Bearer {secret}"), ({"FORERUN_TOKEN": secret}, {}, f"Bearer {secret}"),
                     ({"FORERUN_TOKEN_FILE": str(path), "FORERUN_TOKEN": "other"}, {}, f"Bearer {secret}"),

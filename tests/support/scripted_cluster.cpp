@@ -138,6 +138,10 @@ void ScriptedCluster::persist() {
       for (const MarkRow& mark : batch.marks) {
         marks_[mark.worker] = std::max(marks_[mark.worker], mark.mark);
       }
+      for (const OwnerRow& owner : batch.owners) {
+        owners_[owner.worker] = owner;
+      }
+      quarantined_.insert(batch.quarantined.begin(), batch.quarantined.end());
       for (const EffectRow& effect : batch.effects) {
         effects_[effect.id] = effect;
       }
@@ -391,6 +395,10 @@ void ScriptedCluster::crash_and_restart() {
   for (const auto& [worker, mark] : marks_) {
     recovery.marks.push_back({worker, mark});
   }
+  for (const auto& [worker, owner] : owners_) {
+    recovery.owners.push_back(owner);
+  }
+  recovery.quarantined.assign(quarantined_.begin(), quarantined_.end());
   for (const auto& [id, effect] : effects_) {
     recovery.effects.push_back(effect);
   }

@@ -2,6 +2,7 @@
 
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -121,6 +122,8 @@ private:
   std::vector<KeyRow> keys_;
   std::vector<IntentRow> intents_;
   std::map<WorkerId, std::uint64_t> marks_;
+  std::map<WorkerId, OwnerRow> owners_;
+  std::set<NodeId> quarantined_;
   std::map<EffectId, EffectRow> effects_;
   std::map<WorkerId, ConnectionId> connections_;
   std::uint64_t next_connection_ = 1;

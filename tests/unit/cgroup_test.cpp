@@ -137,6 +137,19 @@ TEST_CASE("controllers and events are read whole words at a time", "[cgroup]") {
   CHECK(value_of("", "populated") == 0);
 }
 
+TEST_CASE("a kill for want of memory is the task's own limit's only if that was in the way",
+          "[cgroup]") {
+  const MemoryEvents before = memory_events_of("low 0\nhigh 0\nmax 9\noom 1\noom_kill 1\n");
+  const auto after = [&](std::string_view file) {
+    return memory_kill(before, memory_events_of(file));
+  };
+  CHECK(after("max 20\noom 2\noom_kill 3\noom_group_kill 1\n") == MemoryKill::own_limit);
+  CHECK(after("max 9\noom 1\noom_kill 3\n") == MemoryKill::outside);
+  CHECK(after("max 20\noom 2\noom_kill 1\n") == MemoryKill::none);
+  CHECK(after("max 9\noom 1\noom_kill 1\n") == MemoryKill::none);
+  CHECK(after("") == MemoryKill::none);  // Not limited: the kernel keeps no such file.
+}
+
 TEST_CASE("a cgroup's memory is a command's and its scratch, its processes include the sandbox's",
           "[cgroup]") {
   Task task;

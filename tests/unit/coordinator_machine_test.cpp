@@ -545,7 +545,7 @@ TEST_CASE("a live worker's copy is refused, a restarted one is let in", "[coordi
   copy.name = "copy";
   copy.instance = 77;
   copy.workers = {{run.home, 4, 0}};
-  cluster.input(NodeSaid{ConnectionId{50}, {"other"}, copy});
+  cluster.input(NodeSaid{ConnectionId{50}, {"n1"}, copy});
   cluster.pass(100ms);
   cluster.input(NodeSaid{ConnectionId{1}, {"n1"}, Heartbeat{cluster.machine->epoch(), {}, {}, {}}});
   cluster.pass(100ms);
@@ -557,6 +557,156 @@ TEST_CASE("a live worker's copy is refused, a restarted one is let in", "[coordi
   cluster.input(NodeSaid{ConnectionId{51}, {"n1"}, copy});
   cluster.pass(900ms);
   CHECK(std::holds_alternative<Welcome>(cluster.sent.back().message));
+}
+
+TEST_CASE("an allowed node cannot take another one's worker, also not while that one is away",
+          "[coordinator_machine]") {
+  ScriptedCluster cluster;
+  const auto allow = [&](std::map<NodeId, std::string> names) {
+    cluster.input(NodesAllowed{std::move(names)});
+  };
+  std::uint64_t connection = 50;
+  const auto joins = [&](const NodeId& node, const RunId& run) {
+    Join join;
+    join.name = "claims to be node-1";
+    join.instance = ++connection;
+    join.workers = {{run.home, 4, 0}};
+    cluster.input(NodeSaid{ConnectionId{connection}, node, join});
+    cluster.pass(900ms);
+    cluster.persist();
+    const auto* refused = std::get_if<JoinRefused>(&cluster.sent.back().message);
+    return refused == nullptr ? std::string() : refused->why;
+  };
+  allow({{{"n1"}, "node-1"}, {{"n2"}, "node-2"}});
+  cluster.join(1);
+  const RunId run = cluster.open();
+  CHECK_THAT(joins({"n2"}, run), Catch::Contains("belongs to the key n1 (node-1), found n2"));
+  CHECK_THAT(cluster.log.back(), Catch::Contains("belongs to the key n1"));
+  cluster.input(NodeUnreachable{ConnectionId{1}});
+  const std::size_t logged = cluster.log.size();
+  for (int i = 0; i < 3; ++i) {
+    CHECK_FALSE(joins({"n2"}, run).empty());
+  }
+  CHECK(cluster.log.size() == logged);  // Once is enough.
+  // Neither a restart nor the end of the key changes that for another name.
+  cluster.crash_and_restart();
+  allow({{{"n1"}, "node-1"}, {{"n2"}, "node-2"}});
+  CHECK_FALSE(joins({"n2"}, run).empty());
+  allow({{{"n2"}, "node-2"}});
+  CHECK_FALSE(joins({"n2"}, run).empty());
+  // Its own node comes back under another key of its name.
+  allow({{{"n2"}, "node-2"}, {{"n3"}, "node-1"}});
+  CHECK(joins({"n3"}, run).empty());
+  CHECK(cluster.machine->membership().worker(run.home)->node == NodeId{"n3"});
+  cluster.crash_and_restart();
+  allow({{{"n1"}, "node-3"}, {{"n3"}, "node-1"}});
+  CHECK_FALSE(joins({"n1"}, run).empty());
+  CHECK(joins({"n3"}, run).empty());
+}
+
+TEST_CASE("calls that wait are bounded in bytes, and what was decided makes room again",
+          "[coordinator_machine]") {
+  CoordinatorSettings settings = ScriptedCluster::settings_of(ScriptedCluster::default_catalog());
+  settings.waiting_bytes_max = 1000;
+  ScriptedCluster cluster(settings);
+  cluster.join(1);
+  const Call large = call("a", R"({"text":")" + std::string(380, 'x') + "\"}");
+  const auto ask = [&](const Call& asked) {
+    return cluster.confirm(cluster.open(SpeculationMode::off), {asked});
+  };
+  const RequestId first = ask(large);
+  ask(large);
+  const auto& refused = std::get<RequestFailed>(*cluster.answer(ask(large)));
+  CHECK(refused.refusal == Refusal::overloaded);
+  CHECK(refused.retry_after > Duration::zero());
+  CHECK_THAT(refused.message, Catch::Contains("expected at most 1000 bytes that wait"));
+  const auto& never = std::get<RequestFailed>(
+      *cluster.answer(ask(call("a", R"({"text":")" + std::string(1000, 'x') + "\"}"))));
+  CHECK(never.refusal == Refusal::too_large);
+  // A client that leaves frees nothing: its step goes on.
+  cluster.input(ClientLeft{first});
+  CHECK(cluster.answer(ask(large)) != nullptr);
+  cluster.finish(cluster.take_dispatch("a"), "1");
+  cluster.persist();
+  CHECK(cluster.answer(ask(large)) == nullptr);
+}
+
+TEST_CASE("sessions that wait to be opened are bounded in bytes", "[coordinator_machine]") {
+  CoordinatorSettings settings = ScriptedCluster::settings_of(ScriptedCluster::default_catalog());
+  settings.waiting_bytes_max = 1000;
+  ScriptedCluster cluster(settings);
+  Join join;
+  join.name = "node-1";
+  join.instance = 1;
+  join.workers = {{WorkerId{Uuid{{1}}}, 4, 0}};
+  cluster.input(NodeSaid{ConnectionId{40}, {"n1"}, join});  // Its run IDs are not durable yet.
+  const auto open = [&](std::uint64_t id, std::string key) {
+    OpenSession body;
+    body.context = std::string(600, 'c');
+    body.idempotency_key = std::move(key);
+    cluster.input(ClientRequest{RequestId{id}, "default", body});
+    return cluster.answer(RequestId{id});
+  };
+  CHECK(open(901, "") == nullptr);
+  const ResponseBody* refused = open(902, "");
+  REQUIRE(refused != nullptr);
+  CHECK(std::get<RequestFailed>(*refused).refusal == Refusal::overloaded);
+  cluster.input(ClientLeft{RequestId{901}});
+  CHECK(open(903, "k") == nullptr);
+  CHECK(open(904, "") != nullptr);
+}
+
+TEST_CASE("one tenant's opening keys never push out another's", "[coordinator_machine]") {
+  OpeningKeys keys(10);
+  const auto put = [&](const std::string& tenant, const std::string& key) {
+    keys.put(tenant, key, {Digest{}, std::nullopt});
+  };
+  for (int i = 0; i < 3; ++i) {
+    put("acme", "k" + std::to_string(i));
+  }
+  for (int i = 0; i < 1000; ++i) {
+    put("globex", "k" + std::to_string(i));
+  }
+  CHECK(keys.size() == 10);
+  for (int i = 0; i < 3; ++i) {
+    CHECK(keys.find("acme", "k" + std::to_string(i)) != nullptr);
+  }
+  CHECK(keys.find("globex", "k992") == nullptr);
+  CHECK(keys.find("globex", "k993") != nullptr);
+  // A tenant that grows gets its share, and of its own keys the oldest goes.
+  for (int i = 3; i < 100; ++i) {
+    put("acme", "k" + std::to_string(i));
+  }
+  CHECK(keys.size() == 10);
+  CHECK(keys.find("globex", "k999") != nullptr);
+  CHECK(keys.find("acme", "k99") != nullptr);
+  CHECK(keys.find("acme", "k0") == nullptr);
+  // The same key again is no other one.
+  keys.put("acme", "k99", {Digest{}, RunId{{}, 7}});
+  CHECK(keys.size() == 10);
+  CHECK(keys.find("acme", "k99")->run_id == RunId{{}, 7});
+  CHECK(keys.find("nobody", "k99") == nullptr);
+}
+
+TEST_CASE("a refusal tells no tenant how much the others do", "[coordinator_machine]") {
+  CoordinatorSettings settings = ScriptedCluster::settings_of(ScriptedCluster::default_catalog());
+  settings.sessions_open_max = 37;
+  settings.confirmed_waiting_max = 41;
+  ScriptedCluster cluster(settings);
+  cluster.join(1, 1);
+  std::vector<RunId> runs;
+  for (int i = 0; i < 37; ++i) {
+    runs.push_back(cluster.open(SpeculationMode::off));
+  }
+  cluster.input(ClientRequest{RequestId{900}, "globex", OpenSession{}});
+  CHECK(std::get<RequestFailed>(*cluster.answer(RequestId{900})).message ==
+        "sessions: there is no room for one more, expected at most 37 that are open");
+  for (int i = 0; i < 30; ++i) {
+    cluster.confirm(runs[static_cast<std::size_t>(i)], {call("a")});
+  }
+  const std::vector<Call> many(20, call("a"));
+  CHECK(std::get<RequestFailed>(*cluster.answer(cluster.confirm(runs[31], many))).message ==
+        "calls: there is no room for one more, expected at most 41 that wait for a slot");
 }
 
 TEST_CASE("an exhausted budget ends what runs ahead", "[coordinator_machine]") {

@@ -723,6 +723,10 @@ TEST_CASE("one address has a bounded number of connections", "[gateway]") {
     CHECK(each->response().status == 200);
   }
   Client third = served.client();
+  const Response refused = third.response();
+  CHECK(refused.status == 503);
+  CHECK_THAT(refused.head, Contains("\r\nRetry-After: 1\r\n"));
+  CHECK_THAT(refused.body, Contains("this address has 2, expected at most that many"));
   CHECK(third.sees_end());
   first.send("GET /v1/healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
   CHECK(first.response().status == 200);
@@ -733,9 +737,29 @@ TEST_CASE("one address has a bounded number of connections", "[gateway]") {
   bool is_served = false;
   while (!is_served && std::chrono::steady_clock::now() < deadline) {
     Client next = served.client();
-    is_served = next.send(get("/v1/healthz")) && !next.sees_end();
+    is_served = next.send(get("/v1/healthz")) && next.response().status == 200;
   }
   CHECK(is_served);
+}
+
+TEST_CASE("one address has a share of the connections, and the status counts those refused",
+          "[gateway]") {
+  GatewaySettings settings;
+  settings.connections_max = 8;
+  settings.connections_per_peer_share = 0.25;
+  Served served(settings);
+  Client asks = served.client();
+  Client second = served.client();
+  second.send(get("/v1/healthz"));
+  CHECK(second.response().status == 200);
+  for (int i = 0; i < 3; ++i) {
+    CHECK(served.client().response().status == 503);
+  }
+  asks.send(get("/v1/status"));
+  served.gateway->answer({served.desk.take().id, JsonReport{json::Value(json::Object())}});
+  CHECK(asks.response().body ==
+        R"({"http":{"connections":2,"connections_max":8,"connections_per_peer_max":2,)"
+        R"("connections_refused":3}})");
 }
 
 TEST_CASE("a TLS handshake that never comes, or drips, is cut at the deadline", "[gateway]") {

@@ -61,8 +61,7 @@ TEST_CASE("a call that would wait too long is refused at once, with when to come
   }
   REQUIRE(refused);
   CHECK(refused->refusal == Refusal::overloaded);
-  CHECK(refused->message.find("calls wait for a slot, and this one would wait for") !=
-        std::string::npos);
+  CHECK(refused->message.find("calls: this one would wait ") != std::string::npos);
   CHECK(refused->retry_after >= 1s);
   // The queue has been worked off: all are taken again.
   while (cluster.has_dispatch("a")) {
@@ -71,4 +70,38 @@ TEST_CASE("a call that would wait too long is refused at once, with when to come
   }
   CHECK(cluster.answer(first) != nullptr);
   CHECK(cluster.answer(ask()) == nullptr);
+}
+
+TEST_CASE("how many wait in one pool takes no place of another's", "[queue_pace]") {
+  const auto task = [](const std::string& name, const std::string& pool) {
+    Task made;
+    made.name = name;
+    made.executor = ExecutorKind::native;
+    made.function = name;
+    made.pool = pool;
+    return made;
+  };
+  auto catalog = Catalog::make({task("slow", "slow"), task("quick", "quick")}, {},
+                               {Pool{"slow", 1}, Pool{"quick", 1}});
+  REQUIRE(catalog);
+  CoordinatorSettings settings = ScriptedCluster::settings_of(std::move(*catalog));
+  settings.confirmed_waiting_free = 3;
+  settings.confirmed_wait_max = 5s;
+  ScriptedCluster cluster(settings);
+  cluster.join(1, 4);
+  const auto ask = [&cluster](const char* name) {
+    return cluster.answer(cluster.confirm(cluster.open(SpeculationMode::off), {call(name)}));
+  };
+  // Both stand still for so long that the fourth to wait in one would wait too long.
+  for (int i = 0; i < 4; ++i) {
+    CHECK(ask("slow") == nullptr);
+  }
+  CHECK(ask("quick") == nullptr);
+  CHECK(ask("quick") == nullptr);
+  cluster.pass(1900ms);
+  CHECK(ask("slow") != nullptr);
+  for (int i = 0; i < 2; ++i) {
+    CHECK(ask("quick") == nullptr);
+  }
+  CHECK(ask("quick") != nullptr);
 }

@@ -221,6 +221,26 @@ TEST_CASE("a node that lies is given no work any more, and what it was doing is 
     CHECK(later.worker != lied.worker);
     cluster.finish(later, "1");
   }
+  // The coordinator's next start knows it still; another key of the node ends it.
+  cluster.persist();
+  cluster.crash_and_restart();
+  const auto join = [&](const NodeId& node, std::uint64_t number) {
+    Join message;
+    message.name = "liar";
+    message.instance = number;
+    message.workers = {{lied.worker, 4, 5000}};
+    cluster.input(NodeSaid{ConnectionId{number}, node, message});
+    cluster.persist();
+    return cluster.machine->membership().total_slots();
+  };
+  const NodeId liar{"n" + std::to_string(lied.worker.uuid.bytes[0])};
+  cluster.input(NodesAllowed{{{liar, "liar"}}});
+  CHECK(join(liar, 71) == 0);
+  CHECK(is_quarantined(cluster, 0));
+  cluster.input(NodesAllowed{{{{"renewed"}, "liar"}}});
+  cluster.input(NodeUnreachable{ConnectionId{71}});
+  CHECK(join({"renewed"}, 72) == 4);
+  CHECK_FALSE(is_quarantined(cluster, 0));
 }
 
 TEST_CASE("a recheck belongs to no session and waits for confirmed work", "[rechecks]") {

@@ -60,8 +60,8 @@ TEST_CASE("a ledger of version 1 is upgraded by its owner and refused to readers
   TempDirectory directory;
   make_ledger(directory.path());
   alter(directory.path() / "ledger.db",
-        "DROP TABLE session_texts; DROP TABLE history; DROP TABLE effects; ALTER TABLE sessions "
-        "DROP COLUMN list_state;"
+        "DROP TABLE owners; DROP TABLE quarantined; DROP TABLE session_texts; DROP TABLE history;"
+        "DROP TABLE effects; ALTER TABLE sessions DROP COLUMN list_state;"
         "ALTER TABLE entries DROP COLUMN previous; ALTER TABLE sessions DROP COLUMN latest;"
         "ALTER TABLE sessions DROP COLUMN last_step; ALTER TABLE payloads DROP COLUMN story;"
         "CREATE UNIQUE INDEX entries_by_step ON entries(session, step) WHERE step IS NOT NULL;"
@@ -87,7 +87,7 @@ TEST_CASE("an upgraded ledger still finds a session's entries, and refuses a ste
     good(persist(*store, first));
   }
   alter(directory.path() / "ledger.db",
-        "DROP TABLE session_texts;"
+        "DROP TABLE owners; DROP TABLE quarantined; DROP TABLE session_texts;"
         "ALTER TABLE entries DROP COLUMN previous; ALTER TABLE sessions DROP COLUMN latest;"
         "ALTER TABLE sessions DROP COLUMN last_step;"
         "CREATE UNIQUE INDEX entries_by_step ON entries(session, step) WHERE step IS NOT NULL;"

@@ -90,6 +90,8 @@ TEMPLATE_TEST_CASE("a batch is given back whole by the next process", "[store]",
   first.keys = {key(to_string(run(5)), "k", run(5)), key("open:tenant", "k", run(5))};
   first.intents = {intent(run(5), 2)};
   first.marks = {{worker(1), 100}, {worker(2), 200}};
+  first.owners = {{worker(1), NodeId{"n1"}, "one"}, {worker(2), NodeId{"n2"}, ""}};
+  first.quarantined = {NodeId{"n2"}};
   good(persist(disk.coordinator(), first));
   good(disk.coordinator().put_text("catalog", "[task]"));
 
@@ -100,9 +102,28 @@ TEMPLATE_TEST_CASE("a batch is given back whole by the next process", "[store]",
   CHECK(same(recovery.keys, first.keys));
   CHECK(same(recovery.intents, first.intents));
   CHECK(same(recovery.marks, first.marks));
+  CHECK(same(recovery.owners, first.owners));
+  CHECK(recovery.quarantined == first.quarantined);
   CHECK(same(entries_of(disk.coordinator()), first.entries));
   CHECK(good(disk.coordinator().size()) == 4);
   CHECK(good(disk.coordinator().text("catalog")) == "[task]");
+}
+
+TEMPLATE_TEST_CASE("the latest key of a worker counts, and a quarantined key stays one", "[store]",
+                   OnDisk, InMemory) {
+  TestType disk;
+  auto first = batch(1, {});
+  first.owners = {{worker(1), NodeId{"n1"}, "one"}};
+  first.quarantined = {NodeId{"n1"}};
+  good(persist(disk.coordinator(), first));
+  auto second = batch(1, {});
+  second.owners = {{worker(1), NodeId{"n3"}, "one"}};
+  second.quarantined = {NodeId{"n1"}, NodeId{"n0"}};
+  good(persist(disk.coordinator(), second));
+  disk.reopen();
+  const auto recovery = recovery_of(disk.coordinator());
+  CHECK(same(recovery.owners, second.owners));
+  CHECK(recovery.quarantined == std::vector{NodeId{"n0"}, NodeId{"n1"}});
 }
 
 TEMPLATE_TEST_CASE("heads are kept with the entries that they cover", "[store]", OnDisk, InMemory) {

@@ -117,6 +117,10 @@ inline auto tied(const MarkRow& m) {
   return std::tie(m.worker, m.mark);
 }
 
+inline auto tied(const OwnerRow& o) {
+  return std::tie(o.worker, o.node, o.name);
+}
+
 template <class T>
 bool same(const T& left, const T& right) {
   return tied(left) == tied(right);
