@@ -87,7 +87,7 @@ public:
   void start();
   void on_handshake(ErrorCode problem);
   /// The answer to the request that waits.
-  void answer(const HttpAnswer& answer);
+  void answer(const RenderedAnswer& answer);
   void sweep(SteadyClock::time_point now);
   void close_if_idle();
   /// Closes an idle connection, to make room.
@@ -119,7 +119,7 @@ private:
   bool on_head();
   bool on_request();
   bool refuse(const Problem& problem);
-  void respond(const HttpAnswer& answer, bool closes);
+  void respond(const RenderedAnswer& answer, bool closes);
   void send(std::string text);
   void on_written(ErrorCode problem);
   void next_request();
@@ -475,7 +475,7 @@ bool Connection::on_request() {
   return false;
 }
 
-void Connection::answer(const HttpAnswer& answer) {
+void Connection::answer(const RenderedAnswer& answer) {
   FORERUN_ASSERT(stage_ == Stage::waiting);
   request_.reset();
   respond(answer, false);
@@ -489,7 +489,7 @@ bool Connection::refuse(const Problem& problem) {
   return false;
 }
 
-void Connection::respond(const HttpAnswer& answer, bool closes) {
+void Connection::respond(const RenderedAnswer& answer, bool closes) {
   release_body();
   closes_ = closes || client_finished_ || loop_.is_draining() ||
             persistence_ == WireForm::Connection::close;

@@ -148,9 +148,9 @@ void append_steps(std::string& out, const std::vector<StepAnswer>& steps) {
   append_list(out, steps, [&out](const StepAnswer& step) { append_step(out, step); });
 }
 
-HttpAnswer on(const SessionOpened& opened) {
+RenderedAnswer on(const SessionOpened& opened) {
   const std::string run_id = to_string(opened.run_id);
-  HttpAnswer answer{.status = 201,
+  RenderedAnswer answer{.status = 201,
                     .content_type = json_type,
                     .fields = "Location: /v1/sessions/" + run_id + "\r\n",
                     .body = "{"};
@@ -159,12 +159,12 @@ HttpAnswer on(const SessionOpened& opened) {
   return answer;
 }
 
-HttpAnswer on(const TextAdded&) {
+RenderedAnswer on(const TextAdded&) {
   return {.status = 204, .content_type = {}, .fields = {}, .body = {}};
 }
 
-HttpAnswer on(const StepAnswers& answers) {
-  HttpAnswer answer{.status = 200, .content_type = json_type, .fields = {}, .body = {}};
+RenderedAnswer on(const StepAnswers& answers) {
+  RenderedAnswer answer{.status = 200, .content_type = json_type, .fields = {}, .body = {}};
   if (!answers.is_list && answers.steps.size() == 1) {
     append_step(answer.body, answers.steps.front());
     return answer;
@@ -175,8 +175,8 @@ HttpAnswer on(const StepAnswers& answers) {
   return answer;
 }
 
-HttpAnswer on(const SessionView& view) {
-  HttpAnswer answer{.status = 200, .content_type = json_type, .fields = {}, .body = "{"};
+RenderedAnswer on(const SessionView& view) {
+  RenderedAnswer answer{.status = 200, .content_type = json_type, .fields = {}, .body = "{"};
   append_member(answer.body, "run_id", to_string(view.run_id));
   append_member(answer.body, "context", view.context);
   append_member(answer.body, "speculation", mode_name(view.mode));
@@ -189,23 +189,23 @@ HttpAnswer on(const SessionView& view) {
   return answer;
 }
 
-HttpAnswer on(const SessionEnded& ended) {
-  HttpAnswer answer{.status = 200, .content_type = json_type, .fields = {}, .body = "{"};
+RenderedAnswer on(const SessionEnded& ended) {
+  RenderedAnswer answer{.status = 200, .content_type = json_type, .fields = {}, .body = "{"};
   append_member(answer.body, "run_id", to_string(ended.run_id));
   append_member(answer.body, "steps", std::uint64_t{ended.steps});
   answer.body.push_back('}');
   return answer;
 }
 
-HttpAnswer on(const JsonReport& report) {
+RenderedAnswer on(const JsonReport& report) {
   return {
       .status = 200, .content_type = json_type, .fields = {}, .body = json::canonical(report.body)};
 }
 
 /// Leaves and what lies beside them as texts: what is hashed is bytes, so they must arrive as they
 /// are.
-HttpAnswer on(const LedgerPage& page) {
-  HttpAnswer answer{.status = 200, .content_type = json_type, .fields = {}, .body = "{"};
+RenderedAnswer on(const LedgerPage& page) {
+  RenderedAnswer answer{.status = 200, .content_type = json_type, .fields = {}, .body = "{"};
   append_name(answer.body, "entries");
   append_list(answer.body, page.rows, [&answer](const LedgerPage::Row& row) {
     answer.body.push_back('{');
@@ -223,7 +223,7 @@ HttpAnswer on(const LedgerPage& page) {
   return answer;
 }
 
-HttpAnswer on(const RequestFailed& failed) {
+RenderedAnswer on(const RequestFailed& failed) {
   Problem problem{.status = 400, .name = "invalid-request", .detail = failed.message};
   const auto become = [&problem](unsigned status, std::string_view name) {
     problem.status = status;
@@ -309,12 +309,12 @@ std::uint64_t retry_seconds(Duration after) {
 
 }  // namespace
 
-HttpAnswer render(const ResponseBody& body) {
+RenderedAnswer render(const ResponseBody& body) {
   return std::visit([](const auto& kind) { return on(kind); }, body);
 }
 
-HttpAnswer render(const Problem& problem) {
-  HttpAnswer answer{
+RenderedAnswer render(const Problem& problem) {
+  RenderedAnswer answer{
       .status = problem.status, .content_type = problem_type, .fields = {}, .body = "{"};
   append_member(answer.body, "type", "https://forerun.dev/problems/" + std::string(problem.name));
   append_member(answer.body, "title", phrase_of(problem.status));
@@ -334,11 +334,11 @@ HttpAnswer render(const Problem& problem) {
   return answer;
 }
 
-HttpAnswer render_health() {
+RenderedAnswer render_health() {
   return {.status = 200, .content_type = json_type, .fields = {}, .body = R"({"ok":true})"};
 }
 
-std::string to_wire(const HttpAnswer& answer, const WireForm& form) {
+std::string to_wire(const RenderedAnswer& answer, const WireForm& form) {
   constexpr std::size_t head_bytes_usual = 256;
   std::string out;
   out.reserve(head_bytes_usual + answer.fields.size() + answer.body.size());

@@ -13,7 +13,7 @@ namespace forerun {
 inline constexpr std::size_t detail_bytes_max = 2000;  ///< A problem's detail is cut to this.
 
 /// A response without what depends on the connection.
-struct HttpAnswer {
+struct RenderedAnswer {
   unsigned status = 200;
   std::string_view content_type;  ///< Empty with 204.
   std::string fields;             ///< Whole further header lines, each with its line end.
@@ -22,10 +22,10 @@ struct HttpAnswer {
 
 /// Outputs are spliced in as they are: canonical texts. Texts from outside that are not UTF-8 are
 /// made so.
-HttpAnswer render(const ResponseBody& body);
-HttpAnswer render(const Problem& problem);
+RenderedAnswer render(const ResponseBody& body);
+RenderedAnswer render(const Problem& problem);
 /// `{"ok": true}`.
-HttpAnswer render_health();
+RenderedAnswer render_health();
 
 /// What the connection adds.
 struct WireForm {
@@ -36,7 +36,7 @@ struct WireForm {
 };
 
 /// The whole response as one text.
-std::string to_wire(const HttpAnswer& answer, const WireForm& form);
+std::string to_wire(const RenderedAnswer& answer, const WireForm& form);
 
 /// IMF-fixdate (RFC 9110 §5.6.7), whatever the locale.
 std::string http_date(std::chrono::sys_seconds time);

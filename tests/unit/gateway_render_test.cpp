@@ -26,14 +26,14 @@ StepAnswer step() {
   return answer;
 }
 
-HttpAnswer refused(Refusal refusal, Duration retry_after = {}) {
+RenderedAnswer refused(Refusal refusal, Duration retry_after = {}) {
   return render(RequestFailed{refusal, "because", retry_after});
 }
 
 }  // namespace
 
 TEST_CASE("a step is written as documented, its output spliced in", "[gateway]") {
-  const HttpAnswer answer = render(StepAnswers{{step()}, false});
+  const RenderedAnswer answer = render(StepAnswers{{step()}, false});
   CHECK(answer.status == 200);
   CHECK(
       answer.body ==
@@ -50,7 +50,7 @@ TEST_CASE("a failed step is an answer with causes and no output", "[gateway]") {
   failed.winner.reset();
   failed.confidence.reset();
   failed.causes = {"exit 3: \xFF\xC3\xA4\n", "timeout"};
-  const HttpAnswer answer = render(StepAnswers{{failed}, false});
+  const RenderedAnswer answer = render(StepAnswers{{failed}, false});
   CHECK(answer.status == 200);
   CHECK_THAT(answer.body,
              Contains(R"("status":"failed","output":null)") && Contains(R"("winner":null)") &&
@@ -69,17 +69,17 @@ TEST_CASE("a list is answered with a list", "[gateway]") {
 }
 
 TEST_CASE("sessions are written as documented", "[gateway]") {
-  const HttpAnswer opened = render(SessionOpened{run_id});
+  const RenderedAnswer opened = render(SessionOpened{run_id});
   CHECK(opened.status == 201);
   CHECK(opened.body == R"({"run_id":"8d65b0f2-7c1a-4f0e-9b53-2f1c6a7d9e10/17"})");
   CHECK(opened.fields == "Location: /v1/sessions/8d65b0f2-7c1a-4f0e-9b53-2f1c6a7d9e10/17\r\n");
-  const HttpAnswer view =
+  const RenderedAnswer view =
       render(SessionView{run_id, "a \"b\"", SpeculationMode::off, true, 0, {}, {}});
   CHECK(view.body == R"({"run_id":"8d65b0f2-7c1a-4f0e-9b53-2f1c6a7d9e10/17","context":"a \"b\"",)"
                      R"("speculation":"off","ended":true,"next_step":0,"state":{},"steps":[]})");
   CHECK(render(SessionEnded{run_id, 3}).body ==
         R"({"run_id":"8d65b0f2-7c1a-4f0e-9b53-2f1c6a7d9e10/17","steps":3})");
-  const HttpAnswer added = render(TextAdded{});
+  const RenderedAnswer added = render(TextAdded{});
   CHECK(added.status == 204);
   CHECK_THAT(to_wire(added, {.date = "D"}), !Contains("Content-"));
 }
@@ -113,7 +113,7 @@ TEST_CASE("a long detail is cut and stays JSON", "[gateway]") {
 }
 
 TEST_CASE("a response carries length, date and what becomes of the connection", "[gateway]") {
-  const HttpAnswer health = render_health();
+  const RenderedAnswer health = render_health();
   CHECK(to_wire(health, {.date = "D"}) ==
         "HTTP/1.1 200 OK\r\nDate: D\r\nContent-Type: application/json\r\nContent-Length: 11\r\n\r\n"
         "{\"ok\":true}");
@@ -132,7 +132,7 @@ TEST_CASE("a page of the ledger gives leaves and what lies beside them as texts,
           "[gateway]") {
   const SignedHead head =
       sign_head(SigningKey::from_seed({1}), LedgerHead{9, sha256("root"), Epoch{2}});
-  const HttpAnswer answer =
+  const RenderedAnswer answer =
       render(LedgerPage{Seq{7}, {{R"({"seq":7})", R"({"input":{}})", "", R"({"x":1})", ""}}, head});
   CHECK(answer.status == 200);
   CHECK(
