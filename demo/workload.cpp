@@ -44,7 +44,7 @@ struct Place {
   std::array<std::size_t, 3> next{};  ///< By label: which place of the next depth.
 };
 
-struct Flow {
+struct WorkloadFlow {
   std::string name;
   std::vector<std::vector<Place>> depths;  ///< The first depth has one place, the others three.
 };
@@ -72,8 +72,8 @@ std::string numbered(const char* format, std::uint64_t number) {
 }
 
 /// No task occurs twice in a flow, as in the workload that this one is shaped after.
-Flow make_flow(std::size_t number, Prng& prng) {
-  Flow flow;
+WorkloadFlow make_flow(std::size_t number, Prng& prng) {
+  WorkloadFlow flow;
   flow.name = numbered("flow-%02llu", number);
   std::vector<std::string> pool(model_tasks.begin(), model_tasks.end());
   const std::size_t length = 6 + prng.below(3);
@@ -101,7 +101,7 @@ std::size_t draw_label(const Place& place, Prng& prng) {
 /// Writes one session step by step.
 class SessionWriter {
 public:
-  SessionWriter(Prng& prng, const Flow& flow, std::string document)
+  SessionWriter(Prng& prng, const WorkloadFlow& flow, std::string document)
       : prng_(prng), flow_(flow), document_(std::move(document)) {}
 
   TraceSession write(std::size_t number, std::size_t flow_number) {
@@ -176,7 +176,7 @@ private:
   }
 
   Prng& prng_;
-  const Flow& flow_;
+  const WorkloadFlow& flow_;
   std::string document_;
   TraceSession session_;
 };
@@ -240,7 +240,7 @@ Workload generate_workload(const WorkloadSettings& settings) {
   FORERUN_ASSERT(settings.flows > 0);
   FORERUN_ASSERT(settings.sessions <= workload_sessions_max);
   Prng prng(settings.seed);
-  std::vector<Flow> flows;
+  std::vector<WorkloadFlow> flows;
   for (std::size_t i = 0; i < settings.flows; ++i) {
     flows.push_back(make_flow(i, prng));
   }

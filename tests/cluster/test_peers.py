@@ -96,7 +96,7 @@ class PeersTest(unittest.TestCase):
         sent = 6 * len(UNBOUNDED) + 6
         whole_log = cluster.folder / "coordinator.log"
         until("all are dropped", lambda: whole_log.read_text().count("dropped a frame: wire: ") == sent)
-        self.assertRegex(whole_log.read_text(), r"wire: MarkStored: mark: 9223372036854775808, expected at most 9007199254740991")
+        self.assertRegex(whole_log.read_text(), r"wire: mark_stored: mark: 9223372036854775808, expected at most 9007199254740991")
         self.assertRegex(whole_log.read_text(), r"latency_us: -1, expected 0 to ")
         peer.close()
         until("it is lost", lambda: names_of(cluster) == ["node-1"])

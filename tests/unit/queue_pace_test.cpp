@@ -79,6 +79,7 @@ TEST_CASE("how many wait in one pool takes no place of another's", "[queue_pace]
     made.executor = ExecutorKind::native;
     made.function = name;
     made.pool = pool;
+    made.effect = Effect::pure;
     return made;
   };
   auto catalog = Catalog::make({task("slow", "slow"), task("quick", "quick")}, {},
@@ -86,7 +87,7 @@ TEST_CASE("how many wait in one pool takes no place of another's", "[queue_pace]
   REQUIRE(catalog);
   CoordinatorSettings settings = ScriptedCluster::settings_of(std::move(*catalog));
   settings.confirmed_waiting_free = 3;
-  settings.confirmed_wait_max = 5s;
+  settings.confirmed_wait_max = 3s;
   ScriptedCluster cluster(settings);
   cluster.join(1, 4);
   const auto ask = [&cluster](const char* name) {
