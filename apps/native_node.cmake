@@ -6,7 +6,7 @@ install(TARGETS forerun RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT pr
 install(TARGETS forerun-sandbox RUNTIME DESTINATION libexec COMPONENT program)
 
 set(parts forerun_node_flags forerun_node_process forerun_wire)
-foreach(folder actors base cluster coordinator executors files messages node speculation storage)
+foreach(folder actors base cluster coordinator executors files messages node peers speculation storage)
   list(APPEND parts forerun_${folder})
 endforeach()
 list(TRANSFORM parts REPLACE "(.+)" "$<TARGET_OBJECTS:\\1>")
