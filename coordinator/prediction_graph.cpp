@@ -107,6 +107,9 @@ constexpr std::size_t reliability_bins = 10;
 constexpr std::size_t reliability_guesses = 3;
 constexpr double reliability_prior = 4;
 constexpr double reliability_memory = 40;
+constexpr double doubted_from = 0.86;
+constexpr double doubted_whole = 0.9;
+constexpr double lower_bound_errors = 1.282;
 
 std::size_t reliability_bin(double probability) {
   const auto bin = static_cast<std::size_t>(probability * static_cast<double>(reliability_bins));
@@ -176,6 +179,15 @@ double corrected(const Reliability (&records)[reliability_bins], double probabil
   // Upwards at most half of what is missing: a few lucky sessions make nobody certain.
   return std::min(probability * records[reliability_bin(probability)].correction(),
                   probability + (1 - probability) / 2);
+}
+
+/// What is stated as nearly certain is stated as its lower bound after so many calls (one-sided,
+/// 90 %, by the normal approximation of a share's error). Below doubted_from nothing is taken off,
+/// from doubted_whole on all of it.
+double doubted(double probability, double calls) {
+  const double share = (probability - doubted_from) / (doubted_whole - doubted_from);
+  const double error = std::sqrt(probability * (1 - probability) / (calls + 1));
+  return probability - std::clamp(share, 0.0, 1.0) * lower_bound_errors * error;
 }
 
 /// What tells how likely a whole call is: see describe().
@@ -1835,8 +1847,9 @@ void PredictionGraph::Impl::predict_next(const Session& session, const Tenant& t
   std::vector<std::pair<double, const Option*>> worth;
   for (const Option& option : all.calls) {
     // A correction upwards makes no form surer than its calls allow.
-    const double probability = std::min({corrected(tenant.whole_calls, option.probability),
-                                         calls_allowed(tenant, *option.form, 3), probability_max});
+    const double probability =
+        std::min(doubted(corrected(tenant.whole_calls, option.probability), option.form->seen),
+                 std::min(calls_allowed(tenant, *option.form, 3), probability_max));
     if (probability * scale >= std::max(question.probability_min, answer_probability_min) &&
         (!question.wants || question.wants(option.form->task))) {
       worth.emplace_back(probability, &option);
