@@ -388,6 +388,14 @@ void CoordinatorMachine::confirm(const ClientRequest& request, const ConfirmCall
                              open->second.waiting.end());
     }
     // A crash may have come between the steps of this request: those that are left run now.
+    if (session->is_ended && !planted(Bug::ended_list_goes_on) &&
+        record.first + record.count > session->confirmed()) {
+      refuse(request.id, Refusal::conflict,
+             "session " + to_string(body.run_id) + " has ended with " +
+                 std::to_string(session->confirmed() - record.first) + " of the " +
+                 std::to_string(record.count) + " steps of this Idempotency-Key");
+      return;
+    }
     confirm_calls(*session, body.calls, session->confirmed() - record.first, std::move(pending));
     return;
   }
@@ -510,9 +518,15 @@ void CoordinatorMachine::give_up_partial_requests(Session& session) {
   }
   session.has_partial_request = false;
   for (auto& [key, record] : session.keys) {
-    record.count = std::min(record.count, session.confirmed() - record.first);
+    if (record.first + record.count > session.confirmed()) {
+      session.requests.erase(record.first);  // Nobody waits for it: no step is open.
+      record.count = session.confirmed() - record.first;
+      if (!planted(Bug::cut_list_whole_again)) {
+        batch_.keys.push_back({to_string(session.run_id), key, record.hash, session.run_id,
+                               record.first, record.count});
+      }
+    }
   }
-  session.requests.clear();  // No step is open, so none of them is waited for.
 }
 
 void CoordinatorMachine::confirm_calls(Session& session, const std::vector<Call>& calls,

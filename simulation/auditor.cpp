@@ -24,9 +24,6 @@ bool was_disturbed(const CommitEntry& commit) {
 void Auditor::durable(const CoordinatorBatch& batch) {
   for (const SessionRow& row : batch.sessions) {
     session_rows_.insert(row.run_id);
-    if (row.ended) {
-      ended_.insert(row.run_id);
-    }
   }
   for (const IntentRow& intent : batch.intents) {
     if (intent.is_write) {
@@ -37,6 +34,11 @@ void Auditor::durable(const CoordinatorBatch& batch) {
     follow(entry);
     follow_state(batch, entry);
   }
+  for (const SessionRow& row : batch.sessions) {
+    if (row.ended) {
+      ended_.insert(row.run_id);
+    }
+  }
 }
 
 /// Write-sets apply in step order, and each was made from the state that its step was to see.
@@ -45,6 +47,9 @@ void Auditor::follow_state(const CoordinatorBatch& batch, const StoredEntry& sto
     return;
   }
   const std::string place = "ledger entry " + to_string(stored.seq) + ": ";
+  if (ended_.contains(*stored.run_id)) {
+    timeline_.violate(Rule::one_decision, place + "a step of a session that has ended");
+  }
   const auto entry = entry_of(stored.leaf);
   const auto* commit = entry ? std::get_if<CommitEntry>(&entry->body) : nullptr;
   const auto row =

@@ -75,7 +75,9 @@ void Client::go_away_after(Duration delay, Fault how) {
   env_.time.after(delay, [this, how, id = pending_->id, attempt = pending_->attempt] {
     if (pending_ && pending_->id == id && pending_->attempt == attempt) {
       coordinator_.leave(id);
-      if (how == Fault::leaving_client) {
+      if (how == Fault::leaving_client && stage_ == Stage::list && env_.prng.chance(0.5)) {
+        abandon_list();
+      } else if (how == Fault::leaving_client) {
         send_again(env_.between(Duration(0), std::chrono::milliseconds(200)));
       } else {
         give_up(how);
@@ -94,6 +96,15 @@ void Client::give_up(Fault how) {
   }
 }
 
+/// It goes on with something else, and asks for the list's answers later.
+void Client::abandon_list() {
+  env_.time.note(name() + " abandons its list");
+  abandoned_ = std::get<ConfirmCalls>(pending_->body);
+  pending_.reset();
+  ++fresh_key_;  // What the list's writes left is not known.
+  next(env_.prng.chance(0.5) ? Stage::other : Stage::end);
+}
+
 void Client::send_again(Duration delay) {
   const std::uint64_t attempt = ++pending_->attempt;
   pending_->id = RequestId{};  // An answer that comes late is for nobody.
@@ -105,7 +116,9 @@ void Client::send_again(Duration delay) {
 }
 
 void Client::coordinator_went_down() {
-  if (pending_ && pending_->id.value != 0) {
+  if (pending_ && stage_ == Stage::list && !abandoned_ && env_.prng.chance(0.5)) {
+    abandon_list();  // A crash may have cut it.
+  } else if (pending_ && pending_->id.value != 0) {
     send_again(env_.between(std::chrono::milliseconds(5), std::chrono::milliseconds(300)));
   }
 }
@@ -121,6 +134,7 @@ void Client::open() {
   run_id_.reset();
   confirmed_ = 0;
   fresh_key_ = 0;
+  abandoned_.reset();
   stage_ = Stage::open;
   OpenSession body;
   body.context = "please handle item " + *with_key().find("key")->string();
@@ -207,6 +221,19 @@ void Client::go_on() {
     case Stage::list:
       confirm(mixed_list(), true);
       return;
+    case Stage::other: {
+      ConfirmCalls body;
+      body.run_id = *run_id_;
+      json::Object input = with_key();
+      input.set("value", value_);
+      body.calls = {Call::make("classify", std::move(input))};  // Of no list.
+      body.idempotency_key = "other";
+      ask(std::move(body));
+      return;
+    }
+    case Stage::old:
+      ask(*abandoned_);
+      return;
     case Stage::show:
       ask(ShowSession{*run_id_});
       return;
@@ -230,8 +257,38 @@ void Client::handle(const SessionOpened& body) {
   next(Stage::first);
 }
 
+/// A list that was given up may have been cut by a crash: it ends where the next request began.
+void Client::check_old(const StepAnswers& body) {
+  const std::vector<Call>& calls = abandoned_->calls;
+  for (std::size_t i = 0; i < body.steps.size(); ++i) {
+    const StepAnswer& step = body.steps[i];
+    if (i >= calls.size() || step.task != calls[i].task() ||
+        step.step != body.steps.front().step + i) {
+      fail(Rule::one_decision, "a list that was given up is answered with step " +
+                                   std::to_string(step.step) + ", " + step.task);
+      return;
+    }
+    env_.auditor.answered(step);
+  }
+}
+
 void Client::handle(const StepAnswers& body) {
+  if (stage_ == Stage::old) {
+    check_old(body);
+    const bool has_ended = env_.auditor.ended_sessions().contains(*run_id_);
+    pending_.reset();
+    abandoned_.reset();
+    if (has_ended) {
+      next_session();
+    } else {
+      next(Stage::end);
+    }
+    return;
+  }
   const std::size_t calls = std::get<ConfirmCalls>(pending_->body).calls.size();
+  if (stage_ == Stage::other && !body.steps.empty()) {
+    confirmed_ = body.steps.front().step;  // It could not know how far its list came.
+  }
   if (body.steps.size() != calls || body.steps.front().step != confirmed_) {
     fail(Rule::one_decision, "asked for " + std::to_string(calls) + " steps from " +
                                  std::to_string(confirmed_) + ", got " +
@@ -268,6 +325,9 @@ void Client::handle(const StepAnswers& body) {
     case Stage::label:
       next(env_.prng.chance(0.5) ? Stage::list : Stage::end);
       return;
+    case Stage::other:
+      next(env_.prng.chance(0.5) ? Stage::old : Stage::end);
+      return;
     default:
       next(env_.prng.chance(0.3) ? Stage::show : Stage::end);
   }
@@ -289,7 +349,11 @@ void Client::handle(const SessionView& body) {
 void Client::handle(const SessionEnded& body) {
   env_.auditor.ended(body.run_id);
   pending_.reset();
-  next_session();
+  if (abandoned_ && env_.prng.chance(0.7)) {
+    next(Stage::old);
+  } else {
+    next_session();
+  }
 }
 
 void Client::next_session() {
@@ -301,6 +365,23 @@ void Client::next_session() {
 void Client::handle(const RequestFailed& body) {
   if (body.refusal == Refusal::not_ready || body.refusal == Refusal::overloaded) {
     send_again(env_.between(std::chrono::milliseconds(50), std::chrono::milliseconds(400)));
+    return;
+  }
+  if (abandoned_ && (stage_ == Stage::other || stage_ == Stage::end) &&
+      body.refusal == Refusal::conflict) {
+    send_again(env_.between(std::chrono::milliseconds(50), std::chrono::milliseconds(400)));
+    return;  // A step of the list is open.
+  }
+  if (stage_ == Stage::old &&
+      (body.refusal == Refusal::conflict || body.refusal == Refusal::not_found)) {
+    const bool has_ended = env_.auditor.ended_sessions().contains(*run_id_);
+    pending_.reset();
+    abandoned_.reset();
+    if (has_ended) {
+      next_session();
+    } else {
+      next(Stage::end);
+    }
     return;
   }
   if (stage_ == Stage::end && body.refusal == Refusal::not_found &&

@@ -38,7 +38,21 @@ private:
     Instant since{};
     std::uint64_t attempt = 0;
   };
-  enum class Stage : std::uint8_t { open, first, score, change, again, label, list, show, end };
+  /// `other`, `old`: a list was given up half-way, another call follows, and the list is asked for
+  /// once more.
+  enum class Stage : std::uint8_t {
+    open,
+    first,
+    score,
+    change,
+    again,
+    label,
+    list,
+    other,
+    old,
+    show,
+    end
+  };
   void open();
   void go_on();
   void next(Stage stage);
@@ -47,6 +61,8 @@ private:
   void transmit();
   void go_away_after(Duration delay, Fault how);
   void give_up(Fault how);
+  void abandon_list();
+  void check_old(const StepAnswers& body);
   void next_session();
   void confirm(std::vector<Call> calls, bool is_list);
   std::vector<Call> mixed_list();
@@ -69,6 +85,7 @@ private:
   std::uint64_t requests_ = 0;
   Stage stage_ = Stage::open;
   std::optional<Pending> pending_;
+  std::optional<ConfirmCalls> abandoned_;  ///< Its list.
   std::optional<RunId> run_id_;
   std::uint32_t confirmed_ = 0;
   std::uint32_t fresh_key_ = 0;

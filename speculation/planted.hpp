@@ -26,6 +26,8 @@ enum class Bug : std::uint8_t {
   write_repeated_at_restart,
   key_not_kept,
   opening_key_not_kept,
+  cut_list_whole_again,
+  ended_list_goes_on,
   child_not_discarded,
   speculation_outlives_session,
   loser_not_cancelled,

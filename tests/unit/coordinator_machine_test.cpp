@@ -390,6 +390,51 @@ TEST_CASE("of an open session the latest answers are in memory, older ones in th
   CHECK(cluster.step(confirm({call("a")}, "key-7")).step == 7);
 }
 
+TEST_CASE("a list that a crash cut goes on, ends where another request begins, or with its session",
+          "[coordinator_machine]") {
+  ScriptedCluster cluster;
+  cluster.join(1);
+  const RunId run = cluster.open();
+  const std::vector<Call> list = {call("a"), call("b"), call("c")};
+  cluster.confirm(run, list, "list");
+  cluster.finish(cluster.take_dispatch("a"), "1");
+  cluster.persist();
+  cluster.crash_and_restart();
+  cluster.join(1);
+  const auto steps_of = [&cluster](RequestId request) {
+    REQUIRE(cluster.answer(request) != nullptr);
+    return std::get<StepAnswers>(*cluster.answer(request)).steps.size();
+  };
+  SECTION("who waits for the rest is answered, whatever is asked before it is durable") {
+    const RequestId again = cluster.confirm(run, list, "list");
+    cluster.finish(cluster.take_dispatch("b"), "2");
+    cluster.finish(cluster.take_dispatch("c"), "3");
+    const RequestId next = cluster.confirm(run, {call("a")}, "next");
+    cluster.finish(cluster.take_dispatch("a"), "4");
+    cluster.persist();
+    CHECK(steps_of(again) == 3);
+    CHECK(cluster.step(next).step == 3);
+  }
+  SECTION("another request ends it, for good") {
+    for (const char* key : {"next", "next but one"}) {
+      cluster.confirm(run, {call("d")}, key);
+      cluster.finish(cluster.take_dispatch("d"), "5");
+    }
+    cluster.persist();
+    CHECK(steps_of(cluster.confirm(run, list, "list")) == 1);
+    cluster.crash_and_restart();
+    cluster.join(1);
+    CHECK(steps_of(cluster.confirm(run, list, "list")) == 1);
+  }
+  SECTION("nothing of it runs in a session that has ended") {
+    cluster.input(ClientRequest{RequestId{7'000'000}, "default", EndSession{run}});
+    const RequestId again = cluster.confirm(run, list, "list");
+    CHECK_FALSE(cluster.has_dispatch("b"));
+    REQUIRE(cluster.answer(again) != nullptr);
+    CHECK(std::get<RequestFailed>(*cluster.answer(again)).refusal == Refusal::conflict);
+  }
+}
+
 TEST_CASE("a retry expects the step that the first request expected", "[coordinator_machine]") {
   ScriptedCluster cluster;
   cluster.join(1);
