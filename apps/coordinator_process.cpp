@@ -18,9 +18,9 @@ namespace forerun {
 namespace {
 
 constexpr std::chrono::milliseconds access_checked_every{250};
-/// Of one address; of a remote one also this many at most. Behind a proxy all clients have the
-/// same.
-constexpr double connections_per_peer_share = 0.25;
+/// Of connections and of the bytes of bodies, for one address; a remote one has also this many
+/// connections at most. Behind a proxy all clients have the same.
+constexpr double per_peer_share = 0.25;
 constexpr std::size_t connections_per_peer_max = 1024;
 /// More than all connections, stores and sockets together take.
 constexpr std::size_t descriptors_wanted = 65'536;
@@ -167,8 +167,7 @@ Result<int> run_coordinator(const CoordinatorProcessSettings& settings) {
   host_settings.gateway.tls_key = settings.tls_key.string();
   host_settings.gateway.is_behind_tls_proxy = settings.is_behind_tls_proxy;
   host_settings.gateway.names = settings.http_names;
-  host_settings.gateway.connections_per_peer_share =
-      settings.is_behind_tls_proxy ? 1 : connections_per_peer_share;
+  host_settings.gateway.per_peer_share = settings.is_behind_tls_proxy ? 1 : per_peer_share;
   if (!settings.is_behind_tls_proxy && http->host != "localhost" &&
       !http->host.starts_with("127.") && http->host != "::1") {
     host_settings.gateway.connections_per_peer_max = connections_per_peer_max;

@@ -564,9 +564,8 @@ void CoordinatorMachine::drop_old_answers(Session& session) {
   if (!session.requests.empty()) {
     needed = std::min(needed, session.requests.begin()->first);
   }
-  if (needed > settings_.answers_per_session_max) {
-    session.steps.drop_before(needed - settings_.answers_per_session_max);
-  }
+  session.steps.drop_before(needed, settings_.answers_per_session_max,
+                            settings_.answer_bytes_per_session_max);
 }
 
 OpenStep& CoordinatorMachine::add_step(Session& session, const Call& call) {

@@ -1,7 +1,9 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -12,7 +14,7 @@
 namespace forerun {
 
 /// The answers of a session's latest committed steps; older ones are in the store alone, so that a
-/// session's memory does not grow with its length. A value, not thread-safe.
+/// session's memory grows neither with its length nor with its outputs. A value, not thread-safe.
 class RecentAnswers {
 public:
   /// Of all committed steps, held or not: the number of the next one.
@@ -24,13 +26,17 @@ public:
 
   void add(StepAnswer answer) {
     last_task_ = answer.task;
+    bytes_ += bytes_of(answer);
     held_.push_back(std::move(answer));
   }
 
-  /// Lets go of all before this step.
-  void drop_before(std::uint32_t step) {
-    for (; first_ < step && !held_.empty(); ++first_) {
+  /// Lets go of the oldest before this step, until at most `count_max` before it are held, and at
+  /// most `bytes_max` of all.
+  void drop_before(std::uint32_t step, std::uint32_t count_max, std::size_t bytes_max) {
+    while (first_ < step && !held_.empty() && (step - first_ > count_max || bytes_ > bytes_max)) {
+      bytes_ -= bytes_of(held_.front());
       held_.pop_front();
+      ++first_;
     }
   }
 
@@ -42,8 +48,20 @@ public:
   }
 
 private:
+  static std::size_t bytes_of(const StepAnswer& answer) {
+    std::size_t bytes = answer.task.size() + answer.output.size();
+    for (const std::string& name : answer.branch_names) {
+      bytes += name.size();
+    }
+    for (const std::optional<std::string>& cause : answer.causes) {
+      bytes += cause ? cause->size() : 0;
+    }
+    return bytes;
+  }
+
   std::deque<StepAnswer> held_;
   std::uint32_t first_ = 0;
+  std::size_t bytes_ = 0;  ///< Of what is held.
   std::string last_task_;
 };
 

@@ -67,6 +67,8 @@ struct CoordinatorSettings {
   std::uint32_t predictions_wanted = 8;  ///< Calls asked for in one question.
   /// Of durable steps, kept in memory for an open session; older ones are read from the store.
   std::uint32_t answers_per_session_max = 16;
+  /// Of the answers kept so, together with those that a request still waits for.
+  std::size_t answer_bytes_per_session_max = std::size_t{64} << 10U;
   std::size_t shadow_calls_max = 1'000;  ///< Remembered in one `shadow` session.
 };
 

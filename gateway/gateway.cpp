@@ -15,8 +15,9 @@
 #include <boost/asio/ssl/context.hpp>
 #include <boost/asio/ssl/stream.hpp>
 #include <boost/asio/write.hpp>
+#include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/http/basic_dynamic_body.hpp>
 #include <boost/beast/http/parser.hpp>
-#include <boost/beast/http/string_body.hpp>
 #include <cerrno>
 #include <chrono>
 #include <csignal>
@@ -48,7 +49,8 @@ using Acceptor = asio::basic_socket_acceptor<tcp, Executor>;
 using Timer = asio::basic_waitable_timer<SteadyClock, asio::wait_traits<SteadyClock>, Executor>;
 using TlsContext = asio::ssl::context;
 using TlsStream = asio::ssl::stream<Socket&>;
-using Parser = http::request_parser<http::string_body>;
+/// A body takes memory as it arrives, not as it is announced.
+using Parser = http::request_parser<http::basic_dynamic_body<boost::beast::flat_buffer>>;
 
 constexpr auto sweep_interval = std::chrono::milliseconds(250);
 constexpr auto accept_pause = std::chrono::milliseconds(100);  ///< After EMFILE and the like.
@@ -72,8 +74,21 @@ Problem timed_out(std::string_view what) {
           .closes = true};
 }
 
+/// Bodies have no room for what this one announces, or for what arrived of it.
+Problem no_room(const std::string& expected) {
+  return {.status = 503,
+          .name = "overloaded",
+          .detail = "bodies: expected at most " + expected,
+          .retry_after = std::chrono::seconds(1),
+          .closes = true};
+}
+
 std::string_view view_of(boost::beast::string_view text) {
   return {text.data(), text.size()};
+}
+
+std::string_view view_of(const boost::beast::flat_buffer& bytes) {
+  return {static_cast<const char*>(bytes.data().data()), bytes.size()};
 }
 
 class Loop;
@@ -139,7 +154,7 @@ private:
   SteadyClock::time_point deadline_{};
   std::optional<Parser> parser_;  ///< Exists while a request is read.
   std::size_t header_bytes_ = 0;  ///< Of the current head, already with the parser.
-  std::size_t body_bytes_ = 0;    ///< Of the shared budget, taken by this body.
+  std::size_t body_bytes_ = 0;    ///< Taken by this body of what all may have: its memory.
   std::string in_;                ///< Read and not parsed yet.
   std::string out_;               ///< Being written.
   std::string out_next_;          ///< To be written after it.
@@ -178,9 +193,11 @@ public:
   bool is_draining() const { return is_draining_; }
   std::string_view date() const { return date_; }
   std::vector<Header>& scratch_headers() { return scratch_headers_; }
-  /// Takes from the shared budget for bodies. False: it is spent.
-  bool take_body_bytes(std::size_t size);
-  void return_body_bytes(std::size_t size) { bodies_bytes_ -= size; }
+  /// Why a body of this peer cannot have so many bytes more; nothing when there is room.
+  std::optional<Problem> body_problem(const std::string& peer, std::size_t size) const;
+  /// @pre body_problem() has none with it.
+  void take_body_bytes(const std::string& peer, std::size_t size);
+  void return_body_bytes(const std::string& peer, std::size_t size);
   /// Nothing when waiting_max is reached. Otherwise the request is with the coordinator.
   std::optional<RequestId> hand_over(std::string tenant, ClientRequestBody body,
                                      Connection& connection);
@@ -207,7 +224,8 @@ private:
   HeadRules rules_;
   std::size_t connections_max_ = 0;
   std::size_t per_peer_max_ = 0;  ///< 0: no bound.
-  std::uint64_t refused_ = 0;     ///< Connections beyond it.
+  std::size_t bodies_per_peer_max_ = 0;
+  std::uint64_t refused_ = 0;  ///< Connections beyond per_peer_max_.
   asio::io_context io_{1};
   Acceptor acceptor_{io_};
   Timer sweep_timer_{io_};
@@ -215,7 +233,11 @@ private:
   std::uint16_t port_ = 0;
   std::shared_ptr<TlsContext> tls_;  ///< Null without TLS.
   std::unordered_map<Connection*, std::shared_ptr<Connection>> connections_;
-  std::unordered_map<std::string, std::size_t> peers_;  ///< Connections of each, if counted.
+  struct Peer {
+    std::size_t connections = 0;
+    std::size_t body_bytes = 0;
+  };
+  std::unordered_map<std::string, Peer> peers_;  ///< With a connection, if per_peer_max_ is set.
   std::list<Connection*> idle_;  ///< Between requests, or before the first; the longest first.
   std::unordered_map<std::uint64_t, Connection*> waiting_;
   std::uint64_t requests_ = 0;
@@ -394,17 +416,12 @@ bool Connection::on_head() {
   if (!head.has_body()) {
     return on_request();
   }
-  const std::size_t expected =
-      head.is_chunked ? loop_.settings().body_bytes_max : head.content_length;
-  if (!loop_.take_body_bytes(expected)) {
-    return refuse({.status = 503,
-                   .name = "overloaded",
-                   .detail = "bodies: expected at most " +
-                             std::to_string(loop_.settings().bodies_bytes_max) + " bytes at once",
-                   .retry_after = std::chrono::seconds(1),
-                   .closes = true});
+  // What cannot be taken whole is not begun; what can is counted as it arrives.
+  if (const auto problem = loop_.body_problem(peer_, head.content_length)) {
+    return refuse(*problem);
   }
-  body_bytes_ = expected;
+  parser_->get().body().max_size(head.is_chunked ? loop_.settings().body_bytes_max
+                                                 : head.content_length);
   stage_ = Stage::body;
   deadline_ = SteadyClock::now() + loop_.settings().body_timeout;
   parser_->body_limit(loop_.settings().body_bytes_max);
@@ -432,6 +449,12 @@ bool Connection::advance_body() {
   if (problem && problem != http::error::need_more) {
     return refuse({.detail = "body: " + problem.message(), .closes = true});
   }
+  const std::size_t more = parser_->get().body().capacity() - body_bytes_;
+  if (const auto no_more = loop_.body_problem(peer_, more)) {
+    return refuse(*no_more);
+  }
+  loop_.take_body_bytes(peer_, more);
+  body_bytes_ += more;
   if (parser_->is_done()) {
     return on_request();
   }
@@ -454,7 +477,7 @@ bool Connection::on_request() {
     respond(render(*problem), false);
     return false;
   }
-  auto body = request_of(route_, parser_->get().body(), loop_.settings().body_bytes_max);
+  auto body = request_of(route_, view_of(parser_->get().body()), loop_.settings().body_bytes_max);
   if (!body) {
     respond(render(body.error()), body.error().closes);
     return false;
@@ -572,7 +595,7 @@ void Connection::linger() {
 }
 
 void Connection::release_body() {
-  loop_.return_body_bytes(std::exchange(body_bytes_, 0));
+  loop_.return_body_bytes(peer_, std::exchange(body_bytes_, 0));
 }
 
 void Connection::close() {
@@ -651,13 +674,16 @@ std::size_t connections_possible(std::size_t wanted) {
   return std::min(wanted, descriptors - std::min(descriptors_kept, descriptors / 2));
 }
 
+std::size_t share_of(std::size_t whole, double share) {
+  return std::max<std::size_t>(1, static_cast<std::size_t>(share * static_cast<double>(whole)));
+}
+
 /// Of one peer; 0: no bound.
 std::size_t per_peer_possible(const GatewaySettings& settings, std::size_t connections_max) {
   std::size_t most = settings.connections_per_peer_max;
-  if (settings.connections_per_peer_share < 1) {
-    const auto share = static_cast<std::size_t>(settings.connections_per_peer_share *
-                                                static_cast<double>(connections_max));
-    most = std::max<std::size_t>(1, most == 0 ? share : std::min(most, share));
+  if (settings.per_peer_share < 1) {
+    const std::size_t share = share_of(connections_max, settings.per_peer_share);
+    most = most == 0 ? share : std::min(most, share);
   }
   return most;
 }
@@ -723,6 +749,9 @@ Loop::Loop(const GatewaySettings& settings, GatewayPorts ports, const tcp::endpo
              .body_bytes_max = settings.body_bytes_max},
       connections_max_(connections_possible(settings.connections_max)),
       per_peer_max_(per_peer_possible(settings, connections_max_)),
+      bodies_per_peer_max_(settings.per_peer_share < 1
+                               ? share_of(settings.bodies_bytes_max, settings.per_peer_share)
+                               : settings.bodies_bytes_max),
       tls_(std::move(tls)) {}
 
 Result<void> Loop::open(const tcp::endpoint& endpoint) {
@@ -847,7 +876,7 @@ void Loop::on_accept(ErrorCode problem, Socket socket) {
   std::string peer;
   if (per_peer_max_ != 0) {
     peer = peer_of(socket.remote_endpoint(ignored).address());
-    if (std::size_t& count = peers_[peer]; count >= per_peer_max_) {
+    if (std::size_t& count = peers_[peer].connections; count >= per_peer_max_) {
       refuse_peer(std::move(socket));
       accept();
       return;
@@ -906,7 +935,7 @@ std::list<Connection*>::iterator Loop::add_idle(Connection& connection) {
 
 void Loop::remove(Connection& connection) {
   if (const auto peer = peers_.find(connection.peer()); peer != peers_.end()) {
-    if (--peer->second == 0) {
+    if (--peer->second.connections == 0) {
       peers_.erase(peer);
     }
   }
@@ -917,12 +946,29 @@ void Loop::remove(Connection& connection) {
   accept();
 }
 
-bool Loop::take_body_bytes(std::size_t size) {
+std::optional<Problem> Loop::body_problem(const std::string& peer, std::size_t size) const {
   if (size > settings_.bodies_bytes_max - bodies_bytes_) {
-    return false;
+    return no_room(std::to_string(settings_.bodies_bytes_max) + " bytes at once");
   }
+  const auto at = peers_.find(peer);
+  if (at != peers_.end() && size > bodies_per_peer_max_ - at->second.body_bytes) {
+    return no_room(std::to_string(bodies_per_peer_max_) + " bytes at once from one address");
+  }
+  return std::nullopt;
+}
+
+void Loop::take_body_bytes(const std::string& peer, std::size_t size) {
   bodies_bytes_ += size;
-  return true;
+  if (const auto at = peers_.find(peer); at != peers_.end()) {
+    at->second.body_bytes += size;
+  }
+}
+
+void Loop::return_body_bytes(const std::string& peer, std::size_t size) {
+  bodies_bytes_ -= size;
+  if (const auto at = peers_.find(peer); at != peers_.end()) {
+    at->second.body_bytes -= size;
+  }
 }
 
 std::optional<RequestId> Loop::hand_over(std::string tenant, ClientRequestBody body,

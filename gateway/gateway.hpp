@@ -27,12 +27,11 @@ struct GatewaySettings {
   /// Also kept below the descriptor limit. When all are taken, the one idle longest makes room.
   std::size_t connections_max = 20'000;
   std::size_t connections_per_peer_max = 0;  ///< Of an IPv4 address, of an IPv6 /64; 0: no bound.
-  /// And of the connections that there may be, at least one. 1: no bound, as behind a proxy, where
-  /// all clients have one address.
-  double connections_per_peer_share = 1;
+  /// Of the connections that there may be, at least one, and of bodies_bytes_max. 1: no bound, as
+  /// behind a proxy, where all clients have one address.
+  double per_peer_share = 1;
   std::size_t waiting_max = 50'000;  ///< Requests handed to the coordinator and not answered yet.
-  std::size_t bodies_bytes_max =
-      256U << 20U;  ///< Of all bodies that are being read, by announced length.
+  std::size_t bodies_bytes_max = 256U << 20U;  ///< Of what arrived of bodies that are being read.
   Duration header_timeout = std::chrono::seconds(
       10);  ///< Of a new connection, TLS included; or from a request's first byte.
   Duration body_timeout = std::chrono::seconds(30);

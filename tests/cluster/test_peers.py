@@ -137,6 +137,43 @@ class PeersTest(unittest.TestCase):
             held[0].close()
             until("its place is free", lambda: cluster.request("GET", "/v1/healthz", timeout=5)[0] == 200)
 
+    def test_slow_bodies_shut_nobody_out(self):
+        cluster = self.start(nodes=1)
+        host, port = cluster.http.split(":")
+        length = 1 << 20
+
+        def opens(address):
+            client = http.client.HTTPConnection(host, int(port), timeout=10, source_address=(address, 0))
+            try:
+                client.request("POST", "/v1/sessions", "{}".ljust(length), {"Content-Type": "application/json"})
+                answer = client.getresponse()
+                return answer.status, answer.getheader("Retry-After"), json.loads(answer.read())
+            finally:
+                client.close()
+
+        with contextlib.ExitStack() as stack:
+            held = []
+            for _ in range(300):
+                slow = stack.enter_context(socket.create_connection((host, int(port)), timeout=10))
+                slow.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 16)  # What is sent is with the server, not here.
+                slow.sendall(f"POST /v1/sessions HTTP/1.1\r\nHost: {cluster.http}\r\nContent-Type: application/json\r\n"
+                             f"Expect: 100-continue\r\nContent-Length: {length}\r\n\r\n".encode())
+                self.assertEqual(slow.recv(4096), b"HTTP/1.1 100 Continue\r\n\r\n")
+                slow.sendall(b" ")
+                held.append(slow)
+            # What is announced keeps nobody away.
+            self.assertEqual(opens("127.0.0.1")[0], 201)
+            # What has come does, but nobody at another address.
+            for slow in held[:63]:
+                slow.sendall(b" " * (length - 2))
+            _, retry, said = until("its share is spent", lambda: (answer := opens("127.0.0.1"))[0] == 503 and answer)
+            self.assertEqual(retry, "1")
+            self.assertEqual(said["detail"], f"bodies: expected at most {64 << 20} bytes at once from one address")
+            self.assertEqual(opens("127.0.0.2")[0], 201)
+            for slow in held:
+                slow.close()
+            until("its share is free", lambda: opens("127.0.0.1")[0] == 201)
+
     def test_secrets_in_files_are_their_owners_alone(self):
         cluster = self.start(SecuredCluster, nodes=0)
         url = ("--url", f"http://{cluster.http}")

@@ -435,6 +435,50 @@ TEST_CASE("a list that a crash cut goes on, ends where another request begins, o
   }
 }
 
+TEST_CASE("of an open session the answers in memory are bounded in bytes",
+          "[coordinator_machine]") {
+  CoordinatorSettings settings = ScriptedCluster::settings_of(ScriptedCluster::default_catalog());
+  settings.answer_bytes_per_session_max = 1000;
+  ScriptedCluster cluster(settings);
+  cluster.join(1);
+  const RunId run = cluster.open();
+  const auto confirm = [&](const std::string& key, std::size_t bytes) {
+    const RequestId request = cluster.confirm(run, {call("a")}, key);
+    cluster.finish(cluster.take_dispatch("a"), '"' + std::string(bytes, 'x') + '"');
+    cluster.persist();
+    return cluster.step(request).output.size();
+  };
+  const auto is_in_memory = [&](const std::string& key, std::size_t count = 1) {
+    cluster.asked_of_store.clear();
+    const RequestId request = cluster.confirm(run, std::vector<Call>(count, call("a")), key);
+    CHECK((cluster.answer(request) != nullptr) == cluster.asked_of_store.empty());
+    return cluster.asked_of_store.empty();
+  };
+  confirm("key-0", 400);
+  confirm("key-1", 400);
+  CHECK(is_in_memory("key-0"));
+  confirm("key-2", 400);
+  CHECK_FALSE(is_in_memory("key-0"));
+  CHECK(is_in_memory("key-1"));
+  CHECK(is_in_memory("key-2"));
+  // One alone may be too large to be kept; who waits for it gets it.
+  CHECK(confirm("key-3", 2000) == 2002);
+  CHECK_FALSE(is_in_memory("key-2"));
+  CHECK_FALSE(is_in_memory("key-3"));
+  confirm("key-4", 10);
+  CHECK(is_in_memory("key-4"));
+  // A list is answered whole, though its first steps are durable before its last.
+  const RequestId list = cluster.confirm(run, {call("a"), call("a"), call("a")}, "list");
+  for (int i = 0; i < 3; ++i) {
+    cluster.finish(cluster.take_dispatch("a"), '"' + std::string(2000, 'x') + '"');
+    cluster.persist();
+  }
+  REQUIRE(cluster.answer(list) != nullptr);
+  CHECK(std::get<StepAnswers>(*cluster.answer(list)).steps.size() == 3);
+  CHECK_FALSE(is_in_memory("list", 3));
+  CHECK(cluster.count_entries("commit") == 8);
+}
+
 TEST_CASE("a retry expects the step that the first request expected", "[coordinator_machine]") {
   ScriptedCluster cluster;
   cluster.join(1);

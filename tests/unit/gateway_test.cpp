@@ -82,16 +82,21 @@ struct Response {
 /// A plain socket, so that a test can send what no library would.
 class Client {
 public:
-  explicit Client(std::uint16_t port) : socket_(::socket(AF_INET, SOCK_STREAM, 0)) {
+  explicit Client(std::uint16_t port, const char* own_address = "127.0.0.1")
+      : socket_(::socket(AF_INET, SOCK_STREAM, 0)) {
     sockaddr_in address{};
     address.sin_family = AF_INET;
     address.sin_port = htons(port);
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    sockaddr_in own{};
+    own.sin_family = AF_INET;
+    ::inet_pton(AF_INET, own_address, &own.sin_addr);
     timeval timeout{.tv_sec = patience.count(), .tv_usec = 0};
     ::setsockopt(socket_, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout);
     const int on = 1;
     ::setsockopt(socket_, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    if (::connect(socket_, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+    if (::bind(socket_, reinterpret_cast<const sockaddr*>(&own), sizeof own) != 0 ||
+        ::connect(socket_, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
       leave();
       throw std::runtime_error("cannot connect");
     }
@@ -396,6 +401,98 @@ TEST_CASE("the bodies that are read at once have a common limit", "[gateway]") {
     other.send(head + "Content-Length: 100\r\n\r\n" + std::string(100, ' '));
     CHECK(other.response().status == 400);
   }
+}
+
+TEST_CASE("a body counts as it arrives, not as it is announced", "[gateway]") {
+  GatewaySettings settings;
+  settings.bodies_bytes_max = 1000;
+  Served served(settings);
+  const std::string head =
+      "POST /v1/sessions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n";
+  const auto announce = [&](const char* arrived) {
+    Client client = served.client();
+    client.send(head + "Expect: 100-continue\r\nContent-Length: 1000\r\n\r\n");
+    REQUIRE(client.response().status == 100);
+    client.send(arrived);
+    return client;
+  };
+  std::vector<Client> slow;
+  for (int i = 0; i < 50; ++i) {
+    slow.push_back(announce(""));
+  }
+  Client honest = served.client();
+  honest.send(head + "Content-Length: 1000\r\n\r\n" + std::string(1000, ' '));
+  CHECK(honest.response().status == 400);
+  // Who finds no room for more is refused; those before it go on.
+  slow[0].send(std::string(600, ' '));
+  // Those bytes are with the server a moment later.
+  const auto deadline = std::chrono::steady_clock::now() + patience;
+  Response refused;
+  while (refused.status != 503 && std::chrono::steady_clock::now() < deadline) {
+    honest.send(head + "Content-Length: 900\r\n\r\n" + std::string(900, ' '));
+    refused = honest.response();
+  }
+  REQUIRE(refused.status == 503);
+  CHECK_THAT(refused.head, Contains("\r\nRetry-After: 1\r\n"));
+  CHECK_THAT(refused.body, Contains("expected at most 1000 bytes at once"));
+  slow[1].send(std::string(600, ' '));
+  CHECK(slow[1].response().status == 503);
+  slow[0].send(std::string(400, ' '));
+  CHECK(slow[0].response().status == 400);
+  slow[2].send(std::string(1000, ' '));
+  CHECK(slow[2].response().status == 400);
+}
+
+TEST_CASE("a chunked body counts as it arrives", "[gateway]") {
+  GatewaySettings settings;
+  settings.bodies_bytes_max = 100;
+  Served served(settings);
+  const std::string head =
+      "POST /v1/sessions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+      "Transfer-Encoding: chunked\r\n\r\n";
+  Client small = served.client();
+  small.send(head + "2\r\n{}\r\n0\r\n\r\n");
+  CHECK(std::holds_alternative<OpenSession>(served.desk.take().body));
+  Client large = served.client();
+  large.send(head + "65\r\n" + std::string(101, ' ') + "\r\n0\r\n\r\n");
+  CHECK(large.response().status == 503);
+}
+
+TEST_CASE("one address has a share of the bytes of bodies", "[gateway]") {
+  GatewaySettings settings;
+  settings.bodies_bytes_max = 4000;
+  settings.per_peer_share = 0.25;
+  Served served(settings);
+  const std::string head =
+      "POST /v1/sessions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+      "Expect: 100-continue\r\nContent-Length: ";
+  std::vector<Client> greedy;
+  for (int i = 0; i < 2; ++i) {
+    greedy.push_back(served.client());
+    greedy.back().send(head + "1000\r\n\r\n");
+    REQUIRE(greedy.back().response().status == 100);
+  }
+  greedy[0].send(std::string(999, ' '));
+  greedy[1].send(std::string(999, ' '));
+  // One of them, whichever came second.
+  std::array<pollfd, 2> both{
+      {{greedy[0].descriptor(), POLLIN, 0}, {greedy[1].descriptor(), POLLIN, 0}}};
+  REQUIRE(::poll(both.data(), both.size(), std::chrono::milliseconds(patience).count()) == 1);
+  const std::size_t second = both[0].revents != 0 ? 0 : 1;
+  const Response refused = greedy[second].response();
+  CHECK(refused.status == 503);
+  CHECK_THAT(refused.body, Contains("expected at most 1000 bytes at once from one address"));
+  Client other(served.gateway->port(), "127.0.0.2");
+  other.send(post("/v1/sessions", std::string(1000, ' ')));
+  CHECK(other.response().status == 400);
+  Client same = served.client();
+  same.send(post("/v1/sessions", std::string(10, ' ')));
+  CHECK(same.response().status == 503);
+  greedy[1 - second].send(" ");
+  CHECK(greedy[1 - second].response().status == 400);
+  Client again = served.client();
+  again.send(post("/v1/sessions", std::string(1000, ' ')));
+  CHECK(again.response().status == 400);
 }
 
 TEST_CASE("pipelined requests are answered one after the other, in order", "[gateway]") {
@@ -746,7 +843,7 @@ TEST_CASE("one address has a share of the connections, and the status counts tho
           "[gateway]") {
   GatewaySettings settings;
   settings.connections_max = 8;
-  settings.connections_per_peer_share = 0.25;
+  settings.per_peer_share = 0.25;
   Served served(settings);
   Client asks = served.client();
   Client second = served.client();
