@@ -151,9 +151,9 @@ void append_steps(std::string& out, const std::vector<StepAnswer>& steps) {
 RenderedAnswer on(const SessionOpened& opened) {
   const std::string run_id = to_string(opened.run_id);
   RenderedAnswer answer{.status = 201,
-                    .content_type = json_type,
-                    .fields = "Location: /v1/sessions/" + run_id + "\r\n",
-                    .body = "{"};
+                        .content_type = json_type,
+                        .fields = "Location: /v1/sessions/" + run_id + "\r\n",
+                        .body = "{"};
   append_member(answer.body, "run_id", run_id);
   answer.body.push_back('}');
   return answer;
