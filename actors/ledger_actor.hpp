@@ -11,11 +11,7 @@
 namespace forerun {
 
 struct LedgerPorts {
-  std::function<void(BatchNumber)> persisted;  ///< This batch and all before it are durable.
-  std::function<void(ConnectionId, std::vector<CoordinatorMessage>)> send;
-  std::function<void(ClientResponse)> reply;
-  std::function<void(EntriesRead)> entries_read;
-  std::function<void(PastRead)> past_read;
+  std::function<void(BatchNumber)> persisted;     ///< This batch and all before it are durable.
   std::function<void(const std::string&)> fatal;  ///< The disk failed: the process must end.
 };
 
@@ -28,8 +24,8 @@ struct LedgerState {
   std::vector<CoordinatorBatch> waiting;
 };
 
-/// Owns the store. Batches that wait together are synced together. Spawn it detached: it blocks on
-/// the disk.
+/// Writes the store. Batches that wait together are synced together. Spawn it detached: it blocks
+/// on the disk.
 LedgerActor::behavior_type ledger_actor(LedgerActor::stateful_pointer<LedgerState> self,
                                         std::shared_ptr<CoordinatorStore> store, LedgerPorts ports);
 

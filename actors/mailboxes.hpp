@@ -34,16 +34,18 @@ struct Flush {};
 struct Ahead {};
 /// Sent by the node actor to itself: what was verified since is given to the replica's store.
 struct StoreReplica {};
+/// Sent by the reader actor to itself: behind what already waits, the next client's read.
+struct ReadNext {};
 struct PersistMarks {
   std::vector<MarkRow> marks;
 };
 
 using CoordinatorActor = caf::typed_actor<caf::reacts_to<CoordinatorInputs>, caf::reacts_to<Flush>,
                                           caf::reacts_to<Wake>, caf::reacts_to<Ahead>>;
-using LedgerActor =
-    caf::typed_actor<caf::reacts_to<CoordinatorBatch>, caf::reacts_to<ServeEntries>,
-                     caf::reacts_to<ServeSession>, caf::reacts_to<ServeLedger>,
-                     caf::reacts_to<ReadEntries>, caf::reacts_to<ReadPast>, caf::reacts_to<Flush>>;
+using LedgerActor = caf::typed_actor<caf::reacts_to<CoordinatorBatch>, caf::reacts_to<Flush>>;
+using ReaderActor = caf::typed_actor<caf::reacts_to<ServeEntries>, caf::reacts_to<ServeSession>,
+                                     caf::reacts_to<ServeLedger>, caf::reacts_to<ReadEntries>,
+                                     caf::reacts_to<ReadPast>, caf::reacts_to<ReadNext>>;
 using AuditActor = caf::typed_actor<caf::reacts_to<ReplicaAuditOrder>>;
 using PeerProxyActor = caf::typed_actor<caf::reacts_to<PeerMessages>>;
 using NodeActor = caf::typed_actor<caf::reacts_to<NodeInputs>, caf::reacts_to<Flush>,
@@ -73,6 +75,7 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(forerun::ServeSession)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(forerun::ServeLedger)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(forerun::ReadEntries)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(forerun::ReadPast)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(forerun::ReadNext)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(forerun::ReplicaAuditOrder)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(forerun::ReplicaPageOrder)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(forerun::StartBranches)

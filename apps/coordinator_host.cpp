@@ -10,6 +10,7 @@
 #include "actors/coordinator_actor.hpp"
 #include "actors/ledger_actor.hpp"
 #include "actors/peer_proxy.hpp"
+#include "actors/reader_actor.hpp"
 #include "apps/actor_work.hpp"
 #include "apps/inlet.hpp"
 #include "apps/process.hpp"
@@ -132,9 +133,11 @@ CoordinatorInputs names_of(const std::vector<AllowedPeer>& allowed) {
 
 class Host final : public CoordinatorHost {
 public:
-  Host(std::shared_ptr<CoordinatorStore> store, LocalReplies local_replies,
+  Host(CoordinatorStores stores, LocalReplies local_replies,
        std::function<void(const std::string&)> log)
-      : store_(std::move(store)), local_replies_(std::move(local_replies)), log_(std::move(log)) {}
+      : stores_(std::move(stores)),
+        local_replies_(std::move(local_replies)),
+        log_(std::move(log)) {}
 
   ~Host() override {
     if (gateway_) {
@@ -144,8 +147,10 @@ public:
     if (system_) {
       caf::anon_send_exit(coordinator_, caf::exit_reason::user_shutdown);
       caf::anon_send_exit(ledger_, caf::exit_reason::user_shutdown);
+      caf::anon_send_exit(reader_, caf::exit_reason::user_shutdown);
       coordinator_ = nullptr;
       ledger_ = nullptr;
+      reader_ = nullptr;
       peers_->close();
       system_->await_all_actors_done();
     }
@@ -172,11 +177,15 @@ public:
     }
     auto machine = std::make_shared<CoordinatorMachine>(settings.machine, keys.ledger(),
                                                         predictor_of(settings));
+    if (auto dropped = stores_.owner->drop_opening_keys(settings.machine.opening_keys_max);
+        !dropped) {
+      return dropped;
+    }
     if (auto recovered = recover(*machine, settings.data, keys.ledger().public_key()); !recovered) {
       return recovered;
     }
     if (!settings.catalog_text.empty()) {
-      if (auto kept = store_->put_text("catalog.toml", settings.catalog_text); !kept) {
+      if (auto kept = stores_.owner->put_text("catalog.toml", settings.catalog_text); !kept) {
         return kept;
       }
     }
@@ -204,8 +213,9 @@ public:
 
 private:
   Result<void> recover(CoordinatorMachine& machine, const std::string& data, const PublicKey& key) {
-    const auto recovered = recover_checked(
-        *store_, data, key, [&machine](const StoredEntry& entry) { machine.restore(entry); });
+    const auto recovered =
+        recover_checked(*stores_.owner, data, key,
+                        [&machine](const StoredEntry& entry) { machine.restore(entry); });
     if (!recovered) {
       return tl::unexpected<Error>(recovered.error());
     }
@@ -248,26 +258,34 @@ private:
       peers_->send(connection, std::move(messages));
       reach(Failpoint::coordinator_sent);
     };
+    const auto fatal = [](const std::string& why) {
+      log_line("the store failed, so nothing can be promised any more: " + why);
+      std::_Exit(exit_error);  // No answer may leave after a failed sync.
+    };
     LedgerPorts ledger_ports;
     ledger_ports.persisted = [inlet = inlet_](BatchNumber number) {
       reach(Failpoint::coordinator_persisted);
       inlet->put(CoordinatorInputs{{CoordinatorInput(Persisted{number})}});
     };
-    ledger_ports.send = send;
-    ledger_ports.reply = [this](ClientResponse response) { answer(std::move(response)); };
-    ledger_ports.entries_read = [inlet = inlet_](EntriesRead read) {
+    ledger_ports.fatal = fatal;
+    ReaderPorts reader_ports;
+    reader_ports.send = send;
+    reader_ports.reply = [this](ClientResponse response) { answer(std::move(response)); };
+    reader_ports.entries_read = [inlet = inlet_](EntriesRead read) {
       inlet->put(CoordinatorInputs{{CoordinatorInput(std::move(read))}});
     };
-    ledger_ports.past_read = [inlet = inlet_](PastRead page) {
+    reader_ports.past_read = [inlet = inlet_](PastRead page) {
       inlet->put(CoordinatorInputs{{CoordinatorInput(std::move(page))}});
     };
-    ledger_ports.fatal = [](const std::string& why) {
-      log_line("the store failed, so nothing can be promised any more: " + why);
-      std::_Exit(exit_error);  // No answer may leave after a failed sync.
-    };
-    ledger_ = is_store_quick
-                  ? system_->spawn(ledger_actor, store_, std::move(ledger_ports))
-                  : system_->spawn<caf::detached>(ledger_actor, store_, std::move(ledger_ports));
+    reader_ports.fatal = fatal;
+    if (is_store_quick) {
+      ledger_ = system_->spawn(ledger_actor, stores_.owner, std::move(ledger_ports));
+      reader_ = system_->spawn(reader_actor, stores_.reader, std::move(reader_ports));
+    } else {
+      ledger_ = system_->spawn<caf::detached>(ledger_actor, stores_.owner, std::move(ledger_ports));
+      reader_ =
+          system_->spawn<caf::detached>(reader_actor, stores_.reader, std::move(reader_ports));
+    }
 
     CoordinatorPorts ports;
     ports.persist = [ledger = ledger_](CoordinatorBatch batch) {
@@ -276,20 +294,20 @@ private:
     ports.send = send;
     ports.publish = [this](Entries entries) { publish(*bus_, std::move(entries)); };
     ports.reply = [this](ClientResponse response) { answer(std::move(response)); };
-    ports.serve_entries = [ledger = ledger_](ServeEntries request) {
-      caf::anon_send(ledger, std::move(request));
+    ports.serve_entries = [reader = reader_](ServeEntries request) {
+      caf::anon_send(reader, std::move(request));
     };
-    ports.serve_session = [ledger = ledger_](ServeSession request) {
-      caf::anon_send(ledger, std::move(request));
+    ports.serve_session = [reader = reader_](ServeSession request) {
+      caf::anon_send(reader, std::move(request));
     };
-    ports.serve_ledger = [ledger = ledger_](ServeLedger request) {
-      caf::anon_send(ledger, std::move(request));
+    ports.serve_ledger = [reader = reader_](ServeLedger request) {
+      caf::anon_send(reader, std::move(request));
     };
-    ports.read_entries = [ledger = ledger_](ReadEntries request) {
-      caf::anon_send(ledger, std::move(request));
+    ports.read_entries = [reader = reader_](ReadEntries request) {
+      caf::anon_send(reader, std::move(request));
     };
-    ports.read_past = [ledger = ledger_](ReadPast request) {
-      caf::anon_send(ledger, std::move(request));
+    ports.read_past = [reader = reader_](ReadPast request) {
+      caf::anon_send(reader, std::move(request));
     };
     ports.race = log_record;
     ports.log = log_;
@@ -301,7 +319,7 @@ private:
     inlet_->open(coordinator_);
   }
 
-  const std::shared_ptr<CoordinatorStore> store_;
+  const CoordinatorStores stores_;
   const LocalReplies local_replies_;
   const std::function<void(const std::string&)> log_;
   const std::shared_ptr<CoordinatorInlet> inlet_ = std::make_shared<CoordinatorInlet>();
@@ -312,15 +330,17 @@ private:
   std::unique_ptr<caf::actor_system> system_;
   std::unique_ptr<Peers> peers_;
   LedgerActor ledger_;
+  ReaderActor reader_;
   CoordinatorActor coordinator_;
 };
 
 }  // namespace
 
-Result<std::unique_ptr<CoordinatorHost>> CoordinatorHost::start(
-    CoordinatorHostSettings settings, const KeyFolder& keys,
-    std::shared_ptr<CoordinatorStore> store, LocalReplies local_replies) {
-  auto host = std::make_unique<Host>(std::move(store), std::move(local_replies), settings.log);
+Result<std::unique_ptr<CoordinatorHost>> CoordinatorHost::start(CoordinatorHostSettings settings,
+                                                                const KeyFolder& keys,
+                                                                CoordinatorStores stores,
+                                                                LocalReplies local_replies) {
+  auto host = std::make_unique<Host>(std::move(stores), std::move(local_replies), settings.log);
   if (auto running = host->run(std::move(settings), keys); !running) {
     return tl::unexpected<Error>(running.error());
   }

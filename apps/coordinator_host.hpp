@@ -30,6 +30,13 @@ struct CoordinatorHostSettings {
   bool is_store_quick = false;  ///< The store never blocks, so it needs no thread of its own.
 };
 
+/// One data directory's store, twice.
+struct CoordinatorStores {
+  std::shared_ptr<CoordinatorStore> owner;   ///< Recovers and writes.
+  std::shared_ptr<CoordinatorStore> reader;  ///< Read-only, for another thread. The owner itself
+                                             ///< when threads may share it.
+};
+
 /// Requests of this process itself have ids from here on; the gateway's are below.
 inline constexpr std::uint64_t local_requests_from = std::uint64_t{1} << 62U;
 
@@ -40,11 +47,11 @@ public:
   /// Answers to local requests. Called on an actor's thread; must not block.
   using LocalReplies = std::function<void(ClientResponse)>;
 
-  /// Recovers from `store` and serves. Errors: those of the bus, the gateway and the store;
+  /// Recovers from the stores and serves. Errors: those of the bus, the gateway and the store;
   /// verification when the store's ledger is not as it was written: no term is opened then.
   static Result<std::unique_ptr<CoordinatorHost>> start(CoordinatorHostSettings settings,
                                                         const KeyFolder& keys,
-                                                        std::shared_ptr<CoordinatorStore> store,
+                                                        CoordinatorStores stores,
                                                         LocalReplies local_replies = {});
   virtual ~CoordinatorHost() = default;  ///< Answers what waits, then ends all of it.
   virtual std::uint16_t http_port() const = 0;

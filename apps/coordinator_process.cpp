@@ -206,7 +206,11 @@ Result<int> run_coordinator(const CoordinatorProcessSettings& settings) {
       return tl::unexpected<Error>(prepared.error());
     }
   }
-  auto host = CoordinatorHost::start(std::move(host_settings), *keys, store);
+  auto reader = open_coordinator_store_readonly(settings.data);
+  if (!reader) {
+    return tl::unexpected<Error>(reader.error());
+  }
+  auto host = CoordinatorHost::start(std::move(host_settings), *keys, {store, std::move(*reader)});
   if (!host) {
     return tl::unexpected<Error>(host.error());
   }

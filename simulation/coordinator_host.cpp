@@ -103,6 +103,10 @@ void CoordinatorHost::start() {
   failure_.reset();
   begin_life();
   machine_ = std::make_shared<CoordinatorMachine>(settings_, key_, make_predictor());
+  if (const auto dropped = store_.drop_opening_keys(settings_.opening_keys_max); !dropped) {
+    env_.time.violate(Rule::assertion, "coordinator: its store: " + dropped.error().message);
+    return;
+  }
   const auto recovered =
       recover_checked(store_, "simulated", key_.public_key(),
                       [this](const StoredEntry& entry) { machine_->restore(entry); });
@@ -119,11 +123,10 @@ void CoordinatorHost::start() {
   charged_at_once_ = {};
   stage_ = std::make_unique<Stage>(now());
   is_ending_ = false;
-  ledger_ = stage_->add(stage_->system().spawn(
-      ledger_actor,
-      std::make_shared<WatchedCoordinatorStore>(
-          store_, [this](std::span<const CoordinatorBatch> batches) { return write(batches); }),
-      ledger_ports()));
+  const auto store = std::make_shared<WatchedCoordinatorStore>(
+      store_, [this](std::span<const CoordinatorBatch> batches) { return write(batches); });
+  ledger_ = stage_->add(stage_->system().spawn(ledger_actor, store, ledger_ports()));
+  reader_ = stage_->add(stage_->system().spawn(reader_actor, store, reader_ports()));
   coordinator_ =
       stage_->add(stage_->system().spawn(coordinator_actor, machine_, coordinator_ports()));
   run();
@@ -149,6 +152,7 @@ void CoordinatorHost::crash() {
   is_ending_ = true;
   destroy(coordinator_);
   destroy(ledger_);
+  destroy(reader_);
   stage_.reset();
   machine_.reset();
   is_flushing_ = false;
@@ -309,9 +313,9 @@ void CoordinatorHost::note(const std::string& line) {
 
 /// The store is read as late as a disk answers.
 template <class Request>
-void CoordinatorHost::ask_ledger(Request request) {
+void CoordinatorHost::ask_reader(Request request) {
   later(env_.around(env_.weather.sync_median), [this, asked = std::move(request)] {
-    caf::anon_send(ledger_, asked);
+    caf::anon_send(reader_, asked);
     run();
   });
 }
@@ -341,11 +345,11 @@ CoordinatorPorts CoordinatorHost::coordinator_ports() {
       reply(response);
     }
   };
-  ports.serve_entries = [this](ServeEntries request) { ask_ledger(request); };
-  ports.serve_session = [this](ServeSession request) { ask_ledger(std::move(request)); };
-  ports.serve_ledger = [this](ServeLedger request) { ask_ledger(request); };
-  ports.read_entries = [this](ReadEntries request) { ask_ledger(std::move(request)); };
-  ports.read_past = [this](ReadPast request) { ask_ledger(request); };
+  ports.serve_entries = [this](ServeEntries request) { ask_reader(request); };
+  ports.serve_session = [this](ServeSession request) { ask_reader(std::move(request)); };
+  ports.serve_ledger = [this](ServeLedger request) { ask_reader(request); };
+  ports.read_entries = [this](ReadEntries request) { ask_reader(std::move(request)); };
+  ports.read_past = [this](ReadPast request) { ask_reader(request); };
   ports.race = [](const std::string&) {};
   ports.log = [this](const std::string& line) { note(line); };
   ports.fatal = [this](const Error& error) {
@@ -357,6 +361,17 @@ CoordinatorPorts CoordinatorHost::coordinator_ports() {
 LedgerPorts CoordinatorHost::ledger_ports() {
   LedgerPorts ports;
   ports.persisted = [this](BatchNumber last) { persisted(last); };
+  // What a failed write means is noted where it happened.
+  ports.fatal = [this](const std::string& why) {
+    if (!is_ending_) {
+      env_.time.violate(Rule::assertion, "coordinator: writes its store: " + why);
+    }
+  };
+  return ports;
+}
+
+ReaderPorts CoordinatorHost::reader_ports() {
+  ReaderPorts ports;
   ports.send = [this](ConnectionId connection, std::vector<CoordinatorMessage> messages) {
     for (CoordinatorMessage& message : messages) {
       auto* entries = std::get_if<Entries>(&message);
@@ -370,7 +385,6 @@ LedgerPorts CoordinatorHost::ledger_ports() {
   ports.reply = [this](ClientResponse response) { reply(response); };
   ports.entries_read = [this](EntriesRead read) { give(std::move(read)); };
   ports.past_read = [this](PastRead past) { give(std::move(past)); };
-  // A write that failed: what it means is noted where it happened. A read: the disk does not fail.
   ports.fatal = [this](const std::string& why) {
     if (!is_ending_) {
       env_.time.violate(Rule::assertion, "coordinator: reads its store: " + why);

@@ -11,6 +11,7 @@
 
 #include "actors/coordinator_actor.hpp"
 #include "actors/ledger_actor.hpp"
+#include "actors/reader_actor.hpp"
 #include "simulation/host.hpp"
 #include "simulation/network.hpp"
 #include "simulation/stage.hpp"
@@ -63,6 +64,7 @@ public:
 private:
   CoordinatorPorts coordinator_ports();
   LedgerPorts ledger_ports();
+  ReaderPorts reader_ports();
   void give(CoordinatorInput input);
   void run();
   void run_soon();
@@ -70,7 +72,7 @@ private:
   void send(ConnectionId connection, std::vector<CoordinatorMessage> messages);
   void note(const std::string& line);
   template <class Request>
-  void ask_ledger(Request request);
+  void ask_reader(Request request);
   void persist(CoordinatorBatch batch);
   void flush();
   Result<void> write(std::span<const CoordinatorBatch> batches);
@@ -91,6 +93,7 @@ private:
   std::unique_ptr<Stage> stage_;
   CoordinatorActor coordinator_;
   LedgerActor ledger_;
+  ReaderActor reader_;
   bool is_ending_ = false;  ///< Nothing that its actors still say in this turn leaves the process.
   std::function<void(const ClientResponse&)> reply_;
   std::function<void()> went_down_;

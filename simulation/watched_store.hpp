@@ -22,11 +22,18 @@ public:
       const std::function<void(const StoredEntry&)>& visit) override {
     return disk_.recover(visit);
   }
+  Result<void> drop_opening_keys(std::size_t keys_max) override {
+    return disk_.drop_opening_keys(keys_max);
+  }
   Result<std::vector<StoredEntry>> read(Seq from, std::size_t count, bool whole) override {
     return disk_.read(from, count, whole);
   }
   Result<SessionRecord> session(const RunId& run_id) override { return disk_.session(run_id); }
   Result<SessionRow> session_row(const RunId& run_id) override { return disk_.session_row(run_id); }
+  Result<std::vector<StoredEntry>> steps(const RunId& run_id, StepNumber first,
+                                         std::uint32_t count) override {
+    return disk_.steps(run_id, first, count);
+  }
   Result<std::vector<HistoryRow>> history(std::uint64_t first, std::uint64_t last,
                                           std::size_t steps) override {
     return disk_.history(first, last, steps);

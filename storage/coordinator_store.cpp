@@ -93,13 +93,12 @@ CREATE TABLE history(number INTEGER PRIMARY KEY, tenant TEXT NOT NULL, name TEXT
 /// Prepared once. The reading ones come first; a read-only store has no others.
 struct Statements {
   Statement epoch, heads, size, text, entries, recovered, leaves, sessions, session, commits,
-      discards, open_texts, keys, intents, marks, owners, quarantined, history_entries, history,
-      past_commits, past_texts, effects;
+      discards, steps, opening_key_count, open_texts, keys, intents, marks, owners, quarantined,
+      history_entries, history, past_commits, past_texts, effects;
   Statement find_session, add_session, name_session, set_session, set_latest, add_entry,
       add_payload, put_key, put_intent, drop_intents, raise_mark, put_owner, put_quarantined,
       set_epoch, set_head, set_signed_head, put_text, add_session_text, add_history, drop_history,
-      put_effect,
-      drop_effect;
+      put_effect, drop_effect, drop_opening_keys;
 };
 
 struct StatementText {
@@ -116,6 +115,10 @@ struct StatementText {
   "SELECT e.seq, e.epoch, e.leaf, p.call, p.output, p.writes, p.effects, e.step, s.home, "     \
   "s.counter, p.story FROM own CROSS JOIN entries e ON e.seq = own.seq "                       \
   "CROSS JOIN sessions s ON s.id = e.session LEFT JOIN payloads p ON p.seq = e.seq "
+
+/// Idempotency keys of openings: "open:TENANT". A range of the key's own order, so no other is
+/// read.
+#define FORERUN_OPENING_KEYS "FROM keys WHERE scope >= 'open:' AND scope < 'open;' "
 
 constexpr StatementText reading[] = {
     {&Statements::epoch, "SELECT epoch FROM meta"},
@@ -148,6 +151,18 @@ constexpr StatementText reading[] = {
      "WHERE home = ?1 AND counter = ?2 AND tenant IS NOT NULL"},
     {&Statements::commits, FORERUN_ENTRIES_OF_SESSION "WHERE e.step IS NOT NULL ORDER BY e.step"},
     {&Statements::discards, FORERUN_ENTRIES_OF_SESSION "WHERE e.step IS NULL ORDER BY e.seq"},
+    // The same chain, no further back than step ?3: a session commits its steps in order.
+    {&Statements::steps,
+     "WITH RECURSIVE own(seq, previous, step) AS ("
+     "SELECT e.seq, e.previous, e.step FROM sessions s CROSS JOIN entries e ON e.seq = s.latest "
+     "WHERE s.home = ?1 AND s.counter = ?2 "
+     "UNION ALL SELECT e.seq, e.previous, e.step FROM own CROSS JOIN entries e ON e.seq = "
+     "own.previous WHERE own.step IS NULL OR own.step > ?3) "
+     "SELECT e.seq, e.epoch, e.leaf, p.call, p.output, p.writes, p.effects, e.step, s.home, "
+     "s.counter, p.story FROM own CROSS JOIN entries e ON e.seq = own.seq "
+     "CROSS JOIN sessions s ON s.id = e.session LEFT JOIN payloads p ON p.seq = e.seq "
+     "WHERE own.step >= ?3 AND own.step < ?4 ORDER BY own.step"},
+    {&Statements::opening_key_count, "SELECT count(*) " FORERUN_OPENING_KEYS},
     {&Statements::open_texts,
      "SELECT s.home, s.counter, t.step, t.place, t.text FROM sessions s JOIN session_texts t ON "
      "t.session = s.id WHERE s.tenant IS NOT NULL AND s.ended = 0 ORDER BY s.home, s.counter, "
@@ -157,7 +172,7 @@ constexpr StatementText reading[] = {
      "keys k "
      "JOIN sessions s ON s.id = k.session WHERE substr(k.scope, 1, 5) = 'open:' OR s.ended IS NOT "
      "1 "
-     "ORDER BY k.scope, k.key"},
+     "ORDER BY k.session, k.scope, k.key"},  // Sessions are numbered as they are opened.
     {&Statements::intents,
      "SELECT s.home, s.counter, i.step, i.call, i.is_write, i.key, i.request_hash, i.first_step, "
      "i.step_count "
@@ -236,7 +251,14 @@ constexpr StatementText writing[] = {
      "INSERT INTO history(number, tenant, name, at, steps, bytes, hash, text) VALUES (?1, ?2, ?3, "
      "?4, ?5, ?6, ?7, ?8)"},
     {&Statements::drop_history, "DELETE FROM history WHERE number = ?1"},
+    // Each tenant's newest first, then each one's second newest, and so on.
+    {&Statements::drop_opening_keys,
+     "DELETE FROM keys WHERE (scope, key) IN (SELECT scope, key FROM (SELECT scope, key, session, "
+     "row_number() OVER (PARTITION BY scope ORDER BY session DESC, key DESC) AS "
+     "place " FORERUN_OPENING_KEYS ") ORDER BY place, session DESC LIMIT -1 OFFSET ?1)"},
 };
+
+#undef FORERUN_OPENING_KEYS
 
 Result<void> prepare(sqlite::Connection& connection, std::span<const StatementText> texts,
                      Statements& statements) {
@@ -430,10 +452,13 @@ public:
 
   Result<CoordinatorRecovery> recover(
       const std::function<void(const StoredEntry&)>& visit) override;
+  Result<void> drop_opening_keys(std::size_t keys_max) override;
   Result<void> persist(std::span<const CoordinatorBatch> batches) override;
   Result<std::vector<StoredEntry>> read(Seq from, std::size_t count, bool whole) override;
   Result<SessionRecord> session(const RunId& run_id) override;
   Result<SessionRow> session_row(const RunId& run_id) override;
+  Result<std::vector<StoredEntry>> steps(const RunId& run_id, StepNumber first,
+                                         std::uint32_t count) override;
   Result<std::vector<HistoryRow>> history(std::uint64_t first, std::uint64_t last,
                                           std::size_t steps) override;
   Result<std::vector<CommitRecord>> commits(Seq from, Seq until, std::size_t count) override;
@@ -453,6 +478,7 @@ private:
   Result<std::uint64_t> number_of(Statement& statement);
   Result<void> visit_entries(const std::function<void(const StoredEntry&)>& visit);
   Result<void> read_rows(CoordinatorRecovery& recovery);
+  Result<SessionRecord> read_session(const RunId& run_id);
   Result<void> writable();
   Result<void> finish(sqlite::Transaction& transaction);
   void write(sqlite::Transaction& transaction, const CoordinatorBatch& batch);
@@ -821,7 +847,27 @@ Result<SessionRow> SqliteCoordinatorStore::session_row(const RunId& run_id) {
   return std::move(*row);
 }
 
+Result<std::vector<StoredEntry>> SqliteCoordinatorStore::steps(const RunId& run_id,
+                                                               StepNumber first,
+                                                               std::uint32_t count) {
+  std::vector<StoredEntry> found;
+  auto read = statements_.steps.each(
+      [&found](const Row& row) { found.push_back(entry_of_row(row)); }, run_id.home.uuid.bytes,
+      run_id.counter, first.value, std::uint64_t{first.value} + count);
+  return read ? std::move(found) : Result<std::vector<StoredEntry>>(tl::unexpected(read.error()));
+}
+
 Result<CoordinatorStore::SessionRecord> SqliteCoordinatorStore::session(const RunId& run_id) {
+  // One snapshot: beside a running owner, the row and its entries must be of one moment.
+  if (auto begun = connection_.execute("BEGIN"); !begun) {
+    return tl::unexpected(begun.error());
+  }
+  auto record = read_session(run_id);
+  static_cast<void>(connection_.execute("COMMIT"));  // Has written nothing.
+  return record;
+}
+
+Result<CoordinatorStore::SessionRecord> SqliteCoordinatorStore::read_session(const RunId& run_id) {
   auto row = session_row(run_id);
   if (!row) {
     return tl::unexpected<Error>(row.error());
@@ -872,6 +918,25 @@ Result<std::vector<CoordinatorStore::CommitRecord>> SqliteCoordinatorStore::comm
   read = read ? texts : read;
   return read ? std::move(records)
               : Result<std::vector<CommitRecord>>(tl::unexpected(read.error()));
+}
+
+Result<void> SqliteCoordinatorStore::drop_opening_keys(std::size_t keys_max) {
+  if (auto open = writable(); !open) {
+    return open;
+  }
+  const auto count = number_of(statements_.opening_key_count);
+  if (!count) {
+    return tl::unexpected(count.error());
+  }
+  if (*count <= keys_max) {
+    return {};
+  }
+  Epoch seen;
+  sqlite::Transaction transaction(connection_);
+  transaction.each(statements_.epoch, [&seen](const Row& row) { seen = Epoch{row.number(0)}; });
+  transaction.require(store_rules::check_epoch(epoch_, seen));
+  transaction.run(statements_.drop_opening_keys, std::uint64_t{keys_max});
+  return finish(transaction);
 }
 
 Result<void> SqliteCoordinatorStore::put_text(const std::string& name, const std::string& text) {

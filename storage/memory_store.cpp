@@ -59,6 +59,10 @@ Result<std::vector<StoredEntry>> read_entries(const Entries& entries, Seq from, 
   return reader.take();
 }
 
+bool is_opening(const KeyRow& key) {
+  return key.scope.starts_with("open:");
+}
+
 }  // namespace
 
 Result<CoordinatorRecovery> MemoryCoordinatorStore::recover(
@@ -81,11 +85,15 @@ Result<CoordinatorRecovery> MemoryCoordinatorStore::recover(
       recovery.texts.push_back(text);
     }
   }
+  std::map<std::uint64_t, const KeyRow*> keys;
   for (const auto& [name, key] : keys_) {
-    const auto session = sessions_.find(key.run_id);
-    if (key.scope.starts_with("open:") || session == sessions_.end() || !session->second.ended) {
-      recovery.keys.push_back(key);
+    const auto session = sessions_.find(key.row.run_id);
+    if (is_opening(key.row) || session == sessions_.end() || !session->second.ended) {
+      keys.emplace(key.number, &key.row);
     }
+  }
+  for (const auto& [number, key] : keys) {
+    recovery.keys.push_back(*key);
   }
   for (const auto& [place, intent] : intents_) {
     recovery.intents.push_back(intent);
@@ -105,6 +113,32 @@ Result<CoordinatorRecovery> MemoryCoordinatorStore::recover(
   }
   writer_epoch_ = epoch_;
   return recovery;
+}
+
+Result<void> MemoryCoordinatorStore::drop_opening_keys(std::size_t keys_max) {
+  std::map<std::string, std::map<std::uint64_t, std::string>> tenants;  // By age, oldest first.
+  std::size_t count = 0;
+  for (const auto& [name, key] : keys_) {
+    if (is_opening(key.row)) {
+      tenants[name.first].emplace(key.number, name.second);
+      ++count;
+    }
+  }
+  const auto most = [](const auto& one, const auto& other) {
+    return one.second.size() < other.second.size();
+  };
+  if (count <= keys_max) {
+    return {};
+  }
+  auto fenced = store_rules::check_epoch(writer_epoch_, epoch_);
+  return fenced ? write_through([&] {
+    for (; count > keys_max; --count) {
+      auto& [scope, keys] = *std::max_element(tenants.begin(), tenants.end(), most);
+      keys_.erase({scope, keys.begin()->second});
+      keys.erase(keys.begin());
+    }
+  })
+                : fenced;
 }
 
 Result<void> MemoryCoordinatorStore::check(std::span<const CoordinatorBatch> batches) const {
@@ -188,7 +222,7 @@ void MemoryCoordinatorStore::apply(const CoordinatorBatch& batch) {
     session_texts_.insert_or_assign({text.run_id, text.place}, text);
   }
   for (const KeyRow& key : batch.keys) {
-    keys_.insert_or_assign({key.scope, key.key}, key);
+    keys_.insert_or_assign({key.scope, key.key}, Key{keys_put_++, key});
   }
   for (const IntentRow& intent : batch.intents) {
     intents_.insert_or_assign({intent.run_id, intent.step}, intent);
@@ -238,6 +272,23 @@ Result<SessionRow> MemoryCoordinatorStore::session_row(const RunId& run_id) {
     return fail(Errc::not_found, "memory store: there is no session " + to_string(run_id));
   }
   return session->second;
+}
+
+Result<std::vector<StoredEntry>> MemoryCoordinatorStore::steps(const RunId& run_id,
+                                                               StepNumber first,
+                                                               std::uint32_t count) {
+  std::vector<StoredEntry> found;
+  const auto steps = steps_.find(run_id);
+  if (steps == steps_.end()) {
+    return found;
+  }
+  const std::uint64_t end = std::uint64_t{first.value} + count;
+  for (auto at = std::lower_bound(steps->second.begin(), steps->second.end(),
+                                  std::pair(first, std::size_t{0}));
+       at != steps->second.end() && at->first.value < end; ++at) {
+    found.push_back(entries_[at->second]);
+  }
+  return found;
 }
 
 Result<CoordinatorStore::SessionRecord> MemoryCoordinatorStore::session(const RunId& run_id) {

@@ -23,10 +23,13 @@ class MemoryCoordinatorStore final : public CoordinatorStore {
 public:
   Result<CoordinatorRecovery> recover(
       const std::function<void(const StoredEntry&)>& visit) override;
+  Result<void> drop_opening_keys(std::size_t keys_max) override;
   Result<void> persist(std::span<const CoordinatorBatch> batches) override;
   Result<std::vector<StoredEntry>> read(Seq from, std::size_t count, bool whole) override;
   Result<SessionRecord> session(const RunId& run_id) override;
   Result<SessionRow> session_row(const RunId& run_id) override;
+  Result<std::vector<StoredEntry>> steps(const RunId& run_id, StepNumber first,
+                                         std::uint32_t count) override;
   Result<std::vector<HistoryRow>> history(std::uint64_t first, std::uint64_t last,
                                           std::size_t steps) override;
   Result<std::vector<CommitRecord>> commits(Seq from, Seq until, std::size_t count) override;
@@ -58,7 +61,12 @@ private:
   std::unordered_map<RunId, std::vector<std::pair<StepNumber, std::size_t>>, RunIdHash> steps_;
   std::map<RunId, SessionRow> sessions_;
   std::map<std::pair<RunId, std::uint32_t>, TextRow> session_texts_;  ///< By place.
-  std::map<std::pair<std::string, std::string>, KeyRow> keys_;
+  struct Key {
+    std::uint64_t number = 0;  ///< Rises as keys are put.
+    KeyRow row;
+  };
+  std::map<std::pair<std::string, std::string>, Key> keys_;  ///< By scope and key.
+  std::uint64_t keys_put_ = 0;
   std::map<std::pair<RunId, StepNumber>, IntentRow> intents_;
   std::map<WorkerId, std::uint64_t> marks_;
   std::map<WorkerId, OwnerRow> owners_;

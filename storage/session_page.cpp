@@ -1,11 +1,35 @@
 #include "storage/session_page.hpp"
 
+#include <optional>
 #include <utility>
 
 #include "speculation/explanation.hpp"
 #include "speculation/step_answer.hpp"
 
 namespace forerun {
+
+namespace {
+
+/// Of a range that the session is known to have.
+std::optional<StepAnswers> read_steps(CoordinatorStore& store, const RunId& run_id,
+                                      const ServeSession::Steps& range) {
+  const auto stored = store.steps(run_id, StepNumber{range.first}, range.count);
+  if (!stored || stored->size() != range.count) {
+    return std::nullopt;
+  }
+  StepAnswers answers;
+  answers.is_list = range.is_list;
+  for (const StoredEntry& entry : *stored) {
+    auto answer = step_answer_of(entry);
+    if (!answer) {
+      return std::nullopt;
+    }
+    answers.steps.push_back(std::move(*answer));
+  }
+  return answers;
+}
+
+}  // namespace
 
 ResponseBody read_session(CoordinatorStore& store, const ServeSession& request) {
   const auto failed = [&](const char* why) {
@@ -16,6 +40,10 @@ ResponseBody read_session(CoordinatorStore& store, const ServeSession& request) 
   if (!row || row->tenant != request.tenant) {
     return failed("no such session");
   }
+  if (const auto* range = std::get_if<ServeSession::Steps>(&request.what)) {
+    auto answers = read_steps(store, request.run_id, *range);
+    return answers ? ResponseBody(std::move(*answers)) : failed("its steps cannot be read back");
+  }
   const auto record = store.session(request.run_id);
   if (!record) {
     return failed("no such session");
@@ -23,22 +51,7 @@ ResponseBody read_session(CoordinatorStore& store, const ServeSession& request) 
   if (std::holds_alternative<ServeSession::Explanation>(request.what)) {
     return JsonReport{explain(record->row, record->commits, record->discards)};
   }
-  SessionView view = session_view_of(record->row, record->commits);
-  const auto* range = std::get_if<ServeSession::Steps>(&request.what);
-  if (range == nullptr) {
-    return view;
-  }
-  StepAnswers answers;
-  answers.is_list = range->is_list;
-  for (StepAnswer& step : view.steps) {
-    if (step.step >= range->first && step.step - range->first < range->count) {
-      answers.steps.push_back(std::move(step));
-    }
-  }
-  if (answers.steps.size() != range->count) {
-    return failed("its steps cannot be read back");
-  }
-  return answers;
+  return session_view_of(record->row, record->commits);
 }
 
 }  // namespace forerun

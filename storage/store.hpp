@@ -25,6 +25,9 @@ public:
   /// its run ID and without the texts beside its leaf: most of a long ledger is of such.
   virtual Result<CoordinatorRecovery> recover(
       const std::function<void(const StoredEntry&)>& visit) = 0;
+  /// Deletes idempotency keys of openings until `keys_max` are left; the tenant that has the most
+  /// loses its oldest first, as OpeningKeys forgets them. Errors: as of put_text.
+  virtual Result<void> drop_opening_keys(std::size_t keys_max) = 0;
   /// Makes all batches durable in one transaction (group commit); returns after the sync. Errors:
   /// refused (a newer epoch exists), io. After an error the process must end: nothing of the
   /// batches may be acted on.
@@ -43,6 +46,10 @@ public:
   virtual Result<SessionRecord> session(const RunId& run_id) = 0;
   /// The session alone, without its steps. Errors: not_found; io.
   virtual Result<SessionRow> session_row(const RunId& run_id) = 0;
+  /// Of a session's commits those of steps [first, first + count), in step order; it reads no
+  /// further back than `first`. Empty for a session that is not there. Errors: io.
+  virtual Result<std::vector<StoredEntry>> steps(const RunId& run_id, StepNumber first,
+                                                 std::uint32_t count) = 0;
   /// Taught sessions with numbers in [first, last), in order, with their texts; cut where `steps`
   /// steps or past_bytes_max bytes (store_file.hpp) are reached.
   virtual Result<std::vector<HistoryRow>> history(std::uint64_t first, std::uint64_t last,

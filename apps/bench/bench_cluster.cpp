@@ -27,9 +27,15 @@ public:
 
   Result<CoordinatorRecovery> recover(
       const std::function<void(const StoredEntry&)>& visit) override {
+    const std::scoped_lock lock(mutex_);
     return store_->recover(visit);
   }
+  Result<void> drop_opening_keys(std::size_t keys_max) override {
+    const std::scoped_lock lock(mutex_);
+    return store_->drop_opening_keys(keys_max);
+  }
   Result<void> persist(std::span<const CoordinatorBatch> batches) override {
+    const std::scoped_lock lock(mutex_);
     auto done = store_->persist(batches);
     std::uint64_t entries = 0;
     for (const CoordinatorBatch& batch : batches) {
@@ -42,31 +48,49 @@ public:
     return done;
   }
   Result<std::vector<StoredEntry>> read(Seq from, std::size_t count, bool whole) override {
+    const std::scoped_lock lock(mutex_);
     return store_->read(from, count, whole);
   }
-  Result<SessionRecord> session(const RunId& run_id) override { return store_->session(run_id); }
+  Result<SessionRecord> session(const RunId& run_id) override {
+    const std::scoped_lock lock(mutex_);
+    return store_->session(run_id);
+  }
   Result<SessionRow> session_row(const RunId& run_id) override {
+    const std::scoped_lock lock(mutex_);
     return store_->session_row(run_id);
+  }
+  Result<std::vector<StoredEntry>> steps(const RunId& run_id, StepNumber first,
+                                         std::uint32_t count) override {
+    const std::scoped_lock lock(mutex_);
+    return store_->steps(run_id, first, count);
   }
   Result<std::vector<HistoryRow>> history(std::uint64_t first, std::uint64_t last,
                                           std::size_t steps) override {
+    const std::scoped_lock lock(mutex_);
     return store_->history(first, last, steps);
   }
   Result<std::vector<CommitRecord>> commits(Seq from, Seq until, std::size_t count) override {
+    const std::scoped_lock lock(mutex_);
     return store_->commits(from, until, count);
   }
   Result<void> put_text(const std::string& name, const std::string& text) override {
+    const std::scoped_lock lock(mutex_);
     return store_->put_text(name, text);
   }
   Result<std::optional<std::string>> text(const std::string& name) override {
+    const std::scoped_lock lock(mutex_);
     return store_->text(name);
   }
-  Result<std::uint64_t> size() override { return store_->size(); }
+  Result<std::uint64_t> size() override {
+    const std::scoped_lock lock(mutex_);
+    return store_->size();
+  }
   std::uint64_t sync_count() const override { return syncs_; }
 
   BenchCluster::StoreCounts counts() const { return {syncs_, commits_, entries_, largest_}; }
 
 private:
+  std::mutex mutex_;
   const std::shared_ptr<CoordinatorStore> store_;
   std::atomic<std::uint64_t> syncs_ = 0;
   std::atomic<std::uint64_t> commits_ = 0;
@@ -172,6 +196,14 @@ private:
       store = std::move(*opened);
     }
     store_ = std::make_shared<CountingStore>(std::move(store));
+    CoordinatorStores stores{store_, store_};
+    if (settings_.is_durable) {
+      auto reader = open_coordinator_store_readonly(data);
+      if (!reader) {
+        return tl::unexpected<Error>(reader.error());
+      }
+      stores.reader = std::move(*reader);
+    }
     auto catalog = bench_catalog();
     if (!catalog) {
       return tl::unexpected<Error>(catalog.error());
@@ -185,7 +217,7 @@ private:
     host_settings.machine.usefulness.control_share = 0;
     host_settings.is_store_quick = !settings_.is_durable;
     host_settings.log = [](const std::string&) {};
-    auto host = CoordinatorHost::start(std::move(host_settings), keys, store_,
+    auto host = CoordinatorHost::start(std::move(host_settings), keys, std::move(stores),
                                        [this](ClientResponse response) {
                                          if (const auto receiver = current_receiver()) {
                                            (*receiver)(std::move(response));

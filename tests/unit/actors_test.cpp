@@ -8,6 +8,7 @@
 #include "actors/coordinator_actor.hpp"
 #include "actors/ledger_actor.hpp"
 #include "actors/node_actor.hpp"
+#include "actors/reader_actor.hpp"
 #include "actors/replica_actor.hpp"
 #include "actors/worker_actor.hpp"
 #include "storage/memory_store.hpp"
@@ -336,6 +337,41 @@ TEST_CASE("after a failed sync nothing is called durable", "[actors]") {
   CHECK(durable.empty());
 }
 
+TEST_CASE("a client's read waits for its turn, or is refused, and the cluster's reads go first",
+          "[actors]") {
+  Stage stage;
+  const auto store = std::make_shared<MemoryCoordinatorStore>();
+  std::vector<std::string> story;
+  ReaderPorts ports;
+  ports.reply = [&](const ClientResponse& response) {
+    const auto* failed = std::get_if<RequestFailed>(&response.body);
+    const bool is_refused = failed != nullptr && failed->refusal == Refusal::overloaded;
+    story.push_back((is_refused ? "refuse " : "read ") + to_string(response.id));
+  };
+  ports.past_read = [&](const PastRead&) { story.emplace_back("past"); };
+  const ReaderActor reader = stage.system().spawn(reader_actor, store, std::move(ports));
+  const WaitingReads::Limits limits;
+  const auto ask = [&](std::uint64_t id, const std::string& tenant) {
+    caf::anon_send(reader, ServeSession{RequestId{id}, tenant, RunId{worker, 1}, {}});
+  };
+  for (std::uint64_t id = 1; id <= limits.of_tenant + 1; ++id) {
+    ask(id, "greedy");
+  }
+  ask(1000, "modest");
+  caf::anon_send(reader, ReadPast{});
+  stage.run();
+  REQUIRE(story.size() == limits.of_tenant + 3);
+  CHECK(story[0] == "refuse " + std::to_string(limits.of_tenant + 1));
+  CHECK(story[1] == "past");
+  CHECK(story[2] == "read 1");
+  CHECK(story[3] == "read 1000");
+  CHECK(story[4] == "read 2");
+  ask(2000, "greedy");  // There is room again.
+  stage.run();
+  CHECK(story.back() == "read 2000");
+  caf::anon_send_exit(reader, caf::exit_reason::user_shutdown);
+}
+
 TEST_CASE("a node's marks are told only after they are stored", "[actors]") {
   Stage stage;
   const auto replica = std::make_shared<MemoryReplicaStore>();
@@ -454,7 +490,8 @@ TEST_CASE("a node's inputs that wait together leave as one frame", "[actors]") {
   ports.subscribe = [](std::uint16_t) {};
   ports.use_catalog = [](const std::string&) {};
   ports.joined = [] {};
-  const auto quick = [](const Dispatch&, const RunDeadline&, RunDone done) -> std::unique_ptr<RunningTask> {
+  const auto quick = [](const Dispatch&, const RunDeadline&,
+                        RunDone done) -> std::unique_ptr<RunningTask> {
     done(RunEnded{});
     return nullptr;
   };

@@ -107,6 +107,18 @@ TEST_CASE("an upgraded ledger still finds a session's entries, and refuses a ste
   CHECK(good(store->session(run(1))).commits.size() == 3);
 }
 
+TEST_CASE("steps are read no further back than the first that is asked for", "[store_file]") {
+  TempDirectory directory;
+  make_ledger(directory.path());
+  // Who goes further back finds one more.
+  alter(directory.path() / "ledger.db", "UPDATE entries SET step = 7, leaf = 'old' WHERE seq = 0");
+  const auto store = good(open_coordinator_store(directory.path(), simulated_settings()));
+  const auto steps = good(store->steps(run(1), StepNumber{1}, 9));
+  REQUIRE(steps.size() == 2);
+  CHECK(steps[0].seq == Seq{1});
+  CHECK(steps[1].seq == Seq{2});
+}
+
 TEST_CASE("a replica of version 1 is upgraded with its calls", "[store_file]") {
   TempDirectory directory;
   ReplicaBatch batch;

@@ -355,6 +355,80 @@ TEMPLATE_TEST_CASE("an idempotency key is written over, a text too", "[store]", 
   CHECK(good(disk.coordinator().text("head")) == "2");
 }
 
+TEMPLATE_TEST_CASE("keys of openings come back in the order in which they were opened", "[store]",
+                   OnDisk, InMemory) {
+  TestType disk;
+  const std::vector<std::string> opened = {"z", "a", "m"};
+  for (std::uint64_t i = 0; i < opened.size(); ++i) {
+    auto opening = batch(1);
+    opening.sessions = {session(run(9 - i), 0)};  // Not in the order of their run IDs either.
+    opening.keys = {key("open:tenant", opened[i], run(9 - i))};
+    good(persist(disk.coordinator(), opening));
+  }
+  disk.reopen();
+  std::vector<std::string> found;
+  for (const KeyRow& key : recovery_of(disk.coordinator()).keys) {
+    found.push_back(key.key);
+  }
+  CHECK(found == opened);
+}
+
+TEMPLATE_TEST_CASE("of too many opening keys the tenant with the most loses its oldest", "[store]",
+                   OnDisk, InMemory) {
+  TestType disk;
+  const auto found = [&disk] {
+    std::vector<std::string> found;
+    for (const KeyRow& key : recovery_of(disk.coordinator()).keys) {
+      found.push_back(key.scope + "/" + key.key);
+    }
+    return found;
+  };
+  std::uint64_t counter = 0;
+  const auto open = [&](const std::string& scope, const std::string& name) {
+    auto opening = batch(1);
+    ++counter;
+    opening.sessions = {session(run(counter), 0)};
+    opening.keys = {key(scope, name, run(counter))};
+    good(persist(disk.coordinator(), opening));
+  };
+  open("open:few", "f");
+  open("open:many", "z");
+  open("open:many", "y");
+  open("open:many", "a");
+  open(to_string(run(1)), "k");  // A session's own.
+  good(disk.coordinator().drop_opening_keys(4));
+  CHECK(found().size() == 5);
+  good(disk.coordinator().drop_opening_keys(3));
+  const std::vector<std::string> kept = {"open:few/f", "open:many/y", "open:many/a",
+                                         to_string(run(1)) + "/k"};
+  CHECK(found() == kept);
+  disk.reopen();
+  CHECK(found() == kept);
+  good(disk.coordinator().drop_opening_keys(0));
+  CHECK(found() == std::vector{kept.back()});
+}
+
+TEMPLATE_TEST_CASE("a session's steps are read by number", "[store]", OnDisk, InMemory) {
+  TestType disk;
+  StoredEntry discarded = commit(3, run(1), 0);
+  discarded.step.reset();
+  auto written = batch(1, {commit(0, run(1), 0), commit(1, run(2), 0), commit(2, run(1), 1),
+                           discarded, commit(4, run(1), 2), commit(5, run(2), 1)});
+  written.sessions = {session(run(1), 3), session(run(2), 2)};
+  good(persist(disk.coordinator(), written));
+  const auto steps = [&](std::uint64_t counter, std::uint32_t first, std::uint32_t count) {
+    return good(disk.coordinator().steps(run(counter), StepNumber{first}, count));
+  };
+  CHECK(same(steps(1, 0, 3),
+             std::vector{written.entries[0], written.entries[2], written.entries[4]}));
+  CHECK(same(steps(1, 1, 1), std::vector{written.entries[2]}));
+  CHECK(same(steps(1, 0, 1), std::vector{written.entries[0]}));
+  CHECK(same(steps(2, 1, 9), std::vector{written.entries[5]}));
+  CHECK(steps(1, 3, 1).empty());
+  CHECK(steps(1, 1, 0).empty());
+  CHECK(steps(3, 0, 1).empty());
+}
+
 TEMPLATE_TEST_CASE("a replica gives back leaves, head and epoch", "[store]", OnDisk, InMemory) {
   TestType disk;
   ReplicaBatch first;
