@@ -172,7 +172,9 @@ constexpr StatementText reading[] = {
      "keys k "
      "JOIN sessions s ON s.id = k.session WHERE substr(k.scope, 1, 5) = 'open:' OR s.ended IS NOT "
      "1 "
-     "ORDER BY k.session, k.scope, k.key"},  // Sessions are numbered as they are opened.
+     // Those of openings last, in that order: sessions are numbered as they are opened.
+     "ORDER BY CASE WHEN substr(k.scope, 1, 5) = 'open:' THEN k.session ELSE 0 END, k.scope, "
+     "k.key"},
     {&Statements::intents,
      "SELECT s.home, s.counter, i.step, i.call, i.is_write, i.key, i.request_hash, i.first_step, "
      "i.step_count "

@@ -85,14 +85,16 @@ Result<CoordinatorRecovery> MemoryCoordinatorStore::recover(
       recovery.texts.push_back(text);
     }
   }
-  std::map<std::uint64_t, const KeyRow*> keys;
+  std::map<std::uint64_t, const KeyRow*> openings;
   for (const auto& [name, key] : keys_) {
     const auto session = sessions_.find(key.row.run_id);
-    if (is_opening(key.row) || session == sessions_.end() || !session->second.ended) {
-      keys.emplace(key.number, &key.row);
+    if (is_opening(key.row)) {
+      openings.emplace(key.number, &key.row);
+    } else if (session == sessions_.end() || !session->second.ended) {
+      recovery.keys.push_back(key.row);
     }
   }
-  for (const auto& [number, key] : keys) {
+  for (const auto& [number, key] : openings) {
     recovery.keys.push_back(*key);
   }
   for (const auto& [place, intent] : intents_) {

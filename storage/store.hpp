@@ -23,6 +23,7 @@ public:
   /// Sessions, keys, intents and marks that a new coordinator starts from; `visit` gets every entry
   /// in order. One of a session that has ended, and whose effects are delivered, may come without
   /// its run ID and without the texts beside its leaf: most of a long ledger is of such.
+  /// Keys of openings come in the order of the openings, oldest first.
   virtual Result<CoordinatorRecovery> recover(
       const std::function<void(const StoredEntry&)>& visit) = 0;
   /// Deletes idempotency keys of openings until `keys_max` are left; the tenant that has the most

@@ -369,7 +369,6 @@ TEST_CASE("a client's read waits for its turn, or is refused, and the cluster's 
   ask(2000, "greedy");  // There is room again.
   stage.run();
   CHECK(story.back() == "read 2000");
-  caf::anon_send_exit(reader, caf::exit_reason::user_shutdown);
 }
 
 TEST_CASE("a node's marks are told only after they are stored", "[actors]") {
