@@ -376,12 +376,12 @@ TEMPLATE_TEST_CASE("keys of openings come back in the order in which they were o
 TEMPLATE_TEST_CASE("of too many opening keys the tenant with the most loses its oldest", "[store]",
                    OnDisk, InMemory) {
   TestType disk;
-  const auto found = [&disk] {
-    std::vector<std::string> found;
+  const auto read_back = [&disk] {
+    std::vector<std::string> names;
     for (const KeyRow& key : recovery_of(disk.coordinator()).keys) {
-      found.push_back(key.scope + "/" + key.key);
+      names.push_back(key.scope + "/" + key.key);
     }
-    return found;
+    return names;
   };
   std::uint64_t counter = 0;
   const auto open = [&](const std::string& scope, const std::string& name) {
@@ -397,15 +397,15 @@ TEMPLATE_TEST_CASE("of too many opening keys the tenant with the most loses its 
   open("open:many", "a");
   open(to_string(run(1)), "k");  // A session's own.
   good(disk.coordinator().drop_opening_keys(4));
-  CHECK(found().size() == 5);
+  CHECK(read_back().size() == 5);
   good(disk.coordinator().drop_opening_keys(3));
   const std::vector<std::string> kept = {to_string(run(1)) + "/k", "open:few/f", "open:many/y",
                                          "open:many/a"};
-  CHECK(found() == kept);
+  CHECK(read_back() == kept);
   disk.reopen();
-  CHECK(found() == kept);
+  CHECK(read_back() == kept);
   good(disk.coordinator().drop_opening_keys(0));
-  CHECK(found() == std::vector{kept.front()});
+  CHECK(read_back() == std::vector{kept.front()});
 }
 
 TEMPLATE_TEST_CASE("a session's steps are read by number", "[store]", OnDisk, InMemory) {
