@@ -31,7 +31,11 @@ def run(*command):
 
 def enter():
     """Moves this process, which has one thread yet, to a namespace of its own; false where that cannot be."""
-    if os.geteuid() != 0 or not all(map(shutil.which, ("ip", "nsenter"))) or not os.path.exists("/dev/net/tun"):
+    if os.geteuid() != 0 or not all(map(shutil.which, ("ip", "nsenter", "unshare"))):
+        return False
+    try:
+        os.close(os.open("/dev/net/tun", os.O_RDWR))  # It may be there and not be allowed.
+    except OSError:
         return False
     if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNET) != 0:
         return False
