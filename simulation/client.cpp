@@ -257,6 +257,16 @@ void Client::handle(const SessionOpened& body) {
   next(Stage::first);
 }
 
+void Client::leave_old_list() {
+  pending_.reset();
+  abandoned_.reset();
+  if (env_.auditor.ended_sessions().contains(*run_id_)) {
+    next_session();
+  } else {
+    next(Stage::end);
+  }
+}
+
 /// A list that was given up may have been cut by a crash: it ends where the next request began.
 void Client::check_old(const StepAnswers& body) {
   const std::vector<Call>& calls = abandoned_->calls;
@@ -275,14 +285,7 @@ void Client::check_old(const StepAnswers& body) {
 void Client::handle(const StepAnswers& body) {
   if (stage_ == Stage::old) {
     check_old(body);
-    const bool has_ended = env_.auditor.ended_sessions().contains(*run_id_);
-    pending_.reset();
-    abandoned_.reset();
-    if (has_ended) {
-      next_session();
-    } else {
-      next(Stage::end);
-    }
+    leave_old_list();
     return;
   }
   const std::size_t calls = std::get<ConfirmCalls>(pending_->body).calls.size();
@@ -374,14 +377,7 @@ void Client::handle(const RequestFailed& body) {
   }
   if (stage_ == Stage::old &&
       (body.refusal == Refusal::conflict || body.refusal == Refusal::not_found)) {
-    const bool has_ended = env_.auditor.ended_sessions().contains(*run_id_);
-    pending_.reset();
-    abandoned_.reset();
-    if (has_ended) {
-      next_session();
-    } else {
-      next(Stage::end);
-    }
+    leave_old_list();
     return;
   }
   if (stage_ == Stage::end && body.refusal == Refusal::not_found &&

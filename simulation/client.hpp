@@ -63,6 +63,7 @@ private:
   void give_up(Fault how);
   void abandon_list();
   void check_old(const StepAnswers& body);
+  void leave_old_list();
   void next_session();
   void confirm(std::vector<Call> calls, bool is_list);
   std::vector<Call> mixed_list();

@@ -228,15 +228,6 @@ void CoordinatorHost::step(const CoordinatorInput& input) {
   run_soon();
 }
 
-/// Now, or with what arrives meanwhile, as on a thread that is busy.
-void CoordinatorHost::run_soon() {
-  if (env_.prng.chance(busy_share)) {
-    later(env_.around(busy_median), [this] { run(); });
-  } else {
-    run();
-  }
-}
-
 void CoordinatorHost::give(CoordinatorInput input) {
   caf::anon_send(coordinator_, CoordinatorInputs{{std::move(input)}});
 }
@@ -277,14 +268,6 @@ void CoordinatorHost::check_waste() {
 // ---- what the actors say
 // -----------------------------------------------------------------------------------------------
 
-/// False from where the process ends.
-bool CoordinatorHost::goes_on(int chances) {
-  for (; chances > 0 && !is_ending_; --chances) {
-    is_ending_ = env_.strikes(Fault::crash_in_step);
-  }
-  return !is_ending_;
-}
-
 /// What is seldom sent gets more chances, or a crash at it would never be seen.
 void CoordinatorHost::send(ConnectionId connection, std::vector<CoordinatorMessage> messages) {
   for (CoordinatorMessage& message : messages) {
@@ -309,15 +292,6 @@ void CoordinatorHost::note(const std::string& line) {
   if (line.starts_with("QUARANTINED")) {
     env_.time.violate(Rule::assertion, "coordinator: no node lies: " + line);
   }
-}
-
-/// The store is read as late as a disk answers.
-template <class Request>
-void CoordinatorHost::ask_reader(Request request) {
-  later(env_.around(env_.weather.sync_median), [this, asked = std::move(request)] {
-    caf::anon_send(reader_, asked);
-    run();
-  });
 }
 
 CoordinatorPorts CoordinatorHost::coordinator_ports() {
@@ -345,11 +319,11 @@ CoordinatorPorts CoordinatorHost::coordinator_ports() {
       reply(response);
     }
   };
-  ports.serve_entries = [this](ServeEntries request) { ask_reader(request); };
-  ports.serve_session = [this](ServeSession request) { ask_reader(std::move(request)); };
-  ports.serve_ledger = [this](ServeLedger request) { ask_reader(request); };
-  ports.read_entries = [this](ReadEntries request) { ask_reader(std::move(request)); };
-  ports.read_past = [this](ReadPast request) { ask_reader(request); };
+  ports.serve_entries = [this](ServeEntries request) { tell_late(reader_, request); };
+  ports.serve_session = [this](ServeSession request) { tell_late(reader_, std::move(request)); };
+  ports.serve_ledger = [this](ServeLedger request) { tell_late(reader_, request); };
+  ports.read_entries = [this](ReadEntries request) { tell_late(reader_, std::move(request)); };
+  ports.read_past = [this](ReadPast request) { tell_late(reader_, request); };
   ports.race = [](const std::string&) {};
   ports.log = [this](const std::string& line) { note(line); };
   ports.fatal = [this](const Error& error) {

@@ -66,13 +66,9 @@ private:
   LedgerPorts ledger_ports();
   ReaderPorts reader_ports();
   void give(CoordinatorInput input);
-  void run();
-  void run_soon();
-  bool goes_on(int chances = 1);
+  void run() override;
   void send(ConnectionId connection, std::vector<CoordinatorMessage> messages);
   void note(const std::string& line);
-  template <class Request>
-  void ask_reader(Request request);
   void persist(CoordinatorBatch batch);
   void flush();
   Result<void> write(std::span<const CoordinatorBatch> batches);
@@ -94,7 +90,6 @@ private:
   CoordinatorActor coordinator_;
   LedgerActor ledger_;
   ReaderActor reader_;
-  bool is_ending_ = false;  ///< Nothing that its actors still say in this turn leaves the process.
   std::function<void(const ClientResponse&)> reply_;
   std::function<void()> went_down_;
   std::vector<CoordinatorBatch> waiting_;     ///< For the disk.

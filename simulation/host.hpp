@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <caf/send.hpp>
 #include <deque>
 #include <functional>
 #include <optional>
@@ -20,6 +21,7 @@ inline constexpr Duration busy_median = std::chrono::milliseconds(1);
 class Host {
 public:
   explicit Host(Environment& environment) : env_(environment) {}
+  virtual ~Host() = default;
 
   bool is_up() const { return is_up_; }
   /// Its clock jumps, or goes at another pace from now on; what it is to be woken for is asked for
@@ -72,7 +74,34 @@ protected:
        });
   }
 
+  /// All that its actors have to do now.
+  virtual void run() = 0;
+  /// Now, or with what arrives meanwhile, as on a thread that is busy.
+  void run_soon() {
+    if (env_.prng.chance(busy_share)) {
+      later(env_.around(busy_median), [this] { run(); });
+    } else {
+      run();
+    }
+  }
+  /// As late as a disk answers. The handle is the host's own.
+  template <class Actor, class Message>
+  void tell_late(const Actor& actor, Message message) {
+    later(env_.around(env_.weather.sync_median), [this, &actor, told = std::move(message)] {
+      caf::anon_send(actor, told);
+      run();
+    });
+  }
+  /// False from where the process ends, which so many chances may bring about.
+  bool goes_on(int chances = 1) {
+    for (; chances > 0 && !is_ending_; --chances) {
+      is_ending_ = env_.strikes(Fault::crash_in_step);
+    }
+    return !is_ending_;
+  }
+
   Environment& env_;
+  bool is_ending_ = false;  ///< Nothing that its actors still say in this turn leaves the process.
 
 private:
   void at(Instant when, std::function<void()> happen) {

@@ -170,15 +170,6 @@ void NodeHost::step(const NodeInput& input) {
   run_soon();
 }
 
-/// Now, or with what arrives meanwhile, as on a thread that is busy.
-void NodeHost::run_soon() {
-  if (env_.prng.chance(busy_share)) {
-    later(env_.around(busy_median), [this] { run(); });
-  } else {
-    run();
-  }
-}
-
 /// All that the actors have to do now; a crash may come between any two things that they do.
 void NodeHost::run() {
   if (!stage_->run(now())) {
@@ -191,21 +182,6 @@ void NodeHost::run() {
   arm(stage_->next(), [this] { run(); });
 }
 
-/// False from where the process ends.
-bool NodeHost::goes_on() {
-  is_ending_ = is_ending_ || env_.strikes(Fault::crash_in_step);
-  return !is_ending_;
-}
-
-/// As late as a disk answers.
-template <class Order>
-void NodeHost::ask_replica(Order order) {
-  later(env_.around(env_.weather.sync_median), [this, asked = std::move(order)] {
-    caf::anon_send(stores_, asked);
-    run();
-  });
-}
-
 NodePorts NodeHost::node_ports() {
   NodePorts ports;
   ports.persist = [this](ReplicaBatch batch) {
@@ -215,10 +191,10 @@ NodePorts NodeHost::node_ports() {
   };
   ports.persist_marks = [this](std::vector<MarkRow> marks) {
     ++marks_unwritten_;
-    ask_replica(PersistMarks{std::move(marks)});
+    tell_late(stores_, PersistMarks{std::move(marks)});
   };
-  ports.audit = [this](ReplicaAuditOrder order) { ask_replica(std::move(order)); };
-  ports.page = [this](ReplicaPageOrder order) { ask_replica(std::move(order)); };
+  ports.audit = [this](ReplicaAuditOrder order) { tell_late(stores_, std::move(order)); };
+  ports.page = [this](ReplicaPageOrder order) { tell_late(stores_, std::move(order)); };
   ports.send = [this](std::vector<NodeMessage> messages) {
     for (NodeMessage& message : messages) {
       if (goes_on()) {

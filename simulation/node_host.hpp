@@ -29,7 +29,7 @@ public:
     int slowness = 1;  ///< Its runs take so many times as long.
   };
   NodeHost(Environment& environment, Network& network, Identity identity);
-  ~NodeHost();
+  ~NodeHost() override;
   NodeHost(const NodeHost&) = delete;
   NodeHost& operator=(const NodeHost&) = delete;
 
@@ -63,14 +63,10 @@ private:
   class Task;
   void end_actors();
   void step(const NodeInput& input);
-  void run();
-  void run_soon();
-  bool goes_on();
+  void run() override;
   NodePorts node_ports();
   ReplicaPorts replica_ports();
   AuditPorts audit_ports();
-  template <class Order>
-  void ask_replica(Order order);
   bool is_disk_full() const { return env_.time.now() < full_until_; }
   WriteFault write_fault() const;
   Result<void> write(const ReplicaBatch& batch);
@@ -92,7 +88,6 @@ private:
   NodeActor node_;
   ReplicaActor stores_;
   AuditActor auditor_;
-  bool is_ending_ = false;  ///< Nothing that its actors still say in this turn leaves the process.
   std::map<BranchToken, Running> running_;
   std::size_t marks_unwritten_ = 0;
   std::size_t marks_unreported_ = 0;
