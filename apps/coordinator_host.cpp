@@ -15,6 +15,7 @@
 #include "apps/inlet.hpp"
 #include "apps/process.hpp"
 #include "base/failpoint.hpp"
+#include "cluster/dropped_frames.hpp"
 #include "coordinator/prediction_graph.hpp"
 #include "coordinator/remembered_predictions.hpp"
 #include "messages/codec.hpp"
@@ -83,13 +84,17 @@ void publish(CoordinatorBus& bus, Entries entries) {
 CoordinatorBusEvents bus_events(const std::shared_ptr<CoordinatorInlet>& inlet,
                                 const std::function<void(const std::string&)>& log) {
   CoordinatorBusEvents events;
-  events.received = [inlet, log](ConnectionId connection, const NodeId& node,
-                                 std::vector<std::string> frames) {
+  events.received = [inlet, log, dropped = std::make_shared<std::map<NodeId, DroppedFrames>>()](
+                        ConnectionId connection, const NodeId& node,
+                        std::vector<std::string> frames) {
     CoordinatorInputs inputs;
     for (const std::string& frame : frames) {
       auto messages = decode_node_frame(frame);
       if (!messages) {
-        log("node " + node.name + ": dropped a frame: " + messages.error().message);
+        if (const auto line = (*dropped)[node].dropped(
+                "node " + node.name, messages.error().message, std::chrono::steady_clock::now())) {
+          log(*line);
+        }
         continue;
       }
       for (NodeMessage& message : *messages) {

@@ -21,6 +21,7 @@
 #include "base/failpoint.hpp"
 #include "base/private_file.hpp"
 #include "cluster/bus.hpp"
+#include "cluster/dropped_frames.hpp"
 #include "cluster/keys.hpp"
 #include "cluster/link_trouble.hpp"
 #include "files/recorded_world.hpp"
@@ -426,12 +427,16 @@ StartRun start_run_of(std::shared_ptr<Executors> executors, std::shared_ptr<Shar
 }
 
 NodeBusEvents bus_events(const std::shared_ptr<NodeInlet>& inlet, const std::string& address) {
-  const auto pass_on = [inlet](const std::vector<std::string>& frames) {
+  const auto dropped = std::make_shared<DroppedFrames>();
+  const auto pass_on = [inlet, dropped](const std::vector<std::string>& frames) {
     NodeInputs inputs;
     for (const std::string& frame : frames) {
       auto messages = decode_coordinator_frame(frame);
       if (!messages) {
-        log_line("coordinator: dropped a frame: " + messages.error().message);
+        if (const auto line = dropped->dropped("coordinator", messages.error().message,
+                                               std::chrono::steady_clock::now())) {
+          log_line(*line);
+        }
         continue;
       }
       for (CoordinatorMessage& message : *messages) {

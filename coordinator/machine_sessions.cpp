@@ -254,7 +254,8 @@ void CoordinatorMachine::show(const ClientRequest& request, const ShowSession& b
     if (at != sessions_.end() && at->second.tenant == request.tenant) {
       touch(at->second);
     }
-    out_.serve_session.push_back({request.id, request.tenant, body.run_id, {}});
+    out_.serve_session.push_back(
+        {request.id, request.tenant, body.run_id, ServeSession::View{body.page}});
     return;
   }
   if (const Session* session = session_for(request, body.run_id, false)) {
@@ -263,18 +264,22 @@ void CoordinatorMachine::show(const ClientRequest& request, const ShowSession& b
                      session->mode,
                      session->is_ended,
                      session->durable_steps,
+                     body.page.first,
                      {},
-                     {}};
-    view.state = session->durable_state.canonical();
-    view.steps = session->steps.range(
-        0, planted(Bug::shown_before_durable) ? session->steps.count() : session->durable_steps);
+                     session->durable_state.canonical()};
+    const std::uint32_t shown =
+        planted(Bug::shown_before_durable) ? session->steps.count() : session->durable_steps;
+    if (body.page.first < shown) {
+      view.steps =
+          session->steps.range(body.page.first, std::min(body.page.count, shown - body.page.first));
+    }
     reply(request.id, std::move(view));
   }
 }
 
 void CoordinatorMachine::show(const ClientRequest& request, const ShowExplanation& body) {
   out_.serve_session.push_back(
-      {request.id, request.tenant, body.run_id, ServeSession::Explanation{}});
+      {request.id, request.tenant, body.run_id, ServeSession::Explanation{body.page}});
 }
 
 void CoordinatorMachine::end_session(const ClientRequest& request, const EndSession& body) {

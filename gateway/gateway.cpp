@@ -92,6 +92,14 @@ std::string_view view_of(const boost::beast::flat_buffer& bytes) {
 }
 
 class Loop;
+class Connection;
+
+/// An answer that its client has not taken whole.
+struct Unread {
+  Connection* connection = nullptr;
+  std::size_t bytes = 0;
+  SteadyClock::time_point since{};
+};
 
 /// One client. Lives on the loop's thread; the pending operations own it.
 class Connection : public std::enable_shared_from_this<Connection> {
@@ -112,6 +120,8 @@ public:
   void check_token();
   /// Leaves an answer that is being written until `deadline`; otherwise closes now.
   void stop(SteadyClock::time_point deadline);
+  /// What it asked for comes in pages: the same page may be asked for once more.
+  bool asks_for_page() const { return comes_in_pages(route_.endpoint); }
   bool asks_for_status() const { return route_.endpoint == Endpoint::show_status; }
 
 private:
@@ -140,6 +150,7 @@ private:
   void next_request();
   void linger();
   void client_left();
+  void end_unread();
   void begin_idle();
   void end_idle();
   void release_body();
@@ -150,6 +161,7 @@ private:
   std::optional<TlsStream> tls_;  ///< Over socket_.
   const std::string peer_;        ///< As peer_of() names it; empty when it is not counted.
   std::optional<std::list<Connection*>::iterator> idle_;  ///< Its place among the idle ones.
+  std::optional<std::list<Unread>::iterator> unread_;     ///< Its place among the unread answers.
   Stage stage_ = Stage::header;
   SteadyClock::time_point deadline_{};
   std::optional<Parser> parser_;  ///< Exists while a request is read.
@@ -206,6 +218,10 @@ public:
   void remove(Connection& connection);
   std::list<Connection*>::iterator add_idle(Connection& connection);
   void remove_idle(std::list<Connection*>::iterator place) { idle_.erase(place); }
+  /// Whether so much more may wait to be read; cuts what has waited too long for it.
+  bool make_room_unread(std::size_t bytes);
+  std::list<Unread>::iterator add_unread(Connection& connection, std::size_t bytes);
+  void remove_unread(std::list<Unread>::iterator place);
   bool is_stopping() const { return is_stopping_; }
 
 private:
@@ -239,6 +255,9 @@ private:
   };
   std::unordered_map<std::string, Peer> peers_;  ///< With a connection, if per_peer_max_ is set.
   std::list<Connection*> idle_;  ///< Between requests, or before the first; the longest first.
+  std::list<Unread> unread_;     ///< The one that has waited longest first.
+  std::size_t unread_bytes_ = 0;
+  std::uint64_t unread_cut_ = 0;  ///< Connections that were closed for others' answers.
   std::unordered_map<std::uint64_t, Connection*> waiting_;
   std::uint64_t requests_ = 0;
   std::size_t bodies_bytes_ = 0;
@@ -501,7 +520,18 @@ bool Connection::on_request() {
 void Connection::answer(const RenderedAnswer& answer) {
   FORERUN_ASSERT(stage_ == Stage::waiting);
   request_.reset();
-  respond(answer, false);
+  // What was decided must reach its client; a page can be asked for again.
+  if (!loop_.make_room_unread(answer.body.size()) && asks_for_page()) {
+    respond(render(Problem{.status = 503,
+                           .name = "overloaded",
+                           .detail = "answers: expected at most " +
+                                     std::to_string(loop_.settings().unread_bytes_max) +
+                                     " bytes that clients have not read yet",
+                           .retry_after = std::chrono::seconds(1)}),
+            false);
+  } else {
+    respond(answer, false);
+  }
   read_more();
 }
 
@@ -519,9 +549,12 @@ void Connection::respond(const RenderedAnswer& answer, bool closes) {
   parser_.reset();
   stage_ = Stage::answering;
   deadline_ = SteadyClock::now() + loop_.settings().write_timeout;
-  send(to_wire(answer, {.connection = closes_ ? WireForm::Connection::close : persistence_,
-                        .omit_body = omit_body_,
-                        .date = loop_.date()}));
+  std::string text =
+      to_wire(answer, {.connection = closes_ ? WireForm::Connection::close : persistence_,
+                       .omit_body = omit_body_,
+                       .date = loop_.date()});
+  unread_ = loop_.add_unread(*this, text.size());
+  send(std::move(text));
 }
 
 void Connection::send(std::string text) {
@@ -556,6 +589,7 @@ void Connection::on_written(ErrorCode problem) {
   }
   // A waiting connection keeps no memory for what it said.
   out_ = std::string();
+  end_unread();
   if (stage_ != Stage::answering) {
     return;
   }
@@ -604,6 +638,7 @@ void Connection::close() {
   }
   stage_ = Stage::closed;
   end_idle();
+  end_unread();
   release_body();
   ErrorCode ignored;
   socket_.close(ignored);
@@ -611,6 +646,12 @@ void Connection::close() {
     loop_.left(*std::exchange(request_, std::nullopt));
   }
   loop_.remove(*this);  // May end this object: nothing follows.
+}
+
+void Connection::end_unread() {
+  if (unread_) {
+    loop_.remove_unread(*std::exchange(unread_, std::nullopt));
+  }
 }
 
 void Connection::begin_idle() {
@@ -924,6 +965,8 @@ json::Value Loop::own_status() const {
   own.set("connections_per_peer_max",
           per_peer_max_ == 0 ? json::Value() : json::Value(std::uint64_t{per_peer_max_}));
   own.set("connections_refused", refused_);
+  own.set("unread_bytes", std::uint64_t{unread_bytes_});
+  own.set("unread_cut", unread_cut_);
   return own;
 }
 
@@ -931,6 +974,28 @@ std::list<Connection*>::iterator Loop::add_idle(Connection& connection) {
   const auto place = idle_.insert(idle_.end(), &connection);
   accept();  // It can make room.
   return place;
+}
+
+bool Loop::make_room_unread(std::size_t bytes) {
+  const auto now = SteadyClock::now();
+  while (unread_bytes_ + bytes > settings_.unread_bytes_max) {
+    if (unread_.empty() || now - unread_.front().since < settings_.unread_grace) {
+      return false;
+    }
+    ++unread_cut_;
+    unread_.front().connection->close();
+  }
+  return true;
+}
+
+std::list<Unread>::iterator Loop::add_unread(Connection& connection, std::size_t bytes) {
+  unread_bytes_ += bytes;
+  return unread_.insert(unread_.end(), {&connection, bytes, SteadyClock::now()});
+}
+
+void Loop::remove_unread(std::list<Unread>::iterator place) {
+  unread_bytes_ -= place->bytes;
+  unread_.erase(place);
 }
 
 void Loop::remove(Connection& connection) {

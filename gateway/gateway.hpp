@@ -32,6 +32,10 @@ struct GatewaySettings {
   double per_peer_share = 1;
   std::size_t waiting_max = 50'000;  ///< Requests handed to the coordinator and not answered yet.
   std::size_t bodies_bytes_max = 256U << 20U;  ///< Of what arrived of bodies that are being read.
+  /// Of answers that clients have not read yet. Beyond it the one that has waited longest, and for
+  /// unread_grace, is cut; if none has, a page is refused and anything else is sent all the same.
+  std::size_t unread_bytes_max = 256U << 20U;
+  Duration unread_grace = std::chrono::seconds(1);
   Duration header_timeout = std::chrono::seconds(
       10);  ///< Of a new connection, TLS included; or from a request's first byte.
   Duration body_timeout = std::chrono::seconds(30);

@@ -184,6 +184,7 @@ RenderedAnswer on(const SessionView& view) {
   append_member(answer.body, "next_step", std::uint64_t{view.next_step});
   append_name(answer.body, "state");
   answer.body += view.state.empty() ? "{}" : view.state;
+  append_member(answer.body, "first", std::uint64_t{view.first});
   append_steps(answer.body, view.steps);
   answer.body.push_back('}');
   return answer;

@@ -283,7 +283,6 @@ struct Place {
   };
   Kind kind = Kind::status;
   RunId run_id;
-  ShowLedger ledger{};
 };
 
 std::optional<Place::Kind> below_session(std::string_view name) {
@@ -334,51 +333,11 @@ tl::expected<Place, Problem> session_place(std::span<const std::string> parts,
   return Place{*kind, *run_id};
 }
 
-/// `from=N` and `count=N`, each at most once, in any order.
-tl::expected<Place, Problem> ledger_place(std::string_view query) {
-  Place place{Place::Kind::ledger, {}};
-  bool has_from = false;
-  bool has_count = false;
-  while (!query.empty()) {
-    const std::string_view part = query.substr(0, query.find('&'));
-    query.remove_prefix(std::min(part.size() + 1, query.size()));
-    const bool is_from = part.starts_with("from=");
-    const std::string_view digits = part.substr(std::min(part.size(), part.find('=') + 1));
-    std::uint64_t number = 0;
-    const auto read = std::from_chars(digits.data(), digits.data() + digits.size(), number);
-    bool& seen = is_from ? has_from : has_count;
-    const bool is_number =
-        !digits.empty() && read.ec == std::errc() && read.ptr == digits.data() + digits.size();
-    const bool fits = is_from ? number < std::uint64_t{1} << 53U
-                              : number >= 1 && number <= ledger_page_entries_max;
-    if (seen || !is_number || !fits || (!is_from && !part.starts_with("count="))) {
-      return invalid("target: query: expected from=N and count=N, each once, the count from 1 to " +
-                     std::to_string(ledger_page_entries_max));
-    }
-    seen = true;
-    if (is_from) {
-      place.ledger.from = Seq{number};
-    } else {
-      place.ledger.count = number;
-    }
+tl::expected<Place, Problem> place_of(std::string_view path) {
+  if (!path.starts_with('/')) {
+    return no_such_path(path);
   }
-  return place;
-}
-
-tl::expected<Place, Problem> place_of(std::string_view target) {
-  const std::size_t query = target.find('?');
-  if (!target.starts_with('/')) {
-    return no_such_path(target.substr(0, query));
-  }
-  constexpr std::string_view ledger_path = "/v1/ledger";
-  if (target.substr(0, query) == ledger_path) {
-    return ledger_place(query == std::string_view::npos ? "" : target.substr(query + 1));
-  }
-  if (query != std::string_view::npos) {
-    // It is not repeated: it may hold a token.
-    return invalid("target: query: expected none, this interface takes JSON bodies");
-  }
-  const auto segments = segments_of(target);
+  const auto segments = segments_of(path);
   if (!segments) {
     return tl::unexpected<Problem>(segments.error());
   }
@@ -386,10 +345,13 @@ tl::expected<Place, Problem> place_of(std::string_view target) {
   if (parts.size() >= 2 && parts[0] == "v1") {
     if (parts[1] == "sessions") {
       return parts.size() == 2 ? Place{Place::Kind::sessions, {}}
-                               : session_place(std::span(parts).subspan(2), target);
+                               : session_place(std::span(parts).subspan(2), path);
     }
     if (parts.size() == 2 && parts[1] == "status") {
       return Place{Place::Kind::status, {}};
+    }
+    if (parts.size() == 2 && parts[1] == "ledger") {
+      return Place{Place::Kind::ledger, {}};
     }
     if (parts.size() == 2 && parts[1] == "audits") {
       return Place{Place::Kind::audits, {}};
@@ -410,7 +372,7 @@ tl::expected<Place, Problem> place_of(std::string_view target) {
       return Place{Place::Kind::healthz, {}};
     }
   }
-  return no_such_path(target);
+  return no_such_path(path);
 }
 
 struct Operation {
@@ -461,6 +423,53 @@ std::string_view allowed_at(Place::Kind place) {
   return "GET";
 }
 
+/// The longest page of an answer that comes in pages; nothing for one that comes whole.
+std::optional<PageQuery> longest_page(Endpoint endpoint) {
+  switch (endpoint) {
+    case Endpoint::show_session:
+    case Endpoint::show_explanation:
+      return PageQuery{std::numeric_limits<std::uint32_t>::max(), session_page_steps_max};
+    case Endpoint::show_ledger:
+      return PageQuery{(std::uint64_t{1} << 53U) - 1, ledger_page_entries_max};
+    default:
+      return std::nullopt;
+  }
+}
+
+/// Of `?from=N&count=N`, each at most once, in any order; `query` is empty without a `?`. It is
+/// never repeated: it may hold a token.
+tl::expected<PageQuery, Problem> page_of(Endpoint endpoint, std::string_view query) {
+  const auto most = longest_page(endpoint);
+  if (!most) {
+    return query.empty()
+               ? tl::expected<PageQuery, Problem>(PageQuery{})
+               : invalid("target: query: expected none, this interface takes JSON bodies");
+  }
+  query.remove_prefix(std::min<std::size_t>(1, query.size()));  // The `?`.
+  PageQuery page{0, most->count};
+  bool has_from = false;
+  bool has_count = false;
+  while (!query.empty()) {
+    const std::string_view part = query.substr(0, query.find('&'));
+    query.remove_prefix(std::min(part.size() + 1, query.size()));
+    const bool is_from = part.starts_with("from=");
+    const std::string_view digits = part.substr(std::min(part.size(), part.find('=') + 1));
+    std::uint64_t number = 0;
+    const auto read = std::from_chars(digits.data(), digits.data() + digits.size(), number);
+    bool& seen = is_from ? has_from : has_count;
+    const bool is_number =
+        !digits.empty() && read.ec == std::errc() && read.ptr == digits.data() + digits.size();
+    const bool fits = is_from ? number <= most->from : number >= 1 && number <= most->count;
+    if (seen || !is_number || !fits || (!is_from && !part.starts_with("count="))) {
+      return invalid("target: query: expected from=N and count=N, each once, the count from 1 to " +
+                     std::to_string(most->count));
+    }
+    seen = true;
+    (is_from ? page.from : page.count) = number;
+  }
+  return page;
+}
+
 tl::expected<Route, Problem> route_at(const RequestHead& head, std::string_view target) {
   // `OPTIONS *` asks about the server as a whole (RFC 9110 §9.3.7).
   if (target == "*") {
@@ -469,7 +478,8 @@ tl::expected<Route, Problem> route_at(const RequestHead& head, std::string_view 
                    .detail = "method: " + quoted(head.method) + ", expected GET, POST or DELETE",
                    .allow = "GET, POST, DELETE"});
   }
-  const auto place = place_of(target);
+  const std::size_t path_end = std::min(target.find('?'), target.size());
+  const auto place = place_of(target.substr(0, path_end));
   if (!place) {
     return tl::unexpected<Problem>(place.error());
   }
@@ -478,7 +488,11 @@ tl::expected<Route, Problem> route_at(const RequestHead& head, std::string_view 
       Route route;
       route.endpoint = operation.endpoint;
       route.run_id = place->run_id;
-      route.ledger = place->ledger;
+      const auto page = page_of(route.endpoint, target.substr(path_end));
+      if (!page) {
+        return tl::unexpected<Problem>(page.error());
+      }
+      route.page = *page;
       return route;
     }
   }
@@ -1045,6 +1059,10 @@ bool may(Role role, Endpoint endpoint) {
   return false;
 }
 
+bool comes_in_pages(Endpoint endpoint) {
+  return longest_page(endpoint).has_value();
+}
+
 std::optional<Problem> check_again(const Route& route, const TokenTable* tokens) {
   if (tokens == nullptr || !route.token) {
     return std::nullopt;
@@ -1084,17 +1102,19 @@ tl::expected<Route, Problem> route_of(const RequestHead& head, const HeadRules& 
 tl::expected<ClientRequestBody, Problem> request_of(const Route& route, std::string_view body,
                                                     std::size_t body_bytes_max) {
   FORERUN_ASSERT(route.endpoint != Endpoint::healthz);
+  const SessionPage session_page{static_cast<std::uint32_t>(route.page.from),
+                                 static_cast<std::uint32_t>(route.page.count)};
   switch (route.endpoint) {
     case Endpoint::show_session:
-      return ShowSession{route.run_id};
+      return ShowSession{route.run_id, session_page};
     case Endpoint::show_predictions:
       return ShowPredictions{route.run_id};
     case Endpoint::show_explanation:
-      return ShowExplanation{route.run_id};
+      return ShowExplanation{route.run_id, session_page};
     case Endpoint::end_session:
       return EndSession{route.run_id};
     case Endpoint::show_ledger:
-      return route.ledger;
+      return ShowLedger{Seq{route.page.from}, route.page.count};
     case Endpoint::forget_history:
       return ForgetHistory{};
     case Endpoint::show_effects:

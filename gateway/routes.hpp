@@ -66,6 +66,12 @@ enum class Endpoint {
   healthz,
 };
 
+/// Which part of an answer that comes in pages (docs/http.md).
+struct PageQuery {
+  std::uint64_t from = 0;
+  std::uint64_t count = 0;
+};
+
 /// A head that was accepted.
 struct Route {
   Endpoint endpoint = Endpoint::healthz;
@@ -73,7 +79,8 @@ struct Route {
   std::optional<Digest> token;         ///< The hash of its token; none when none is asked for.
   RunId run_id;                        ///< Where the path has one.
   std::string idempotency_key;         ///< Empty for none.
-  ShowLedger ledger{};                 ///< Of show_ledger: its query.
+  PageQuery page{};                    ///< Of what comes in pages: the session, its explanation,
+                                       ///< the ledger.
   bool wants_continue = false;         ///< The client waits for 100 before it sends the body.
 };
 
@@ -83,8 +90,11 @@ bool may(Role role, Endpoint endpoint);
 /// Judges a head: framing, Host and Origin (against DNS rebinding and pages of other sites), path,
 /// method, token, Idempotency-Key, length and type of the body, in this order. Segments are
 /// percent-decoded after splitting; a run ID may be two segments or one whose slash is encoded.
-/// Query strings are refused.
+/// Query strings are refused, but those of pages.
 tl::expected<Route, Problem> route_of(const RequestHead& head, const HeadRules& rules);
+
+/// Whether its answer is a page, of which a query says the place.
+bool comes_in_pages(Endpoint endpoint);
 
 /// Whether a route that was accepted under earlier tokens still is.
 std::optional<Problem> check_again(const Route& route, const TokenTable* tokens);

@@ -28,7 +28,9 @@ public:
   Result<std::vector<StoredEntry>> read(Seq from, std::size_t count, bool whole) override {
     return disk_.read(from, count, whole);
   }
-  Result<SessionRecord> session(const RunId& run_id) override { return disk_.session(run_id); }
+  Result<SessionRecord> session(const RunId& run_id, const SessionPart& part) override {
+    return disk_.session(run_id, part);
+  }
   Result<SessionRow> session_row(const RunId& run_id) override { return disk_.session_row(run_id); }
   Result<std::vector<StoredEntry>> steps(const RunId& run_id, StepNumber first,
                                          std::uint32_t count) override {

@@ -23,6 +23,9 @@ inline constexpr std::uint32_t audit_sample_max = 10'000;
 inline constexpr std::size_t ledger_page_entries_max = 512;
 inline constexpr std::size_t ledger_page_bytes_max =
     4U << 20U;  ///< Of leaves, calls and outputs; an entry of more comes alone.
+inline constexpr std::uint32_t session_page_steps_max = 512;
+inline constexpr std::size_t session_page_bytes_max =
+    4U << 20U;  ///< Of what is stored of its steps; a step of more comes alone.
 inline constexpr std::size_t history_sessions_per_request_max = 256;
 inline constexpr std::size_t key_bytes_max = 255;  ///< Idempotency-Key.
 inline constexpr std::size_t text_bytes_max = 256U << 10U;
@@ -46,8 +49,15 @@ struct ConfirmCalls {
   std::optional<std::uint32_t> expect_step;
   std::string idempotency_key;
 };
+/// A page of a session: its steps from `first` on. It ends where the session does, after `count`
+/// of them, or at session_page_bytes_max.
+struct SessionPage {
+  std::uint32_t first = 0;
+  std::uint32_t count = session_page_steps_max;
+};
 struct ShowSession {
   RunId run_id;
+  SessionPage page{};
 };
 struct EndSession {
   RunId run_id;
@@ -61,6 +71,7 @@ struct ShowPredictions {
 /// How the session's decisions came about, from the stored record.
 struct ShowExplanation {
   RunId run_id;
+  SessionPage page{};
 };
 /// Every node reads its replica again, and a sample of committed steps runs again.
 struct StartAudit {
@@ -140,9 +151,10 @@ struct SessionView {
   std::string context;
   SpeculationMode mode = SpeculationMode::on;
   bool ended = false;
-  std::uint32_t next_step = 0;
-  std::vector<StepAnswer> steps;
-  std::string state;  ///< Canonical JSON object, after these steps.
+  std::uint32_t next_step = 0;    ///< Of the session, not of the page.
+  std::uint32_t first = 0;        ///< The page's first step, if there is one.
+  std::vector<StepAnswer> steps;  ///< Of the page.
+  std::string state;              ///< Canonical JSON object, after all steps.
 };
 
 /// Entries in order; fewer than asked for where the ledger or the page ends.
@@ -192,8 +204,12 @@ struct ClientResponse {
 /// Answer from the store: ShowSession, of a session that is not in memory as a whole;
 /// ShowExplanation; or ConfirmCalls under a key whose steps are durable and no longer in memory.
 struct ServeSession {
-  struct View {};
-  struct Explanation {};
+  struct View {
+    SessionPage page{};
+  };
+  struct Explanation {
+    SessionPage page{};
+  };
   struct Steps {
     std::uint32_t first = 0;
     std::uint32_t count = 0;

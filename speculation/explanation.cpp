@@ -373,11 +373,16 @@ std::string opened_with(std::string_view story) {
   return state == nullptr ? std::string() : json::canonical(*state);
 }
 
-json::Value explain(const SessionRow& session, std::span<const StoredEntry> commits,
-                    std::span<const StoredEntry> discards) {
+json::Value explain(const SessionRow& session, const SessionEntries& entries) {
   json::Array steps;
   std::optional<ChainValue> before;
-  for (const StoredEntry& stored : commits) {
+  if (entries.before != nullptr) {
+    const auto entry = entry_of(entries.before->leaf);
+    if (const auto* commit = entry ? std::get_if<CommitEntry>(&entry->body) : nullptr) {
+      before = commit->chain;
+    }
+  }
+  for (const StoredEntry& stored : entries.commits) {
     const auto entry = entry_of(stored.leaf);
     const auto* commit = entry ? std::get_if<CommitEntry>(&entry->body) : nullptr;
     if (commit == nullptr) {
@@ -392,7 +397,7 @@ json::Value explain(const SessionRow& session, std::span<const StoredEntry> comm
     before = commit->chain;
   }
   json::Array dropped;
-  for (const StoredEntry& stored : discards) {
+  for (const StoredEntry& stored : entries.discards) {
     const auto entry = entry_of(stored.leaf);
     if (const auto* discard = entry ? std::get_if<DiscardEntry>(&entry->body) : nullptr) {
       dropped.push_back(discard_of(*discard, stored));
@@ -405,6 +410,8 @@ json::Value explain(const SessionRow& session, std::span<const StoredEntry> comm
                            : session.mode == SpeculationMode::off ? "off"
                                                                   : "shadow");
   story.set("ended", session.ended);
+  story.set("next_step", std::uint64_t{session.next_step});
+  story.set("first", std::uint64_t{entries.first});
   story.set("steps", std::move(steps));
   story.set("discards", std::move(dropped));
   return story;
@@ -430,7 +437,7 @@ Result<std::string> explanation_text(const json::Value& explanation,
   }
   if (step && !found) {
     return fail(Errc::not_found, "step " + std::to_string(*step) + ": the session has " +
-                                     std::to_string(steps->array()->size()) +
+                                     member(explanation, "next_step") +
                                      " decided steps, numbered from 0");
   }
   if (!step) {

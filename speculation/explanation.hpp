@@ -13,11 +13,18 @@
 /// The story of a session's decisions, told from its record alone.
 namespace forerun {
 
-/// `{"run_id", "context", "speculation", "ended", "steps": [step, …], "discards": [discard, …]}`,
-/// see docs/commands.md. A step whose entry cannot be read, or beside which the store holds a text
-/// of another hash, has a `problem` instead. Commits come in step order.
-json::Value explain(const SessionRow& session, std::span<const StoredEntry> commits,
-                    std::span<const StoredEntry> discards);
+/// Entries of a session: all of them, or a page.
+struct SessionEntries {
+  std::span<const StoredEntry> commits;  ///< In step order.
+  std::span<const StoredEntry> discards;
+  std::uint32_t first = 0;              ///< The step that `commits` begin with.
+  const StoredEntry* before = nullptr;  ///< The commit ahead of them; null with step 0.
+};
+
+/// `{"run_id", "context", "speculation", "ended", "next_step", "first", "steps": [step, …],
+/// "discards": [discard, …]}`, see docs/commands.md. A step whose entry cannot be read, or beside
+/// which the store holds a text of another hash, has a `problem` instead.
+json::Value explain(const SessionRow& session, const SessionEntries& entries);
 
 /// The hash of the session's state before a step, as its story tells; nothing when it was `{}`.
 std::optional<Digest> given_state(std::string_view story);

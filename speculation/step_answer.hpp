@@ -15,7 +15,8 @@ Result<StepAnswer> step_answer_of(const StoredEntry& stored);
 StepAnswer step_answer_of(const CommitEntry& commit, const Digest& decision_hash, Seq seq,
                           std::string output);
 
-/// A stored session as its client sees it, from its commits in step order.
-SessionView session_view_of(const SessionRow& row, std::span<const StoredEntry> commits);
+/// A page of a stored session as its client sees it: the commits from step `first` on, in order.
+SessionView session_view_of(const SessionRow& row, std::uint32_t first,
+                            std::span<const StoredEntry> commits);
 
 }  // namespace forerun

@@ -5,6 +5,7 @@
 #include "base/failpoint.hpp"
 #include "storage/checkpointer.hpp"
 #include "storage/rules.hpp"
+#include "storage/session_part.hpp"
 #include "storage/sqlite.hpp"
 #include "storage/store_file.hpp"
 #include "storage/store_settings.hpp"
@@ -92,9 +93,9 @@ CREATE TABLE history(number INTEGER PRIMARY KEY, tenant TEXT NOT NULL, name TEXT
 
 /// Prepared once. The reading ones come first; a read-only store has no others.
 struct Statements {
-  Statement epoch, heads, size, text, entries, recovered, leaves, sessions, session, commits,
-      discards, steps, opening_key_count, open_texts, keys, intents, marks, owners, quarantined,
-      history_entries, history, past_commits, past_texts, effects;
+  Statement epoch, heads, size, text, entries, recovered, leaves, sessions, session,
+      session_entries, steps, opening_key_count, open_texts, keys, intents, marks, owners,
+      quarantined, history_entries, history, past_commits, past_texts, effects;
   Statement find_session, add_session, name_session, set_session, set_latest, add_entry,
       add_payload, put_key, put_intent, drop_intents, raise_mark, put_owner, put_quarantined,
       set_epoch, set_head, set_signed_head, put_text, add_session_text, add_history, drop_history,
@@ -106,15 +107,14 @@ struct StatementText {
   const char* sql;
 };
 
-/// The entries of session (?1, ?2), from its latest back. CROSS JOIN keeps the order of look-ups.
+/// The entries of session (?1, ?2), from its latest back to the last commit below step ?3: a
+/// session commits its steps in order. CROSS JOIN keeps the order of look-ups.
 #define FORERUN_ENTRIES_OF_SESSION                                                             \
-  "WITH RECURSIVE own(seq, previous) AS ("                                                     \
-  "SELECT e.seq, e.previous FROM sessions s CROSS JOIN entries e ON e.seq = s.latest "         \
+  "WITH RECURSIVE own(seq, previous, step) AS ("                                               \
+  "SELECT e.seq, e.previous, e.step FROM sessions s CROSS JOIN entries e ON e.seq = s.latest " \
   "WHERE s.home = ?1 AND s.counter = ?2 "                                                      \
-  "UNION ALL SELECT e.seq, e.previous FROM own CROSS JOIN entries e ON e.seq = own.previous) " \
-  "SELECT e.seq, e.epoch, e.leaf, p.call, p.output, p.writes, p.effects, e.step, s.home, "     \
-  "s.counter, p.story FROM own CROSS JOIN entries e ON e.seq = own.seq "                       \
-  "CROSS JOIN sessions s ON s.id = e.session LEFT JOIN payloads p ON p.seq = e.seq "
+  "UNION ALL SELECT e.seq, e.previous, e.step FROM own CROSS JOIN entries e ON e.seq = "       \
+  "own.previous WHERE own.step IS NULL OR own.step >= ?3) "
 
 /// Idempotency keys of openings: "open:TENANT". A range of the key's own order, so no other is
 /// read.
@@ -149,19 +149,13 @@ constexpr StatementText reading[] = {
      "SELECT home, counter, tenant, context, mode, world, next_step, chain, state, ended, "
      "list_state FROM sessions "
      "WHERE home = ?1 AND counter = ?2 AND tenant IS NOT NULL"},
-    {&Statements::commits, FORERUN_ENTRIES_OF_SESSION "WHERE e.step IS NOT NULL ORDER BY e.step"},
-    {&Statements::discards, FORERUN_ENTRIES_OF_SESSION "WHERE e.step IS NULL ORDER BY e.seq"},
-    // The same chain, no further back than step ?3: a session commits its steps in order.
-    {&Statements::steps,
-     "WITH RECURSIVE own(seq, previous, step) AS ("
-     "SELECT e.seq, e.previous, e.step FROM sessions s CROSS JOIN entries e ON e.seq = s.latest "
-     "WHERE s.home = ?1 AND s.counter = ?2 "
-     "UNION ALL SELECT e.seq, e.previous, e.step FROM own CROSS JOIN entries e ON e.seq = "
-     "own.previous WHERE own.step IS NULL OR own.step > ?3) "
+    {&Statements::session_entries,
+     FORERUN_ENTRIES_OF_SESSION "SELECT seq, step FROM own ORDER BY seq"},
+    {&Statements::steps, FORERUN_ENTRIES_OF_SESSION
      "SELECT e.seq, e.epoch, e.leaf, p.call, p.output, p.writes, p.effects, e.step, s.home, "
      "s.counter, p.story FROM own CROSS JOIN entries e ON e.seq = own.seq "
      "CROSS JOIN sessions s ON s.id = e.session LEFT JOIN payloads p ON p.seq = e.seq "
-     "WHERE own.step >= ?3 AND own.step < ?4 ORDER BY own.step"},
+     "WHERE own.step >= ?4 AND own.step < ?5 ORDER BY own.step"},
     {&Statements::opening_key_count, "SELECT count(*) " FORERUN_OPENING_KEYS},
     {&Statements::open_texts,
      "SELECT s.home, s.counter, t.step, t.place, t.text FROM sessions s JOIN session_texts t ON "
@@ -457,7 +451,7 @@ public:
   Result<void> drop_opening_keys(std::size_t keys_max) override;
   Result<void> persist(std::span<const CoordinatorBatch> batches) override;
   Result<std::vector<StoredEntry>> read(Seq from, std::size_t count, bool whole) override;
-  Result<SessionRecord> session(const RunId& run_id) override;
+  Result<SessionRecord> session(const RunId& run_id, const SessionPart& part) override;
   Result<SessionRow> session_row(const RunId& run_id) override;
   Result<std::vector<StoredEntry>> steps(const RunId& run_id, StepNumber first,
                                          std::uint32_t count) override;
@@ -480,7 +474,7 @@ private:
   Result<std::uint64_t> number_of(Statement& statement);
   Result<void> visit_entries(const std::function<void(const StoredEntry&)>& visit);
   Result<void> read_rows(CoordinatorRecovery& recovery);
-  Result<SessionRecord> read_session(const RunId& run_id);
+  Result<SessionRecord> read_session(const RunId& run_id, const SessionPart& part);
   Result<void> writable();
   Result<void> finish(sqlite::Transaction& transaction);
   void write(sqlite::Transaction& transaction, const CoordinatorBatch& batch);
@@ -853,40 +847,50 @@ Result<std::vector<StoredEntry>> SqliteCoordinatorStore::steps(const RunId& run_
                                                                StepNumber first,
                                                                std::uint32_t count) {
   std::vector<StoredEntry> found;
-  auto read = statements_.steps.each(
-      [&found](const Row& row) { found.push_back(entry_of_row(row)); }, run_id.home.uuid.bytes,
-      run_id.counter, first.value, std::uint64_t{first.value} + count);
+  auto read =
+      statements_.steps.each([&found](const Row& row) { found.push_back(entry_of_row(row)); },
+                             run_id.home.uuid.bytes, run_id.counter, std::uint64_t{first.value} + 1,
+                             first.value, std::uint64_t{first.value} + count);
   return read ? std::move(found) : Result<std::vector<StoredEntry>>(tl::unexpected(read.error()));
 }
 
-Result<CoordinatorStore::SessionRecord> SqliteCoordinatorStore::session(const RunId& run_id) {
+Result<CoordinatorStore::SessionRecord> SqliteCoordinatorStore::session(const RunId& run_id,
+                                                                        const SessionPart& part) {
   // One snapshot: beside a running owner, the row and its entries must be of one moment.
   if (auto begun = connection_.execute("BEGIN"); !begun) {
     return tl::unexpected(begun.error());
   }
-  auto record = read_session(run_id);
+  auto record = read_session(run_id, part);
   static_cast<void>(connection_.execute("COMMIT"));  // Has written nothing.
   return record;
 }
 
-Result<CoordinatorStore::SessionRecord> SqliteCoordinatorStore::read_session(const RunId& run_id) {
+Result<CoordinatorStore::SessionRecord> SqliteCoordinatorStore::read_session(
+    const RunId& run_id, const SessionPart& part) {
   auto row = session_row(run_id);
   if (!row) {
     return tl::unexpected<Error>(row.error());
   }
-  SessionRecord record{std::move(*row), {}, {}};
-  auto read = statements_.commits.each(
-      [&](const Row& each) { record.commits.push_back(entry_of_row(each)); },
-      run_id.home.uuid.bytes, run_id.counter);
-  if (read) {
-    read = statements_.discards.each(
-        [&](const Row& each) { record.discards.push_back(entry_of_row(each)); },
-        run_id.home.uuid.bytes, run_id.counter);
+  SessionPartReader reader(std::move(*row), part, [this](Seq seq) -> Result<StoredEntry> {
+    auto entries = read(seq, 1, true);
+    if (!entries || entries->empty()) {
+      return entries ? fail(Errc::verification, connection_.place() + ": entry " + to_string(seq) +
+                                                    " of a session is missing")
+                     : tl::unexpected(entries.error());
+    }
+    return std::move(entries->front());
+  });
+  auto walked = statements_.session_entries.each_while(
+      [&](const Row& each) {
+        const auto step =
+            each.is_null(1) ? std::nullopt : std::optional(StepNumber{each.number32(1)});
+        return reader.add(Seq{each.number(0)}, step);
+      },
+      run_id.home.uuid.bytes, run_id.counter, part.first.value);
+  if (!walked) {
+    return tl::unexpected(walked.error());
   }
-  if (!read) {
-    return tl::unexpected(read.error());
-  }
-  return record;
+  return reader.take();
 }
 
 Result<std::vector<HistoryRow>> SqliteCoordinatorStore::history(std::uint64_t first,

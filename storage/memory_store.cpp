@@ -7,6 +7,7 @@
 
 #include "base/assert.hpp"
 #include "storage/rules.hpp"
+#include "storage/session_part.hpp"
 #include "storage/store_file.hpp"
 
 namespace forerun {
@@ -293,23 +294,20 @@ Result<std::vector<StoredEntry>> MemoryCoordinatorStore::steps(const RunId& run_
   return found;
 }
 
-Result<CoordinatorStore::SessionRecord> MemoryCoordinatorStore::session(const RunId& run_id) {
+Result<CoordinatorStore::SessionRecord> MemoryCoordinatorStore::session(const RunId& run_id,
+                                                                        const SessionPart& part) {
   auto row = session_row(run_id);
   if (!row) {
     return tl::unexpected(row.error());
   }
-  SessionRecord record{std::move(*row), {}, {}};
+  SessionPartReader reader(std::move(*row), part,
+                           [this](Seq seq) -> Result<StoredEntry> { return entries_[seq.value]; });
   for (const StoredEntry& entry : entries_) {
-    if (entry.run_id == run_id && !entry.step) {
-      record.discards.push_back(entry);
+    if (entry.run_id == run_id && !reader.add(entry.seq, entry.step)) {
+      break;
     }
   }
-  if (const auto steps = steps_.find(run_id); steps != steps_.end()) {
-    for (const auto& [step, place] : steps->second) {
-      record.commits.push_back(entries_[place]);
-    }
-  }
-  return record;
+  return reader.take();
 }
 
 Result<std::vector<HistoryRow>> MemoryCoordinatorStore::history(std::uint64_t first,

@@ -26,7 +26,7 @@ public:
   Result<void> drop_opening_keys(std::size_t keys_max) override;
   Result<void> persist(std::span<const CoordinatorBatch> batches) override;
   Result<std::vector<StoredEntry>> read(Seq from, std::size_t count, bool whole) override;
-  Result<SessionRecord> session(const RunId& run_id) override;
+  Result<SessionRecord> session(const RunId& run_id, const SessionPart& part) override;
   Result<SessionRow> session_row(const RunId& run_id) override;
   Result<std::vector<StoredEntry>> steps(const RunId& run_id, StepNumber first,
                                          std::uint32_t count) override;

@@ -44,14 +44,19 @@ ResponseBody read_session(CoordinatorStore& store, const ServeSession& request) 
     auto answers = read_steps(store, request.run_id, *range);
     return answers ? ResponseBody(std::move(*answers)) : failed("its steps cannot be read back");
   }
-  const auto record = store.session(request.run_id);
+  const auto* explanation = std::get_if<ServeSession::Explanation>(&request.what);
+  const SessionPage page =
+      explanation != nullptr ? explanation->page : std::get<ServeSession::View>(request.what).page;
+  const auto record =
+      store.session(request.run_id, {StepNumber{page.first}, page.count, session_page_bytes_max});
   if (!record) {
-    return failed("no such session");
+    return failed("its steps cannot be read back");
   }
-  if (std::holds_alternative<ServeSession::Explanation>(request.what)) {
-    return JsonReport{explain(record->row, record->commits, record->discards)};
+  if (explanation != nullptr) {
+    return JsonReport{explain(record->row, {record->commits, record->discards, page.first,
+                                            record->before ? &*record->before : nullptr})};
   }
-  return session_view_of(record->row, record->commits);
+  return session_view_of(record->row, page.first, record->commits);
 }
 
 }  // namespace forerun

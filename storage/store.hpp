@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <span>
@@ -37,14 +38,23 @@ public:
   /// Up to `count` entries from `from`, for catch-up and export. Only `leaf` and `call` (and the
   /// rest when `whole`).
   virtual Result<std::vector<StoredEntry>> read(Seq from, std::size_t count, bool whole) = 0;
-  /// A session, also an ended one, with its commits in step order and what was
-  /// discarded in it. Errors: not_found.
+  /// Steps of a session from `first` on: `count` at most, and fewer when they and what was discarded
+  /// among them hold more than `bytes_max`; the first one comes always.
+  struct SessionPart {
+    StepNumber first{};
+    std::uint32_t count = std::numeric_limits<std::uint32_t>::max();
+    std::size_t bytes_max = std::numeric_limits<std::size_t>::max();
+  };
   struct SessionRecord {
     SessionRow row;
-    std::vector<StoredEntry> commits;
-    std::vector<StoredEntry> discards;  ///< In the ledger's order.
+    std::optional<StoredEntry> before;  ///< The commit ahead of these.
+    std::vector<StoredEntry> commits;   ///< In step order.
+    /// In the ledger's order: those between `before` and the last of `commits`; with the session's
+    /// last step also those behind it. So each comes with one part of several.
+    std::vector<StoredEntry> discards;
   };
-  virtual Result<SessionRecord> session(const RunId& run_id) = 0;
+  /// A part of a session, also of an ended one. Errors: not_found; io.
+  virtual Result<SessionRecord> session(const RunId& run_id, const SessionPart& part) = 0;
   /// The session alone, without its steps. Errors: not_found; io.
   virtual Result<SessionRow> session_row(const RunId& run_id) = 0;
   /// Of a session's commits those of steps [first, first + count), in step order; it reads no

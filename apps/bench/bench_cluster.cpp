@@ -51,9 +51,9 @@ public:
     const std::scoped_lock lock(mutex_);
     return store_->read(from, count, whole);
   }
-  Result<SessionRecord> session(const RunId& run_id) override {
+  Result<SessionRecord> session(const RunId& run_id, const SessionPart& part) override {
     const std::scoped_lock lock(mutex_);
-    return store_->session(run_id);
+    return store_->session(run_id, part);
   }
   Result<SessionRow> session_row(const RunId& run_id) override {
     const std::scoped_lock lock(mutex_);

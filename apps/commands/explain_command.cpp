@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cctype>
 #include <iostream>
+#include <iterator>
 #include <memory>
 
 #include "apps/commands/client_flags.hpp"
@@ -19,31 +20,81 @@ struct ExplainFlags {
   std::string output = "text";
 };
 
-Result<json::Value> ask(const ClientFlags& flags, const RunId& run_id) {
+json::Array* array_of(json::Value& page, std::string_view name) {
+  json::Object* object = page.object();
+  json::Value* list = object == nullptr ? nullptr : object->find(name);
+  return list == nullptr ? nullptr : list->array();
+}
+
+std::uint64_t steps_of(json::Value& page) {
+  const json::Array* steps = array_of(page, "steps");
+  return steps == nullptr ? 0 : steps->size();
+}
+
+/// Of the whole session; 0 where the answer does not say.
+std::uint64_t next_step_of(const json::Value& page) {
+  const json::Value* next = page.object() == nullptr ? nullptr : page.find("next_step");
+  const double* number = next == nullptr ? nullptr : next->number();
+  return number == nullptr ? 0 : static_cast<std::uint64_t>(std::max(0.0, *number));
+}
+
+void append_page(json::Value& story, json::Value page) {
+  for (const char* name : {"steps", "discards"}) {
+    json::Array* to = array_of(story, name);
+    json::Array* from = array_of(page, name);
+    if (to != nullptr && from != nullptr) {
+      std::move(from->begin(), from->end(), std::back_inserter(*to));
+    }
+  }
+}
+
+/// All of the session's pages as one, or the page of one step.
+Result<json::Value> ask(const ClientFlags& flags, const RunId& run_id,
+                        std::optional<std::uint32_t> step) {
   auto client = flags.client();
   if (!client) {
     return tl::unexpected(client.error());
   }
-  auto answer = client->get("/v1/sessions/" + to_string(run_id) + "/explanation");
-  if (!answer) {
-    return tl::unexpected(answer.error());
+  const std::string path = "/v1/sessions/" + to_string(run_id) + "/explanation?from=";
+  std::optional<json::Value> story;
+  for (std::uint64_t first = step.value_or(0);;) {
+    auto answer = client->get(path + std::to_string(first) + (step ? "&count=1" : ""));
+    if (!answer) {
+      return tl::unexpected(answer.error());
+    }
+    if (answer->status != 200) {
+      return tl::unexpected(refusal(flags.url, *answer));
+    }
+    const std::uint64_t added = steps_of(answer->body);
+    first += added;
+    const bool is_last = step || added == 0 || first >= next_step_of(answer->body);
+    if (story) {
+      append_page(*story, std::move(answer->body));
+    } else {
+      story = std::move(answer->body);
+    }
+    if (is_last) {
+      return std::move(*story);
+    }
   }
-  if (answer->status != 200) {
-    return tl::unexpected(refusal(flags.url, *answer));
-  }
-  return std::move(answer->body);
 }
 
-Result<json::Value> read(const std::filesystem::path& data, const RunId& run_id) {
+Result<json::Value> read(const std::filesystem::path& data, const RunId& run_id,
+                         std::optional<std::uint32_t> step) {
   auto store = open_coordinator_store_readonly(data);
   if (!store) {
     return tl::unexpected(store.error());
   }
-  const auto record = (*store)->session(run_id);
+  CoordinatorStore::SessionPart part;
+  if (step) {
+    part = {StepNumber{*step}, 1};
+  }
+  const auto record = (*store)->session(run_id, part);
   if (!record) {
     return tl::unexpected(record.error());
   }
-  return explain(record->row, record->commits, record->discards);
+  return explain(record->row, {record->commits, record->discards, part.first.value,
+                               record->before ? &*record->before : nullptr});
 }
 
 /// Whether a step that is told of does not hold.
@@ -61,7 +112,8 @@ Result<int> tell(const ExplainFlags& s) {
   if (!run_id) {
     return fail(Errc::invalid, "RUN_ID: " + run_id.error().message);
   }
-  const auto story = s.data.empty() ? ask(s.client, *run_id) : read(s.data, *run_id);
+  const auto story =
+      s.data.empty() ? ask(s.client, *run_id, s.step) : read(s.data, *run_id, s.step);
   if (!story) {
     return tl::unexpected(story.error());
   }

@@ -186,6 +186,29 @@ def _steps(document: Any) -> List[Step]:
     return [_step(item) for item in steps]
 
 
+class _Pages:
+    """A session put together from its pages."""
+
+    def __init__(self, run_id: str) -> None:
+        self._path = f"/v1/sessions/{run_id}"
+        self._steps: List[Any] = []
+        self.session: Dict[str, Any] = {}
+        self.is_whole = False
+
+    @property
+    def next_path(self) -> str:
+        return f"{self._path}?from={len(self._steps)}" if self._steps else self._path
+
+    def add(self, answer: Any) -> None:
+        steps = _member(answer, "steps")
+        if not isinstance(steps, list):
+            raise ForerunError("answer: steps is no list; is this a coordinator of this version?")
+        self._steps += steps
+        self.is_whole = not steps or len(self._steps) >= _member(answer, "next_step")
+        # What stands beside the steps is of the latest page's moment.
+        self.session = {**answer, "first": 0, "steps": self._steps}
+
+
 # ---- One request and its attempts, without any input or output
 
 
@@ -666,8 +689,11 @@ class Session:
         self._client._send(_text_request(self.run_id, text))
 
     def show(self) -> Dict[str, Any]:
-        """All of the session: context, state, steps."""
-        return _document(self._client.get(f"/v1/sessions/{self.run_id}"))
+        """All of the session: context, state, steps. A long one is asked for page by page."""
+        pages = _Pages(self.run_id)
+        while not pages.is_whole:
+            pages.add(self._client.get(pages.next_path))
+        return pages.session
 
     def predictions(self) -> Dict[str, Any]:
         """What is expected next, how sure, and why."""
@@ -960,7 +986,10 @@ class AsyncSession:
         await self._client._send(_text_request(self.run_id, text))
 
     async def show(self) -> Dict[str, Any]:
-        return _document(await self._client.get(f"/v1/sessions/{self.run_id}"))
+        pages = _Pages(self.run_id)
+        while not pages.is_whole:
+            pages.add(await self._client.get(pages.next_path))
+        return pages.session
 
     async def predictions(self) -> Dict[str, Any]:
         return _document(await self._client.get(f"/v1/sessions/{self.run_id}/predictions"))

@@ -323,7 +323,7 @@ json::Value ScriptedCluster::explanation(const RunId& run_id) const {
       (entry.step ? commits : discards).push_back(entry);
     }
   }
-  return explain(rows_.at(run_id), commits, discards);
+  return explain(rows_.at(run_id), {commits, discards});
 }
 
 const StepAnswer& ScriptedCluster::step(RequestId request) const {

@@ -352,7 +352,8 @@ TEST_CASE("a client's read waits for its turn, or is refused, and the cluster's 
   const ReaderActor reader = stage.system().spawn(reader_actor, store, std::move(ports));
   const WaitingReads::Limits limits;
   const auto ask = [&](std::uint64_t id, const std::string& tenant) {
-    caf::anon_send(reader, ServeSession{RequestId{id}, tenant, RunId{worker, 1}, {}});
+    caf::anon_send(reader,
+                   ServeSession{RequestId{id}, tenant, RunId{worker, 1}, ServeSession::View{}});
   };
   for (std::uint64_t id = 1; id <= limits.of_tenant + 1; ++id) {
     ask(id, "greedy");

@@ -935,7 +935,7 @@ json::Value told_race(SelectRule rule, std::vector<std::optional<bool>> validiti
   StoredEntry stored;
   stored.leaf = leaf_of(Entry{Seq{1}, Epoch{1}, commit});
   stored.writes = R"({"x":1})";
-  return explain(SessionRow{}, std::vector{stored}, {});
+  return explain(SessionRow{}, {{&stored, 1}, {}});
 }
 
 }  // namespace
@@ -979,7 +979,7 @@ TEST_CASE("a text that is not the decided one is not told for it", "[coordinator
   stored.call = call("a").canonical();
   stored.output = "1";
   const auto told = [&] {
-    return *explanation_text(explain(SessionRow{}, std::vector{stored}, {}), 0);
+    return *explanation_text(explain(SessionRow{}, {{&stored, 1}, {}}), 0);
   };
   CHECK_THAT(told(), Catch::Contains("winner a"));
   const StoredEntry good = stored;
@@ -1003,7 +1003,7 @@ TEST_CASE("a record that is not as Forerun writes it is told as far as it goes",
   damaged.seq = Seq{7};
   damaged.step = StepNumber{0};
   damaged.leaf = "{";
-  CHECK_THAT(*explanation_text(explain(SessionRow{}, std::vector{damaged}, {}), 0),
+  CHECK_THAT(*explanation_text(explain(SessionRow{}, {{&damaged, 1}, {}}), 0),
              Catch::Contains("step 0: entry 7 does not hold: json: "));
   for (const char* strange :
        {R"({"steps":[{}],"discards":[]})", R"({"steps":[null],"discards":[1]})",

@@ -74,9 +74,10 @@ TEST_CASE("sessions are written as documented", "[gateway]") {
   CHECK(opened.body == R"({"run_id":"8d65b0f2-7c1a-4f0e-9b53-2f1c6a7d9e10/17"})");
   CHECK(opened.fields == "Location: /v1/sessions/8d65b0f2-7c1a-4f0e-9b53-2f1c6a7d9e10/17\r\n");
   const RenderedAnswer view =
-      render(SessionView{run_id, "a \"b\"", SpeculationMode::off, true, 0, {}, {}});
+      render(SessionView{run_id, "a \"b\"", SpeculationMode::off, true, 9, 7, {}, {}});
   CHECK(view.body == R"({"run_id":"8d65b0f2-7c1a-4f0e-9b53-2f1c6a7d9e10/17","context":"a \"b\"",)"
-                     R"("speculation":"off","ended":true,"next_step":0,"state":{},"steps":[]})");
+                     R"("speculation":"off","ended":true,"next_step":9,"state":{},"first":7,)"
+                     R"("steps":[]})");
   CHECK(render(SessionEnded{run_id, 3}).body ==
         R"({"run_id":"8d65b0f2-7c1a-4f0e-9b53-2f1c6a7d9e10/17","steps":3})");
   const RenderedAnswer added = render(TextAdded{});

@@ -373,8 +373,8 @@ TEST_CASE("a page of the ledger is asked for by its first entry and its length",
   const auto whole = get("/v1/ledger").route();
   REQUIRE(whole);
   CHECK(whole->endpoint == Endpoint::show_ledger);
-  CHECK(whole->ledger.from == Seq{0});
-  CHECK(whole->ledger.count == ledger_page_entries_max);
+  CHECK(std::get<ShowLedger>(*request_of(*whole, "", 0)).from == Seq{0});
+  CHECK(std::get<ShowLedger>(*request_of(*whole, "", 0)).count == ledger_page_entries_max);
   const auto part = get("/v1/ledger?from=7&count=2").route();
   REQUIRE(part);
   const auto request = request_of(*part, "", 1U << 20U);
@@ -385,6 +385,29 @@ TEST_CASE("a page of the ledger is asked for by its first entry and its length",
     CHECK(problem_of(get(std::string("/v1/ledger") + wrong).route()).status == 400);
   }
   CHECK(problem_of(post("/v1/ledger").route()).status == 405);
+}
+
+TEST_CASE("a session and its explanation come in pages", "[gateway]") {
+  const std::string session = "/v1/sessions/8d65b0f2-7c1a-4f0e-9b53-2f1c6a7d9e10/17";
+  const auto asked = [](const std::string& target) {
+    const auto route = get(target).route();
+    REQUIRE(route);
+    return *request_of(*route, "", 0);
+  };
+  const auto whole = std::get<ShowSession>(asked(session)).page;
+  CHECK(whole.first == 0);
+  CHECK(whole.count == session_page_steps_max);
+  const auto part = std::get<ShowSession>(asked(session + "?from=512&count=3")).page;
+  CHECK(part.first == 512);
+  CHECK(part.count == 3);
+  const auto told = std::get<ShowExplanation>(asked(session + "/explanation?count=1&from=9")).page;
+  CHECK(told.first == 9);
+  CHECK(told.count == 1);
+  CHECK(std::get<ShowSession>(asked(session + "?from=4294967295")).page.first == 4294967295U);
+  for (const char* wrong : {"?count=513", "?from=4294967296", "?from=1&from=2", "?steps=1"}) {
+    CHECK(problem_of(get(session + wrong).route()).status == 400);
+  }
+  CHECK(problem_of(get(session + "/predictions?from=1").route()).status == 400);
 }
 
 TEST_CASE("an audit's body is optional and its members are bounded", "[gateway]") {

@@ -495,6 +495,64 @@ TEST_CASE("one address has a share of the bytes of bodies", "[gateway]") {
   CHECK(again.response().status == 400);
 }
 
+/// Asks for a session; its answer is more than any socket's buffers take.
+Client ask_for_much(Served& served, RequestId& id) {
+  Client client = served.client();
+  client.send(get("/v1/sessions/8d65b0f2-7c1a-4f0e-9b53-2f1c6a7d9e10/17"));
+  id = served.desk.take().id;
+  return client;
+}
+constexpr std::size_t much = 32U << 20U;
+ClientResponse much_to_read(RequestId id) {
+  SessionView view;
+  view.context = std::string(much, 'x');
+  return {id, std::move(view)};
+}
+
+TEST_CASE("of answers that nobody reads, the oldest makes room", "[gateway]") {
+  GatewaySettings settings;
+  settings.unread_bytes_max = much + (much / 2);
+  settings.unread_grace = Duration::zero();
+  Served served(settings);
+  RequestId first_id{};
+  RequestId second_id{};
+  Client first = ask_for_much(served, first_id);
+  Client second = ask_for_much(served, second_id);
+  served.gateway->answer(much_to_read(first_id));
+  served.gateway->answer(much_to_read(second_id));
+  CHECK(second.response().body.size() > much);
+  CHECK_THROWS_WITH(first.response(), Contains("no whole body"));
+  // What was read, or cut, no longer counts.
+  RequestId third_id{};
+  Client third = ask_for_much(served, third_id);
+  served.gateway->answer(much_to_read(third_id));
+  CHECK(third.response().body.size() > much);
+}
+
+TEST_CASE("with too many answers unread a page is refused, a decision is not", "[gateway]") {
+  GatewaySettings settings;
+  settings.unread_bytes_max = much + (much / 2);
+  settings.unread_grace = std::chrono::hours(1);
+  Served served(settings);
+  RequestId first_id{};
+  RequestId second_id{};
+  Client first = ask_for_much(served, first_id);
+  Client second = ask_for_much(served, second_id);
+  served.gateway->answer(much_to_read(first_id));
+  served.gateway->answer(much_to_read(second_id));
+  const Response refused = second.response();
+  CHECK(refused.status == 503);
+  CHECK_THAT(refused.head, Contains("Retry-After: 1\r\n"));
+  CHECK_THAT(refused.body, Contains("bytes that clients have not read yet"));
+  Client third = served.client();
+  third.send(post("/v1/sessions/8d65b0f2-7c1a-4f0e-9b53-2f1c6a7d9e10/17/steps", one_call));
+  StepAnswers decided;
+  decided.steps.emplace_back().output = '"' + std::string(much, 'y') + '"';
+  served.gateway->answer({served.desk.take().id, std::move(decided)});
+  CHECK(third.response().body.size() > much);
+  CHECK(first.response().body.size() > much);
+}
+
 TEST_CASE("pipelined requests are answered one after the other, in order", "[gateway]") {
   Served served;
   Client client = served.client();
@@ -856,7 +914,7 @@ TEST_CASE("one address has a share of the connections, and the status counts tho
   served.gateway->answer({served.desk.take().id, JsonReport{json::Value(json::Object())}});
   CHECK(asks.response().body ==
         R"({"http":{"connections":2,"connections_max":8,"connections_per_peer_max":2,)"
-        R"("connections_refused":3}})");
+        R"("connections_refused":3,"unread_bytes":0,"unread_cut":0}})");
 }
 
 TEST_CASE("a TLS handshake that never comes, or drips, is cut at the deadline", "[gateway]") {

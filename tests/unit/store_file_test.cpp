@@ -97,14 +97,14 @@ TEST_CASE("an upgraded ledger still finds a session's entries, and refuses a ste
   CoordinatorBatch heard = batch(1);
   heard.texts = {{run(2), StepNumber{2}, 0, "a text"}};
   good(persist(*store, heard));
-  const auto record = good(store->session(run(1)));
+  const auto record = good(store->session(run(1), {}));
   REQUIRE(record.commits.size() == 2);
   CHECK(record.commits.back().seq == Seq{2});
   REQUIRE(record.discards.size() == 1);
   CHECK(record.discards.front().seq == Seq{3});
   CHECK(bad(persist(*store, batch(1, {commit(5, run(1), 1)}))).code == Errc::refused);
   good(persist(*store, batch(1, {commit(5, run(1), 2)})));
-  CHECK(good(store->session(run(1))).commits.size() == 3);
+  CHECK(good(store->session(run(1), {})).commits.size() == 3);
 }
 
 TEST_CASE("steps are read no further back than the first that is asked for", "[store_file]") {

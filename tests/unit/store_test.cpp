@@ -232,8 +232,8 @@ TEMPLATE_TEST_CASE("a refused batch leaves nothing of itself", "[store]", OnDisk
   later = batch(1, {commit(1, run(1), 0)});
   later.sessions = {session(run(1), 1)};
   good(persist(disk.coordinator(), later));
-  CHECK(good(disk.coordinator().session(run(1))).commits.size() == 1);
-  CHECK(good(disk.coordinator().session(run(2))).commits.size() == 1);
+  CHECK(good(disk.coordinator().session(run(1), {})).commits.size() == 1);
+  CHECK(good(disk.coordinator().session(run(2), {})).commits.size() == 1);
 }
 
 TEMPLATE_TEST_CASE("intents of committed steps are gone with the commit", "[store]", OnDisk,
@@ -286,6 +286,47 @@ TEMPLATE_TEST_CASE("a mark beyond what a file holds is refused and changes nothi
   CHECK(good(disk.identity().load()).workers.empty());
 }
 
+TEMPLATE_TEST_CASE("a session is read in parts, and each discard comes with one of them", "[store]",
+                   OnDisk, InMemory) {
+  TestType disk;
+  const auto discard = [](std::uint64_t seq) {
+    StoredEntry entry = commit(seq, run(1), 0);
+    entry.step.reset();
+    return entry;
+  };
+  // d c0 other d c1 d d c2 d
+  auto all =
+      batch(1, {discard(0), commit(1, run(1), 0), commit(2, run(2), 0), discard(3),
+                commit(4, run(1), 1), discard(5), discard(6), commit(7, run(1), 2), discard(8)});
+  all.sessions = {session(run(1), 3), session(run(2), 1)};
+  good(persist(disk.coordinator(), all));
+  const auto part = [&](std::uint32_t first, std::uint32_t count, std::size_t bytes) {
+    const auto record = good(disk.coordinator().session(run(1), {StepNumber{first}, count, bytes}));
+    CHECK(record.row.next_step == 3);
+    std::vector<std::uint64_t> seqs;
+    for (const auto* entries : {&record.commits, &record.discards}) {
+      for (const StoredEntry& entry : *entries) {
+        seqs.push_back(entry.seq.value);
+      }
+    }
+    seqs.push_back(record.before ? record.before->seq.value : 99);
+    return seqs;
+  };
+  using Seqs = std::vector<std::uint64_t>;
+  constexpr std::size_t no_limit = std::numeric_limits<std::size_t>::max();
+  CHECK(part(0, 9, no_limit) == Seqs{1, 4, 7, 0, 3, 5, 6, 8, 99});
+  CHECK(part(0, 1, no_limit) == Seqs{1, 0, 99});
+  CHECK(part(1, 1, no_limit) == Seqs{4, 3, 1});
+  CHECK(part(1, 2, no_limit) == Seqs{4, 7, 3, 5, 6, 8, 1});
+  CHECK(part(2, 1, no_limit) == Seqs{7, 5, 6, 8, 4});
+  CHECK(part(3, 1, no_limit) == Seqs{8, 7});
+  CHECK(part(9, 1, no_limit) == Seqs{8, 99});
+  CHECK(part(0, 9, 1) == Seqs{1, 0, 99});
+  CHECK(part(2, 9, 1) == Seqs{7, 5, 6, 8, 4});
+  const std::size_t one = commit(4, run(1), 1).leaf.size();
+  CHECK(part(1, 9, 2 * one - 1 + 2 * commit(4, run(1), 1).call.size()).front() == 4);
+}
+
 TEMPLATE_TEST_CASE("an ended session is found by name and not recovered", "[store]", OnDisk,
                    InMemory) {
   TestType disk;
@@ -301,23 +342,23 @@ TEMPLATE_TEST_CASE("an ended session is found by name and not recovered", "[stor
   CHECK(recovery.sessions[0].run_id == run(2));
   CHECK(same(recovery.keys, std::vector{ending.keys[1], ending.keys[2]}));
 
-  const auto record = good(disk.coordinator().session(run(1)));
+  const auto record = good(disk.coordinator().session(run(1), {}));
   CHECK(same(record.row, ending.sessions[0]));
   CHECK(same(good(disk.coordinator().session_row(run(1))), ending.sessions[0]));
   CHECK(bad(disk.coordinator().session_row(run(3))).code == Errc::not_found);
   CHECK(same(record.commits, std::vector{ending.entries[0], ending.entries[2]}));
-  CHECK(bad(disk.coordinator().session(run(3))).code == Errc::not_found);
+  CHECK(bad(disk.coordinator().session(run(3), {})).code == Errc::not_found);
 }
 
 TEMPLATE_TEST_CASE("commits may come before their session's row", "[store]", OnDisk, InMemory) {
   TestType disk;
   good(persist(disk.coordinator(), batch(1, {commit(0, run(1), 0)})));
-  CHECK(bad(disk.coordinator().session(run(1))).code == Errc::not_found);
+  CHECK(bad(disk.coordinator().session(run(1), {})).code == Errc::not_found);
   CHECK(recovery_of(disk.coordinator()).sessions.empty());
   auto named = batch(1);
   named.sessions = {session(run(1), 1)};
   good(persist(disk.coordinator(), named));
-  CHECK(good(disk.coordinator().session(run(1))).commits.size() == 1);
+  CHECK(good(disk.coordinator().session(run(1), {})).commits.size() == 1);
 }
 
 TEMPLATE_TEST_CASE("a read gives leaf and call, and the rest when asked for", "[store]", OnDisk,
