@@ -16,7 +16,9 @@ import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "python"))
 import auditor
+import forerun
 import harness
 from harness import Cluster, until
 
@@ -36,6 +38,41 @@ class ClusterTest(unittest.TestCase):
         thread = threading.Thread(target=work, daemon=True)
         thread.start()
         return thread, results
+
+    def test_a_long_session_comes_in_pages_and_is_told_whole(self):
+        cluster = Cluster(1, catalog='[task.noop]\nexecutor = "native"\neffect = "pure"\n')
+        self.addCleanup(cluster.close)
+        run_id = cluster.open()
+        answers = []
+        for first in range(0, 600, 60):
+            calls = [{"task": "noop", "input": {"n": n}} for n in range(first, first + 60)]
+            answers += cluster.request("POST", f"/v1/sessions/{run_id}/steps", {"calls": calls})[1]["steps"]
+
+        def page(query, what=""):
+            status, shown = cluster.request("GET", f"/v1/sessions/{run_id}{what}{query}")
+            self.assertEqual((status, shown["next_step"]), (200, 600), shown)
+            return shown
+        first = page("")
+        self.assertEqual((first["first"], len(first["steps"])), (0, 512))
+        rest = page("?from=512")
+        self.assertEqual([step["decision_hash"] for step in first["steps"] + rest["steps"]], [answer["decision_hash"] for answer in answers])
+        self.assertEqual([step["step"] for step in page("?from=598&count=7")["steps"]], [598, 599])
+        self.assertEqual(page("?from=600")["steps"], [])
+        # A page is explained as the whole is: the chain of its first step goes on from the step before.
+        told = page("?from=511&count=2", "/explanation")["steps"]
+        self.assertEqual([step["chain_before"] for step in told], [page(f"?from={n}&count=1", "/explanation")["steps"][0]["chain"] for n in (510, 511)])
+        for at in (("--url", f"http://{cluster.http}"), ("--data", cluster.data)):
+            whole = cluster.command("explain", run_id, "--output", "json", *at)
+            self.assertEqual(whole.returncode, 0, whole.stderr)
+            self.assertEqual([step["step"] for step in json.loads(whole.stdout)["steps"]], list(range(600)))
+            one = cluster.command("explain", run_id, 599, "--output", "json", *at)
+            self.assertEqual(json.loads(one.stdout)["decision_hash"], answers[-1]["decision_hash"])
+            missing = cluster.command("explain", run_id, 600, *at)
+            self.assertEqual(missing.returncode, 3)
+            self.assertIn("step 600: the session has 600 decided steps", missing.stderr)
+        with forerun.Client(f"http://{cluster.http}") as client:
+            shown = client.resume(run_id).show()
+        self.assertEqual((shown["first"], [step["step"] for step in shown["steps"]]), (0, list(range(600))))
 
     def test_an_open_session_of_many_steps_is_shown_and_repeated_whole(self):
         """Only its latest answers are in memory; the rest comes from the store, as before and after a restart."""
