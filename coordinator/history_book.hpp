@@ -21,6 +21,7 @@ struct HistoryLimits {
   std::size_t sessions_max = 20'000;            ///< Kept for one tenant; the oldest go first.
   std::uint64_t bytes_max = 256ULL << 20U;      ///< Of their texts, for one tenant; the same.
   std::size_t learn_again_steps_max = 200'000;  ///< Latest steps that a new term learns again.
+  std::size_t open_bytes_max = 256U << 20U;     ///< Of those, what open sessions' steps may hold.
   /// Of the texts that reach one session after its context, what is kept to be learned again.
   std::size_t session_text_bytes_max = 1U << 20U;
   std::size_t session_texts_max = 10'000;

@@ -52,6 +52,7 @@ CoordinatorMachine::CoordinatorMachine(CoordinatorSettings settings, SigningKey 
       effects_(settings_.effects),
       speculable_(speculable_names(settings_.catalog)),
       opening_keys_(settings_.opening_keys_max),
+      open_past_({settings_.history.learn_again_steps_max, settings_.history.open_bytes_max}),
       history_(settings_.history),
       reading_(settings_.history),
       rechecks_(settings_.recheck, ledger_.secret("recheck")) {
@@ -63,8 +64,18 @@ void CoordinatorMachine::restore(const StoredEntry& entry) {
   if (entry.step) {
     reading_.commit(entry.seq);
   }
-  if (entry.run_id && entry.step) {
-    restored_[*entry.run_id].push_back(entry);
+  if (!entry.run_id || !entry.step) {
+    return;
+  }
+  open_past_.commit(entry);
+  auto answer = step_answer_of(entry);
+  FORERUN_ASSERT(answer.has_value());
+  RecentAnswers& answers = restored_answers_[*entry.run_id];
+  answers.add(std::move(*answer));
+  answers.drop_before(answers.count(), settings_.answers_per_session_max,
+                      settings_.answer_bytes_per_session_max);
+  if (!entry.effects.empty()) {
+    restored_effects_[*entry.run_id][*entry.step] = entry.call;
   }
 }
 
@@ -98,43 +109,26 @@ void CoordinatorMachine::restore(const CoordinatorRecovery& recovery) {
     }
     session.committed_chain = planted(Bug::chain_forgotten) ? ChainValue{} : row.chain;
     ++open_sessions_;
-    std::deque<Lesson>& lessons = untaught_[row.run_id];
-    lessons.push_back({row.run_id, row.tenant, row.context});
-    const auto hear = [&](std::uint32_t until) {
-      for (; text != recovery.texts.end() && text->run_id == row.run_id &&
-             text->before.value <= until;
-           ++text) {
-        lessons.push_back({row.run_id, row.tenant, text->text});
-        session.texts = std::max(session.texts, text->place + 1);
-        session.text_bytes += text->text.size();
-      }
-    };
     text = std::find_if(text, recovery.texts.end(),
                         [&row](const TextRow& each) { return !(each.run_id < row.run_id); });
-    for (const StoredEntry& stored : restored_[row.run_id]) {
-      hear(stored.step->value);
-      auto answer = step_answer_of(stored);
-      FORERUN_ASSERT(answer.has_value());
-      session.steps.add(std::move(*answer));
-      // An erased payload teaches nothing.
-      if (auto call = Call::parse(stored.call)) {
-        auto output = Output::parse(stored.output);
-        lessons.push_back(
-            {row.run_id, row.tenant,
-             Lesson::Step{*call, output ? std::optional<Output>(*output) : std::nullopt}});
-      }
+    std::vector<TextRow> texts;
+    for (; text != recovery.texts.end() && text->run_id == row.run_id; ++text) {
+      session.texts = std::max(session.texts, text->place + 1);
+      session.text_bytes += text->text.size();
+      texts.push_back(*text);
     }
-    hear(UINT32_MAX);
+    open_past_.open(row, std::move(texts));
+    session.steps = std::move(restored_answers_[row.run_id]);
     session.durable_steps = session.steps.count();
   }
+  open_past_.settle();
+  restored_answers_.clear();
   for (const EffectRow& effect : recovery.effects) {
-    const std::vector<StoredEntry>& entries = restored_[effect.id.run_id];
-    const auto entry = std::find_if(entries.begin(), entries.end(), [&](const StoredEntry& each) {
-      return each.step == effect.id.step;
-    });
-    restore_effect(effect, entry == entries.end() ? nullptr : &*entry);
+    const auto& calls = restored_effects_[effect.id.run_id];
+    const auto call = calls.find(effect.id.step);
+    restore_effect(effect, call == calls.end() ? nullptr : &call->second);
   }
-  restored_.clear();
+  restored_effects_.clear();
   restore_history(recovery);
   for (const KeyRow& key : recovery.keys) {
     if (key.scope.starts_with("open:")) {
@@ -144,9 +138,6 @@ void CoordinatorMachine::restore(const CoordinatorRecovery& recovery) {
       session.keys[key.key] = {key.request_hash, key.first_step, key.step_count};
       session.has_partial_request |= key.first_step + key.step_count > session.durable_steps;
     }
-  }
-  for (auto& [run_id, session] : sessions_) {
-    drop_old_answers(session);
   }
   for (const IntentRow& intent : recovery.intents) {
     const auto at = sessions_.find(intent.run_id);

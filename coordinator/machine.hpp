@@ -22,7 +22,9 @@
 #include "coordinator/history_book.hpp"
 #include "coordinator/known_nodes.hpp"
 #include "coordinator/ledger_writer.hpp"
+#include "coordinator/lesson.hpp"
 #include "coordinator/membership.hpp"
+#include "coordinator/open_past.hpp"
 #include "coordinator/opening_keys.hpp"
 #include "coordinator/overdue_tasks.hpp"
 #include "coordinator/predictor.hpp"
@@ -174,17 +176,6 @@ public:
   json::Value status(const std::string& tenant) const;
 
 private:
-  /// What the predictor is yet to be taught. In order; confirmed work never waits for it.
-  struct Lesson {
-    struct Step {
-      Call call;
-      std::optional<Output> output;
-    };
-    struct End {};
-    RunId run_id;
-    std::string tenant;
-    std::variant<std::string, Step, End> what;  ///< A text, a committed step, or the session's end.
-  };
   /// Where a running branch belongs.
   struct BranchRef {
     RunId run_id;
@@ -418,7 +409,7 @@ private:
   std::vector<TagSet> effect_tags(const EffectRow& row, const Task* task,
                                   const json::Object* input) const;
   void add_effects(const Session& session, const OpenStep& step);
-  void restore_effect(const EffectRow& row, const StoredEntry* entry);
+  void restore_effect(const EffectRow& row, const std::string* call);
   void pump_effects();
   void dispatch_effect(const EffectId& id, const Task& task, const std::optional<Call>& call,
                        const WorkerId& worker);
@@ -516,7 +507,9 @@ private:
   OpeningKeys opening_keys_;
   std::size_t waiting_bytes_ = 0;  ///< Of calls that are not committed, and of openings_.
   std::uint64_t homes_given_ = 0;
-  std::map<RunId, std::vector<StoredEntry>> restored_;
+  /// Of the ledger that is recovered, until it is: latest answers, and calls of steps with effects.
+  std::map<RunId, RecentAnswers> restored_answers_;
+  std::map<RunId, std::map<StepNumber, std::string>> restored_effects_;
   std::unordered_map<std::uint64_t, RunId>
       waiting_in_;  ///< Session that a waiting request belongs to; looked up only.
 
@@ -546,11 +539,10 @@ private:
   std::optional<Instant> past_began_;  ///< The latest lesson of the past, until its time is known.
   Instant past_rests_until_{};         ///< While clients wait.
   std::deque<Lesson> past_;            ///< Read, to be taught when nothing waits.
-  std::map<RunId, std::deque<Lesson>>
-      untaught_;  ///< Of sessions that were open when the term began: after all that is past.
-  std::set<RunId> open_at_start_;  ///< Until the past is read, which holds their steps too.
-  std::set<RunId> past_runs_;      ///< Of the ledger, begun and not ended.
-  std::deque<RunId> ahead_;        ///< Sessions to look ahead in.
+  OpenPast open_past_;                 ///< To be taught after all that is past.
+  std::set<RunId> open_at_start_;      ///< Until the past is read, which holds their steps too.
+  std::set<RunId> past_runs_;          ///< Of the ledger, begun and not ended.
+  std::deque<RunId> ahead_;            ///< Sessions to look ahead in.
   std::uint64_t next_token_ = 0;
   std::uint64_t opened_size_ = 0;           ///< Entries when the term had been opened.
   bool has_served_ = false;                 ///< A session was opened, or a branch sent out, since.

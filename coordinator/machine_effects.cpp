@@ -92,12 +92,12 @@ void CoordinatorMachine::add_effects(const Session& session, const OpenStep& ste
 
 /// An effect that a term before this one did not see delivered. `entry` is its step's, if there is
 /// one.
-void CoordinatorMachine::restore_effect(const EffectRow& row, const StoredEntry* entry) {
+void CoordinatorMachine::restore_effect(const EffectRow& row, const std::string* call_text) {
   if (planted(Bug::effect_forgotten)) {
     return;
   }
-  const auto call =
-      entry == nullptr ? Result<Call>(fail(Errc::not_found, "no entry")) : Call::parse(entry->call);
+  const auto call = call_text == nullptr ? Result<Call>(fail(Errc::not_found, "no entry"))
+                                         : Call::parse(*call_text);
   const Task* task = call ? settings_.catalog.task(call->task()) : nullptr;
   std::vector<TagSet> dirty = effect_tags(row, task, call ? &call->input() : nullptr);
   for (const TagSet& tags : dirty) {

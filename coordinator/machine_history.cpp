@@ -14,8 +14,8 @@ RunId run_id_of_taught(std::uint64_t number) {
 }  // namespace
 
 void CoordinatorMachine::restore_history(const CoordinatorRecovery& recovery) {
-  for (const auto& [run_id, lessons] : untaught_) {
-    open_at_start_.insert(run_id);
+  for (const SessionRow& session : recovery.sessions) {
+    open_at_start_.insert(session.run_id);
   }
   for (HistoryEntry entry : recovery.history) {
     drop_history(history_.add(entry));
@@ -136,7 +136,7 @@ void CoordinatorMachine::on(const PastRead& page) {
 }
 
 bool CoordinatorMachine::has_past_to_learn() const {
-  return !past_.empty() || (!untaught_.empty() && reading_.is_recovered(history_));
+  return !past_.empty() || (!open_past_.empty() && reading_.is_recovered(history_));
 }
 
 /// A little at a time: answers must not wait for it. While some are waited for, it takes at most
@@ -157,12 +157,9 @@ void CoordinatorMachine::learn_past() {
       counters_.past_steps += std::holds_alternative<Lesson::Step>(past_.front().what) ? 1 : 0;
       teach(past_.front());
       past_.pop_front();
-    } else if (!untaught_.empty() && reading_.is_recovered(history_)) {
-      const auto session = untaught_.begin();
-      teach(session->second.front());
-      session->second.pop_front();
-      if (session->second.empty()) {
-        untaught_.erase(session);
+    } else if (reading_.is_recovered(history_)) {
+      if (const auto lesson = open_past_.next()) {
+        teach(*lesson);
       }
     } else {
       return;
@@ -172,26 +169,15 @@ void CoordinatorMachine::learn_past() {
 
 /// Before anything new is learned or predicted in a session of an older term.
 void CoordinatorMachine::catch_up(const RunId& run_id) {
-  if (untaught_.empty()) {
-    return;
-  }
-  if (const auto session = untaught_.find(run_id); session != untaught_.end()) {
-    for (const Lesson& lesson : session->second) {
-      teach(lesson);
-    }
-    untaught_.erase(session);
+  while (const auto lesson = open_past_.next(run_id)) {
+    teach(*lesson);
   }
 }
 
 json::Object CoordinatorMachine::learning_status(const std::string& tenant) const {
-  std::uint64_t left = reading_.left(history_);
+  std::uint64_t left = reading_.left(history_) + open_past_.steps();
   for (const Lesson& lesson : past_) {
     left += std::holds_alternative<Lesson::Step>(lesson.what) ? 1 : 0;
-  }
-  for (const auto& [run_id, lessons] : untaught_) {
-    for (const Lesson& lesson : lessons) {
-      left += std::holds_alternative<Lesson::Step>(lesson.what) ? 1 : 0;
-    }
   }
   const HistoryBook::Totals totals = history_.totals(tenant);
   json::Object taught;

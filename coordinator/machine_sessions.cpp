@@ -375,12 +375,6 @@ void CoordinatorMachine::confirm(const ClientRequest& request, const ConfirmCall
       return;
     }
     if (record.first + record.count <= session->durable_steps) {
-      if (record.first < session->steps.first()) {
-        out_.serve_session.push_back(
-            {request.id, request.tenant, body.run_id,
-             ServeSession::Steps{record.first, record.count, body.is_list}});
-        return;
-      }
       ConfirmRequest again{body.idempotency_key, hash,         record.first,
                            record.count,         body.is_list, {request.id}};
       answer_if_durable(*session, again);
@@ -549,6 +543,16 @@ void CoordinatorMachine::confirm_calls(Session& session, const std::vector<Call>
 }
 
 void CoordinatorMachine::answer_if_durable(Session& session, ConfirmRequest& pending) {
+  if (pending.first < session.steps.first()) {
+    for (const RequestId request : pending.waiting) {
+      waiting_in_.erase(request.value);
+      out_.serve_session.push_back(
+          {request, session.tenant, session.run_id,
+           ServeSession::Steps{pending.first, pending.count, pending.is_list}});
+    }
+    pending.waiting.clear();
+    return;
+  }
   StepAnswers answers;
   answers.is_list = pending.is_list;
   answers.steps = session.steps.range(pending.first, pending.count);
@@ -559,12 +563,8 @@ void CoordinatorMachine::answer_if_durable(Session& session, ConfirmRequest& pen
   pending.waiting.clear();
 }
 
-/// The store has what is durable. What a request still waits for stays, a cut list's first steps
-/// too.
+/// The store has what is durable. What a request still waits for stays.
 void CoordinatorMachine::drop_old_answers(Session& session) {
-  if (session.has_partial_request) {
-    return;
-  }
   std::uint32_t needed = session.durable_steps;
   if (!session.requests.empty()) {
     needed = std::min(needed, session.requests.begin()->first);

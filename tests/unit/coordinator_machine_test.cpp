@@ -390,6 +390,34 @@ TEST_CASE("of an open session the latest answers are in memory, older ones in th
   CHECK(cluster.step(confirm({call("a")}, "key-7")).step == 7);
 }
 
+TEST_CASE("a cut list whose first answers were not kept over the crash is answered from the store",
+          "[coordinator_machine]") {
+  CoordinatorSettings settings = ScriptedCluster::settings_of(ScriptedCluster::default_catalog());
+  settings.answers_per_session_max = 1;
+  ScriptedCluster cluster(settings);
+  cluster.join(1);
+  const RunId run = cluster.open();
+  const std::vector<Call> list(4, call("a"));
+  cluster.confirm(run, list, "list");
+  for (int i = 0; i < 3; ++i) {
+    cluster.finish(cluster.take_dispatch("a"), "1");
+  }
+  cluster.persist();
+  cluster.crash_and_restart();
+  cluster.join(1);
+  const RequestId again = cluster.confirm(run, list, "list");
+  CHECK(cluster.asked_of_store.empty());
+  cluster.finish(cluster.take_dispatch("a"), "2");
+  CHECK(cluster.asked_of_store.empty());
+  cluster.persist();
+  CHECK(cluster.answer(again) == nullptr);
+  REQUIRE(cluster.asked_of_store.size() == 1);
+  CHECK(cluster.asked_of_store.front().request == again);
+  const auto steps = std::get<ServeSession::Steps>(cluster.asked_of_store.front().what);
+  CHECK(std::tuple(steps.first, steps.count, steps.is_list) == std::tuple(0U, 4U, true));
+  CHECK(cluster.count_entries("commit") == 4);
+}
+
 TEST_CASE("a list that a crash cut goes on, ends where another request begins, or with its session",
           "[coordinator_machine]") {
   ScriptedCluster cluster;
