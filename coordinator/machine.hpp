@@ -471,6 +471,8 @@ private:
                        const std::optional<Digest>& output);
   static const Speculation* same_call(const Session& session, const Call& call);
   static Speculation* same_call(Session& session, const Call& call);
+  static std::optional<Digest> premise_of(const Prediction& prediction);
+  void also_expected(Speculation& speculation, const Prediction& prediction);
   void hang_under_root(Session& session, const ImaginedNode& root,
                        const std::vector<Prediction>& predictions);
   void drop_overtaken(Session& session, const std::map<Digest, double>& expected);

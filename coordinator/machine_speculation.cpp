@@ -130,6 +130,11 @@ void CoordinatorMachine::speculate(Session& session) {
         }
         continue;
       }
+      Speculation* const same = same_call(session, prediction.call);
+      if (same != nullptr && joint >= keep_running_above && same->parent == node.parent &&
+          same->parent_step == node.parent_step) {
+        also_expected(*same, prediction);
+      }
       if (joint < least) {
         ++counters_.not_started[to_string(Verdict::too_unlikely)];
         if (node.depth == 0) {
@@ -138,7 +143,7 @@ void CoordinatorMachine::speculate(Session& session) {
         continue;
       }
       SpeculationNumber number{session.speculation_count};
-      if (const Speculation* same = same_call(session, prediction.call)) {
+      if (same != nullptr) {
         number = same->number;
       } else if (auto why = start_speculation(session, node, prediction, joint)) {
         if (node.depth == 0) {
@@ -186,23 +191,39 @@ Speculation* CoordinatorMachine::same_call(Session& session, const Call& call) {
   return same == nullptr ? nullptr : &session.speculations.at(same->number);
 }
 
+std::optional<Digest> CoordinatorMachine::premise_of(const Prediction& prediction) {
+  return prediction.premise ? std::optional<Digest>(prediction.premise->hash()) : std::nullopt;
+}
+
+/// It is expected whatever the output: one that turns out otherwise must not end it.
+void CoordinatorMachine::also_expected(Speculation& speculation, const Prediction& prediction) {
+  if (speculation.premise != premise_of(prediction)) {
+    speculation.premise.reset();
+  }
+}
+
 /// What is expected next anyway hangs under the session itself from now on, so that it outlives the
 /// way it was first predicted on; what was overtaken ends.
 void CoordinatorMachine::hang_under_root(Session& session, const ImaginedNode& root,
                                          const std::vector<Prediction>& predictions) {
   std::map<Digest, double> expected;
+  std::set<SpeculationNumber> hung;
   for (const Prediction& prediction : predictions) {
     const double joint = prediction.probability * prediction.premise_probability;
     double& known = expected[prediction.call.hash()];
     known = std::max(known, joint);
     Speculation* same = joint < keep_running_above ? nullptr : same_call(session, prediction.call);
-    if (same != nullptr &&
-        same->state_hash ==
-            imagined_state(session, root.parent_step, {}).part(same->state_paths).hash()) {
+    if (same == nullptr) {
+      continue;
+    }
+    if (hung.contains(same->number)) {
+      also_expected(*same, prediction);
+    } else if (same->state_hash ==
+               imagined_state(session, root.parent_step, {}).part(same->state_paths).hash()) {
       same->parent.reset();
       same->parent_step = root.parent_step;
-      same->premise =
-          prediction.premise ? std::optional<Digest>(prediction.premise->hash()) : std::nullopt;
+      same->premise = premise_of(prediction);
+      hung.insert(same->number);
     }
   }
   drop_overtaken(session, expected);
@@ -322,16 +343,15 @@ std::optional<std::string> CoordinatorMachine::start_speculation(Session& sessio
   const std::vector<std::size_t> branches = std::move(weighed.branches);
   const SessionState state = imagined_state(session, node.parent_step, node.parent);
   const SpeculationNumber number{session.speculation_count++};
-  Speculation speculation{
-      number,
-      node.parent_step,
-      node.parent,
-      prediction.premise ? std::optional<Digest>(prediction.premise->hash()) : std::nullopt,
-      node.depth + 1,
-      joint,
-      Work{prediction.call, std::move(weighed.plan)},
-      std::move(weighed.reads),
-      std::move(weighed.state_paths)};
+  Speculation speculation{number,
+                          node.parent_step,
+                          node.parent,
+                          premise_of(prediction),
+                          node.depth + 1,
+                          joint,
+                          Work{prediction.call, std::move(weighed.plan)},
+                          std::move(weighed.reads),
+                          std::move(weighed.state_paths)};
   speculation.state_hash = state.part(speculation.state_paths).hash();
   speculation.foresight = {node.parent_step, node.parent, speculation.premise, prediction.reasons};
   speculation.work.branches.resize(speculation.work.plan.names.size());

@@ -140,8 +140,11 @@ TEST_CASE("where killing costs a second, quick calls are left alone and nothing 
     settings.admission.kill_cost = settings.costs.kill;
     const BacktestPass on = ran(sessions, settings);
     const BacktestPass off = without_speculation(sessions, settings);
-    INFO(to_string(trick) << ": " << free_of_cost << " for nothing, " << on.launched << " then");
-    CHECK(on.launched <= free_of_cost / 5);
+    INFO(to_string(trick) << ": " << free_of_cost << " for nothing, " << on.launched << " then, "
+                          << on.hits << " hits, saved " << on.saved_ratio() << ", waste "
+                          << on.waste_ratio());
+    // But for what is all but sure: then there is next to nothing to kill.
+    CHECK((on.launched <= free_of_cost / 5 || 20 * on.hits >= 19 * on.launched));
     CHECK(on.actual <= off.actual);
     // What is killed when the budget is empty takes its slot until it is dead.
     const double dying =
@@ -154,7 +157,7 @@ TEST_CASE("where killing costs a second, quick calls are left alone and nothing 
 TEST_CASE("tasks that save less than is asked are turned off in a replay too", "[adversarial]") {
   const auto sessions = adversarial_sessions({.trick = Trick::swap_in_blocks, .sessions = 600});
   BacktestSettings settings;
-  settings.usefulness.improvement_min = 0.95;
+  settings.usefulness.improvement_min = 0.995;
   settings.usefulness.probe_after = 24h;
   const BacktestPass always = ran(sessions, settings);
   CHECK(always.turned_off.empty());  // Nothing to compare with.

@@ -202,6 +202,41 @@ TEST_CASE("a right premise lives on", "[coordinator_machine]") {
   CHECK(cluster.step(second).origin == Origin::hit);
 }
 
+TEST_CASE("what is expected whatever the output outlives a wrong premise",
+          "[coordinator_machine]") {
+  ScriptedCluster cluster;
+  cluster.join(1, 8);
+  cluster.earn();
+  const RunId run = cluster.open();
+  const auto under = [](const std::string& text, double probability) {
+    Prediction follows = prediction(call("b"), 0.96);
+    follows.premise = output(text);
+    follows.premise_probability = probability;
+    return follows;
+  };
+  // In each order, and as it starts as well as when it is looked at again.
+  const std::vector<Prediction> follows =
+      GENERATE_REF(std::vector{prediction(call("b"), 0.95), under(R"({"label":"x"})", 0.5)},
+                   std::vector{under(R"({"label":"x"})", 0.97), prediction(call("b"), 0.9)},
+                   std::vector{under(R"({"label":"x"})", 0.97), under(R"({"label":"z"})", 0.4)});
+  const bool is_looked_at_again = GENERATE(false, true);
+  cluster.predictor->next["a"] = follows;
+  cluster.confirm(run, {call("a")});
+  const Dispatch step = cluster.take_dispatch("a");
+  const Dispatch ahead = cluster.take_dispatch("b");
+  if (is_looked_at_again) {
+    cluster.input(ClientRequest{RequestId{8'000'000}, "default", AddText{run, "more"}});
+  }
+  cluster.predictor->next = {{"", {prediction(call("b"), 0.99)}}};
+  cluster.finish(step, R"({"label":"y"})");
+  CHECK(cluster.count_entries("discard") == 0);
+  cluster.finish(ahead, "2");
+  cluster.persist();
+  const RequestId second = cluster.confirm(run, {call("b")});
+  cluster.persist();
+  CHECK(cluster.step(second).origin == Origin::hit);
+}
+
 TEST_CASE("confirmed work never waits behind speculation", "[coordinator_machine]") {
   ScriptedCluster cluster;
   cluster.join(1, 1);
@@ -1006,9 +1041,7 @@ TEST_CASE("a text that is not the decided one is not told for it", "[coordinator
   stored.leaf = leaf_of(Entry{Seq{7}, Epoch{1}, commit});
   stored.call = call("a").canonical();
   stored.output = "1";
-  const auto told = [&] {
-    return *explanation_text(explain(SessionRow{}, {{&stored, 1}, {}}), 0);
-  };
+  const auto told = [&] { return *explanation_text(explain(SessionRow{}, {{&stored, 1}, {}}), 0); };
   CHECK_THAT(told(), Catch::Contains("winner a"));
   const StoredEntry good = stored;
   stored.output = "2";
