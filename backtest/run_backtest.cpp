@@ -138,6 +138,7 @@ private:
   void begin_counting() {
     counts_ = true;
     before_ = cluster_.machine().counters();
+    cluster_.restart_budget();
   }
 
   void open() {

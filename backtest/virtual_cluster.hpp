@@ -38,6 +38,8 @@ public:
   void run(const std::function<bool()>& done);
 
   const CoordinatorMachine& machine() const { return *machine_; }
+  /// As of the machine. Not from within its own step.
+  void restart_budget() { machine_->restart_budget(); }
 
 private:
   void step(const CoordinatorInput& input);

@@ -168,6 +168,9 @@ public:
 
   Epoch epoch() const { return ledger_.epoch(); }
   std::uint64_t ledger_size() const { return ledger_.size(); }
+  /// The waste budget starts as at a term's start: what was saved up is gone, or a debt forgiven.
+  /// For replays, whose measured part must pay for itself.
+  void restart_budget() { budget_ = WasteBudget(settings_.admission); }
   const CoordinatorCounters& counters() const { return counters_; }
   const Membership& membership() const { return membership_; }
   const WasteBudget& budget() const { return budget_; }

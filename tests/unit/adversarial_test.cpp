@@ -122,6 +122,25 @@ TEST_CASE("a poisoned history is no slower, and costs no more than the budget", 
   }
 }
 
+TEST_CASE("what a warm-up has saved up is not spent on what is measured", "[adversarial]") {
+  const auto usual = adversarial_sessions({.trick = Trick::swap_in_blocks, .sessions = 20});
+  std::vector<TraceSession> sessions;
+  for (std::size_t i = 0; i < 300; ++i) {
+    sessions.push_back(usual[i % usual.size()]);
+  }
+  BacktestSettings settings;
+  settings.warm_up = sessions.size();
+  for (TraceSession& session : adversarial_sessions(
+           {.trick = Trick::every_guess_wrong, .sessions = 40, .history = sessions})) {
+    sessions.push_back(std::move(session));
+  }
+  const BacktestPass on = ran(sessions, settings);
+  CHECK(on.sessions == 40);
+  CHECK(on.launched > 10);
+  CHECK(static_cast<double>(on.wasted.count()) <=
+        settings.admission.waste_ratio_max * static_cast<double>(on.useful.count()));
+}
+
 TEST_CASE("where killing costs a second, quick calls are left alone and nothing is slower",
           "[adversarial]") {
   for (const Trick trick :
