@@ -300,8 +300,9 @@ bool scale_thinking(std::vector<TraceSession>& sessions, double tool_to_think) {
   return true;
 }
 
-json::Value rounded(double value, double unit) {
-  return std::round(value / unit) * unit;
+/// To so many parts of one: 0.8824, where a multiple of 0.0001 would be 0.8824000000000001.
+json::Value rounded(double value, double parts) {
+  return std::round(value * parts) / parts;
 }
 
 }  // namespace
@@ -394,16 +395,16 @@ json::Value BacktestReport::to_json() const {
   const Accuracy& accuracy = measured.accuracy;
   const double steps = std::max<double>(1, static_cast<double>(accuracy.steps));
   const auto share = [&](std::uint64_t count) {
-    return rounded(static_cast<double>(count) / steps, 1e-4);
+    return rounded(static_cast<double>(count) / steps, 1e4);
   };
   json::Object out;
   out.set("sessions", measured.sessions);
   out.set("steps", measured.steps);
-  out.set("serial_s", rounded(seconds(measured.serial), 1e-3));
-  out.set("actual_s", rounded(seconds(measured.actual), 1e-3));
-  out.set("saved_ratio", rounded(measured.saved_ratio(), 1e-4));
-  out.set("oracle_saved_ratio", oracle ? rounded(oracle->saved_ratio(), 1e-4) : json::Value());
-  out.set("waste_ratio", rounded(measured.waste_ratio(), 1e-4));
+  out.set("serial_s", rounded(seconds(measured.serial), 1e3));
+  out.set("actual_s", rounded(seconds(measured.actual), 1e3));
+  out.set("saved_ratio", rounded(measured.saved_ratio(), 1e4));
+  out.set("oracle_saved_ratio", oracle ? rounded(oracle->saved_ratio(), 1e4) : json::Value());
+  out.set("waste_ratio", rounded(measured.waste_ratio(), 1e4));
   out.set("budget", budget);
   out.set("launched", measured.launched);
   out.set("hits", measured.hits);
@@ -412,17 +413,17 @@ json::Value BacktestReport::to_json() const {
   out.set("next_task_top3", share(accuracy.task_top3));
   out.set("exact_call_top1", share(accuracy.call_top1));
   out.set("exact_call_top3", share(accuracy.call_top3));
-  out.set("brier", rounded(accuracy.brier(), 1e-4));
-  out.set("ece", rounded(accuracy.ece(), 1e-4));
+  out.set("brier", rounded(accuracy.brier(), 1e4));
+  out.set("ece", rounded(accuracy.ece(), 1e4));
   json::Array bins;
   for (const Accuracy::Bin& bin : accuracy.reliability) {
     if (bin.count == 0) {
       continue;
     }
     json::Object row;
-    row.set("p", rounded(bin.stated / static_cast<double>(bin.count), 1e-4));
+    row.set("p", rounded(bin.stated / static_cast<double>(bin.count), 1e4));
     row.set("n", bin.count);
-    row.set("hit", rounded(static_cast<double>(bin.came) / static_cast<double>(bin.count), 1e-4));
+    row.set("hit", rounded(static_cast<double>(bin.came) / static_cast<double>(bin.count), 1e4));
     bins.push_back(std::move(row));
   }
   out.set("reliability", std::move(bins));

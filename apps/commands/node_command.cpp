@@ -55,7 +55,9 @@ std::shared_ptr<NodeProcessSettings> add_node_flags(CLI::App& command) {
       ->check(existing_file());
   command.add_option("--read-only", s->read_only,
                      "FILE or PATTERN: tasks of the world that only read");
-  command.add_option("--seed", s->seed, "Of modelled latencies")->capture_default_str();
+  command.add_option("--seed", s->seed, "Of modelled latencies")
+      ->check(number_within(0, whole_number_max))
+      ->capture_default_str();
   command.add_option("--speedup", s->speedup, "Divides the world's latencies; at replay 0: none")
       ->check(number_within(0, 1e6));
   command.add_option("--demo-store", s->demo_store,

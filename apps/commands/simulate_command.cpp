@@ -64,7 +64,9 @@ void add_simulate(CLI::App& app, Action& chosen) {
       ->check(existing_file());
   command.add_flag("--sweep", simulate.sweep, "Also over the ratio of tool to think time");
   command.add_option("--html", simulate.html, "Write the curves as one page, sweep included");
-  command.add_option("--seed", simulate.seed, "Of modelled times")->capture_default_str();
+  command.add_option("--seed", simulate.seed, "Of modelled times")
+      ->check(number_within(0, whole_number_max))
+      ->capture_default_str();
   command.add_option("--output", s->output, "text or json")
       ->check(CLI::IsMember({"text", "json"}))
       ->capture_default_str();
