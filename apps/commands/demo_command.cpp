@@ -43,7 +43,6 @@ void add_demo(CLI::App& app, Action& chosen) {
       ->capture_default_str();
   command.add_option("--seed", s->demo.seed, "Of the workload, UUIDs and modelled times")
       ->check(number_within(0, whole_number_max))
-      ->check(number_within(0, whole_number_max))
       ->capture_default_str();
   command.add_option("--export", s->demo.export_folder, "Leave the ledger's export here");
   command.add_option("--plant", s->demo.plant, "A bug, to see that it is caught")
