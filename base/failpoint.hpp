@@ -23,7 +23,8 @@
 /// with 2 when the first point is reached. Thread-safe.
 namespace forerun {
 
-/// X(identifier, name, can_fail). `ledger.*` names what is in a coordinator's transaction.
+/// X(identifier, name, can_fail). `ledger.*` names what is in a coordinator's transaction: before
+/// it is begun, where all of it may fail, and after it is synced.
 #define FORERUN_FAILPOINT_LIST(X)                                         \
   X(file_write, "file.write", true) /* A key, a token, a proof. */        \
   X(file_rename, "file.rename", true)                                     \
@@ -35,29 +36,43 @@ namespace forerun {
   X(disk_synced, "disk.synced", false)                                    \
   X(disk_checkpoint, "disk.checkpoint", true)                             \
   X(disk_checkpointed, "disk.checkpointed", false)                        \
-  X(ledger_term, "ledger.term.before", false)                             \
+  X(ledger_term, "ledger.term.before", true)                              \
   X(ledger_term_done, "ledger.term.after", false)                         \
-  X(ledger_session, "ledger.session.before", false)                       \
+  X(ledger_session, "ledger.session.before", true)                        \
   X(ledger_session_done, "ledger.session.after", false)                   \
-  X(ledger_intent, "ledger.intent.before", false)                         \
+  X(ledger_ended, "ledger.ended.before", true) /* A session. */           \
+  X(ledger_ended_done, "ledger.ended.after", false)                       \
+  X(ledger_said, "ledger.said.before", true) /* A session's text. */      \
+  X(ledger_said_done, "ledger.said.after", false)                         \
+  X(ledger_opening_key, "ledger.opening_key.before", true)                \
+  X(ledger_opening_key_done, "ledger.opening_key.after", false)           \
+  X(ledger_intent, "ledger.intent.before", true)                          \
   X(ledger_intent_done, "ledger.intent.after", false)                     \
-  X(ledger_commit, "ledger.commit.before", false)                         \
+  X(ledger_commit, "ledger.commit.before", true)                          \
   X(ledger_commit_done, "ledger.commit.after", false)                     \
-  X(ledger_discard, "ledger.discard.before", false)                       \
+  X(ledger_discard, "ledger.discard.before", true)                        \
   X(ledger_discard_done, "ledger.discard.after", false)                   \
-  X(ledger_effect, "ledger.effect.before", false)                         \
+  X(ledger_effect, "ledger.effect.before", true)                          \
   X(ledger_effect_done, "ledger.effect.after", false)                     \
-  X(ledger_parked, "ledger.parked.before", false) /* An effect given up. */ \
+  X(ledger_parked, "ledger.parked.before", true) /* An effect given up. */ \
   X(ledger_parked_done, "ledger.parked.after", false)                     \
-  X(ledger_delivered, "ledger.delivered.before", false)                   \
+  X(ledger_delivered, "ledger.delivered.before", true)                    \
   X(ledger_delivered_done, "ledger.delivered.after", false)               \
-  X(ledger_mark, "ledger.mark.before", false)                             \
+  X(ledger_mark, "ledger.mark.before", true)                              \
   X(ledger_mark_done, "ledger.mark.after", false)                         \
-  X(ledger_head, "ledger.head.before", false)                             \
+  X(ledger_owner, "ledger.owner.before", true)                            \
+  X(ledger_owner_done, "ledger.owner.after", false)                       \
+  X(ledger_quarantine, "ledger.quarantine.before", true)                  \
+  X(ledger_quarantine_done, "ledger.quarantine.after", false)             \
+  X(ledger_head, "ledger.head.before", true)                              \
   X(ledger_head_done, "ledger.head.after", false)                         \
-  X(ledger_history, "ledger.history.before", false)                       \
+  X(ledger_history, "ledger.history.before", true)                        \
   X(ledger_history_done, "ledger.history.after", false)                   \
-  X(ledger_text, "ledger.text.before", false)                             \
+  X(ledger_forgotten, "ledger.forgotten.before", true) /* Taught sessions. */ \
+  X(ledger_forgotten_done, "ledger.forgotten.after", false)               \
+  X(ledger_keys_dropped, "ledger.keys_dropped.before", true) /* The oldest of openings. */ \
+  X(ledger_keys_dropped_done, "ledger.keys_dropped.after", false)         \
+  X(ledger_text, "ledger.text.before", true)                              \
   X(ledger_text_done, "ledger.text.after", false)                         \
   X(ledger_written, "ledger.written", false) /* Not committed yet. */     \
   X(coordinator_recovered, "coordinator.recovered", false)                \

@@ -391,6 +391,18 @@ constexpr TransactionPoint transaction_points[] = {
          return session.next_step == 0 && !session.ended;
        });
      }},
+    {Failpoint::ledger_ended, Failpoint::ledger_ended_done,
+     [](const CoordinatorBatch& batch) {
+       return std::ranges::any_of(batch.sessions,
+                                  [](const SessionRow& session) { return session.ended; });
+     }},
+    {Failpoint::ledger_said, Failpoint::ledger_said_done,
+     [](const CoordinatorBatch& batch) { return !batch.texts.empty(); }},
+    {Failpoint::ledger_opening_key, Failpoint::ledger_opening_key_done,
+     [](const CoordinatorBatch& batch) {
+       return std::ranges::any_of(batch.keys,
+                                  [](const KeyRow& key) { return key.scope.starts_with("open:"); });
+     }},
     {Failpoint::ledger_intent, Failpoint::ledger_intent_done,
      [](const CoordinatorBatch& batch) { return !batch.intents.empty(); }},
     {Failpoint::ledger_commit, Failpoint::ledger_commit_done,
@@ -416,22 +428,30 @@ constexpr TransactionPoint transaction_points[] = {
     {Failpoint::ledger_delivered, Failpoint::ledger_delivered_done,
      [](const CoordinatorBatch& batch) { return !batch.effects_ended.empty(); }},
     {Failpoint::ledger_mark, Failpoint::ledger_mark_done,
-     [](const CoordinatorBatch& batch) { return !batch.marks.empty() || !batch.owners.empty(); }},
+     [](const CoordinatorBatch& batch) { return !batch.marks.empty(); }},
+    {Failpoint::ledger_owner, Failpoint::ledger_owner_done,
+     [](const CoordinatorBatch& batch) { return !batch.owners.empty(); }},
+    {Failpoint::ledger_quarantine, Failpoint::ledger_quarantine_done,
+     [](const CoordinatorBatch& batch) { return !batch.quarantined.empty(); }},
     {Failpoint::ledger_head, Failpoint::ledger_head_done,
      [](const CoordinatorBatch& batch) { return batch.signed_head.has_value(); }},
     {Failpoint::ledger_history, Failpoint::ledger_history_done,
      [](const CoordinatorBatch& batch) { return !batch.history.empty(); }},
+    {Failpoint::ledger_forgotten, Failpoint::ledger_forgotten_done,
+     [](const CoordinatorBatch& batch) { return !batch.forgotten.empty(); }},
 };
 
-void reach_points(std::span<const CoordinatorBatch> batches, Failpoint TransactionPoint::*when) {
-  if (!is_failpoint_armed()) {
-    return;
-  }
-  for (const TransactionPoint& point : transaction_points) {
-    if (std::ranges::any_of(batches, point.holds)) {
-      reach(point.*when);
+/// True: the transaction is to fail.
+bool reach_points(std::span<const CoordinatorBatch> batches, Failpoint TransactionPoint::*when) {
+  bool fails = false;
+  if (is_failpoint_armed()) {
+    for (const TransactionPoint& point : transaction_points) {
+      if (std::ranges::any_of(batches, point.holds)) {
+        fails = fails_at(point.*when) || fails;
+      }
     }
   }
+  return fails;
 }
 
 class SqliteCoordinatorStore final : public CoordinatorStore {
@@ -476,6 +496,8 @@ private:
   Result<void> read_rows(CoordinatorRecovery& recovery);
   Result<SessionRecord> read_session(const RunId& run_id, const SessionPart& part);
   Result<void> writable();
+  /// As if the disk had failed under it.
+  void fail_if(bool fails, sqlite::Transaction& transaction) const;
   Result<void> finish(sqlite::Transaction& transaction);
   void write(sqlite::Transaction& transaction, const CoordinatorBatch& batch);
   void write_session(sqlite::Transaction& transaction, const SessionRow& session);
@@ -606,6 +628,12 @@ Result<void> SqliteCoordinatorStore::writable() {
   return usable_;
 }
 
+void SqliteCoordinatorStore::fail_if(bool fails, sqlite::Transaction& transaction) const {
+  if (fails) {
+    transaction.require(fail(Errc::io, connection_.place() + ": a write failed at a failpoint"));
+  }
+}
+
 Result<void> SqliteCoordinatorStore::finish(sqlite::Transaction& transaction) {
   Result<void> done = transaction.commit();
   if (!done) {
@@ -630,7 +658,7 @@ Result<void> SqliteCoordinatorStore::persist(std::span<const CoordinatorBatch> b
   if (known_.size() >= remembered_sessions_max) {
     known_.clear();
   }
-  reach_points(batches, &TransactionPoint::before);
+  const bool fails = reach_points(batches, &TransactionPoint::before);
   Epoch epoch;
   std::uint64_t size = 0;
   sqlite::Transaction transaction(connection_);
@@ -658,6 +686,7 @@ Result<void> SqliteCoordinatorStore::persist(std::span<const CoordinatorBatch> b
     transaction.run(statements_.set_signed_head, head_json(*signed_head));
   }
   reach(Failpoint::ledger_written);
+  fail_if(fails, transaction);
   auto done = finish(transaction);
   if (done) {
     epoch_ = epoch;
@@ -937,26 +966,35 @@ Result<void> SqliteCoordinatorStore::drop_opening_keys(std::size_t keys_max) {
   if (*count <= keys_max) {
     return {};
   }
+  const bool fails = fails_at(Failpoint::ledger_keys_dropped);
   Epoch seen;
   sqlite::Transaction transaction(connection_);
   transaction.each(statements_.epoch, [&seen](const Row& row) { seen = Epoch{row.number(0)}; });
   transaction.require(store_rules::check_epoch(epoch_, seen));
   transaction.run(statements_.drop_opening_keys, std::uint64_t{keys_max});
-  return finish(transaction);
+  fail_if(fails, transaction);
+  auto done = finish(transaction);
+  if (done) {
+    reach(Failpoint::ledger_keys_dropped_done);
+  }
+  return done;
 }
 
 Result<void> SqliteCoordinatorStore::put_text(const std::string& name, const std::string& text) {
   if (auto open = writable(); !open) {
     return open;
   }
-  reach(Failpoint::ledger_text);
+  const bool fails = fails_at(Failpoint::ledger_text);
   Epoch seen;
   sqlite::Transaction transaction(connection_);
   transaction.each(statements_.epoch, [&seen](const Row& row) { seen = Epoch{row.number(0)}; });
   transaction.require(store_rules::check_epoch(epoch_, seen));
   transaction.run(statements_.put_text, name, text);
+  fail_if(fails, transaction);
   auto done = finish(transaction);
-  reach(Failpoint::ledger_text_done);
+  if (done) {
+    reach(Failpoint::ledger_text_done);
+  }
   return done;
 }
 

@@ -128,7 +128,10 @@ Result<void> MemoryCoordinatorStore::drop_opening_keys(std::size_t keys_max) {
     }
   }
   const auto most = [](const auto& one, const auto& other) {
-    return one.second.size() < other.second.size();
+    if (one.second.size() != other.second.size() || one.second.empty()) {
+      return one.second.size() < other.second.size();
+    }
+    return one.second.begin()->first > other.second.begin()->first;
   };
   if (count <= keys_max) {
     return {};

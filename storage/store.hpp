@@ -28,7 +28,8 @@ public:
   virtual Result<CoordinatorRecovery> recover(
       const std::function<void(const StoredEntry&)>& visit) = 0;
   /// Deletes idempotency keys of openings until `keys_max` are left; the tenant that has the most
-  /// loses its oldest first, as OpeningKeys forgets them. Errors: as of put_text.
+  /// loses its oldest first, as OpeningKeys forgets them; of two with as many, the one whose oldest
+  /// is older. Errors: as of put_text.
   virtual Result<void> drop_opening_keys(std::size_t keys_max) = 0;
   /// Makes all batches durable in one transaction (group commit); returns after the sync. Errors:
   /// refused (a newer epoch exists), io. After an error the process must end: nothing of the
@@ -38,8 +39,8 @@ public:
   /// Up to `count` entries from `from`, for catch-up and export. Only `leaf` and `call` (and the
   /// rest when `whole`).
   virtual Result<std::vector<StoredEntry>> read(Seq from, std::size_t count, bool whole) = 0;
-  /// Steps of a session from `first` on: `count` at most, and fewer when they and what was discarded
-  /// among them hold more than `bytes_max`; the first one comes always.
+  /// Steps of a session from `first` on: `count` at most, and fewer when they and what was
+  /// discarded among them hold more than `bytes_max`; the first one comes always.
   struct SessionPart {
     StepNumber first{};
     std::uint32_t count = std::numeric_limits<std::uint32_t>::max();

@@ -15,21 +15,26 @@ using namespace forerun::store_values;
 
 namespace {
 
-constexpr std::size_t calls_max = 40;  // Of persist or put_text, in one history.
+constexpr std::size_t calls_max = 40;  // Of persist, put_text or drop_opening_keys, in one history.
 constexpr int cuts_max = 4;            // Of one history's file.
 
 /// One call of a store's user.
 struct Write {
-  std::vector<CoordinatorBatch> batches;             // Or, without any:
-  std::pair<std::string, std::string> text{};        // A text and its name.
+  std::vector<CoordinatorBatch> batches;       // Or, without any:
+  std::optional<std::size_t> opening_keys{};   // To keep. Or:
+  std::pair<std::string, std::string> text{};  // A text and its name.
 };
 
 Result<void> apply(CoordinatorStore& store, const Write& write) {
-  return write.batches.empty() ? store.put_text(write.text.first, write.text.second)
-                               : store.persist(write.batches);
+  if (!write.batches.empty()) {
+    return store.persist(write.batches);
+  }
+  return write.opening_keys ? store.drop_opening_keys(*write.opening_keys)
+                            : store.put_text(write.text.first, write.text.second);
 }
 
-/// Makes batches as a coordinator would: sessions that open, step and end; keys, intents, marks, effects and taught sessions.
+/// Makes batches as a coordinator would: sessions that open, hear texts, step and end; keys of both, intents, marks, owners,
+/// quarantine, effects and taught sessions.
 class Writer {
 public:
   explicit Writer(std::uint64_t seed) : prng_(seed) {}
@@ -38,6 +43,10 @@ public:
     Write write;
     if (size_ > 0 && prng_.chance(0.05)) {
       write.text = {"text-" + std::to_string(prng_.below(3)), filler()};
+      return write;
+    }
+    if (opened_ > 0 && prng_.chance(0.05)) {
+      write.opening_keys = prng_.below(opened_);
       return write;
     }
     for (std::uint64_t left = 1 + prng_.below(3); left > 0; --left) {
@@ -61,6 +70,15 @@ private:
     if (prng_.chance(0.3)) {
       next.marks = {{worker(1), marks_ += prng_.below(100)}};
     }
+    if (prng_.chance(0.2)) {
+      // New ones, other names of a key, and other keys of a worker.
+      const std::string node = "key-" + std::to_string(prng_.below(4));
+      next.owners = {{worker(static_cast<std::uint8_t>(1 + prng_.below(5))), NodeId{node},
+                      "node-" + std::to_string(prng_.below(2))}};
+    }
+    if (prng_.chance(0.05)) {
+      next.quarantined = {NodeId{"key-" + std::to_string(prng_.below(4))}};
+    }
     if (prng_.chance(0.1)) {
       HistoryRow row;
       row.text = filler() + "t";
@@ -78,8 +96,31 @@ private:
     return with_head(std::move(next));
   }
 
+  /// One of the open sessions, or another one, which is then opened.
+  RunId some_session(CoordinatorBatch& next) {
+    const std::uint64_t which = prng_.below(open_sessions_max);
+    if (which < steps_.size()) {
+      return std::next(steps_.begin(), static_cast<std::ptrdiff_t>(which))->first;
+    }
+    const RunId run_id = run(++opened_);
+    steps_[run_id] = 0;
+    next.sessions.push_back(session(run_id, 0));
+    if (prng_.chance(0.7)) {
+      next.keys.push_back(key("open:tenant-" + std::to_string(prng_.below(2)),
+                              "opening-" + std::to_string(opened_), run_id));
+    }
+    return run_id;
+  }
+
+  void hear(CoordinatorBatch& next, const RunId& run_id) {
+    next.texts.push_back({run_id, StepNumber{steps_[run_id]}, texts_[run_id]++, filler()});
+  }
+
   void step(CoordinatorBatch& next) {
-    const RunId run_id = run(1 + prng_.below(6));
+    const RunId run_id = some_session(next);
+    if (prng_.chance(0.3)) {
+      hear(next, run_id);
+    }
     std::uint32_t& steps = steps_[run_id];
     SessionRow row = session(run_id, ++steps);
     StoredEntry entry = commit(size_++, run_id, steps - 1);
@@ -106,16 +147,25 @@ private:
       next.effects_ended.push_back(effects_.back());
       effects_.pop_back();
     }
+    row.ended = prng_.chance(0.1);
     std::erase_if(next.sessions, [&](const SessionRow& other) { return other.run_id == run_id; });
     next.sessions.push_back(row);
+    if (row.ended) {
+      steps_.erase(run_id);
+    } else if (prng_.chance(0.1)) {
+      hear(next, run_id);  // No step may ever come after it.
+    }
   }
 
+  static constexpr std::uint64_t open_sessions_max = 6;
   Prng prng_;
   std::uint64_t size_ = 0;
   std::uint64_t epoch_ = 0;
   std::uint64_t marks_ = 0;
   std::uint64_t taught_ = 0;
-  std::map<RunId, std::uint32_t> steps_;
+  std::uint64_t opened_ = 0;
+  std::map<RunId, std::uint32_t> steps_;  // Of open sessions.
+  std::map<RunId, std::uint32_t> texts_;
   std::vector<EffectId> effects_;
 };
 
@@ -135,6 +185,10 @@ std::string contents(CoordinatorStore& store) {
   for (const SessionRow& row : recovery.sessions) {
     out += "\nsession " + to_string(row.run_id) + " " + std::to_string(row.next_step);
   }
+  for (const TextRow& row : recovery.texts) {
+    out += "\nheard " + to_string(row.run_id) + " " + std::to_string(row.before.value) + " " +
+           std::to_string(row.place) + " " + std::to_string(row.text.size());
+  }
   for (const KeyRow& row : recovery.keys) {
     out += "\nkey " + row.scope + row.key + to_string(row.run_id);
   }
@@ -143,6 +197,12 @@ std::string contents(CoordinatorStore& store) {
   }
   for (const MarkRow& row : recovery.marks) {
     out += "\nmark " + to_string(row.worker) + " " + std::to_string(row.mark);
+  }
+  for (const OwnerRow& row : recovery.owners) {
+    out += "\nowner " + to_string(row.worker) + " " + row.node.name + " " + row.name;
+  }
+  for (const NodeId& node : recovery.quarantined) {
+    out += "\nquarantined " + node.name;
   }
   for (const HistoryEntry& row : recovery.history) {
     out += "\ntaught " + row.name + to_hex(row.hash);
@@ -160,6 +220,18 @@ std::string contents(CoordinatorStore& store) {
       out += "\n" + text_of(entry);
     }
     from += page.size();
+  }
+  // What is learned again, with the texts of sessions that have ended.
+  for (std::uint64_t from = 0; from < size;) {
+    const auto page = good(store.commits(Seq{from}, Seq{size}, size));
+    for (const CoordinatorStore::CommitRecord& record : page) {
+      out += "\nlearned " + to_string(record.run_id) + " " + std::to_string(record.step.value) +
+             (record.is_last ? " last" : "");
+      for (const std::string& text : record.texts) {
+        out += " " + std::to_string(text.size());
+      }
+    }
+    from = page.empty() ? size : page.back().seq.value + 1;
   }
   return out;
 }
