@@ -6,12 +6,15 @@ Each round draws a victim and what happens to it: `kill -9` at any moment or at 
 power that takes what was not synced, an end in order, a stop that outlasts the heartbeat's patience or strikes at a failpoint, or
 a network in trouble: each node in a network namespace of its own, with packets cut off (both ways or one), lost, doubled,
 overtaken, late or slow (wires.py); where there are no namespaces, a proxy's connections (proxy.py). Sometimes two at once, or
-all of them. Clients ask again under their Idempotency-Key until they are answered. After each round everything runs again, every
-client has been answered at least once, and what was acknowledged since the last one is where it was. When a step took too
-long, or anything is lost, it says so and the seed. At the end:
+all of them. Clients send steps, lists of steps and texts, and ask again under their Idempotency-Key until they are answered; now
+and then once more after that. After each round everything runs again, every client has been answered at least once, and what was
+acknowledged since the last one is where it was. When a step took too long, or anything is lost, it says so and the seed. At the end:
 
 - all ledgers agree, and `forerun verify` finds nothing;
-- each step that was acknowledged is in its session with the same decision;
+- each step that was acknowledged is in its session with the same decision, those of a list in the list's order;
+- a key that is asked again gets the session or the steps that it got;
+- texts of a session are those that were sent, whole, in that order and behind the same step: each one that an acknowledged step
+  of the same term followed, and of the rest any (a text's 204 does not wait for the disk, so a crash may take it);
 - no write ran twice under one key;
 - every effect of a commit was delivered, no other, and none under two keys;
 - `forerun replay --speculation off` comes to the same decisions.
@@ -24,6 +27,7 @@ import json
 import pathlib
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -38,7 +42,11 @@ from test_effects import Receiver
 
 NODES = 3
 CLIENTS = 4
-STEPS_MAX = 6  # Of a session.
+REQUESTS_MAX = 6  # Of a session, each a step or a list of them.
+LIST_SHARE = 0.25  # Of requests,
+LIST_MAX = 6  # of so many calls; at least two.
+TEXT_SHARE = 0.2  # Of requests, with a text before them.
+AGAIN_SHARE = 0.15  # Of requests, asked once more when they were answered.
 ANSWER_MAX_S = 60.0  # From a step's first try to its answer.
 ROUND_MAX_S = 60.0
 POINT_MAX_S = 30.0  # Until an armed failpoint is reached.
@@ -62,11 +70,13 @@ print(json.dumps({"output": {"noted": n}, "effects": [
 ENDS = ("kill", "kill", "failpoint", "power", "exit-at", "stop-at", "end", "stop")
 ACTIONS = {"failpoint": "kill", "power": "power", "exit-at": "exit", "stop-at": "stop"}  # At a failpoint (base/failpoint.hpp).
 
+LINKS = {"wires": "a network namespace for each node", "proxies": "a proxy for each node"}
+
 # What a round may draw; the rest needs a case of its own (failpoint_rounds.py).
 AT_WORK = {
-    "coordinator": ("ledger.term", "ledger.session", "ledger.intent", "ledger.commit", "ledger.effect",
-                    "ledger.delivered", "ledger.mark", "ledger.text", "ledger.written", "coordinator.", "disk.write",
-                    "disk.sync"),
+    "coordinator": ("ledger.term", "ledger.session", "ledger.ended", "ledger.said", "ledger.opening_key", "ledger.intent",
+                    "ledger.commit", "ledger.effect", "ledger.delivered", "ledger.mark", "ledger.text", "ledger.written",
+                    "coordinator.", "disk.write", "disk.sync"),
     "node": ("replica.append", "replica.written", "node.", "disk.write", "disk.sync"),
 }
 
@@ -81,6 +91,37 @@ class Lost(Exception):
     """Something that was promised does not hold."""
 
 
+def stored(cluster, sql, *values):
+    """Rows of the coordinator's own file, read beside it."""
+    connection = sqlite3.connect(f"file:{cluster.data / 'ledger.db'}?mode=ro", uri=True, timeout=20)
+    try:
+        return connection.execute(sql, values).fetchall()
+    finally:
+        connection.close()
+
+
+def texts_of(cluster, run_id):
+    """(steps before it, text) of all that the store has of a session, in order."""
+    home, _, counter = run_id.partition("/")
+    return stored(cluster, "SELECT t.step, t.text FROM session_texts t JOIN sessions s ON s.id = t.session "
+                  "WHERE s.home = ? AND s.counter = ? ORDER BY t.place", uuid.UUID(home).bytes, int(counter))
+
+
+def check_texts(run_id, found, sent, sure):
+    """Texts as they were sent; those at `sure` must be there. One that was sent twice may be there twice."""
+    once = [text for at, text in enumerate(found) if at == 0 or found[at - 1] != text]
+    rest = iter(enumerate(sent))
+    places = []
+    for text in once:
+        place = next((at for at, other in rest if other == text), None)
+        if place is None:
+            raise Lost(f"{run_id}: the store has the text {text} behind {places}, sent were {sent}")
+        places.append(place)
+    lost = [sent[at] for at in sure if at not in places]
+    if lost:
+        raise Lost(f"{run_id}: acknowledged steps of the same term followed the texts {lost}, the store has {found}")
+
+
 class Client:
     """One session after the other until it is told to end; keeps all that was acknowledged."""
 
@@ -89,19 +130,24 @@ class Client:
         self.prng = random.Random(f"{seed}/{number}")
         self.answered = 0
         self.sessions = {}  # Run ID -> steps as they were acknowledged.
+        self.openings = {}  # Run ID -> the key that it was opened under.
+        self.last = {}  # Run ID of an open session -> its latest request that was answered: body, key, steps.
+        self.texts = {}  # Run ID -> (steps before it, text), as they were sent.
+        self.sure = {}  # Run ID -> which of these an acknowledged step of the same term followed.
+        self.counts = collections.Counter()
         self.ends = threading.Event()
 
     def ask(self, method, path, body, key):
-        """Asks until there is an answer that is one; returns it, or nothing at the end."""
+        """Asks until there is an answer that is one; returns its status and what it says, or nothing at the end."""
         deadline = time.monotonic() + ANSWER_MAX_S
         while not self.ends.is_set():
             try:
                 status, answer = self.cluster.request(method, path, body, key, timeout=5)
             except (OSError, http.client.HTTPException):
                 status, answer = 0, None
-            if status in (200, 201) or (method == "DELETE" and status in (404, 409)):  # It had ended before.
+            if status in (200, 201, 204) or (method == "DELETE" and status in (404, 409)):  # It had ended before.
                 self.answered += 1
-                return answer
+                return status, answer
             if status not in (0, 503):
                 raise Lost(f"{method} {path} {body}: {status} {answer}")
             if time.monotonic() > deadline:
@@ -109,42 +155,116 @@ class Client:
             self.ends.wait(0.02)
         return None
 
+    def name(self):
+        return uuid.UUID(int=self.prng.getrandbits(128)).hex
+
     def call(self, n):
         name = f"i{self.prng.randrange(4)}"
-        return self.prng.choice([
+        task, call_input = self.prng.choice([
             ("double", {"n": n}), ("double", {"n": n}), ("look_up", {"name": name}), ("vote", {"n": n}),
-            ("noop", {"n": n}), ("noop", {"n": n}),
-            ("append", {"name": f"{name}-{uuid.UUID(int=self.prng.getrandbits(128)).hex}"}),
-            ("note", {"n": uuid.UUID(int=self.prng.getrandbits(128)).hex})])
+            ("noop", {"n": n}), ("noop", {"n": n}), ("append", {"name": f"{name}-{self.name()}"}), ("note", {"n": self.name()})])
+        return {"task": task, "input": call_input}
+
+    def open(self):
+        """Returns the run ID of another session."""
+        key = self.name()
+        opened = self.ask("POST", "/v1/sessions", {}, key)
+        if opened is None:
+            return None
+        run_id = opened[1]["run_id"]
+        if run_id in self.sessions:
+            raise Lost(f"run ID {run_id} was given twice")
+        self.openings[run_id] = key
+        self.texts[run_id] = []
+        self.sure[run_id] = []
+        self.sessions[run_id] = []
+        return run_id
+
+    def epoch(self):
+        """Of the coordinator; nothing while it cannot be asked."""
+        try:
+            return self.cluster.status()["epoch"]
+        except (OSError, http.client.HTTPException):
+            return None
+
+    def say(self, run_id):
+        """A text and then a request, until both are answered."""
+        epoch = self.epoch()
+        text = f"text {self.name()} " + "x" * self.prng.choice([0, 10, 1000])
+        self.texts[run_id].append((len(self.sessions[run_id]), text))
+        self.counts["texts"] += 1
+        if self.ask("POST", f"/v1/sessions/{run_id}/text", {"text": text}, None) is None:
+            return None
+        answered = self.request(run_id)
+        if answered is not None and epoch is not None and epoch == self.epoch():
+            self.sure[run_id].append(len(self.texts[run_id]) - 1)
+            self.counts["texts_sure"] += 1
+        return answered
+
+    def steps_of(self, run_id, body, answer, first):
+        """What was answered, as it is kept; checks that it is the answer to these calls, in their order."""
+        calls = body.get("calls", [body])
+        steps = answer["steps"] if "calls" in body else [answer]
+        if len(steps) != len(calls):
+            raise Lost(f"{run_id}: {len(calls)} calls were answered with {len(steps)} steps: {answer}")
+        for number, (call, step) in enumerate(zip(calls, steps), first):
+            if step["step"] != number or step["task"] != call["task"]:
+                raise Lost(f"{run_id}: step {number}, {call}, was answered as step {step['step']}, {step['task']}")
+            if call["task"] == "double" and step["output"] != {"twice": 2 * call["input"]["n"]}:
+                raise Lost(f"{run_id}: step {number}, {call}, was answered with {step['output']}")
+        return [{name: step[name] for name in ACKNOWLEDGED} for step in steps]
+
+    def request(self, run_id):
+        """A step or a list of them, until it is answered."""
+        steps = self.sessions[run_id]
+        first = len(steps)
+        if self.prng.random() < LIST_SHARE:
+            calls = [self.call(first + at) for at in range(self.prng.randint(2, LIST_MAX))]
+            body = {"calls": calls}
+            self.counts["lists"] += 1
+            self.counts["calls_in_lists"] += len(calls)
+        else:
+            body = self.call(first)
+        key = self.name()
+        answered = self.ask("POST", f"/v1/sessions/{run_id}/steps", body, key)
+        if answered is None:
+            return None
+        steps += self.steps_of(run_id, body, answered[1], first)
+        self.last[run_id] = (body, key, steps[first:])
+        if self.prng.random() < AGAIN_SHARE:
+            return self.again(run_id, *self.last[run_id])
+        return answered
+
+    def again(self, run_id, body, key, steps):
+        """The same key gets the same steps."""
+        self.counts["asked_again"] += 1
+        answered = self.ask("POST", f"/v1/sessions/{run_id}/steps", body, key)
+        if answered is not None:
+            same = self.steps_of(run_id, body, answered[1], steps[0]["step"])
+            if same != steps:
+                raise Lost(f"{run_id}: {body} was answered with {steps}, and under the same key with {same}")
+        return answered
 
     def run(self):
         while not self.ends.is_set():
-            opened = self.ask("POST", "/v1/sessions", {}, str(uuid.UUID(int=self.prng.getrandbits(128))))
-            if opened is None:
+            run_id = self.open()
+            if run_id is None:
                 return
-            run_id = opened["run_id"]
-            if run_id in self.sessions:
-                raise Lost(f"run ID {run_id} was given twice")
-            steps = self.sessions[run_id] = []
-            for n in range(self.prng.randrange(1, STEPS_MAX + 1)):
-                task, call_input = self.call(n)
-                step = self.ask("POST", f"/v1/sessions/{run_id}/steps", {"task": task, "input": call_input},
-                                str(uuid.UUID(int=self.prng.getrandbits(128))))
-                if step is None:
+            for _ in range(self.prng.randrange(1, REQUESTS_MAX + 1)):
+                ask = self.say if self.prng.random() < TEXT_SHARE else self.request
+                if ask(run_id) is None:
                     return
-                if step["step"] != n:
-                    raise Lost(f"{run_id}: step {n} was answered as step {step['step']}")
-                steps.append({name: step[name] for name in ACKNOWLEDGED})
             if self.prng.random() < 0.7:
+                self.last.pop(run_id, None)
                 self.ask("DELETE", f"/v1/sessions/{run_id}", None, None)
 
 
 class Rounds:
     def __init__(self, seed):
         self.prng = random.Random(seed)
-        links = "wires" if wires.enter() else "proxies"
-        self.receiver = Receiver(REFUSED_SHARE, wires.HUB if links == "wires" else "127.0.0.1")
-        self.cluster = Cluster(nodes=NODES, catalog=CATALOG % self.receiver.address, links=links)
+        self.links = "wires" if wires.enter() else "proxies"
+        self.receiver = Receiver(REFUSED_SHARE, wires.HUB if self.links == "wires" else "127.0.0.1")
+        self.cluster = Cluster(nodes=NODES, catalog=CATALOG % self.receiver.address, links=self.links)
         (self.cluster.tasks / "note.py").write_text(NOTE % self.receiver.address)
         self.clients = [Client(self.cluster, number, seed) for number in range(CLIENTS)]
         self.done = collections.Counter()
@@ -242,9 +362,11 @@ class Rounds:
         looked_at = 0
         for client in self.clients:
             for run_id, steps in list(client.sessions.items()):
-                kept = list(steps)
+                kept, sure = list(steps), list(client.sure[run_id])
                 if not all_of_them and len(kept) == self.checked.get(run_id):
                     continue
+                if client.texts[run_id]:
+                    check_texts(run_id, texts_of(self.cluster, run_id), client.texts[run_id], sure)
                 status, session = self.cluster.request("GET", f"/v1/sessions/{run_id}")
                 if status != 200:
                     raise Lost(f"{run_id}: {status} {session}")
@@ -258,6 +380,17 @@ class Rounds:
                 self.checked[run_id] = len(kept)
                 looked_at += len(kept)
         return looked_at
+
+    def check_keys(self):
+        """Keys that are asked again: of all openings, and of the latest request of each open session."""
+        for client in self.clients:
+            client.ends.clear()
+            for run_id, key in client.openings.items():
+                _, again = client.ask("POST", "/v1/sessions", {}, key)
+                if again["run_id"] != run_id:
+                    raise Lost(f"{run_id} was opened under a key that opens {again['run_id']} now")
+            for run_id, request in client.last.items():
+                client.again(run_id, *request)
 
     def check_effects(self, export):
         """The export's effects were delivered, each under its own key; nothing else was."""
@@ -313,6 +446,7 @@ class Rounds:
             for future in self.futures:
                 future.result()
         acknowledged = self.check()
+        self.check_keys()
         export = self.cluster.folder / "export-at-end"
         self.cluster.request("POST", "/v1/effects/redrive", {"all": True})
         until("all effects are delivered", lambda: self.cluster.request("GET", "/v1/effects")[1]["waiting"] == 0, 60)
@@ -320,8 +454,9 @@ class Rounds:
         self.cluster.export("export-at-end")
         effects = self.check_effects(export)
         replayed = self.check_replay(export, acknowledged)
-        return {"acknowledged": acknowledged, "sessions": sum(len(c.sessions) for c in self.clients),
-                "entries": verified["entries"], "effects": effects, "replayed": replayed["decisions"],
+        counts = sum((client.counts for client in self.clients), collections.Counter())
+        return {"links": LINKS[self.links], "acknowledged": acknowledged,
+                "sessions": sum(len(c.sessions) for c in self.clients), **dict(sorted(counts.items())), "entries": verified["entries"], "effects": effects, "replayed": replayed["decisions"],
                 "not_replayed": replayed["not_replayed"], "differences": replayed["differences"],
                 "done": dict(sorted(self.done.items()))}
 
