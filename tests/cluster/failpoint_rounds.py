@@ -8,6 +8,7 @@ disk has synced, and with system calls that fail. Points of a first start and of
 have those of rows that come one at a time (ROWS), where it is known what must be there afterwards, and what must not.
 """
 import argparse
+import concurrent.futures
 import contextlib
 import http.client
 import json
@@ -269,6 +270,8 @@ class Rows:
         self.cluster = Cluster(nodes=self.NODES, flags=("--recheck-share", 1))
         self.numbers = iter(range(1 << 31))
         self.run_id = self.cluster.open()
+        self.sessions = [self.cluster.open() for _ in range(6)]
+        self.pool = concurrent.futures.ThreadPoolExecutor(len(self.sessions))
         self.texts = []
 
     def strike(self, name, point, action):
@@ -397,12 +400,12 @@ class Rows:
         self.expect("workers", self.cluster.start_node("node-1", "--token-file", token)["workers"], [worker])
         until("its row is written", lambda: owners() == [(self.key_of("node-1"), "node-1")])  # Its welcome does not wait for it.
 
-    def doubles(self, count):
-        """Steps that nobody has answered before, and nothing runs ahead."""
-        for _ in range(count):
+    def doubles(self, rounds):
+        """Whether they are true: steps of several sessions at once, so that every node gets some. Nobody has answered them before."""
+        def is_true(run_id):
             n = 1_000_000 + 7 * next(self.numbers) ** 2 % 999_983
-            step = self.cluster.step(self.run_id, "double", n=n)
-            yield step["output"] == {"twice": 2 * n}
+            return self.cluster.step(run_id, "double", n=n)["output"] == {"twice": 2 * n}
+        return [true for _ in range(rounds) for true in self.pool.map(is_true, self.sessions)]
 
     def liar(self):
         return next((node for node in self.cluster.status()["nodes"] if node["name"] == "node-2"), {"quarantined": None})
@@ -420,15 +423,15 @@ class Rows:
         deadline = time.monotonic() + 60
         with contextlib.suppress(OSError, http.client.HTTPException):
             while time.monotonic() < deadline:
-                list(self.doubles(1))
+                self.doubles(1)
         is_there = yield
         self.expect("quarantined", (key,) in stored(cluster, "SELECT node FROM quarantined"), is_there)
         self.await_whole()
         if is_there:
             self.expect("quarantined", (self.liar()["quarantined"], self.liar()["slots"]), (True, 0))
-            self.expect("true answers", all(self.doubles(20)), True)
+            self.expect("true answers", all(self.doubles(4)), True)
         else:
-            until("it is found again", lambda: list(self.doubles(1)) and self.liar()["quarantined"], 60)
+            until("it is found again", lambda: self.doubles(1) and self.liar()["quarantined"], 60)
         del cluster.tasks_of["node-2"]
         renew(cluster, "node-2")
         until("another key ends it", lambda: self.liar()["quarantined"] is False, 20)
@@ -476,6 +479,7 @@ def rows(points, only, say):
         raise Lost(f"row {point}:{action}: {problem}\n{case.cluster.log('coordinator')}") from problem
     finally:
         case.cluster.close()
+        case.pool.shutdown()
     return len(strikes)
 
 
