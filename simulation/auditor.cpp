@@ -5,6 +5,7 @@
 
 #include "base/assert.hpp"
 #include "speculation/effects.hpp"
+#include "speculation/merkle.hpp"
 
 namespace forerun::simulation {
 namespace {
@@ -23,7 +24,11 @@ bool was_disturbed(const CommitEntry& commit) {
 
 void Auditor::durable(const CoordinatorBatch& batch) {
   for (const SessionRow& row : batch.sessions) {
-    session_rows_.insert(row.run_id);
+    const auto [at, is_new] = sessions_.try_emplace(row.run_id);
+    if (is_new) {
+      at->second.context = row.context;
+      at->second.states.push_back(row.state);
+    }
   }
   for (const IntentRow& intent : batch.intents) {
     if (intent.is_write) {
@@ -39,6 +44,97 @@ void Auditor::durable(const CoordinatorBatch& batch) {
       ended_.insert(row.run_id);
     }
   }
+  follow_texts(batch);
+  follow_effects(batch);
+  follow_history(batch);
+}
+
+/// Each was sent to its session, and has a place of its own among the session's texts.
+void Auditor::follow_texts(const CoordinatorBatch& batch) {
+  for (const TextRow& row : batch.texts) {
+    const std::string place = "text " + std::to_string(row.place) + " of run " +
+                              to_string(row.run_id) + " before step " + to_string(row.before) +
+                              ": ";
+    const auto session = sessions_.find(row.run_id);
+    if (session == sessions_.end() || !said_.contains({row.run_id, row.text})) {
+      timeline_.violate(Rule::acknowledged_kept, place + "nobody sent it to this session");
+      return;
+    }
+    if (row.place != session->second.texts++ ||
+        row.before.value > session->second.commits.size()) {
+      timeline_.violate(Rule::acknowledged_kept,
+                        place + "expected place " + std::to_string(session->second.texts - 1) +
+                            ", and at most " + std::to_string(session->second.commits.size()) +
+                            " steps");
+    }
+  }
+}
+
+/// An effect comes with its commit, stays as it is, and ends when it was delivered, or was parked
+/// and an operator gave it up.
+void Auditor::follow_effects(const CoordinatorBatch& batch) {
+  for (const EffectRow& row : batch.effects) {
+    const std::string place = "effect " + row.key + ": ";
+    const auto [at, is_new] = effects_.try_emplace(row.id, row);
+    if (is_new) {
+      const auto session = sessions_.find(row.id.run_id);
+      if (effects_ended_.contains(row.id) || session == sessions_.end() ||
+          row.id.step.value >= session->second.commits.size() ||
+          !effect_keys_.contains(row.key)) {
+        timeline_.violate(Rule::effects, place + "kept, and no commit has it or it has ended");
+      }
+      continue;
+    }
+    if (at->second.key != row.key || at->second.effect != row.effect) {
+      timeline_.violate(Rule::effects, place + "it became another one");
+    }
+    redriven_[row.id] += at->second.is_parked && !row.is_parked ? 1 : 0;
+    at->second = row;
+  }
+  for (const EffectId& id : batch.effects_ended) {
+    const auto at = effects_.find(id);
+    if (at == effects_.end()) {
+      timeline_.violate(Rule::effects, "an effect ends that was not kept");
+      continue;
+    }
+    const EffectRow& row = at->second;
+    if (!delivered_.contains(row.key)) {
+      if (!row.is_parked || !may_drop_.contains(id)) {
+        timeline_.violate(Rule::effects,
+                          "effect " + row.key + ": it ends, and was never delivered");
+      }
+      dropped_.insert(row.key);
+    }
+    effects_ended_.insert(id);
+    effects_.erase(at);
+  }
+}
+
+/// Numbers rise while one is kept, and only what is kept is forgotten.
+void Auditor::follow_history(const CoordinatorBatch& batch) {
+  for (const std::uint64_t number : batch.forgotten) {
+    if (taught_.erase(number) == 0) {
+      timeline_.violate(Rule::acknowledged_kept, "taught session " + std::to_string(number) +
+                                                     " is forgotten, and was not kept");
+    }
+  }
+  for (const HistoryRow& row : batch.history) {
+    if ((!taught_.empty() && row.entry.number <= taught_.rbegin()->first) ||
+        row.entry.hash != sha256(row.text)) {
+      timeline_.violate(Rule::acknowledged_kept,
+                        "taught session " + std::to_string(row.entry.number) +
+                            ": an older one has a higher number, or its text is another one");
+    }
+    taught_.insert_or_assign(row.entry.number, row.entry);
+  }
+}
+
+Digest Auditor::root(std::uint64_t size) const {
+  merkle::Frontier tree;
+  for (std::uint64_t seq = 0; seq < size; ++seq) {
+    tree.append(merkle::leaf_hash(leaves_.at(seq)));
+  }
+  return tree.root();
 }
 
 /// Write-sets apply in step order, and each was made from the state that its step was to see.
@@ -92,6 +188,7 @@ void Auditor::follow_state(const CoordinatorBatch& batch, const StoredEntry& sto
                       place + "state: found " + row->state + ", expected " + state.canonical());
   }
   committed_[*stored.run_id].state = row->state;
+  sessions_[*stored.run_id].states.push_back(row->state);
   is_in_list ? static_cast<void>(in_list_.insert(*stored.run_id))
              : static_cast<void>(in_list_.erase(*stored.run_id));
   if (!stored.effects.empty()) {
@@ -122,6 +219,7 @@ void Auditor::follow(const StoredEntry& stored) {
   } else if (const auto* commit = std::get_if<CommitEntry>(&entry->body)) {
     follow(stored, *entry, *commit);
   } else if (const auto* discard = std::get_if<DiscardEntry>(&entry->body)) {
+    sessions_[discard->run_id].discards.push_back(stored.seq);
     end_speculation({entry->epoch, discard->run_id, discard->speculation}, stored.seq);
   }
 }
@@ -136,6 +234,7 @@ void Auditor::follow(const StoredEntry& stored, const Entry& entry, const Commit
   }
   ++next;
   ++steps_;
+  sessions_[commit.run_id].commits.push_back(stored.seq);
   committed_[commit.run_id].steps.push_back(
       {stored.call, commit.decision_hash(), was_disturbed(commit)});
   if (commit.output_hash.has_value() != commit.winner.has_value() ||
@@ -269,7 +368,7 @@ void Auditor::answered(const StepAnswer& answer) {
 }
 
 void Auditor::opened(const std::string& key, const RunId& run_id) {
-  if (!session_rows_.contains(run_id)) {
+  if (!sessions_.contains(run_id)) {
     timeline_.violate(Rule::durable_first,
                       "run ID " + to_string(run_id) + " is given before its session is durable");
   }
@@ -294,7 +393,7 @@ void Auditor::ended(const RunId& run_id) {
 
 void Auditor::finish(Epoch epoch) {
   for (const std::string& key : effect_keys_) {
-    if (!delivered_.contains(key)) {
+    if (!delivered_.contains(key) && !dropped_.contains(key)) {
       timeline_.violate(Rule::effects,
                         "the committed effect with key " + key + " was never delivered");
     }

@@ -62,7 +62,8 @@ CoordinatorSettings settings_of(Environment& env) {
   }
   settings.effects.timeout = std::chrono::milliseconds(1500);
   settings.effects.retry_max = std::chrono::seconds(1);
-  settings.effects.attempts_max = 40;  // None is parked: all must arrive in the end.
+  settings.effects.attempts_max = env.prng.chance(0.5) ? 2 : 40;  // Some are parked, for a while.
+  settings.history.sessions_max = taught_sessions_max;
   settings.predictions_per_event_max = 3;
   settings.predictions_wanted = 4;
   return settings;
@@ -148,6 +149,7 @@ void CoordinatorHost::crash() {
   for (const auto& [id, request] : std::exchange(unanswered_, {})) {
     env_.coverage.request(request, RequestFault::unanswered);
   }
+  std::erase_if(open_, [](const auto& request) { return request.second; });
   end_life();
   is_ending_ = true;
   destroy(coordinator_);
@@ -190,11 +192,14 @@ void CoordinatorHost::jump_ahead(Duration ahead) {
 }
 
 void CoordinatorHost::send(const ClientRequest& request) {
+  open_.emplace(request.id, false);
   env_.time.after(env_.around(env_.weather.link_median), [this, request] {
     if (!is_up()) {
       env_.coverage.request(request, RequestFault::not_arrived);
+      open_.erase(request.id);
       return;
     }
+    open_[request.id] = true;
     env_.time.note("request " + to_string(request.id));
     unanswered_.emplace(request.id, request);
     step(request);
@@ -213,6 +218,7 @@ void CoordinatorHost::leave(RequestId request) {
 
 void CoordinatorHost::reply(const ClientResponse& response) {
   unanswered_.erase(response.id);
+  open_.erase(response.id);
   reply_(response);
 }
 
@@ -315,7 +321,9 @@ CoordinatorPorts CoordinatorHost::coordinator_ports() {
     }
   };
   ports.reply = [this](ClientResponse response) {
-    if (goes_on()) {
+    const bool is_rare = std::holds_alternative<TextAdded>(response.body) ||
+                         std::holds_alternative<JsonReport>(response.body);
+    if (goes_on(is_rare ? chances_when_rare : 1)) {
       reply(response);
     }
   };

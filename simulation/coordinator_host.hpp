@@ -19,6 +19,9 @@
 
 namespace forerun::simulation {
 
+/// Kept at once; the oldest go first.
+inline constexpr std::size_t taught_sessions_max = 6;
+
 /// The coordinator's process: the real actors and brain on a simulated disk. It may end at any
 /// moment and start again.
 class CoordinatorHost : public Host {
@@ -36,6 +39,8 @@ public:
   /// Lost when the process is down or ends before it arrives.
   void send(const ClientRequest& request);
   void leave(RequestId request);
+  /// It is on its way, or may still be answered.
+  bool is_open(RequestId request) const { return open_.contains(request); }
   void step(const CoordinatorInput& input);
   void jump_ahead(Duration ahead);
   void pace(double rate);
@@ -95,6 +100,7 @@ private:
   std::vector<CoordinatorBatch> waiting_;     ///< For the disk.
   std::vector<CoordinatorBatch> unreported_;  ///< Durable; the brain has not heard so.
   std::map<RequestId, ClientRequest> unanswered_;
+  std::map<RequestId, bool> open_;  ///< Whether they have arrived.
   bool is_flushing_ = false;
   std::optional<FailedWrite> failure_;
   Instant full_until_{};

@@ -10,7 +10,7 @@ namespace forerun::simulation {
 namespace {
 
 /// In the order of the variants; without a name: never sent in a cluster that keeps its rules and
-/// its disk, or by no simulated client.
+/// its disk.
 constexpr std::array<std::string_view, std::variant_size_v<NodeMessage>> node_message_names{
     "Join", "Heartbeat", "BranchEnded", "FetchEntries", "MarkStored", "", "ReplicaAudited", ""};
 constexpr std::array<std::string_view, std::variant_size_v<CoordinatorMessage>>
@@ -27,20 +27,10 @@ constexpr std::array<std::string_view, std::variant_size_v<CoordinatorMessage>>
                               ""};
 constexpr std::string_view publication_name = "publication";
 constexpr std::array<std::string_view, std::variant_size_v<decltype(ClientRequest::body)>>
-    request_names{"OpenSession",
-                  "",
-                  "ConfirmCalls",
-                  "ShowSession",
-                  "EndSession",
-                  "",
-                  "",
-                  "",
-                  "StartAudit",
-                  "ShowLedger",
-                  "",
-                  "",
-                  "",
-                  ""};
+    request_names{"OpenSession",     "AddText",         "ConfirmCalls", "ShowSession",
+                  "EndSession",      "ShowStatus",      "ShowPredictions",
+                  "ShowExplanation", "StartAudit",      "ShowLedger",   "LearnHistory",
+                  "ForgetHistory",   "ShowEffects",     "ChangeEffects"};
 constexpr std::array<std::string_view, durable_step_count> durable_names{
     "term",         "session opened", "session ended",    "intent",  "commit",     "discard",
     "run-ID block", "effect",         "effect delivered", "replica", "run-ID mark"};

@@ -100,7 +100,7 @@ public:
         node_count_(draw_nodes(prng_, limits_.nodes)),
         network_(env_, node_count_),
         coordinator_(env_, network_, key_, race_),
-        operator_(env_, coordinator_) {
+        operator_(env_, coordinator_, key_.public_key(), node_count_) {
     make_nodes();
     make_clients();
     connect();
@@ -422,7 +422,9 @@ std::optional<std::string> Cluster::unrest() const {
     return std::to_string(static_cast<std::uint64_t>(open)) + " sessions are open at the end";
   }
   const json::Value& effects = *status.find("effects");
-  if (*effects.find("waiting")->number() + *effects.find("running")->number() > 0) {
+  if (*effects.find("waiting")->number() + *effects.find("running")->number() +
+          *effects.find("parked")->number() >
+      0) {
     return "effects wait at the end";
   }
   return std::nullopt;
