@@ -76,6 +76,9 @@ void CoordinatorMachine::restore(const CoordinatorRecovery& recovery) {
     owners_.restore(owner);
   }
   for (const NodeId& node : recovery.quarantined) {
+    if (planted(Bug::quarantine_forgotten)) {
+      break;
+    }
     membership_.quarantine(node);
   }
   auto text = recovery.texts.begin();  // In the order of the sessions.
@@ -105,7 +108,8 @@ void CoordinatorMachine::restore(const CoordinatorRecovery& recovery) {
              text->before.value <= until;
            ++text) {
         lessons.push_back({row.run_id, row.tenant, text->text});
-        session.texts = std::max(session.texts, text->place + 1);
+        session.texts =
+            planted(Bug::texts_overwritten) ? 0 : std::max(session.texts, text->place + 1);
         session.text_bytes += text->text.size();
       }
     };

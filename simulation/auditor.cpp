@@ -44,6 +44,15 @@ void Auditor::durable(const CoordinatorBatch& batch) {
       ended_.insert(row.run_id);
     }
   }
+  for (const OwnerRow& row : batch.owners) {
+    owners_.insert_or_assign(row.worker, row.node);
+  }
+  for (const NodeId& node : batch.quarantined) {
+    quarantined_.insert(node);
+    if (node != liar_) {
+      timeline_.violate(Rule::assertion, "node " + node.name + " is quarantined, and never lied");
+    }
+  }
   follow_texts(batch);
   follow_effects(batch);
   follow_history(batch);
@@ -307,6 +316,11 @@ void Auditor::replicated(const std::string& node, const StoredEntry& entry) {
 }
 
 void Auditor::dispatched(const Dispatch& dispatch) {
+  const auto owner = owners_.find(dispatch.worker);
+  if (owner != owners_.end() && quarantined_.contains(owner->second)) {
+    timeline_.violate(Rule::acknowledged_kept, "node " + owner->second.name +
+                                                   " is given work after its quarantine is durable");
+  }
   if (!dispatch.http.empty()) {
     return;
   }

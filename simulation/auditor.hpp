@@ -23,6 +23,8 @@ public:
   Auditor(Timeline& timeline, const Catalog& catalog, const PublicKey& key)
       : timeline_(timeline), catalog_(catalog), reference_(catalog), ledger_(key) {}
 
+  /// The one node that lies; no other may be quarantined.
+  void expect_liar(NodeId node) { liar_ = std::move(node); }
   /// These are durable now; called with every batch, in order.
   void durable(const CoordinatorBatch& batch);
   void published(const Entries& entries);
@@ -127,6 +129,9 @@ private:
   std::map<EffectId, EffectRow> effects_;
   std::set<EffectId> effects_ended_;
   std::set<EffectId> may_drop_;
+  std::optional<NodeId> liar_;
+  std::set<NodeId> quarantined_;
+  std::map<WorkerId, NodeId> owners_;
   std::set<std::string> dropped_;  ///< Keys of effects.
   std::map<EffectId, std::uint64_t> redriven_;
   std::map<std::uint64_t, HistoryEntry> taught_;

@@ -12,7 +12,7 @@ namespace {
 /// Longest way of a request once faults have ended: a silent node is noticed, and every step of a
 /// list may have to run after the one before.
 constexpr Duration answer_within = std::chrono::seconds(20);
-constexpr double aside_share = 0.25;  ///< How often something else is asked between two steps.
+constexpr double aside_share = 0.12;  ///< How often something else is asked between two steps.
 constexpr std::uint32_t page_steps_max = 4;
 
 }  // namespace

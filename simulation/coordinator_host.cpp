@@ -20,6 +20,7 @@ constexpr Duration restart_min = std::chrono::milliseconds(20);
 constexpr Duration restart_max = std::chrono::milliseconds(1200);
 constexpr Duration adopt_wait_max = std::chrono::milliseconds(300);
 constexpr int chances_when_rare = 16;
+constexpr double failed_when_rare = 0.05;
 /// Longer than a client of the simulation ever thinks or waits.
 constexpr Duration idle_max = std::chrono::seconds(20);
 
@@ -51,7 +52,7 @@ CoordinatorSettings settings_of(Environment& env) {
   settings.run_times.look_every = 2;
   settings.hedge.share = 0.3;
   settings.recheck.share = 0.3;
-  settings.recheck.lies_max = 1;  // No node lies, so none may be quarantined.
+  settings.recheck.lies_max = 1;
   settings.run_id_block = 1 + env.prng.below(4);
   settings.head_interval =
       env.between(std::chrono::milliseconds(25), std::chrono::milliseconds(400));
@@ -67,6 +68,11 @@ CoordinatorSettings settings_of(Environment& env) {
   settings.predictions_per_event_max = 3;
   settings.predictions_wanted = 4;
   return settings;
+}
+
+/// What is seldom written gets more chances, or a fault at it would never be seen.
+bool is_rare(const CoordinatorBatch& batch) {
+  return !batch.quarantined.empty() || !batch.history.empty() || !batch.forgotten.empty();
 }
 
 PredictionSettings predictor_settings() {
@@ -295,15 +301,16 @@ void CoordinatorHost::send(ConnectionId connection, std::vector<CoordinatorMessa
 
 void CoordinatorHost::note(const std::string& line) {
   env_.time.note("coordinator: " + line);
-  if (line.starts_with("QUARANTINED")) {
-    env_.time.violate(Rule::assertion, "coordinator: no node lies: " + line);
+  if (line.starts_with("QUARANTINED") &&
+      (!liar_ || line.find("(" + liar_->name + ")") == std::string::npos)) {
+    env_.time.violate(Rule::assertion, "coordinator: this node does not lie: " + line);
   }
 }
 
 CoordinatorPorts CoordinatorHost::coordinator_ports() {
   CoordinatorPorts ports;
   ports.persist = [this](CoordinatorBatch batch) {
-    if (goes_on()) {
+    if (goes_on(is_rare(batch) ? chances_when_rare : 1)) {
       persist(std::move(batch));
     } else {
       env_.coverage.write(batch, WriteFault::crash_before);
@@ -402,7 +409,23 @@ void CoordinatorHost::flush() {
   run();
 }
 
+void CoordinatorHost::fail_if_rare(std::span<const CoordinatorBatch> batches) {
+  if (!env_.has_faults() || !std::any_of(batches.begin(), batches.end(), is_rare)) {
+    return;
+  }
+  if (env_.weather.rate(Fault::failed_sync) > 0 && env_.prng.chance(failed_when_rare)) {
+    fail_next_write(env_.prng.chance(0.5) ? FailedWrite::is_kept : FailedWrite::is_lost);
+  }
+  if (env_.weather.rate(Fault::full_disk) > 0 && env_.prng.chance(failed_when_rare)) {
+    fill_disk(env_.around(env_.weather.sync_median));
+  }
+  if (env_.weather.rate(Fault::crash_after_write) > 0 && env_.prng.chance(failed_when_rare)) {
+    is_ending_ = true;
+  }
+}
+
 Result<void> CoordinatorHost::write(std::span<const CoordinatorBatch> batches) {
+  fail_if_rare(batches);
   std::vector<CoordinatorBatch> torn;
   if (planted(Bug::torn_batch) && failure_) {
     store_.crash();  // It takes a part, and does not say that it failed.

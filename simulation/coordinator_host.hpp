@@ -34,6 +34,9 @@ public:
     went_down_ = std::move(went_down);
   }
 
+  /// The one node that lies; no other may be quarantined.
+  void expect_liar(NodeId node) { liar_ = std::move(node); }
+
   void start();
   void crash();
   /// Lost when the process is down or ends before it arrives.
@@ -76,6 +79,7 @@ private:
   void note(const std::string& line);
   void persist(CoordinatorBatch batch);
   void flush();
+  void fail_if_rare(std::span<const CoordinatorBatch> batches);
   Result<void> write(std::span<const CoordinatorBatch> batches);
   void failed(std::span<const CoordinatorBatch> batches, const Error& error);
   void persisted(BatchNumber last);
@@ -102,6 +106,7 @@ private:
   std::map<RequestId, ClientRequest> unanswered_;
   std::map<RequestId, bool> open_;  ///< Whether they have arrived.
   bool is_flushing_ = false;
+  std::optional<NodeId> liar_;
   std::optional<FailedWrite> failure_;
   Instant full_until_{};
   std::set<WorkerId> kept_owners_;

@@ -31,9 +31,12 @@ constexpr std::array<std::string_view, std::variant_size_v<decltype(ClientReques
                   "EndSession",      "ShowStatus",      "ShowPredictions",
                   "ShowExplanation", "StartAudit",      "ShowLedger",   "LearnHistory",
                   "ForgetHistory",   "ShowEffects",     "ChangeEffects"};
-constexpr std::array<std::string_view, durable_step_count> durable_names{
-    "term",         "session opened", "session ended",    "intent",  "commit",     "discard",
-    "run-ID block", "effect",         "effect delivered", "replica", "run-ID mark"};
+constexpr std::array<std::string_view, durable_step_count>
+    durable_names{"term",         "session opened", "session ended",     "intent",
+                  "commit",       "discard",        "run-ID block",      "effect",
+                  "effect ended", "key",            "session text",      "worker owner",
+                  "quarantine",   "history taught", "history forgotten", "signed head",
+                  "replica",      "run-ID mark"};
 
 constexpr std::array<std::string_view, message_fault_count> message_faults{
     "unsent", "lost", "duplicated", "overtaken", "cut off", "held", "receiver down"};
@@ -154,7 +157,14 @@ void Coverage::write(const CoordinatorBatch& batch, WriteFault fault) {
   note(DurableStep::discard, has_discard);
   note(DurableStep::run_id_block, !batch.marks.empty());
   note(DurableStep::effect, !batch.effects.empty());
-  note(DurableStep::effect_delivered, !batch.effects_ended.empty());
+  note(DurableStep::effect_ended, !batch.effects_ended.empty());
+  note(DurableStep::key, !batch.keys.empty());
+  note(DurableStep::session_text, !batch.texts.empty());
+  note(DurableStep::worker_owner, !batch.owners.empty());
+  note(DurableStep::quarantine, !batch.quarantined.empty());
+  note(DurableStep::history_taught, !batch.history.empty());
+  note(DurableStep::history_forgotten, !batch.forgotten.empty());
+  note(DurableStep::signed_head, batch.signed_head.has_value());
 }
 
 void Coverage::add(const Coverage& other) {

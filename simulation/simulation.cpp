@@ -151,7 +151,10 @@ private:
   bool is_over_ = false;
 };
 
+/// One that lies is found out by two others.
 void Cluster::make_nodes() {
+  const std::size_t liar =
+      node_count_ >= 3 && prng_.chance(0.4) ? prng_.below(node_count_) : node_count_;
   for (std::size_t i = 0; i < node_count_; ++i) {
     NodeHost::Identity identity;
     identity.index = i;
@@ -161,7 +164,12 @@ void Cluster::make_nodes() {
     for (std::uint64_t count = 1 + prng_.below(2); count > 0; --count) {
       identity.workers.push_back(WorkerId{uuid_of(prng_)});
     }
+    identity.lies = i == liar;
     nodes_.emplace_back(env_, network_, std::move(identity));
+  }
+  if (liar < node_count_) {
+    coordinator_.expect_liar(nodes_[liar].id());
+    auditor_.expect_liar(nodes_[liar].id());
   }
 }
 
