@@ -13,6 +13,8 @@ namespace {
 /// list may have to run after the one before.
 constexpr Duration answer_within = std::chrono::seconds(20);
 constexpr double aside_share = 0.12;  ///< How often something else is asked between two steps.
+constexpr Duration step_wait = std::chrono::milliseconds(60);  ///< Of a client that leaves.
+constexpr Duration aside_wait = std::chrono::milliseconds(3);  ///< The same: no branch has to run.
 constexpr std::uint32_t page_steps_max = 4;
 
 }  // namespace
@@ -62,6 +64,9 @@ void Client::transmit() {
   pending_->id = RequestId{identity_.index * 1'000'000 + ++requests_};
   ++pending_->attempt;
   if (!coordinator_.is_up()) {
+    if (stage_ == Stage::aside) {
+      coordinator_.send({pending_->id, client_tenant, pending_->body});  // It has not noticed yet.
+    }
     send_again(env_.between(std::chrono::milliseconds(20), std::chrono::milliseconds(300)));
     return;
   }
@@ -69,7 +74,8 @@ void Client::transmit() {
   for (const Fault how :
        {Fault::leaving_client, Fault::cancelling_client, Fault::vanishing_client}) {
     if (env_.strikes(how)) {
-      go_away_after(env_.between(Duration(100), std::chrono::milliseconds(60)), how);
+      go_away_after(env_.between(Duration(100), stage_ == Stage::aside ? aside_wait : step_wait),
+                    how);
       return;
     }
   }

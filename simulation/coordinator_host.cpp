@@ -20,7 +20,7 @@ constexpr Duration restart_min = std::chrono::milliseconds(20);
 constexpr Duration restart_max = std::chrono::milliseconds(1200);
 constexpr Duration adopt_wait_max = std::chrono::milliseconds(300);
 constexpr int chances_when_rare = 16;
-constexpr double failed_when_rare = 0.05;
+constexpr double failed_when_rare = 0.2;
 /// Longer than a client of the simulation ever thinks or waits.
 constexpr Duration idle_max = std::chrono::seconds(20);
 

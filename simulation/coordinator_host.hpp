@@ -20,7 +20,7 @@
 namespace forerun::simulation {
 
 /// Kept at once; the oldest go first.
-inline constexpr std::size_t taught_sessions_max = 6;
+inline constexpr std::size_t taught_sessions_max = 3;
 
 /// The coordinator's process: the real actors and brain on a simulated disk. It may end at any
 /// moment and start again.

@@ -15,7 +15,7 @@ namespace {
 constexpr std::uint64_t requests_from = 900'000'000;  ///< Beyond every client's.
 constexpr std::uint32_t sample_max = 4;
 constexpr std::uint32_t steps_shown_max = 6;
-constexpr std::uint64_t taught_names = 10;  ///< More than are kept.
+constexpr std::uint64_t taught_names = 6;  ///< More than are kept.
 
 /// One that happened elsewhere: how many steps it has follows from its name, but for one in eight.
 HistorySession past_session(std::uint64_t name, bool is_another) {
@@ -55,7 +55,7 @@ void Operator::ask() {
     }
     return;
   }
-  switch (env_.prng.below(12)) {
+  switch (env_.prng.below(13)) {
     case 0:
     case 1:
     case 2:
@@ -147,7 +147,7 @@ void Operator::ask_of_history() {
     return;
   }
   history_ = RequestId{requests_from + requests_ + 1};
-  if (env_.prng.chance(0.25)) {
+  if (env_.prng.chance(0.35)) {
     ask(ForgetHistory{}, client_tenant);
     return;
   }

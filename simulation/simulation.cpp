@@ -154,7 +154,7 @@ private:
 /// One that lies is found out by two others.
 void Cluster::make_nodes() {
   const std::size_t liar =
-      node_count_ >= 3 && prng_.chance(0.4) ? prng_.below(node_count_) : node_count_;
+      node_count_ >= 3 && prng_.chance(0.6) ? prng_.below(node_count_) : node_count_;
   for (std::size_t i = 0; i < node_count_; ++i) {
     NodeHost::Identity identity;
     identity.index = i;
