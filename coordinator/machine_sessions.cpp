@@ -265,14 +265,19 @@ void CoordinatorMachine::show(const ClientRequest& request, const ShowSession& b
                                     ? session->steps.count()
                                     : session->durable_steps;
     const SessionState& state = is_whole ? session->state : session->durable_state;
-    SessionView view{session->run_id,   session->context, session->mode, session->is_ended,
-                     shown,             body.page.first,  {},            state.canonical()};
+    SessionView view{session->run_id,
+                     session->context,
+                     session->mode,
+                     session->is_ended,
+                     shown,
+                     body.page.first,
+                     {},
+                     state.canonical()};
     if (body.page.first < shown) {
       view.steps =
           session->steps.range(body.page.first, std::min(body.page.count, shown - body.page.first));
     }
-    is_whole ? reply_when_durable(request.id, std::move(view))
-             : reply(request.id, std::move(view));
+    is_whole ? reply_when_durable(request.id, std::move(view)) : reply(request.id, std::move(view));
   }
 }
 

@@ -21,12 +21,15 @@ namespace forerun::simulation {
 class Auditor {
 public:
   Auditor(Timeline& timeline, const Catalog& catalog, const PublicKey& key)
-      : timeline_(timeline), catalog_(catalog), reference_(catalog), ledger_(key) {}
+      : timeline_(&timeline), catalog_(&catalog), reference_(catalog), ledger_(key) {}
 
   /// The one node that lies; no other may be quarantined.
   void expect_liar(NodeId node) { liar_ = std::move(node); }
   /// These are durable now; called with every batch, in order.
   void durable(const CoordinatorBatch& batch);
+  /// The store was put back to what `earlier` saw of it. What is durable next adopts every entry
+  /// that was durable since; what lay beside those is gone.
+  void put_back(Auditor earlier);
   void published(const Entries& entries);
   /// A node is told of this ledger.
   void welcomed(const SignedHead& head);
@@ -45,10 +48,7 @@ public:
   /// A page of the ledger shows this.
   void shown(Seq seq, const LedgerPage::Row& row);
   /// Of what a commit's step answered; nothing when it failed. @pre seq < size()
-  std::optional<Digest> output_hash(Seq seq) const {
-    const std::string& output = outputs_.at(seq.value);
-    return output.empty() ? std::nullopt : std::optional(sha256(output));
-  }
+  std::optional<Digest> output_hash(Seq seq) const;
   /// `key` names the opening over all its retries.
   void opened(const std::string& key, const RunId& run_id);
   void ended(const RunId& run_id);
@@ -100,7 +100,9 @@ public:
   const std::map<std::uint64_t, HistoryEntry>& taught() const { return taught_; }
 
 private:
+  bool is_adopted(Seq seq) const { return seq.value < adopted_.size(); }
   void follow_state(const CoordinatorBatch& batch, const StoredEntry& stored);
+  void follow_adopted();
   void follow_texts(const CoordinatorBatch& batch);
   void follow_effects(const CoordinatorBatch& batch);
   void follow_history(const CoordinatorBatch& batch);
@@ -114,8 +116,8 @@ private:
   void end_speculation(const SpeculationKey& key, Seq seq);
   void expect_durable(const std::string& who, std::uint64_t seq, const std::string& leaf);
 
-  Timeline& timeline_;
-  const Catalog& catalog_;
+  Timeline* timeline_;
+  const Catalog* catalog_;
   Reference reference_;
   LedgerChecker ledger_;
   std::uint64_t steps_ = 0;
@@ -129,6 +131,8 @@ private:
   std::map<EffectId, EffectRow> effects_;
   std::set<EffectId> effects_ended_;
   std::set<EffectId> may_drop_;
+  std::vector<std::string> adopted_;  ///< Leaves that were durable before the store was put back.
+  std::set<RunId> cut_off_;           ///< Sessions of which a commit was adopted.
   std::optional<NodeId> liar_;
   std::set<NodeId> quarantined_;
   std::map<WorkerId, NodeId> owners_;

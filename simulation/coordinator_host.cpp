@@ -19,7 +19,8 @@ namespace {
 constexpr Duration restart_min = std::chrono::milliseconds(20);
 constexpr Duration restart_max = std::chrono::milliseconds(1200);
 constexpr Duration adopt_wait_max = std::chrono::milliseconds(300);
-constexpr int chances_when_rare = 16;
+constexpr Duration put_back_wait_max = std::chrono::seconds(3);
+constexpr std::uint32_t put_back_tries_max = 6;
 constexpr double failed_when_rare = 0.2;
 /// Longer than a client of the simulation ever thinks or waits.
 constexpr Duration idle_max = std::chrono::seconds(20);
@@ -105,11 +106,32 @@ std::unique_ptr<Predictor> CoordinatorHost::make_predictor() const {
       std::make_unique<PredictionGraph>(predictor_settings()));
 }
 
+void CoordinatorHost::put_back(MemoryCoordinatorStore older, std::function<void(bool)> done) {
+  older_ = Older{std::move(older), store_, store_.size().value(), std::move(done), 0};
+  crash();
+}
+
+/// Before the term is durable nobody hears of it, so it may be tried again.
+bool CoordinatorHost::is_whole(const CoordinatorBatch& batch) const {
+  return batch.head && batch.head->size > older_->size;
+}
+
 void CoordinatorHost::start() {
+  CoordinatorSettings settings = settings_;
+  if (older_ && ++older_->tries > put_back_tries_max) {
+    env_.time.note("the newer store is put back");
+    store_ = older_->newer;
+    std::exchange(older_, std::nullopt)->done(false);
+  } else if (older_) {
+    env_.time.note("an older store is put back");
+    store_ = older_->store;
+    kept_owners_.clear();  // It says so once more, of each that joins.
+    settings.adoption.wait = env_.between(std::chrono::milliseconds(200), put_back_wait_max);
+  }
   store_.crash();
   failure_.reset();
   begin_life();
-  machine_ = std::make_shared<CoordinatorMachine>(settings_, key_, make_predictor());
+  machine_ = std::make_shared<CoordinatorMachine>(settings, key_, make_predictor());
   if (const auto dropped = store_.drop_opening_keys(settings_.opening_keys_max); !dropped) {
     env_.time.violate(Rule::assertion, "coordinator: its store: " + dropped.error().message);
     return;
@@ -290,7 +312,8 @@ void CoordinatorHost::send(ConnectionId connection, std::vector<CoordinatorMessa
     }
     const bool is_rare = std::holds_alternative<ConfirmBranch>(message) ||
                          std::holds_alternative<ResendResult>(message) ||
-                         std::holds_alternative<AuditReplica>(message);
+                         std::holds_alternative<AuditReplica>(message) ||
+                         std::holds_alternative<FetchReplica>(message);
     if (goes_on(is_rare ? chances_when_rare : 1)) {
       network_.send(connection, std::move(message));
     } else {
@@ -310,6 +333,10 @@ void CoordinatorHost::note(const std::string& line) {
 CoordinatorPorts CoordinatorHost::coordinator_ports() {
   CoordinatorPorts ports;
   ports.persist = [this](CoordinatorBatch batch) {
+    if (older_ && !is_whole(batch)) {
+      env_.time.note("coordinator: not all was adopted: an operator ends it");
+      is_ending_ = true;
+    }
     if (goes_on(is_rare(batch) ? chances_when_rare : 1)) {
       persist(std::move(batch));
     } else {
@@ -438,6 +465,9 @@ Result<void> CoordinatorHost::write(std::span<const CoordinatorBatch> batches) {
   const auto done =
       is_full ? Result<void>(fail(Errc::io, "the disk is full")) : store_.persist(batches);
   if (done || (!is_full && failure_ == FailedWrite::is_kept)) {
+    if (older_) {
+      std::exchange(older_, std::nullopt)->done(true);
+    }
     for (const CoordinatorBatch& batch : batches) {
       env_.auditor.durable(batch);
       for (const OwnerRow& owner : batch.owners) {

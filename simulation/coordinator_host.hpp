@@ -34,6 +34,11 @@ public:
     went_down_ = std::move(went_down);
   }
 
+  /// An operator puts this older copy of the store back and starts the coordinator with it, again
+  /// until it adopts all entries that were durable before. After many tries it is the newer store
+  /// again. `done` hears which of them it is, before anything else becomes durable.
+  void put_back(MemoryCoordinatorStore older, std::function<void(bool is_older)> done);
+  bool is_putting_back() const { return older_.has_value(); }
   /// The one node that lies; no other may be quarantined.
   void expect_liar(NodeId node) { liar_ = std::move(node); }
 
@@ -79,6 +84,7 @@ private:
   void note(const std::string& line);
   void persist(CoordinatorBatch batch);
   void flush();
+  bool is_whole(const CoordinatorBatch& batch) const;
   void fail_if_rare(std::span<const CoordinatorBatch> batches);
   Result<void> write(std::span<const CoordinatorBatch> batches);
   void failed(std::span<const CoordinatorBatch> batches, const Error& error);
@@ -106,6 +112,14 @@ private:
   std::map<RequestId, ClientRequest> unanswered_;
   std::map<RequestId, bool> open_;  ///< Whether they have arrived.
   bool is_flushing_ = false;
+  struct Older {
+    MemoryCoordinatorStore store;
+    MemoryCoordinatorStore newer;
+    std::uint64_t size = 0;  ///< Of the newer one.
+    std::function<void(bool)> done;
+    std::uint32_t tries = 0;
+  };
+  std::optional<Older> older_;
   std::optional<NodeId> liar_;
   std::optional<FailedWrite> failure_;
   Instant full_until_{};

@@ -12,31 +12,26 @@ namespace {
 /// In the order of the variants; without a name: never sent in a cluster that keeps its rules and
 /// its disk.
 constexpr std::array<std::string_view, std::variant_size_v<NodeMessage>> node_message_names{
-    "Join", "Heartbeat", "BranchEnded", "FetchEntries", "MarkStored", "", "ReplicaAudited", ""};
+    "Join",       "Heartbeat", "BranchEnded",    "FetchEntries",
+    "MarkStored", "",          "ReplicaAudited", "ReplicaEntries"};
 constexpr std::array<std::string_view, std::variant_size_v<CoordinatorMessage>>
-    coordinator_message_names{"Welcome",
-                              "",
-                              "JoinAgain",
-                              "Dispatch",
-                              "ConfirmBranch",
-                              "CancelBranch",
-                              "ResendResult",
-                              "ReserveRunIds",
-                              "Entries",
-                              "AuditReplica",
-                              ""};
+    coordinator_message_names{"Welcome",       "",
+                              "JoinAgain",     "Dispatch",
+                              "ConfirmBranch", "CancelBranch",
+                              "ResendResult",  "ReserveRunIds",
+                              "Entries",       "AuditReplica",
+                              "FetchReplica"};
 constexpr std::string_view publication_name = "publication";
 constexpr std::array<std::string_view, std::variant_size_v<decltype(ClientRequest::body)>>
-    request_names{"OpenSession",     "AddText",         "ConfirmCalls", "ShowSession",
-                  "EndSession",      "ShowStatus",      "ShowPredictions",
-                  "ShowExplanation", "StartAudit",      "ShowLedger",   "LearnHistory",
-                  "ForgetHistory",   "ShowEffects",     "ChangeEffects"};
-constexpr std::array<std::string_view, durable_step_count>
-    durable_names{"term",         "session opened", "session ended",     "intent",
-                  "commit",       "discard",        "run-ID block",      "effect",
-                  "effect ended", "key",            "session text",      "worker owner",
-                  "quarantine",   "history taught", "history forgotten", "signed head",
-                  "replica",      "run-ID mark"};
+    request_names{"OpenSession", "AddText",      "ConfirmCalls",    "ShowSession",
+                  "EndSession",  "ShowStatus",   "ShowPredictions", "ShowExplanation",
+                  "StartAudit",  "ShowLedger",   "LearnHistory",    "ForgetHistory",
+                  "ShowEffects", "ChangeEffects"};
+constexpr std::array<std::string_view, durable_step_count> durable_names{
+    "term",         "session opened", "session ended", "intent",         "commit",
+    "discard",      "run-ID block",   "effect",        "effect ended",   "key",
+    "session text", "worker owner",   "quarantine",    "history taught", "history forgotten",
+    "signed head",  "replica",        "run-ID mark"};
 
 constexpr std::array<std::string_view, message_fault_count> message_faults{
     "unsent", "lost", "duplicated", "overtaken", "cut off", "held", "receiver down"};

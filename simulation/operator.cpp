@@ -42,6 +42,10 @@ void Operator::plan() {
   env_.time.after(env_.between(std::chrono::milliseconds(50), std::chrono::milliseconds(900)),
                   [this] {
                     ask();
+                    waited_.clear();
+                    for (const auto& [id, row] : env_.auditor.effects()) {
+                      waited_.insert(id);
+                    }
                     plan();
                   });
 }
@@ -91,7 +95,10 @@ void Operator::ask() {
 
 void Operator::ask(decltype(ClientRequest::body) body, std::string tenant) {
   const RequestId id{requests_from + ++requests_};
-  Asked asked{body, taught(), 0};
+  Asked asked{body, taught(), 0, {}};
+  if (std::holds_alternative<ShowEffects>(body)) {
+    asked.waited = waited_;
+  }
   if (const auto* change = std::get_if<ChangeEffects>(&body); change != nullptr && change->id) {
     asked.redriven = env_.auditor.redriven(*change->id);
   }
@@ -109,8 +116,8 @@ void Operator::ask_of_session() {
     ask(ShowStatus{}, client_tenant);
     return;
   }
-  const auto& [run_id, session] = *std::next(
-      sessions.begin(), static_cast<std::ptrdiff_t>(env_.prng.below(sessions.size())));
+  const auto& [run_id, session] =
+      *std::next(sessions.begin(), static_cast<std::ptrdiff_t>(env_.prng.below(sessions.size())));
   SessionPage page;
   if (env_.prng.chance(0.7)) {
     page.first = static_cast<std::uint32_t>(env_.prng.below(session.commits.size() + 2));
@@ -155,8 +162,8 @@ void Operator::ask_of_history() {
   for (std::uint64_t count = 1 + env_.prng.below(3); count > 0; --count) {
     const HistorySession session =
         past_session(env_.prng.below(taught_names), env_.prng.chance(0.125));
-    body.sessions.push_back({session.name, static_cast<std::uint32_t>(session.steps.size()),
-                             history_text(session)});
+    body.sessions.push_back(
+        {session.name, static_cast<std::uint32_t>(session.steps.size()), history_text(session)});
   }
   ask(std::move(body), client_tenant);
 }
@@ -204,10 +211,9 @@ void Operator::judge(const Asked& asked, const json::Value& report) {
     const json::Value* taught = report.find("learning")->find("taught");
     if ((!history_ || !coordinator_.is_open(*history_)) &&
         number_in(*taught, "sessions") != env_.auditor.taught().size()) {
-      fail(Rule::acknowledged_kept, "the status shows " +
-                                        std::to_string(number_in(*taught, "sessions")) +
-                                        " taught sessions, expected " +
-                                        std::to_string(env_.auditor.taught().size()));
+      fail(Rule::acknowledged_kept,
+           "the status shows " + std::to_string(number_in(*taught, "sessions")) +
+               " taught sessions, expected " + std::to_string(env_.auditor.taught().size()));
     }
   } else if (const auto* learned = std::get_if<LearnHistory>(&asked.body)) {
     judge_learned(asked, *learned, report);
@@ -216,7 +222,7 @@ void Operator::judge(const Asked& asked, const json::Value& report) {
   } else if (const auto* change = std::get_if<ChangeEffects>(&asked.body)) {
     judge_changed(asked, *change, report);
   } else {
-    reports.effects(report);
+    reports.effects(report, asked.waited);
     parked_.clear();
     for (const json::Value& effect : list_in(report, "effects")) {
       if (text_in(effect, "state") == "parked") {
@@ -238,8 +244,7 @@ void Operator::judge(const Asked& asked, const RequestFailed& failed) {
   }
   const auto kept = env_.auditor.effects().find(*change->id);
   if (failed.refusal == Refusal::not_found && kept != env_.auditor.effects().end() &&
-      !env_.auditor.is_delivered(kept->second.key) &&
-      !env_.auditor.may_be_dropped(*change->id)) {
+      !env_.auditor.is_delivered(kept->second.key) && !env_.auditor.may_be_dropped(*change->id)) {
     fail(Rule::effects, "an effect that waits is not there: " + failed.message);
   }
   if (failed.refusal == Refusal::conflict && env_.auditor.has_ended(*change->id)) {
@@ -311,9 +316,9 @@ void Operator::judge_learned(const Asked& asked, const LearnHistory& body,
 void Operator::judge_forgotten(const Asked& asked, const json::Value& report) {
   if (!env_.auditor.taught().empty() || number_in(report, "forgotten") != asked.taught.size()) {
     fail(Rule::acknowledged_kept,
-         "forgets " + std::to_string(asked.taught.size()) + " taught sessions: " +
-             std::to_string(env_.auditor.taught().size()) + " are kept, and the answer is " +
-             json::canonical(report));
+         "forgets " + std::to_string(asked.taught.size()) +
+             " taught sessions: " + std::to_string(env_.auditor.taught().size()) +
+             " are kept, and the answer is " + json::canonical(report));
   }
 }
 

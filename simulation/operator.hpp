@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -21,6 +22,7 @@ public:
   void start() { plan(); }
   /// Asks nothing more, but that parked effects are tried again.
   void stop() { is_stopped_ = true; }
+  void go_on() { is_stopped_ = false; }
   /// False when the response belongs to somebody else.
   bool receive(const ClientResponse& response);
   /// Audits that were answered with a report.
@@ -32,6 +34,7 @@ private:
     decltype(ClientRequest::body) body;
     std::vector<HistoryEntry> taught;  ///< In the order of their numbers.
     std::uint64_t redriven = 0;        ///< How often the effect was parked no more.
+    std::set<EffectId> waited{};       ///< Effects that were durable when it asked last.
   };
   void plan();
   void ask();
@@ -55,6 +58,7 @@ private:
   std::map<RequestId, Asked> asked_;
   std::optional<RequestId> history_;  ///< One at a time, so that what it must change is known.
   std::vector<EffectId> parked_;      ///< As they were shown last.
+  std::set<EffectId> waited_;         ///< Effects that were durable when it asked last.
   std::uint64_t requests_ = 0;
   std::uint64_t audits_ = 0;
   bool is_stopped_ = false;

@@ -73,6 +73,8 @@ constexpr std::array all{
           "taught sessions are forgotten in memory only"},
     Plant{Bug::texts_overwritten, "texts-overwritten",
           "a restarted coordinator counts a session's texts from 0"},
+    Plant{Bug::adopted_session_goes_on, "adopted-session-goes-on",
+          "a session goes on behind steps that were adopted, as if they had not been"},
     Plant{Bug::quarantine_forgotten, "quarantine-forgotten",
           "a restarted coordinator gives work to a node that lied"},
     Plant{Bug::gap_not_fetched, "gap-not-fetched",

@@ -60,12 +60,10 @@ EffectId effect_in(const json::Value& value) {
 void ReportJudge::session(const SessionView& view, const SessionPage& page) {
   const std::string place = "run " + to_string(view.run_id) + " is shown: ";
   const auto known = env_.auditor.sessions().find(view.run_id);
-  if (known == env_.auditor.sessions().end() ||
-      view.next_step > known->second.commits.size() ||
+  if (known == env_.auditor.sessions().end() || view.next_step > known->second.commits.size() ||
       (view.ended && !env_.auditor.ended_sessions().contains(view.run_id))) {
     fail(Rule::durable_first, place + std::to_string(view.next_step) + " steps" +
-                                  (view.ended ? " and its end" : "") +
-                                  ", which are not durable");
+                                  (view.ended ? " and its end" : "") + ", which are not durable");
     return;
   }
   if (view.context != known->second.context || view.first != page.first ||
@@ -105,8 +103,8 @@ void ReportJudge::explanation(const RunId& run_id, const SessionPage& page,
       number_in(report, "next_step") != session.commits.size() ||
       number_in(report, "first") != page.first ||
       steps.size() != shown_of(page, session.commits.size())) {
-    fail(Rule::one_decision, place + "asked for " + std::to_string(page.count) +
-                                 " steps from " + std::to_string(page.first) + " of " +
+    fail(Rule::one_decision, place + "asked for " + std::to_string(page.count) + " steps from " +
+                                 std::to_string(page.first) + " of " +
                                  std::to_string(session.commits.size()) + ", got " +
                                  json::canonical(report));
     return;
@@ -133,13 +131,13 @@ void ReportJudge::expect_step(const std::string& place, const Auditor::Session& 
   expected.set("task", commit->task);
   expected.set("input_hash", to_hex(commit->input_hash));
   expected.set("chain", to_hex(commit->chain));
-  expected.set("chain_before",
-               before ? json::Value(to_hex(std::get<CommitEntry>(before->body).chain))
-                      : json::Value());
+  expected.set("chain_before", before
+                                   ? json::Value(to_hex(std::get<CommitEntry>(before->body).chain))
+                                   : json::Value());
   expected.set("decision_hash", to_hex(commit->decision_hash()));
   expected.set("origin", std::string(to_string(commit->origin)));
-  expected.set("winner", commit->winner ? json::Value(commit->branch_names[*commit->winner])
-                                        : json::Value());
+  expected.set("winner",
+               commit->winner ? json::Value(commit->branch_names[*commit->winner]) : json::Value());
   for (const json::Member& member : expected) {
     const json::Value* found = shown.find(member.name);
     if (found == nullptr || *found != member.value) {
@@ -157,9 +155,9 @@ void ReportJudge::expect_step(const std::string& place, const Auditor::Session& 
   }
   const json::Array& branches = list_in(shown, "branches");
   if (branches.size() != commit->branch_names.size() ||
-      (commit->winner && (branches[*commit->winner].find("output") == nullptr ||
-                          *branches[*commit->winner].find("output") !=
-                              value_of(env_.auditor.output(seq))))) {
+      (commit->winner &&
+       (branches[*commit->winner].find("output") == nullptr ||
+        *branches[*commit->winner].find("output") != value_of(env_.auditor.output(seq))))) {
     fail(Rule::one_decision,
          place + "step " + std::to_string(step) + ": its branches or its output are others");
   }
@@ -172,8 +170,8 @@ void ReportJudge::expect_discards(const std::string& place, const Auditor::Sessi
   const std::size_t before = std::min<std::size_t>(page.first, steps);
   const std::size_t end = before + shown_of(page, steps);
   const std::uint64_t from = before == 0 ? 0 : session.commits[before - 1].value;
-  const std::uint64_t until = end == steps ? std::numeric_limits<std::uint64_t>::max()
-                                           : session.commits[end - 1].value;
+  const std::uint64_t until =
+      end == steps ? std::numeric_limits<std::uint64_t>::max() : session.commits[end - 1].value;
   std::string expected;
   for (const Seq seq : session.discards) {
     expected += seq.value >= from && seq.value < until ? " " + to_string(seq) : std::string();
@@ -195,8 +193,7 @@ void ReportJudge::expect_discards(const std::string& place, const Auditor::Sessi
     }
   }
   if (found != expected) {
-    fail(Rule::one_decision,
-         place + "discards: found entries" + found + ", expected" + expected);
+    fail(Rule::one_decision, place + "discards: found entries" + found + ", expected" + expected);
   }
 }
 
@@ -219,8 +216,8 @@ void ReportJudge::predictions(const RunId& run_id, std::uint32_t confirmed, bool
         to_hex(Call::make(text_in(each, "task"), *input->object()).hash()) !=
             text_in(each, "input_hash") ||
         is_null(probability) || *probability->number() < 0 || *probability->number() > 1) {
-      fail(Rule::one_decision, place + "a call with another hash, or no probability: " +
-                                   json::canonical(each));
+      fail(Rule::one_decision,
+           place + "a call with another hash, or no probability: " + json::canonical(each));
     }
   }
   if (list.size() > predictions_max) {
@@ -235,8 +232,8 @@ void ReportJudge::status(const json::Value& report, const PublicKey& key, std::s
   head.size = number_in(*ledger, "size");
   head.epoch = Epoch{number_in(*ledger, "epoch")};
   if (head.size > env_.auditor.size()) {
-    fail(Rule::durable_first, "the status names " + std::to_string(head.size) +
-                                  " entries before they are durable");
+    fail(Rule::durable_first,
+         "the status names " + std::to_string(head.size) + " entries before they are durable");
     return;
   }
   head.root = env_.auditor.root(head.size);
@@ -254,7 +251,7 @@ void ReportJudge::status(const json::Value& report, const PublicKey& key, std::s
   }
 }
 
-void ReportJudge::effects(const json::Value& report) {
+void ReportJudge::effects(const json::Value& report, const std::set<EffectId>& waited) {
   const json::Array& list = list_in(report, "effects");
   std::set<EffectId> shown;
   std::size_t parked = 0;
@@ -280,10 +277,11 @@ void ReportJudge::effects(const json::Value& report) {
       number_in(report, "waiting") + parked != list.size() || number_in(report, "left_out") != 0) {
     fail(Rule::effects, "effects: the sums are not those of what is shown");
   }
-  for (const auto& [id, row] : env_.auditor.effects()) {
-    if (!shown.contains(id) && !env_.auditor.is_delivered(row.key) &&
-        !env_.auditor.may_be_dropped(id)) {
-      fail(Rule::effects, "effect " + row.key + " is not shown, and was never delivered");
+  for (const EffectId& id : waited) {
+    const auto kept = env_.auditor.effects().find(id);
+    if (kept != env_.auditor.effects().end() && !shown.contains(id) &&
+        !env_.auditor.is_delivered(kept->second.key) && !env_.auditor.may_be_dropped(id)) {
+      fail(Rule::effects, "effect " + kept->second.key + " is not shown, and was never delivered");
     }
   }
 }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <set>
 #include <string>
 #include <string_view>
 
@@ -23,8 +24,9 @@ public:
   void predictions(const RunId& run_id, std::uint32_t confirmed, bool is_idle,
                    const json::Value& report);
   void status(const json::Value& report, const PublicKey& key, std::size_t nodes);
-  /// Effects that are not delivered.
-  void effects(const json::Value& report);
+  /// Effects that are not delivered. `waited` were durable a while ago: what became so just now the
+  /// brain may not have heard.
+  void effects(const json::Value& report, const std::set<EffectId>& waited);
 
 private:
   void fail(Rule rule, const std::string& what) { env_.time.violate(rule, what); }

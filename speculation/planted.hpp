@@ -43,6 +43,7 @@ enum class Bug : std::uint8_t {
   redrive_not_kept,
   forgetting_not_kept,
   texts_overwritten,
+  adopted_session_goes_on,
   quarantine_forgotten,
   // In a node's brain.
   gap_not_fetched,
