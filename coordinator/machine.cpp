@@ -87,6 +87,9 @@ void CoordinatorMachine::restore(const CoordinatorRecovery& recovery) {
     owners_.restore(owner);
   }
   for (const NodeId& node : recovery.quarantined) {
+    if (planted(Bug::quarantine_forgotten)) {
+      break;
+    }
     membership_.quarantine(node);
   }
   auto text = recovery.texts.begin();  // In the order of the sessions.
@@ -113,7 +116,8 @@ void CoordinatorMachine::restore(const CoordinatorRecovery& recovery) {
                         [&row](const TextRow& each) { return !(each.run_id < row.run_id); });
     std::vector<TextRow> texts;
     for (; text != recovery.texts.end() && text->run_id == row.run_id; ++text) {
-      session.texts = std::max(session.texts, text->place + 1);
+      session.texts =
+          planted(Bug::texts_overwritten) ? 0 : std::max(session.texts, text->place + 1);
       session.text_bytes += text->text.size();
       texts.push_back(*text);
     }

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "coordinator/machine.hpp"
+#include "speculation/planted.hpp"
 
 namespace forerun {
 
@@ -107,7 +108,7 @@ void CoordinatorMachine::take_over(std::vector<StoredEntry> adopted) {
   for (const RunId& run_id : continued) {
     const auto at = sessions_.find(run_id);
     const bool was_open = at != sessions_.end() && !at->second.is_ended;
-    if (was_open) {
+    if (was_open && !planted(Bug::adopted_session_goes_on)) {
       for (const OpenStep& step : at->second.open) {
         forget_bytes(step);
       }

@@ -2,6 +2,7 @@
 #include <utility>
 
 #include "coordinator/machine.hpp"
+#include "speculation/planted.hpp"
 
 namespace forerun {
 namespace {
@@ -25,7 +26,7 @@ void CoordinatorMachine::restore_history(const CoordinatorRecovery& recovery) {
 void CoordinatorMachine::drop_history(const std::vector<std::uint64_t>& numbers) {
   for (const std::uint64_t number : numbers) {
     const auto is_it = [number](const HistoryRow& row) { return row.entry.number == number; };
-    if (std::erase_if(batch_.history, is_it) == 0) {
+    if (std::erase_if(batch_.history, is_it) == 0 && !planted(Bug::forgetting_not_kept)) {
       batch_.forgotten.push_back(number);
     }
   }

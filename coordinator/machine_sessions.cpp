@@ -259,21 +259,25 @@ void CoordinatorMachine::show(const ClientRequest& request, const ShowSession& b
     return;
   }
   if (const Session* session = session_for(request, body.run_id, false)) {
+    // Of one that has ended all is shown, once it is durable that it has.
+    const bool is_whole = session->is_ended && !planted(Bug::end_shown_too_early);
+    const std::uint32_t shown = is_whole || planted(Bug::shown_before_durable)
+                                    ? session->steps.count()
+                                    : session->durable_steps;
+    const SessionState& state = is_whole ? session->state : session->durable_state;
     SessionView view{session->run_id,
                      session->context,
                      session->mode,
                      session->is_ended,
-                     session->durable_steps,
+                     shown,
                      body.page.first,
                      {},
-                     session->durable_state.canonical()};
-    const std::uint32_t shown =
-        planted(Bug::shown_before_durable) ? session->steps.count() : session->durable_steps;
+                     state.canonical()};
     if (body.page.first < shown) {
       view.steps =
           session->steps.range(body.page.first, std::min(body.page.count, shown - body.page.first));
     }
-    reply(request.id, std::move(view));
+    is_whole ? reply_when_durable(request.id, std::move(view)) : reply(request.id, std::move(view));
   }
 }
 

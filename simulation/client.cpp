@@ -3,12 +3,19 @@
 #include <utility>
 #include <variant>
 
+#include "simulation/report_judge.hpp"
+#include "simulation/world.hpp"
+
 namespace forerun::simulation {
 namespace {
 
 /// Longest way of a request once faults have ended: a silent node is noticed, and every step of a
 /// list may have to run after the one before.
 constexpr Duration answer_within = std::chrono::seconds(20);
+constexpr double aside_share = 0.12;  ///< How often something else is asked between two steps.
+constexpr Duration step_wait = std::chrono::milliseconds(60);  ///< Of a client that leaves.
+constexpr Duration aside_wait = std::chrono::milliseconds(3);  ///< The same: no branch has to run.
+constexpr std::uint32_t page_steps_max = 4;
 
 }  // namespace
 
@@ -23,8 +30,8 @@ bool Client::receive(const ClientResponse& response) {
     void operator()(const SessionView& body) { client.handle(body); }
     void operator()(const SessionEnded& body) { client.handle(body); }
     void operator()(const RequestFailed& body) { client.handle(body); }
-    void operator()(const TextAdded&) { client.fail(Rule::one_decision, "an answer to nothing"); }
-    void operator()(const JsonReport&) { client.fail(Rule::one_decision, "an answer to nothing"); }
+    void operator()(const TextAdded& body) { client.handle(body); }
+    void operator()(const JsonReport& body) { client.handle(body); }
     void operator()(const LedgerPage&) { client.fail(Rule::one_decision, "an answer to nothing"); }
   };
   std::visit(Visitor{*this}, response.body);
@@ -57,6 +64,9 @@ void Client::transmit() {
   pending_->id = RequestId{identity_.index * 1'000'000 + ++requests_};
   ++pending_->attempt;
   if (!coordinator_.is_up()) {
+    if (stage_ == Stage::aside) {
+      coordinator_.send({pending_->id, client_tenant, pending_->body});  // It has not noticed yet.
+    }
     send_again(env_.between(std::chrono::milliseconds(20), std::chrono::milliseconds(300)));
     return;
   }
@@ -64,7 +74,8 @@ void Client::transmit() {
   for (const Fault how :
        {Fault::leaving_client, Fault::cancelling_client, Fault::vanishing_client}) {
     if (env_.strikes(how)) {
-      go_away_after(env_.between(Duration(100), std::chrono::milliseconds(60)), how);
+      go_away_after(env_.between(Duration(100), stage_ == Stage::aside ? aside_wait : step_wait),
+                    how);
       return;
     }
   }
@@ -181,7 +192,42 @@ std::vector<Call> Client::mixed_list() {
 
 void Client::next(Stage stage) {
   stage_ = stage;
+  const bool is_open = stage != Stage::open && stage != Stage::old;
+  if (is_open && env_.prng.chance(aside_share)) {
+    then_ = stage;
+    stage_ = Stage::aside;
+  }
   env_.time.after(env_.around(std::chrono::milliseconds(30)), [this] { go_on(); });
+}
+
+/// Often it ends within the session, and sometimes it begins beyond it.
+SessionPage Client::page() {
+  SessionPage page;
+  if (env_.prng.chance(0.7)) {
+    page.first = static_cast<std::uint32_t>(env_.prng.below(confirmed_ + 2));
+    page.count = 1 + static_cast<std::uint32_t>(env_.prng.below(page_steps_max));
+  }
+  return page;
+}
+
+/// The text names the session's key, which a guesser looks for at its end.
+void Client::ask_aside() {
+  switch (env_.prng.below(4)) {
+    case 0:
+    case 1: {
+      AddText body;
+      body.run_id = *run_id_;
+      body.text = "remark " + std::to_string(++texts_) + " on item " + key_of(with_key());
+      env_.auditor.said(*run_id_, body.text);
+      ask(std::move(body));
+      return;
+    }
+    case 2:
+      ask(ShowPredictions{*run_id_});
+      return;
+    default:
+      ask(ShowExplanation{*run_id_, page()});
+  }
 }
 
 void Client::go_on() {
@@ -235,7 +281,10 @@ void Client::go_on() {
       ask(*abandoned_);
       return;
     case Stage::show:
-      ask(ShowSession{*run_id_});
+      ask(ShowSession{*run_id_, page()});
+      return;
+    case Stage::aside:
+      ask_aside();
       return;
     case Stage::end:
       ask(EndSession{*run_id_});
@@ -337,16 +386,35 @@ void Client::handle(const StepAnswers& body) {
 }
 
 void Client::handle(const SessionView& body) {
-  if (body.steps.size() < confirmed_) {
-    fail(Rule::acknowledged_kept, "the session shows " + std::to_string(body.steps.size()) +
+  if (body.next_step < confirmed_) {
+    fail(Rule::acknowledged_kept, "the session shows " + std::to_string(body.next_step) +
                                       " steps, but " + std::to_string(confirmed_) +
                                       " were answered");
   }
-  for (const StepAnswer& step : body.steps) {
-    env_.auditor.answered(step);
-  }
+  ReportJudge(env_).session(body, std::get<ShowSession>(pending_->body).page);
   pending_.reset();
   next(Stage::end);
+}
+
+void Client::handle(const TextAdded&) {
+  if (!std::holds_alternative<AddText>(pending_->body)) {
+    fail(Rule::one_decision, "an answer to nothing");
+  }
+  pending_.reset();
+  next(then_);
+}
+
+void Client::handle(const JsonReport& body) {
+  ReportJudge judge(env_);
+  if (const auto* explained = std::get_if<ShowExplanation>(&pending_->body)) {
+    judge.explanation(*run_id_, explained->page, body.body);
+  } else if (std::holds_alternative<ShowPredictions>(pending_->body)) {
+    judge.predictions(*run_id_, confirmed_, !abandoned_, body.body);
+  } else {
+    fail(Rule::one_decision, "an answer to nothing");
+  }
+  pending_.reset();
+  next(then_);
 }
 
 void Client::handle(const SessionEnded& body) {

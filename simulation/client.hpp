@@ -39,7 +39,7 @@ private:
     std::uint64_t attempt = 0;
   };
   /// `other`, `old`: a list was given up half-way, another call follows, and the list is asked for
-  /// once more.
+  /// once more. `aside`: something that changes no step; then it goes on with `then_`.
   enum class Stage : std::uint8_t {
     open,
     first,
@@ -51,11 +51,13 @@ private:
     other,
     old,
     show,
+    aside,
     end
   };
   void open();
   void go_on();
   void next(Stage stage);
+  void ask_aside();
   void ask(decltype(ClientRequest::body) body);
   void send_again(Duration delay);
   void transmit();
@@ -68,10 +70,13 @@ private:
   void confirm(std::vector<Call> calls, bool is_list);
   std::vector<Call> mixed_list();
   json::Object with_key() const;
+  SessionPage page();
   void handle(const SessionOpened& body);
   void handle(const StepAnswers& body);
   void handle(const SessionView& body);
   void handle(const SessionEnded& body);
+  void handle(const TextAdded& body);
+  void handle(const JsonReport& body);
   void handle(const RequestFailed& body);
   void fail(Rule rule, const std::string& what);
   std::string name() const { return "client " + std::to_string(identity_.index); }
@@ -85,6 +90,8 @@ private:
   std::uint32_t session_ = 0;
   std::uint64_t requests_ = 0;
   Stage stage_ = Stage::open;
+  Stage then_ = Stage::open;  ///< After an aside.
+  std::uint32_t texts_ = 0;
   std::optional<Pending> pending_;
   std::optional<ConfirmCalls> abandoned_;  ///< Its list.
   std::optional<RunId> run_id_;

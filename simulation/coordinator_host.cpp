@@ -19,7 +19,9 @@ namespace {
 constexpr Duration restart_min = std::chrono::milliseconds(20);
 constexpr Duration restart_max = std::chrono::milliseconds(1200);
 constexpr Duration adopt_wait_max = std::chrono::milliseconds(300);
-constexpr int chances_when_rare = 16;
+constexpr Duration put_back_wait_max = std::chrono::seconds(3);
+constexpr std::uint32_t put_back_tries_max = 6;
+constexpr double failed_when_rare = 0.2;
 /// Longer than a client of the simulation ever thinks or waits.
 constexpr Duration idle_max = std::chrono::seconds(20);
 
@@ -51,7 +53,7 @@ CoordinatorSettings settings_of(Environment& env) {
   settings.run_times.look_every = 2;
   settings.hedge.share = 0.3;
   settings.recheck.share = 0.3;
-  settings.recheck.lies_max = 1;  // No node lies, so none may be quarantined.
+  settings.recheck.lies_max = 1;
   settings.run_id_block = 1 + env.prng.below(4);
   settings.head_interval =
       env.between(std::chrono::milliseconds(25), std::chrono::milliseconds(400));
@@ -62,10 +64,16 @@ CoordinatorSettings settings_of(Environment& env) {
   }
   settings.effects.timeout = std::chrono::milliseconds(1500);
   settings.effects.retry_max = std::chrono::seconds(1);
-  settings.effects.attempts_max = 40;  // None is parked: all must arrive in the end.
+  settings.effects.attempts_max = env.prng.chance(0.5) ? 2 : 40;  // Some are parked, for a while.
+  settings.history.sessions_max = taught_sessions_max;
   settings.predictions_per_event_max = 3;
   settings.predictions_wanted = 4;
   return settings;
+}
+
+/// What is seldom written gets more chances, or a fault at it would never be seen.
+bool is_rare(const CoordinatorBatch& batch) {
+  return !batch.quarantined.empty() || !batch.history.empty() || !batch.forgotten.empty();
 }
 
 PredictionSettings predictor_settings() {
@@ -98,11 +106,32 @@ std::unique_ptr<Predictor> CoordinatorHost::make_predictor() const {
       std::make_unique<PredictionGraph>(predictor_settings()));
 }
 
+void CoordinatorHost::put_back(MemoryCoordinatorStore older, std::function<void(bool)> done) {
+  older_ = Older{std::move(older), store_, store_.size().value(), std::move(done), 0};
+  crash();
+}
+
+/// Before the term is durable nobody hears of it, so it may be tried again.
+bool CoordinatorHost::is_whole(const CoordinatorBatch& batch) const {
+  return batch.head && batch.head->size > older_->size;
+}
+
 void CoordinatorHost::start() {
+  CoordinatorSettings settings = settings_;
+  if (older_ && ++older_->tries > put_back_tries_max) {
+    env_.time.note("the newer store is put back");
+    store_ = older_->newer;
+    std::exchange(older_, std::nullopt)->done(false);
+  } else if (older_) {
+    env_.time.note("an older store is put back");
+    store_ = older_->store;
+    kept_owners_.clear();  // It says so once more, of each that joins.
+    settings.adoption.wait = env_.between(std::chrono::milliseconds(200), put_back_wait_max);
+  }
   store_.crash();
   failure_.reset();
   begin_life();
-  machine_ = std::make_shared<CoordinatorMachine>(settings_, key_, make_predictor());
+  machine_ = std::make_shared<CoordinatorMachine>(settings, key_, make_predictor());
   if (const auto dropped = store_.drop_opening_keys(settings_.opening_keys_max); !dropped) {
     env_.time.violate(Rule::assertion, "coordinator: its store: " + dropped.error().message);
     return;
@@ -148,6 +177,7 @@ void CoordinatorHost::crash() {
   for (const auto& [id, request] : std::exchange(unanswered_, {})) {
     env_.coverage.request(request, RequestFault::unanswered);
   }
+  std::erase_if(open_, [](const auto& request) { return request.second; });
   end_life();
   is_ending_ = true;
   destroy(coordinator_);
@@ -190,11 +220,14 @@ void CoordinatorHost::jump_ahead(Duration ahead) {
 }
 
 void CoordinatorHost::send(const ClientRequest& request) {
+  open_.emplace(request.id, false);
   env_.time.after(env_.around(env_.weather.link_median), [this, request] {
     if (!is_up()) {
       env_.coverage.request(request, RequestFault::not_arrived);
+      open_.erase(request.id);
       return;
     }
+    open_[request.id] = true;
     env_.time.note("request " + to_string(request.id));
     unanswered_.emplace(request.id, request);
     step(request);
@@ -213,6 +246,7 @@ void CoordinatorHost::leave(RequestId request) {
 
 void CoordinatorHost::reply(const ClientResponse& response) {
   unanswered_.erase(response.id);
+  open_.erase(response.id);
   reply_(response);
 }
 
@@ -278,7 +312,8 @@ void CoordinatorHost::send(ConnectionId connection, std::vector<CoordinatorMessa
     }
     const bool is_rare = std::holds_alternative<ConfirmBranch>(message) ||
                          std::holds_alternative<ResendResult>(message) ||
-                         std::holds_alternative<AuditReplica>(message);
+                         std::holds_alternative<AuditReplica>(message) ||
+                         std::holds_alternative<FetchReplica>(message);
     if (goes_on(is_rare ? chances_when_rare : 1)) {
       network_.send(connection, std::move(message));
     } else {
@@ -289,15 +324,20 @@ void CoordinatorHost::send(ConnectionId connection, std::vector<CoordinatorMessa
 
 void CoordinatorHost::note(const std::string& line) {
   env_.time.note("coordinator: " + line);
-  if (line.starts_with("QUARANTINED")) {
-    env_.time.violate(Rule::assertion, "coordinator: no node lies: " + line);
+  if (line.starts_with("QUARANTINED") &&
+      (!liar_ || line.find("(" + liar_->name + ")") == std::string::npos)) {
+    env_.time.violate(Rule::assertion, "coordinator: this node does not lie: " + line);
   }
 }
 
 CoordinatorPorts CoordinatorHost::coordinator_ports() {
   CoordinatorPorts ports;
   ports.persist = [this](CoordinatorBatch batch) {
-    if (goes_on()) {
+    if (older_ && !is_whole(batch)) {
+      env_.time.note("coordinator: not all was adopted: an operator ends it");
+      is_ending_ = true;
+    }
+    if (goes_on(is_rare(batch) ? chances_when_rare : 1)) {
       persist(std::move(batch));
     } else {
       env_.coverage.write(batch, WriteFault::crash_before);
@@ -315,7 +355,9 @@ CoordinatorPorts CoordinatorHost::coordinator_ports() {
     }
   };
   ports.reply = [this](ClientResponse response) {
-    if (goes_on()) {
+    const bool is_rare = std::holds_alternative<TextAdded>(response.body) ||
+                         std::holds_alternative<JsonReport>(response.body);
+    if (goes_on(is_rare ? chances_when_rare : 1)) {
       reply(response);
     }
   };
@@ -394,7 +436,23 @@ void CoordinatorHost::flush() {
   run();
 }
 
+void CoordinatorHost::fail_if_rare(std::span<const CoordinatorBatch> batches) {
+  if (!env_.has_faults() || !std::any_of(batches.begin(), batches.end(), is_rare)) {
+    return;
+  }
+  if (env_.weather.rate(Fault::failed_sync) > 0 && env_.prng.chance(failed_when_rare)) {
+    fail_next_write(env_.prng.chance(0.5) ? FailedWrite::is_kept : FailedWrite::is_lost);
+  }
+  if (env_.weather.rate(Fault::full_disk) > 0 && env_.prng.chance(failed_when_rare)) {
+    fill_disk(env_.around(env_.weather.sync_median));
+  }
+  if (env_.weather.rate(Fault::crash_after_write) > 0 && env_.prng.chance(failed_when_rare)) {
+    is_ending_ = true;
+  }
+}
+
 Result<void> CoordinatorHost::write(std::span<const CoordinatorBatch> batches) {
+  fail_if_rare(batches);
   std::vector<CoordinatorBatch> torn;
   if (planted(Bug::torn_batch) && failure_) {
     store_.crash();  // It takes a part, and does not say that it failed.
@@ -407,6 +465,9 @@ Result<void> CoordinatorHost::write(std::span<const CoordinatorBatch> batches) {
   const auto done =
       is_full ? Result<void>(fail(Errc::io, "the disk is full")) : store_.persist(batches);
   if (done || (!is_full && failure_ == FailedWrite::is_kept)) {
+    if (older_) {
+      std::exchange(older_, std::nullopt)->done(true);
+    }
     for (const CoordinatorBatch& batch : batches) {
       env_.auditor.durable(batch);
       for (const OwnerRow& owner : batch.owners) {

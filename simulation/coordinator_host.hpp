@@ -19,6 +19,9 @@
 
 namespace forerun::simulation {
 
+/// Kept at once; the oldest go first.
+inline constexpr std::size_t taught_sessions_max = 3;
+
 /// The coordinator's process: the real actors and brain on a simulated disk. It may end at any
 /// moment and start again.
 class CoordinatorHost : public Host {
@@ -31,11 +34,21 @@ public:
     went_down_ = std::move(went_down);
   }
 
+  /// An operator puts this older copy of the store back and starts the coordinator with it, again
+  /// until it adopts all entries that were durable before. After many tries it is the newer store
+  /// again. `done` hears which of them it is, before anything else becomes durable.
+  void put_back(MemoryCoordinatorStore older, std::function<void(bool is_older)> done);
+  bool is_putting_back() const { return older_.has_value(); }
+  /// The one node that lies; no other may be quarantined.
+  void expect_liar(NodeId node) { liar_ = std::move(node); }
+
   void start();
   void crash();
   /// Lost when the process is down or ends before it arrives.
   void send(const ClientRequest& request);
   void leave(RequestId request);
+  /// It is on its way, or may still be answered.
+  bool is_open(RequestId request) const { return open_.contains(request); }
   void step(const CoordinatorInput& input);
   void jump_ahead(Duration ahead);
   void pace(double rate);
@@ -71,6 +84,8 @@ private:
   void note(const std::string& line);
   void persist(CoordinatorBatch batch);
   void flush();
+  bool is_whole(const CoordinatorBatch& batch) const;
+  void fail_if_rare(std::span<const CoordinatorBatch> batches);
   Result<void> write(std::span<const CoordinatorBatch> batches);
   void failed(std::span<const CoordinatorBatch> batches, const Error& error);
   void persisted(BatchNumber last);
@@ -95,7 +110,17 @@ private:
   std::vector<CoordinatorBatch> waiting_;     ///< For the disk.
   std::vector<CoordinatorBatch> unreported_;  ///< Durable; the brain has not heard so.
   std::map<RequestId, ClientRequest> unanswered_;
+  std::map<RequestId, bool> open_;  ///< Whether they have arrived.
   bool is_flushing_ = false;
+  struct Older {
+    MemoryCoordinatorStore store;
+    MemoryCoordinatorStore newer;
+    std::uint64_t size = 0;  ///< Of the newer one.
+    std::function<void(bool)> done;
+    std::uint32_t tries = 0;
+  };
+  std::optional<Older> older_;
+  std::optional<NodeId> liar_;
   std::optional<FailedWrite> failure_;
   Instant full_until_{};
   std::set<WorkerId> kept_owners_;

@@ -10,40 +10,28 @@ namespace forerun::simulation {
 namespace {
 
 /// In the order of the variants; without a name: never sent in a cluster that keeps its rules and
-/// its disk, or by no simulated client.
+/// its disk.
 constexpr std::array<std::string_view, std::variant_size_v<NodeMessage>> node_message_names{
-    "Join", "Heartbeat", "BranchEnded", "FetchEntries", "MarkStored", "", "ReplicaAudited", ""};
+    "Join",       "Heartbeat", "BranchEnded",    "FetchEntries",
+    "MarkStored", "",          "ReplicaAudited", "ReplicaEntries"};
 constexpr std::array<std::string_view, std::variant_size_v<CoordinatorMessage>>
-    coordinator_message_names{"Welcome",
-                              "",
-                              "JoinAgain",
-                              "Dispatch",
-                              "ConfirmBranch",
-                              "CancelBranch",
-                              "ResendResult",
-                              "ReserveRunIds",
-                              "Entries",
-                              "AuditReplica",
-                              ""};
+    coordinator_message_names{"Welcome",       "",
+                              "JoinAgain",     "Dispatch",
+                              "ConfirmBranch", "CancelBranch",
+                              "ResendResult",  "ReserveRunIds",
+                              "Entries",       "AuditReplica",
+                              "FetchReplica"};
 constexpr std::string_view publication_name = "publication";
 constexpr std::array<std::string_view, std::variant_size_v<decltype(ClientRequest::body)>>
-    request_names{"OpenSession",
-                  "",
-                  "ConfirmCalls",
-                  "ShowSession",
-                  "EndSession",
-                  "",
-                  "",
-                  "",
-                  "StartAudit",
-                  "ShowLedger",
-                  "",
-                  "",
-                  "",
-                  ""};
+    request_names{"OpenSession", "AddText",      "ConfirmCalls",    "ShowSession",
+                  "EndSession",  "ShowStatus",   "ShowPredictions", "ShowExplanation",
+                  "StartAudit",  "ShowLedger",   "LearnHistory",    "ForgetHistory",
+                  "ShowEffects", "ChangeEffects"};
 constexpr std::array<std::string_view, durable_step_count> durable_names{
-    "term",         "session opened", "session ended",    "intent",  "commit",     "discard",
-    "run-ID block", "effect",         "effect delivered", "replica", "run-ID mark"};
+    "term",         "session opened", "session ended", "intent",         "commit",
+    "discard",      "run-ID block",   "effect",        "effect ended",   "key",
+    "session text", "worker owner",   "quarantine",    "history taught", "history forgotten",
+    "signed head",  "replica",        "run-ID mark"};
 
 constexpr std::array<std::string_view, message_fault_count> message_faults{
     "unsent", "lost", "duplicated", "overtaken", "cut off", "held", "receiver down"};
@@ -164,7 +152,14 @@ void Coverage::write(const CoordinatorBatch& batch, WriteFault fault) {
   note(DurableStep::discard, has_discard);
   note(DurableStep::run_id_block, !batch.marks.empty());
   note(DurableStep::effect, !batch.effects.empty());
-  note(DurableStep::effect_delivered, !batch.effects_ended.empty());
+  note(DurableStep::effect_ended, !batch.effects_ended.empty());
+  note(DurableStep::key, !batch.keys.empty());
+  note(DurableStep::session_text, !batch.texts.empty());
+  note(DurableStep::worker_owner, !batch.owners.empty());
+  note(DurableStep::quarantine, !batch.quarantined.empty());
+  note(DurableStep::history_taught, !batch.history.empty());
+  note(DurableStep::history_forgotten, !batch.forgotten.empty());
+  note(DurableStep::signed_head, batch.signed_head.has_value());
 }
 
 void Coverage::add(const Coverage& other) {

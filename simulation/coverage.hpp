@@ -52,11 +52,18 @@ enum class DurableStep : std::uint8_t {
   discard,
   run_id_block,
   effect,
-  effect_delivered,
+  effect_ended,  ///< Delivered, or given up.
+  key,           ///< An idempotency key.
+  session_text,
+  worker_owner,
+  quarantine,
+  history_taught,
+  history_forgotten,
+  signed_head,
   replica,      ///< At a node.
   run_id_mark,  ///< At a node.
 };
-inline constexpr std::size_t durable_step_count = 11;
+inline constexpr std::size_t durable_step_count = 18;
 
 /// Which fault struck at which step of the protocol, and how often: the table of what the
 /// simulation has tried. Trivially copyable.

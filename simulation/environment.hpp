@@ -11,6 +11,9 @@
 
 namespace forerun::simulation {
 
+/// What is seldom sent or written gets so many, or a fault at it would never be seen.
+inline constexpr int chances_when_rare = 16;
+
 /// What all parts of one simulated cluster share.
 struct Environment {
   Timeline& time;

@@ -10,6 +10,13 @@ namespace {
 constexpr Duration delay_min = std::chrono::milliseconds(5);
 constexpr Duration delay_max = std::chrono::milliseconds(800);
 
+bool is_seldom(const NodeMessage& message) {
+  return std::holds_alternative<ReplicaEntries>(message);
+}
+bool is_seldom(const CoordinatorMessage& message) {
+  return std::holds_alternative<FetchReplica>(message);
+}
+
 std::string tokens_of(const std::vector<BranchToken>& tokens) {
   std::string text;
   for (const BranchToken token : tokens) {
@@ -97,17 +104,25 @@ Instant Network::arrival(const Link& link, Instant& last) {
 
 template <class Message>
 void Network::carry(std::size_t node, Instant& last, const Message& message) {
-  if (env_.strikes(Fault::lost_message)) {
+  // What is seldom sent gets more chances.
+  const auto strikes = [&](Fault fault) {
+    bool is_struck = env_.strikes(fault);
+    for (int chance = 1; is_seldom(message) && chance < chances_when_rare; ++chance) {
+      is_struck = is_struck || env_.strikes(fault);
+    }
+    return is_struck;
+  };
+  if (strikes(Fault::lost_message)) {
     env_.coverage.message(message, MessageFault::lost);
     return;
   }
-  if (env_.strikes(Fault::delayed_message)) {
+  if (strikes(Fault::delayed_message)) {
     env_.coverage.message(message, MessageFault::overtaken);
     schedule(node, env_.time.now() + env_.between(delay_min, delay_max), message);
     return;
   }
   const Link& link = links_[node];
-  if (env_.strikes(Fault::duplicated_message)) {
+  if (strikes(Fault::duplicated_message)) {
     env_.coverage.message(message, MessageFault::duplicated);
     schedule(node, env_.time.now() + env_.between(delay_min, delay_max), message);
   }
@@ -142,6 +157,9 @@ void Network::schedule(std::size_t node, Instant at, CoordinatorMessage message)
 
 void Network::send(std::size_t node, NodeMessage message) {
   Link& link = links_[node];
+  if (is_seldom(message)) {
+    ports_.adopts(node, true);
+  }
   if (!is_through(link)) {
     if (link.waiting.size() < held_max) {
       link.waiting.push_back(std::move(message));
@@ -160,6 +178,9 @@ void Network::send(ConnectionId connection, CoordinatorMessage message) {
     Link& link = links_[node];
     if (link.connection != connection || !is_through(link)) {
       continue;
+    }
+    if (is_seldom(message)) {
+      ports_.adopts(node, false);
     }
     if (!link.is_held_to_node) {
       carry(node, link.to_node, message);

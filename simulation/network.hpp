@@ -19,6 +19,8 @@ public:
     std::function<void(ConnectionId, std::size_t node, const NodeMessage&)> to_coordinator;
     std::function<void(ConnectionId)> unreachable;
     std::function<void(std::size_t node, const CoordinatorMessage&)> to_node;
+    /// A page of a replica is about to be asked for, or to be sent.
+    std::function<void(std::size_t node, bool is_answer)> adopts;
   };
   /// Which ways through a cut are closed.
   enum class Cut : std::uint8_t { both, to_node, to_coordinator };

@@ -17,6 +17,7 @@ constexpr Duration node_restart_min = std::chrono::milliseconds(30);
 constexpr Duration node_restart_max = std::chrono::milliseconds(3000);
 constexpr Duration latency_max = std::chrono::milliseconds(1200);
 constexpr Duration stop_median = std::chrono::milliseconds(2);
+constexpr AuditNumber recheck{0};    ///< Owns what runs again for no operator's audit.
 constexpr double sync_share = 0.02;  ///< Of the replica's writes, which are followed by a sync.
 
 Duration median_of(std::string_view task) {
@@ -197,7 +198,8 @@ NodePorts NodeHost::node_ports() {
   ports.page = [this](ReplicaPageOrder order) { tell_late(stores_, std::move(order)); };
   ports.send = [this](std::vector<NodeMessage> messages) {
     for (NodeMessage& message : messages) {
-      if (goes_on()) {
+      const bool is_rare = std::holds_alternative<ReplicaEntries>(message);
+      if (goes_on(is_rare ? chances_when_rare : 1)) {
         network_.send(identity_.index, std::move(message));
       } else {
         env_.coverage.message(message, MessageFault::unsent);
@@ -393,6 +395,9 @@ void NodeHost::end(BranchToken token, Ending ending, const std::string& cause) {
     ended.output = **at->second.answer;
     ended.writes = writes_of(dispatch.task, dispatch.state);
     ended.effects = effects_of(dispatch.task, dispatch.input);
+    if (identity_.lies && dispatch.owner.audit == recheck) {
+      ended.output = R"({"lie":true})";
+    }
   }
   const RunDone done = std::move(at->second.done);
   running_.erase(at);

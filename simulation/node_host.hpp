@@ -26,7 +26,8 @@ public:
     PublicKey ledger_key;
     std::vector<WorkerId> workers;
     std::uint32_t slots = 1;
-    int slowness = 1;  ///< Its runs take so many times as long.
+    int slowness = 1;   ///< Its runs take so many times as long.
+    bool lies = false;  ///< When it runs again what another node has answered.
   };
   NodeHost(Environment& environment, Network& network, Identity identity);
   ~NodeHost() override;

@@ -186,12 +186,13 @@ void print_totals(std::uint64_t seeds, const Totals& sum, const Digest& traces) 
   const auto shown = [](std::uint64_t number) { return static_cast<unsigned long long>(number); };
   std::printf(
       "%llu seeds: %llu steps, %llu hits, %llu discards, %llu entries, %llu coordinator crashes, "
-      "%llu node crashes, %llu audits, %llu second attempts (%llu answered first), %llu decisions "
+      "%llu node crashes, %llu older stores put back, %llu audits, %llu second attempts (%llu "
+      "answered first), %llu decisions "
       "the same without speculation, %llu events, traces %s\n",
       shown(seeds), shown(sum.steps), shown(sum.hits), shown(sum.discards), shown(sum.entries),
-      shown(sum.coordinator_crashes), shown(sum.node_crashes), shown(sum.audits), shown(sum.hedges),
-      shown(sum.hedges_won), shown(sum.serial), shown(sum.events),
-      to_hex(traces).substr(0, 16).c_str());
+      shown(sum.coordinator_crashes), shown(sum.node_crashes), shown(sum.put_back),
+      shown(sum.audits), shown(sum.hedges), shown(sum.hedges_won), shown(sum.serial),
+      shown(sum.events), to_hex(traces).substr(0, 16).c_str());
 }
 
 /// What a run of many seeds must have met, or it shows nothing.

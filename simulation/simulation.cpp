@@ -31,6 +31,9 @@ constexpr Duration pause_max = std::chrono::milliseconds(3000);
 constexpr Duration jump_max = std::chrono::milliseconds(3000);
 constexpr Duration jumps_max = std::chrono::seconds(4);  ///< Of the coordinator, in all.
 constexpr int slow_link_times = 50;
+constexpr Duration put_back_faults_min = std::chrono::milliseconds(500);
+constexpr Duration put_back_faults_max = std::chrono::milliseconds(2500);
+constexpr double adoption_disturbed = 0.5;
 constexpr Duration imposter_after_max = std::chrono::seconds(4);
 constexpr std::uint64_t imposter_connections = 900'000'000;  ///< Beyond every node's.
 constexpr const char* imposter_name = "imposter";
@@ -100,7 +103,7 @@ public:
         node_count_(draw_nodes(prng_, limits_.nodes)),
         network_(env_, node_count_),
         coordinator_(env_, network_, key_, race_),
-        operator_(env_, coordinator_) {
+        operator_(env_, coordinator_, key_.public_key(), node_count_) {
     make_nodes();
     make_clients();
     connect();
@@ -119,6 +122,9 @@ private:
   void strike_node(std::size_t node, Fault fault);
   void strike_link(std::size_t node, Fault fault);
   void strike_coordinator(Fault fault);
+  void keep_copy();
+  void put_back();
+  void disturb_adoption(std::size_t node, bool is_answer);
   void calm_down();
   void look_on();
   /// What is not at rest yet; nothing when all is.
@@ -147,11 +153,20 @@ private:
   std::deque<Client> clients_;
   Duration jumped_{};  ///< By the coordinator's clock.
   std::optional<Instant> done_at_;
+  struct Copy {
+    MemoryCoordinatorStore store;
+    Auditor auditor;  ///< What it knew then.
+  };
+  std::optional<Copy> copy_;  ///< Of the coordinator's store, until it is put back.
+  std::uint64_t put_back_ = 0;
   std::uint64_t serial_ = 0;
   bool is_over_ = false;
 };
 
+/// One that lies is found out by two others.
 void Cluster::make_nodes() {
+  const std::size_t liar =
+      node_count_ >= 3 && prng_.chance(0.6) ? prng_.below(node_count_) : node_count_;
   for (std::size_t i = 0; i < node_count_; ++i) {
     NodeHost::Identity identity;
     identity.index = i;
@@ -161,7 +176,12 @@ void Cluster::make_nodes() {
     for (std::uint64_t count = 1 + prng_.below(2); count > 0; --count) {
       identity.workers.push_back(WorkerId{uuid_of(prng_)});
     }
+    identity.lies = i == liar;
     nodes_.emplace_back(env_, network_, std::move(identity));
+  }
+  if (liar < node_count_) {
+    coordinator_.expect_liar(nodes_[liar].id());
+    auditor_.expect_liar(nodes_[liar].id());
   }
 }
 
@@ -185,6 +205,7 @@ void Cluster::connect() {
       [this](std::size_t node, const CoordinatorMessage& message) {
         nodes_[node].receive(message);
       },
+      [this](std::size_t node, bool is_answer) { disturb_adoption(node, is_answer); },
   });
   coordinator_.serve(
       [this](const ClientResponse& response) {
@@ -349,6 +370,72 @@ void Cluster::strike_node(std::size_t index, Fault fault) {
   }
 }
 
+/// As a backup while the cluster works.
+void Cluster::keep_copy() {
+  if (prng_.chance(env_.weather.rate(Fault::older_store))) {
+    time_.after(env_.between(Duration(0), env_.weather.faults_end - time_.now()), [this] {
+      copy_.emplace(Copy{coordinator_.store(), auditor_});
+    });
+  }
+}
+
+/// All that was durable is on every node's disk by now, signed: so all of it can be adopted, and
+/// more clients find a cluster that knows of it.
+void Cluster::put_back() {
+  done_at_.reset();
+  for (NodeHost& node : nodes_) {
+    node.sync_replica();
+  }
+  env_.weather.faults_end = time_.now() + env_.between(put_back_faults_min, put_back_faults_max);
+  if (has_events(env_.weather)) {
+    plan_fault();
+  }
+  time_.at(env_.weather.faults_end, [this] { calm_down(); });
+  clients_.emplace_back(env_, coordinator_, Client::Identity{clients_.size(), 1, race_});
+  Copy copy = std::move(*copy_);
+  copy_.reset();
+  const auto go_on = [this, earlier = std::move(copy.auditor)](bool is_older) {
+    if (is_older) {
+      time_.note("all is adopted");
+      ++put_back_;
+      auditor_.put_back(earlier);
+    }
+    operator_.go_on();
+    time_.after(env_.between(Duration(0), std::chrono::milliseconds(300)),
+                [this] { clients_.back().start(); });
+  };
+  coordinator_.put_back(std::move(copy.store), go_on);
+}
+
+/// What is seldom sent gets more chances to be struck.
+void Cluster::disturb_adoption(std::size_t node, bool is_answer) {
+  if (!env_.has_faults() || !prng_.chance(adoption_disturbed)) {
+    return;
+  }
+  const Duration soon = env_.between(Duration(0), env_.weather.link_median);
+  const bool crashes =
+      env_.weather.rate(is_answer ? Fault::coordinator_crash : Fault::node_crash) > 0;
+  switch (prng_.below(3)) {
+    case 0:
+      if (env_.weather.rate(Fault::broken_link) > 0) {
+        time_.after(soon, [this, node] { network_.break_link(node); });
+      }
+      return;
+    case 1:
+      if (env_.weather.rate(Fault::one_way_cut) > 0) {
+        network_.cut(node, is_answer ? Network::Cut::to_coordinator : Network::Cut::to_node);
+        time_.after(env_.between(short_time, cut_max), [this, node] { network_.heal(node); });
+      }
+      return;
+    default:
+      if (crashes) {
+        time_.after(soon, [this, node, is_answer] {
+          is_answer ? coordinator_.crash() : nodes_[node].crash();
+        });
+      }
+  }
+}
+
 /// Clocks go right from now on; everything else stops by itself.
 void Cluster::calm_down() {
   time_.note("faults stop");
@@ -380,12 +467,14 @@ void Cluster::look_on() {
   }
   if (done_at_ && time_.now() - *done_at_ >= rest_min) {
     const auto restless = unrest();
-    if (!restless) {
+    if (!restless && copy_) {
+      put_back();
+    } else if (!restless) {
       finish();
       is_over_ = true;
       return;
     }
-    if (time_.now() - *done_at_ >= rest_max) {
+    if (done_at_ && time_.now() - *done_at_ >= rest_max) {
       time_.violate(Rule::all_ends, *restless);
     }
   }
@@ -394,6 +483,9 @@ void Cluster::look_on() {
 
 std::optional<std::string> Cluster::unrest() const {
   const CoordinatorMachine* machine = coordinator_.machine();
+  if (coordinator_.is_putting_back()) {
+    return "an older store is put back, and not all is adopted";
+  }
   if (machine == nullptr) {
     return "the coordinator is down at the end";
   }
@@ -422,7 +514,9 @@ std::optional<std::string> Cluster::unrest() const {
     return std::to_string(static_cast<std::uint64_t>(open)) + " sessions are open at the end";
   }
   const json::Value& effects = *status.find("effects");
-  if (*effects.find("waiting")->number() + *effects.find("running")->number() > 0) {
+  if (*effects.find("waiting")->number() + *effects.find("running")->number() +
+          *effects.find("parked")->number() >
+      0) {
     return "effects wait at the end";
   }
   return std::nullopt;
@@ -453,6 +547,7 @@ SimulationReport Cluster::run() {
   if (has_events(env_.weather)) {
     plan_fault();
   }
+  keep_copy();
   if (const double skew = env_.weather.rate(Fault::skewed_clocks); skew > 0) {
     const auto pace = [&] { return 1 - skew + 2 * skew * prng_.unit(); };
     coordinator_.pace(pace());
@@ -481,6 +576,7 @@ SimulationReport Cluster::run() {
     totals.node_crashes += node.crashes();
   }
   totals.audits = operator_.audits();
+  totals.put_back = put_back_;
   totals.serial = serial_;
   totals.imposters = imposters_;
   totals.coverage = coverage_;
@@ -500,6 +596,7 @@ void Totals::add(const Totals& other) {
   audits += other.audits;
   hedges += other.hedges;
   hedges_won += other.hedges_won;
+  put_back += other.put_back;
   serial += other.serial;
   imposters += other.imposters;
   coverage.add(other.coverage);

@@ -42,6 +42,7 @@ struct Totals {
   std::uint64_t hedges = 0;      ///< Second attempts started,
   std::uint64_t hedges_won = 0;  ///< and those that answered first.
   std::uint64_t imposters = 0;   ///< Joins under another key that were refused.
+  std::uint64_t put_back = 0;    ///< Older stores of which all was adopted.
   std::uint64_t serial = 0;      ///< Decisions that came out the same without speculation.
   Coverage coverage{};
 

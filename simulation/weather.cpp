@@ -27,6 +27,7 @@ constexpr std::array<FaultKind, fault_count> kinds{{
     {"paused-node", 1},          {"paused-coordinator", 0.6},
     {"dead-worker", 1},          {"skewed-clocks", 0.3},
     {"slow-workers", 1},         {"torn-replica", 1},
+    {"older-store", 0.5},
 }};
 
 constexpr auto first_event = static_cast<std::size_t>(Fault::node_crash);

@@ -45,8 +45,9 @@ enum class Fault : std::uint8_t {
   skewed_clocks,
   slow_workers,
   torn_replica,  ///< Of what a crashed node had not synced, a part survives.
+  older_store,   ///< Once all is at rest, an older copy of the coordinator's is put back.
 };
-inline constexpr std::size_t fault_count = static_cast<std::size_t>(Fault::torn_replica) + 1;
+inline constexpr std::size_t fault_count = static_cast<std::size_t>(Fault::older_store) + 1;
 
 std::string_view to_string(Fault fault);
 /// Errors: not_found, naming the faults that there are.

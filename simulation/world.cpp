@@ -153,7 +153,7 @@ Result<void> Reference::check_branch(const CommitEntry& commit, const Call& call
   if (!valid || is_starting_with(cause, "gave up after") || is_starting_with(cause, "timed out")) {
     return {};
   }
-  const auto plan = catalog_.plan(call.task());
+  const auto plan = catalog_->plan(call.task());
   const std::string& name = commit.branch_names[index];
   const auto expected = answer_of(name, call.input(), stored);
   bool should_be_valid = expected.has_value();
@@ -170,7 +170,7 @@ Result<void> Reference::check_branch(const CommitEntry& commit, const Call& call
 
 Result<void> Reference::follow(const CommitEntry& commit, const Call& call,
                                const std::string& output) {
-  const auto plan = catalog_.plan(call.task());
+  const auto plan = catalog_->plan(call.task());
   FORERUN_ASSERT(plan.has_value());
   const std::string key = key_of(call.input());
   std::int64_t& stored = values_[key];

@@ -51,7 +51,7 @@ private:
 /// write that failed is its key's value not known.
 class Reference {
 public:
-  explicit Reference(const Catalog& catalog) : catalog_(catalog) {}
+  explicit Reference(const Catalog& catalog) : catalog_(&catalog) {}
   /// Follows the next commit of a session; says what is wrong with it.
   Result<void> follow(const CommitEntry& commit, const Call& call, const std::string& output);
 
@@ -59,7 +59,7 @@ private:
   Result<void> check_branch(const CommitEntry& commit, const Call& call, std::size_t index,
                             std::int64_t stored) const;
 
-  const Catalog& catalog_;
+  const Catalog* catalog_;
   std::map<std::string, std::int64_t> values_;
   std::set<std::string> unknown_;
 };

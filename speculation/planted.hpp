@@ -38,6 +38,13 @@ enum class Bug : std::uint8_t {
   shown_before_durable,
   term_heard_too_early,
   marks_asked_once,
+  effect_shown_too_early,
+  end_shown_too_early,
+  redrive_not_kept,
+  forgetting_not_kept,
+  texts_overwritten,
+  adopted_session_goes_on,
+  quarantine_forgotten,
   // In a node's brain.
   gap_not_fetched,
   fetch_not_repeated,
@@ -47,6 +54,7 @@ enum class Bug : std::uint8_t {
   wake_forgotten,
   inputs_dropped,
   group_overwritten,
+  discards_on_every_page,  // In what reads the store.
   // In the processes and stores around them, as the simulator plays them.
   early_reply,
   failed_sync_ignored,

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "speculation/planted.hpp"
+
 namespace forerun {
 namespace {
 
@@ -22,7 +24,9 @@ bool SessionPartReader::add(Seq seq, std::optional<StepNumber> step) {
 
 bool SessionPartReader::add_commit(Seq seq, StepNumber step) {
   if (step < part_.first) {
-    discards_.clear();  // They came with the part of this step.
+    if (!planted(Bug::discards_on_every_page)) {
+      discards_.clear();  // They came with the part of this step.
+    }
     if (step.value + 1 == part_.first.value) {
       std::vector<StoredEntry> before;
       if (!read_into(before, seq)) {

@@ -64,6 +64,7 @@ TEST_CASE("an effect is sent after its decision is durable, with its key", "[eff
   cluster.finish_with(cluster.take_dispatch("a"), "1", "", "[" + hook + "]");
   CHECK_FALSE(cluster.has_request());
   CHECK(cluster.answer(request) == nullptr);
+  CHECK(number(effects(cluster), "waiting") == 0);  // A crash may undo its step.
   cluster.persist();
   CHECK(cluster.step(request).output == "1");
   const json::Value commit = cluster.entries().back();

@@ -126,8 +126,11 @@ TEST_CASE("what nobody asked for ends with the session, in one entry each",
   cluster.persist();
   CHECK(cluster.step(first).step == 0);
   cluster.input(ClientRequest{RequestId{900}, "default", EndSession{run}});
+  cluster.input(ClientRequest{RequestId{901}, "default", ShowSession{run}});
   CHECK(cluster.answer(RequestId{900}) == nullptr);
+  CHECK(cluster.answer(RequestId{901}) == nullptr);  // A crash may undo its end.
   cluster.persist();
+  CHECK(std::get<SessionView>(*cluster.answer(RequestId{901})).ended);
   CHECK(std::get<SessionEnded>(*cluster.answer(RequestId{900})).steps == 1);
   CHECK(cluster.count_entries("discard", "cause", "session ended") == 2);
   CHECK(cluster.cancels() == 1);
