@@ -260,7 +260,7 @@ void CoordinatorMachine::show(const ClientRequest& request, const ShowSession& b
   }
   if (const Session* session = session_for(request, body.run_id, false)) {
     // Of one that has ended all is shown, once it is durable that it has.
-    const bool is_whole = session->is_ended && !planted(Bug::end_shown_too_early);
+    const bool is_whole = session->is_ended;
     const std::uint32_t shown = is_whole || planted(Bug::shown_before_durable)
                                     ? session->steps.count()
                                     : session->durable_steps;

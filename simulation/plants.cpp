@@ -65,8 +65,6 @@ constexpr std::array all{
           "a question for run IDs that is lost is not asked again"},
     Plant{Bug::effect_shown_too_early, "effect-shown-too-early",
           "effects of a step are shown before it is durable"},
-    Plant{Bug::end_shown_too_early, "end-shown-too-early",
-          "a session shows its end before that is durable"},
     Plant{Bug::redrive_not_kept, "redrive-not-kept",
           "a parked effect is tried again, and that is in memory only"},
     Plant{Bug::forgetting_not_kept, "forgetting-not-kept",

@@ -39,7 +39,6 @@ enum class Bug : std::uint8_t {
   term_heard_too_early,
   marks_asked_once,
   effect_shown_too_early,
-  end_shown_too_early,
   redrive_not_kept,
   forgetting_not_kept,
   texts_overwritten,
