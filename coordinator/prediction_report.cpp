@@ -35,7 +35,8 @@ std::string admission_line(const json::Value& admission) {
                     number_of(admission, "price"), number_of(admission, "budget_ms"));
       line += text;
     }
-    line += ")";
+    const std::string assumes = text_of(admission, "assumes");
+    line += (assumes.empty() ? "" : "; assumes " + assumes) + ")";
   }
   return line + "\n";
 }
