@@ -89,7 +89,6 @@ json::Object RecordedAdmission::judge(const std::string& task, double confidence
                               known_or_all(gaps_, after.empty() ? start_of_session : after));
   candidate.at_stake = candidate.hidden;
   const Verdict verdict = admit(settings_, budget_, candidate);
-  const WasteBudget spent{AdmissionSettings{}};
   json::Object admission;
   admission.set("decision", verdict == Verdict::start ? "may start" : "waits");
   admission.set("because",
@@ -102,12 +101,14 @@ json::Object RecordedAdmission::judge(const std::string& task, double confidence
   admission.set("price",
                 price_of_waste(settings_, budget_, candidate.expected, candidate.reserved));
   admission.set("budget_ms", milliseconds_of(budget_.level()));
-  admission.set("assumes",
-                std::string("default settings, an idle slot and a full budget; with one almost "
-                            "spent at least ") +
-                    percent(confidence_min(settings_, spent, candidate.expected, {})) +
-                    (catalog_ ? "" : "; without a catalog that the task only reads"));
   return admission;
+}
+
+std::string RecordedAdmission::assumes() const {
+  const double spent = settings_.price_max / (1 + settings_.price_max);
+  return "default settings, an idle slot and a full budget (with one almost spent at least " +
+         percent(spent) + " is worth it)" +
+         (catalog_ ? "" : "; without a catalog, that every task only reads");
 }
 
 }  // namespace forerun

@@ -24,9 +24,11 @@ public:
   /// How long the session's first `until` steps ran, and when they were asked for.
   void learn(const TraceSession& session, std::size_t until);
   /// Of a call after a step of this task (empty: as the first): as `admission` of a coordinator's
-  /// predictions (docs/http.md), with `assumes`. Where no times are recorded the decision is
+  /// predictions (docs/http.md). Where no times are recorded the decision is
   /// `unknown` and `because` says what is missing.
   json::Object judge(const std::string& task, double confidence, const std::string& after) const;
+  /// What it takes for given, for people.
+  std::string assumes() const;
 
 private:
   using Times = std::map<std::string, Duration, std::less<>>;

@@ -126,6 +126,7 @@ Result<json::Value> predict_recorded(const PredictSettings& settings) {
   report.set("after_step", at == 0 ? json::Value() : json::Value(std::uint64_t{at - 1}));
   report.set("learned", std::move(learned));
   report.set("predictions", std::move(list));
+  report.set("admission_assumes", admission.assumes());
   report.set("recorded", recorded_call(session, at, predictions));
   return json::Value(std::move(report));
 }

@@ -13,7 +13,6 @@
 #include <unordered_map>
 
 #include "base/assert.hpp"
-#include "base/formatted.hpp"
 #include "base/real.hpp"
 #include "coordinator/argument_bindings.hpp"
 #include "coordinator/conversation.hpp"
@@ -640,7 +639,8 @@ private:
   std::vector<ArgumentSaid> arguments_of(const Session& session, const Option& option) const;
   void add_forces(const Session& session, const Tenant& tenant, const Options& all,
                   const Option& option, Account& account) const;
-  std::string words_for(const Session& session, Key form) const;
+  std::string words_for(const Session& session, Key form, const std::map<Key, double>& rivals,
+                        bool speaks_for) const;
   std::string premise_text(const Session& session, const Likely& likely) const;
   static std::string proposed_by(const Session& session, const Precedents& precedents, Key form);
 
@@ -1837,7 +1837,7 @@ void PredictionGraph::Impl::predict_model(const Session& session, const Conversa
       draft.input.set(conversation_parameter, said.digest());
       draft.input_hash = hash_input(draft.input);
       draft.probability = std::min(each.probability, probability_max);
-      draft.reasons = {settings_.model_task + ": " + percent(each.probability)};
+      draft.reasons = {settings_.model_task + ": " + share_text(each.probability)};
       drafts.push_back(std::move(draft));
     }
   }
@@ -1873,7 +1873,7 @@ std::vector<std::string> PredictionGraph::Impl::reasons(const Session& session,
   for (std::size_t i = 0; i < option.values->size(); ++i) {
     const Candidate& value = option.value(i);
     lines.push_back(form.names[i] + " = " + text_of(value.origin, session.memory) + ": " +
-                    percent(value.share));
+                    share_text(value.share));
   }
   if (form.declared != nullptr) {
     lines.push_back(from_catalog);
@@ -2057,11 +2057,11 @@ std::string PredictionGraph::Impl::premise_text(const Session& session,
   const auto heaviest = std::max_element(
       said.begin(), said.end(),
       [](const ContextSaid& a, const ContextSaid& b) { return a.weight < b.weight; });
-  return "premise " + percent(likely.probability) +
+  return "premise " + share_text(likely.probability) +
          (heaviest == said.end() ? std::string()
                                  : ": " + heaviest->what + " returned it " +
                                        how_often(heaviest->followed, heaviest->times) +
-                                       ", which weighs " + percent(heaviest->weight));
+                                       ", which weighs " + share_text(heaviest->weight));
 }
 
 std::vector<ArgumentSaid> PredictionGraph::Impl::arguments_of(const Session& session,
@@ -2080,28 +2080,37 @@ std::vector<ArgumentSaid> PredictionGraph::Impl::arguments_of(const Session& ses
   return arguments;
 }
 
-/// The words of the text that speak most for a form.
-std::string PredictionGraph::Impl::words_for(const Session& session, Key form) const {
-  const std::vector<Key>& words = session.memory.last_words();
+/// The words of the text that speak most for a form, or against it, before its rivals (each with
+/// its part of them).
+std::string PredictionGraph::Impl::words_for(const Session& session, Key form,
+                                             const std::map<Key, double>& rivals,
+                                             bool speaks_for) const {
   const Key later = session.memory.has_fresh_words() ? 0 : 1;
-  std::vector<std::pair<double, Key>> weighed;
-  for (const Key word : words) {
-    if (const WordWeights* known = word_weights_.find(mix(session.tenant, word, later))) {
-      for (const WordWeights::Weight& each : known->forms) {
-        if (each.form == form && each.weight > 0) {
-          weighed.emplace_back(each.weight, word);
-        }
-      }
+  std::vector<std::pair<double, std::string_view>> weighed;
+  for (const Key word : session.memory.last_words()) {
+    const WordWeights* known = word_weights_.find(mix(session.tenant, word, later));
+    if (known == nullptr) {
+      continue;
+    }
+    double weight = 0;
+    for (const WordWeights::Weight& each : known->forms) {
+      const auto rival = rivals.find(each.form);
+      weight += each.form == form ? each.weight
+                                  : (rival == rivals.end() ? 0 : -each.weight * rival->second);
+    }
+    weight = speaks_for ? weight : -weight;
+    if (const std::string_view spelling = session.memory.spelling_of(word);
+        weight > 0 && !spelling.empty()) {
+      weighed.emplace_back(weight, spelling);
     }
   }
   std::sort(weighed.begin(), weighed.end(), std::greater<>());
+  weighed.resize(std::min(weighed.size(), words_told));
   std::string text;
-  std::size_t told = 0;
-  for (std::size_t i = 0; i < weighed.size() && told < words_told; ++i) {
-    if (const std::string_view spelling = session.memory.spelling_of(weighed[i].second);
-        !spelling.empty()) {
-      text += (told++ == 0 ? "" : ", ") +
-              ("\"" + json::clean_text(std::string(spelling), label_bytes_told) + "\"");
+  for (const auto& [weight, spelling] : weighed) {
+    // One that says far less than the first is not named.
+    if (weight * 2 > weighed.front().first) {
+      text += (text.empty() ? "\"" : ", \"") + json::clean_text(spelling, label_bytes_told) + "\"";
     }
   }
   return text;
@@ -2123,6 +2132,7 @@ void PredictionGraph::Impl::add_forces(const Session& session, const Tenant& ten
                                        Account& account) const {
   const double others = std::max(1 - option.ranked, 1e-12);
   Features<call_features> mean{};
+  std::map<Key, double> rivals;
   const auto weigh = [&](const Features<call_features>& features, double probability) {
     for (std::size_t i = 0; i < call_features; ++i) {
       mean[i] += features[i] * probability / others;
@@ -2132,6 +2142,7 @@ void PredictionGraph::Impl::add_forces(const Session& session, const Tenant& ten
   for (const Option& rival : all.calls) {
     if (&rival != &option) {
       weigh(rival.features, rival.ranked);
+      rivals[rival.form_key] += rival.ranked / others;
     }
   }
   const Features<call_features>& weights = tenant.calls.weights();
@@ -2149,18 +2160,20 @@ void PredictionGraph::Impl::add_forces(const Session& session, const Tenant& ten
   }
   const Precedents precedents = this->precedents(session, tenant);
   const auto did = [&](const std::vector<Likely>& past) {
-    return " with such texts (" + percent(share_in(past, option.form_key)) + " did this here)";
+    return " with such texts (" + share_text(share_in(past, option.form_key)) + " did this here)";
   };
   add(option.form->declared != nullptr ? "the catalog" : "past sessions" + did(precedents.sessions),
       std::array{feature_of_sessions});
   add("past turns" + did(precedents.turns), std::array{feature_of_turns});
-  const std::string words = words_for(session, option.form_key);
+  const bool do_words_speak_for =
+      weights[feature_of_words] * (option.features[feature_of_words] - mean[feature_of_words]) > 0;
+  const std::string words = words_for(session, option.form_key, rivals, do_words_speak_for);
   add("words of the text" + (words.empty() ? "" : " (" + words + ")"),
       std::array{feature_of_words});
   static const char* const names[] = {
-      "its last three tasks",        "its last four tasks",
-      "just this last call",         "all tasks called so far",
-      "what the last task returned", "just this last call and what it returned"};
+      "its last three tasks",          "its last four tasks",
+      "just this last call",           "the tasks so far in any order",
+      "the last task with its labels", "just this last call with its labels"};
   LongContexts contexts{};
   nexts_.find(long_contexts(session), contexts);
   for (std::size_t i = 0; i < contexts.size(); ++i) {

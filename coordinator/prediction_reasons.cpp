@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 
 #include "base/formatted.hpp"
 
@@ -16,15 +17,36 @@ double share_of(const ContextSaid& context) {
   return context.times > 0 ? context.followed / context.times : 0;
 }
 
+/// Those that hold the same (at a session's start they do) are one.
+std::vector<ContextSaid> different(const std::vector<ContextSaid>& contexts) {
+  std::vector<ContextSaid> found;
+  for (const ContextSaid& each : contexts) {
+    const auto same = std::find_if(found.begin(), found.end(), [&](const ContextSaid& other) {
+      return other.what == each.what && other.times == each.times &&
+             other.followed == each.followed;
+    });
+    if (same == found.end()) {
+      found.push_back(each);
+    } else {
+      same->weight += each.weight;
+    }
+  }
+  return found;
+}
+
+std::string how_often_with_share(double hits, double tries) {
+  return how_often(hits, tries) + " (" + share_text(tries > 0 ? hits / tries : 0) + ")";
+}
+
 /// The heaviest ones in a line each; what the others say in one number behind the last, with what
 /// all of them give.
 void tell_contexts(const Account& account, std::vector<std::string>& lines) {
   if (!(account.blended > 0)) {
     lines.push_back("contexts: none has seen it here; proposed by " + account.proposed_by +
-                    ", taken as " + percent(account.expected));
+                    ", taken as " + share_text(account.expected));
     return;
   }
-  std::vector<ContextSaid> contexts = account.contexts;
+  std::vector<ContextSaid> contexts = different(account.contexts);
   std::reverse(contexts.begin(), contexts.end());
   std::stable_sort(contexts.begin(), contexts.end(),
                    [](const ContextSaid& a, const ContextSaid& b) { return a.weight > b.weight; });
@@ -32,8 +54,9 @@ void tell_contexts(const Account& account, std::vector<std::string>& lines) {
   for (std::size_t i = 0; i < contexts.size(); ++i) {
     const ContextSaid& each = contexts[i];
     if (i < contexts_told) {
-      lines.push_back("context: " + each.what + ": " + how_often(each.followed, each.times) +
-                      ", weighs " + percent(each.weight));
+      lines.push_back("context: " + each.what + ": " +
+                      how_often_with_share(each.followed, each.times) + ", weighs " +
+                      share_text(each.weight));
     } else {
       weight += each.weight;
       said += each.weight * share_of(each);
@@ -45,16 +68,16 @@ void tell_contexts(const Account& account, std::vector<std::string>& lines) {
   std::string& last = lines.back();
   if (contexts.size() > contexts_told) {
     last += "; " + std::to_string(contexts.size() - contexts_told) + " more weigh " +
-            percent(weight) + " and say " + percent(weight > 0 ? said / weight : 0);
+            share_text(weight) + " and say " + share_text(weight > 0 ? said / weight : 0);
   }
-  last += "; all say " + percent(account.blended);
-  if (percent(account.expected) != percent(account.blended)) {
-    last += ", " + percent(account.expected) + " by how such came true";
+  last += "; all say " + share_text(account.blended);
+  if (share_text(account.expected) != share_text(account.blended)) {
+    last += ", " + share_text(account.expected) + " by how such came true";
   }
 }
 
 std::string text_of(const ArgumentSaid& argument) {
-  std::string text = argument.name + " = " + argument.origin + ": " + percent(argument.share);
+  std::string text = argument.name + " = " + argument.origin + ": " + share_text(argument.share);
   if (argument.tries > 0) {
     text += ", right " + how_often(argument.hits, argument.tries);
   }
@@ -84,7 +107,7 @@ void tell_arguments(const Account& account, std::vector<std::string>& lines) {
   if (told < arguments.size()) {
     rest += "; " + std::to_string(arguments.size() - told) + " more";
   }
-  lines.push_back(rest + "; all " + percent(account.arguments_share));
+  lines.push_back(rest + "; all " + share_text(account.arguments_share));
 }
 
 void tell_ranker(const Account& account, std::vector<std::string>& lines) {
@@ -102,30 +125,30 @@ void tell_ranker(const Account& account, std::vector<std::string>& lines) {
     }
   }
   const double odds = account.ranked / std::max(1 - account.ranked, 1e-9);
-  lines.push_back("ranker: " + percent(account.expected * account.arguments_share) + " becomes " +
-                  percent(account.ranked) + ": odds " + formatted("%.3g", odds) +
+  lines.push_back("ranker: " + share_text(account.expected * account.arguments_share) +
+                  " becomes " + share_text(account.ranked) + ": odds " + formatted("%.3g", odds) +
                   " to 1 = " + told + "all else x " + formatted("%.3g", rest));
 }
 
 void tell_calibration(const Account& account, std::vector<std::string>& lines) {
-  std::string line = "calibration: " + percent(account.ranked);
+  std::string line = "calibration: " + share_text(account.ranked);
   const std::string calls = count_text(account.calls) + (account.calls == 1 ? " call" : " calls");
-  std::string now = percent(account.ranked);
+  std::string now = share_text(account.ranked);
   const auto becomes = [&](double probability, const std::string& why) {
-    if (const std::string then = percent(probability); then != now) {
+    if (const std::string then = share_text(probability); then != now) {
       line += ", " + then + " " + why;
       now = then;
     }
   };
   becomes(account.allowed, "as no surer than " + calls + " allow");
-  becomes(account.corrected, "by x " + formatted("%.3g", account.correction) +
+  becomes(account.corrected, "by x " + formatted("%.3f", account.correction) +
                                  " as of those from " + formatted("%.0f", account.bin_from * 100) +
                                  " to " + formatted("%.0f %%", account.bin_to * 100) + " " +
                                  count_text(account.bin_came) + " came and " +
                                  count_text(account.bin_due) + " were due");
   becomes(account.bounded, "as the lower bound after " + calls);
   becomes(account.stated, "as no surer than " + calls + " allow");
-  lines.push_back(line + (now == percent(account.ranked) ? " stays " : ", stated ") + now);
+  lines.push_back(line + (now == share_text(account.ranked) ? " stays " : ", stated ") + now);
 }
 
 void tell_rivals(const Account& account, std::vector<std::string>& lines) {
@@ -136,13 +159,13 @@ void tell_rivals(const Account& account, std::vector<std::string>& lines) {
   double rest = 0;
   for (std::size_t i = 0; i < rivals.size(); ++i) {
     if (i < rivals_told) {
-      told += (i == 0 ? "" : ", ") + rivals[i].what + " " + percent(rivals[i].probability);
+      told += (i == 0 ? "" : ", ") + rivals[i].what + " " + share_text(rivals[i].probability);
     } else {
       rest += rivals[i].probability;
     }
   }
   if (rivals.size() > rivals_told) {
-    told += ", " + std::to_string(rivals.size() - rivals_told) + " more " + percent(rest);
+    told += ", " + std::to_string(rivals.size() - rivals_told) + " more " + share_text(rest);
   }
   if (!told.empty()) {
     lines.push_back("instead, as ranked: " + told);
@@ -151,15 +174,24 @@ void tell_rivals(const Account& account, std::vector<std::string>& lines) {
 
 }  // namespace
 
+std::string share_text(double share) {
+  const auto tenths = static_cast<std::uint32_t>(share * 1000 + 0.5);
+  std::string text = std::to_string(tenths / 10);
+  text += '.';
+  text += static_cast<char>('0' + tenths % 10);
+  text += " %";
+  return text;
+}
+
 std::string how_often(double hits, double tries) {
-  return count_text(hits) + " of " + count_text(tries) + (tries == 1 ? " time (" : " times (") +
-         percent(tries > 0 ? hits / tries : 0) + ")";
+  return count_text(hits) + " of " + count_text(tries) + (tries == 1 ? " time" : " times");
 }
 
 std::string summary_of(const std::string& task, const std::string& place, double expected,
                        double arguments_share, double ranked, double stated) {
-  return task + " " + place + ": contexts " + percent(expected) + ", arguments " +
-         percent(arguments_share) + ", ranked " + percent(ranked) + ", stated " + percent(stated);
+  return task + " " + place + ": contexts " + share_text(expected) + ", arguments " +
+         share_text(arguments_share) + ", ranked " + share_text(ranked) + ", stated " +
+         share_text(stated);
 }
 
 std::vector<std::string> lines_of(const Account& account) {

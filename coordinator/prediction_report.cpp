@@ -35,8 +35,7 @@ std::string admission_line(const json::Value& admission) {
                     number_of(admission, "price"), number_of(admission, "budget_ms"));
       line += text;
     }
-    const std::string assumes = text_of(admission, "assumes");
-    line += (assumes.empty() ? "" : "; assumes " + assumes) + ")";
+    line += ")";
   }
   return line + "\n";
 }
@@ -91,6 +90,9 @@ std::string predictions_text(const json::Value& report) {
     if (const json::Value* admission = each.find("admission")) {
       text += admission_line(*admission);
     }
+  }
+  if (const std::string assumes = text_of(report, "admission_assumes"); !assumes.empty()) {
+    text += "admission assumes " + assumes + "\n";
   }
   if (const json::Value* recorded = report.find("recorded"); recorded && recorded->object()) {
     const std::string place = text_of(*recorded, "rank");
