@@ -9,6 +9,7 @@
 #include <initializer_list>
 #include <list>
 #include <map>
+#include <numeric>
 #include <tuple>
 #include <unordered_map>
 
@@ -2057,7 +2058,7 @@ std::string PredictionGraph::Impl::premise_text(const Session& session,
   const auto heaviest = std::max_element(
       said.begin(), said.end(),
       [](const ContextSaid& a, const ContextSaid& b) { return a.weight < b.weight; });
-  return "premise " + share_text(likely.probability) +
+  return "premise " + share_text(std::min(likely.probability, probability_max)) +
          (heaviest == said.end() ? std::string()
                                  : ": " + heaviest->what + " returned it " +
                                        how_often(heaviest->followed, heaviest->times) +
@@ -2124,35 +2125,24 @@ std::string PredictionGraph::Impl::proposed_by(const Session& session, const Pre
                                                  : "words of the text";
 }
 
-/// Takes the ranker's score apart. The odds against all rivals together are the product, over all
-/// features, of e^(weight × (the feature − its mean over the rivals, each weighed as likely as it
-/// is ranked)), and of e^−(entropy of the rivals), which says how many they are.
+/// Takes what the ranker says apart, by what its features are about.
 void PredictionGraph::Impl::add_forces(const Session& session, const Tenant& tenant,
                                        const Options& all, const Option& option,
                                        Account& account) const {
-  const double others = std::max(1 - option.ranked, 1e-12);
-  Features<call_features> mean{};
-  std::map<Key, double> rivals;
-  const auto weigh = [&](const Features<call_features>& features, double probability) {
-    for (std::size_t i = 0; i < call_features; ++i) {
-      mean[i] += features[i] * probability / others;
-    }
-  };
-  weigh(all.none, all.none_probability);
+  std::vector<CallRanker::Rival> rivals = {{&all.none, all.none_probability}};
+  std::map<Key, double> by_form;
   for (const Option& rival : all.calls) {
     if (&rival != &option) {
-      weigh(rival.features, rival.ranked);
-      rivals[rival.form_key] += rival.ranked / others;
+      rivals.push_back({&rival.features, rival.ranked});
+      by_form[rival.form_key] += rival.ranked / (1 - option.ranked);
     }
   }
-  const Features<call_features>& weights = tenant.calls.weights();
-  double left = real::log(option.ranked / others);
+  CallRanker::Apart apart = tenant.calls.apart(option.features, rivals);
   const auto add = [&](std::string what, std::span<const std::size_t> features) {
     double sum = 0;
     for (const std::size_t i : features) {
-      sum += weights[i] * (option.features[i] - mean[i]);
+      sum += std::exchange(apart.by[i], 0);
     }
-    left -= sum;
     account.forces.push_back({std::move(what), real::exp(sum)});
   };
   for (const FeatureGroup& group : feature_groups()) {
@@ -2165,9 +2155,8 @@ void PredictionGraph::Impl::add_forces(const Session& session, const Tenant& ten
   add(option.form->declared != nullptr ? "the catalog" : "past sessions" + did(precedents.sessions),
       std::array{feature_of_sessions});
   add("past turns" + did(precedents.turns), std::array{feature_of_turns});
-  const bool do_words_speak_for =
-      weights[feature_of_words] * (option.features[feature_of_words] - mean[feature_of_words]) > 0;
-  const std::string words = words_for(session, option.form_key, rivals, do_words_speak_for);
+  const std::string words =
+      words_for(session, option.form_key, by_form, apart.by[feature_of_words] > 0);
   add("words of the text" + (words.empty() ? "" : " (" + words + ")"),
       std::array{feature_of_words});
   static const char* const names[] = {
@@ -2183,7 +2172,8 @@ void PredictionGraph::Impl::add_forces(const Session& session, const Tenant& ten
           std::array{first_feature_of_evidence + i});
     }
   }
-  account.other_forces = real::exp(left);
+  account.other_forces =
+      real::exp(std::accumulate(apart.by.begin(), apart.by.end(), -apart.rivals));
 }
 
 /// All numbers that led to what is stated of a call.

@@ -50,10 +50,11 @@ void tell_contexts(const Account& account, std::vector<std::string>& lines) {
   std::reverse(contexts.begin(), contexts.end());
   std::stable_sort(contexts.begin(), contexts.end(),
                    [](const ContextSaid& a, const ContextSaid& b) { return a.weight > b.weight; });
+  std::size_t told = 0;
   double weight = 0, said = 0;
-  for (std::size_t i = 0; i < contexts.size(); ++i) {
-    const ContextSaid& each = contexts[i];
-    if (i < contexts_told) {
+  for (const ContextSaid& each : contexts) {
+    if (told == 0 || (told < contexts_told && each.weight >= context_weight_told)) {
+      ++told;
       lines.push_back("context: " + each.what + ": " +
                       how_often_with_share(each.followed, each.times) + ", weighs " +
                       share_text(each.weight));
@@ -66,9 +67,9 @@ void tell_contexts(const Account& account, std::vector<std::string>& lines) {
     return;
   }
   std::string& last = lines.back();
-  if (contexts.size() > contexts_told) {
-    last += "; " + std::to_string(contexts.size() - contexts_told) + " more weigh " +
-            share_text(weight) + " and say " + share_text(weight > 0 ? said / weight : 0);
+  if (contexts.size() > told) {
+    last += "; " + std::to_string(contexts.size() - told) + " more weigh " + share_text(weight) +
+            " and say " + share_text(weight > 0 ? said / weight : 0);
   }
   last += "; all say " + share_text(account.blended);
   if (share_text(account.expected) != share_text(account.blended)) {
@@ -113,7 +114,7 @@ void tell_arguments(const Account& account, std::vector<std::string>& lines) {
 void tell_ranker(const Account& account, std::vector<std::string>& lines) {
   std::vector<Force> forces = account.forces;
   std::stable_sort(forces.begin(), forces.end(), [](const Force& a, const Force& b) {
-    return std::abs(std::log(a.factor)) > std::abs(std::log(b.factor));
+    return std::max(a.factor, 1 / a.factor) > std::max(b.factor, 1 / b.factor);
   });
   double rest = account.other_forces;
   std::string told;

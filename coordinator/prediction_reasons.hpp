@@ -48,8 +48,8 @@ struct Account {
   double arguments_share = 1;  ///< The product of their shares.
 
   double ranked = 0;          ///< By the ranker, whose odds are the product of `forces`:
-  std::vector<Force> forces;  ///< all of them, in no order; what is left is `other_forces`.
-  double other_forces = 1;
+  std::vector<Force> forces;  ///< those that have a name, in no order,
+  double other_forces = 1;    ///< and all that has none.
   std::vector<Rival> rivals;  ///< With `ranked` they sum to 1.
 
   double calls = 0;       ///< Of this form, ever.
@@ -64,8 +64,9 @@ struct Account {
 
 /// Named limits of what is told of one prediction.
 inline constexpr std::size_t reasons_max = 8;
-inline constexpr std::size_t contexts_told = 2;   ///< Each in a line; the others in one number.
-inline constexpr std::size_t arguments_told = 6;  ///< By name.
+inline constexpr std::size_t contexts_told = 2;      ///< Each in a line; the others in one number.
+inline constexpr double context_weight_told = 0.01;  ///< What weighs less is one of the others.
+inline constexpr std::size_t arguments_told = 6;     ///< By name.
 inline constexpr std::size_t forces_told = 3;
 inline constexpr std::size_t rivals_told = 3;
 

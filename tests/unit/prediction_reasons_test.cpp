@@ -269,7 +269,8 @@ TEST_CASE("reasons name the label that decided, and how often", "[prediction_rea
   const std::vector<Prediction> made = explained(graph, session("bad"));
   REQUIRE(made.front().call.task() == "file_bad");
   const std::string lines = joined(made.front().reasons);
-  CHECK_THAT(lines, Contains(R"(scan returning label "bad": 20 of 20 times)"));
+  // The first five times every field took few values still, so that was another context.
+  CHECK_THAT(lines, Contains(R"(scan returning label "bad": 15 of 15 times)"));
   CHECK_THAT(lines, !Contains("id 10"));  // No label: always another one.
   CHECK_THAT(joined(made.back().reasons), Contains("file_good"));
 }
