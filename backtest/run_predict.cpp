@@ -3,10 +3,11 @@
 #include <algorithm>
 #include <utility>
 
+#include "backtest/recorded_admission.hpp"
 #include "backtest/sessions.hpp"
-#include "backtest/simulation_input.hpp"
 #include "coordinator/prediction_graph.hpp"
 #include "coordinator/prediction_report.hpp"
+#include "files/catalog_file.hpp"
 #include "speculation/catalog.hpp"
 
 namespace forerun {
@@ -82,23 +83,36 @@ Result<json::Value> predict_recorded(const PredictSettings& settings) {
   }
 
   PredictionGraph predictor;
+  std::optional<Catalog> catalog;
   if (!settings.catalog.empty()) {
-    const auto declared = read_declared(settings.catalog);
-    if (!declared) {
-      return tl::unexpected(declared.error());
+    auto file = read_catalog(settings.catalog);
+    if (!file) {
+      return tl::unexpected(file.error());
     }
-    predictor.declare(*declared);
+    catalog = std::move(file->catalog);
+    predictor.declare(declared_tasks(*catalog));
   }
+  RecordedAdmission admission(std::move(catalog));
+  for (const TraceSession& each : *history) {
+    admission.learn(each, each.steps.size());
+  }
+  admission.learn(session, at);
   learn_from(predictor, *history);
   const RunId run_id{};
   follow(predictor, run_id, session, at);
   Question question;
   question.limit = settings.limit;
+  question.explains = true;
   const std::vector<Prediction> predictions = predictor.predict(run_id, question);
 
   json::Array list;
   for (const Prediction& prediction : predictions) {
-    list.emplace_back(report_of(prediction));
+    json::Object told = report_of(prediction);
+    told.set("admission",
+             admission.judge(prediction.call.task(),
+                             prediction.probability * prediction.premise_probability,
+                             at == 0 ? std::string() : session.steps[at - 1].call.task()));
+    list.emplace_back(std::move(told));
   }
   std::uint64_t steps = 0;
   for (const TraceSession& each : *history) {
@@ -112,6 +126,7 @@ Result<json::Value> predict_recorded(const PredictSettings& settings) {
   report.set("after_step", at == 0 ? json::Value() : json::Value(std::uint64_t{at - 1}));
   report.set("learned", std::move(learned));
   report.set("predictions", std::move(list));
+  report.set("admission_assumes", admission.assumes());
   report.set("recorded", recorded_call(session, at, predictions));
   return json::Value(std::move(report));
 }

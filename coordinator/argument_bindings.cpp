@@ -826,6 +826,52 @@ std::vector<Candidate> Parameter::candidates(const Surroundings& around, const K
   return candidates;
 }
 
+Count Parameter::record_of(const Surroundings& around, const Candidate& candidate) const {
+  Count record;
+  switch (candidate.origin.kind) {
+    case Origin::Kind::constant:
+      if (const auto at = std::find(hashes_.begin(), hashes_.end(), candidate.hash);
+          at != hashes_.end()) {
+        record.tries = static_cast<float>(total_);
+        record.hits =
+            static_cast<float>(constants_[static_cast<std::size_t>(at - hashes_.begin())].count);
+      }
+      break;
+    case Origin::Kind::rule: {
+      Resolver resolve(around, name_);
+      for (const Binding& rule : rules_) {
+        if (rule.from == candidate.origin.from && resolve(rule) == candidate.origin.at &&
+            (record.tries == 0 || rule.all.share(1) > record.share(1))) {
+          record = rule.all;
+        }
+      }
+      break;
+    }
+    case Origin::Kind::recognised: {
+      std::array<std::size_t, recognised_max> known{};
+      const std::size_t count = recognised(around, known);
+      for (std::size_t i = 0; i < count; ++i) {
+        if (hashes_[known[i]] == candidate.hash) {
+          record = recognised_[i].all;
+        }
+      }
+      break;
+    }
+    case Origin::Kind::corrected:
+      if (const std::uint32_t used = last_used(around); used != 0) {
+        for (const SessionMemory::Corrected& each : around.memory.corrected(used)) {
+          if (each.hash == candidate.hash) {
+            record = corrected_[static_cast<std::size_t>(each.by)].all;
+          }
+        }
+      }
+      break;
+    case Origin::Kind::composed:
+      break;
+  }
+  return record;
+}
+
 std::size_t Parameter::recognised(const Surroundings& around,
                                   std::array<std::size_t, recognised_max>& order) const {
   const SessionMemory& memory = around.memory;

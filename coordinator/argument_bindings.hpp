@@ -189,6 +189,9 @@ public:
   std::vector<Candidate> candidates(const Surroundings& around, const KindRecord& kinds,
                                     const ValueRanker& ranker, std::span<const Composed> composed,
                                     MadeValues& made, Wanted wanted) const;
+  /// How often what speaks most for a candidate was right when it applied; no tries where that has
+  /// no record of its own. For people: what is predicted does not ask for it.
+  Count record_of(const Surroundings& around, const Candidate& candidate) const;
   /// The ways in which its values are built, each with how likely it is next after this task, the
   /// likeliest first.
   std::vector<std::pair<const Mold*, double>> molds(Key previous) const;

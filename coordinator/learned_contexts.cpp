@@ -194,4 +194,34 @@ std::vector<Likely> LearnedContexts::likely(std::span<const Key> contexts,
   return blended;
 }
 
+std::vector<LearnedContexts::Said> LearnedContexts::said_of(Key symbol,
+                                                            std::span<const Key> contexts,
+                                                            std::span<const Likely> prior) const {
+  std::vector<Said> said;
+  // What one more says leaves less of all before it.
+  const auto add = [&said](const Said& next, double left) {
+    for (Said& each : said) {
+      each.weight *= left;
+    }
+    said.push_back(next);
+  };
+  for (std::size_t i = 0; i < contexts.size(); ++i) {
+    if (i == 1 && !prior.empty()) {
+      double all = 0, its = 0;
+      for (const Likely& each : prior) {
+        all += each.probability;
+        its += each.symbol == symbol ? each.probability : 0;
+      }
+      add({of_prior, all, its, all}, 1 - all);
+    }
+    const Context* context = contexts_.find(contexts[i]);
+    if (context != nullptr && context->total() > 0) {
+      const double unseen = doubt * context->distinct();
+      const double scale = 1 / (context->total() + unseen);
+      add({i, context->total(), context->count(symbol), context->total() * scale}, unseen * scale);
+    }
+  }
+  return said;
+}
+
 }  // namespace forerun::prediction

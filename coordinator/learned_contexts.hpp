@@ -1,6 +1,7 @@
 #pragma once
 
 #include <array>
+#include <cstdint>
 #include <memory>
 #include <span>
 #include <vector>
@@ -69,6 +70,15 @@ public:
   /// the others.
   std::vector<Likely> likely(std::span<const Key> contexts,
                              std::span<const Likely> prior = {}) const;
+  /// What likely() blends for one symbol: each context that was seen, as its place in the list, and
+  /// the prior as `of_prior`. The sum of weight × followed / times is the symbol's probability.
+  struct Said {
+    std::size_t context = 0;
+    double times = 0, followed = 0, weight = 0;
+  };
+  static constexpr std::size_t of_prior = SIZE_MAX;
+  std::vector<Said> said_of(Key symbol, std::span<const Key> contexts,
+                            std::span<const Likely> prior = {}) const;
   const Context* find(Key context) const { return contexts_.find(context); }
   /// What find() gives of each.
   void find(std::span<const Key> contexts, std::span<const Context*> found) const;

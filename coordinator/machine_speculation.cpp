@@ -409,6 +409,7 @@ void CoordinatorMachine::show(const ClientRequest& request, const ShowPrediction
   Question question;
   question.beyond = root.path;
   question.limit = settings_.predictions_wanted;
+  question.explains = true;
   json::Array list;
   for (const Prediction& prediction : predictor_->predict(session->run_id, question)) {
     list.emplace_back(prediction_report(*session, root, prediction));

@@ -5,9 +5,11 @@
 #include <cmath>
 #include <cstdio>
 #include <deque>
+#include <functional>
 #include <initializer_list>
 #include <list>
 #include <map>
+#include <numeric>
 #include <tuple>
 #include <unordered_map>
 
@@ -19,6 +21,7 @@
 #include "coordinator/importance.hpp"
 #include "coordinator/learned_contexts.hpp"
 #include "coordinator/past_sessions.hpp"
+#include "coordinator/prediction_reasons.hpp"
 #include "coordinator/ranker.hpp"
 #include "coordinator/task_names.hpp"
 
@@ -297,7 +300,8 @@ struct Option {
   double form_probability = 0;
   Filling filling;
   Features<call_features> features{};
-  double probability = 0;
+  double ranked = 0;       ///< By the ranker alone.
+  double probability = 0;  ///< No surer than the calls of its form allow.
 
   const Candidate& value(std::size_t parameter) const {
     return (*values)[parameter][filling.chosen[parameter]];
@@ -335,6 +339,13 @@ struct FormFeatures {
 /// What past sessions and past turns like this one say comes next.
 struct Precedents {
   std::vector<Likely> sessions, turns;
+};
+
+/// From what is ranked to what is stated.
+struct Stating {
+  double corrected = 0;  ///< By how far such probabilities came true.
+  double bounded = 0;    ///< The lower bound of that, where it is nearly certain.
+  double stated = 0;     ///< A correction upwards makes no form surer than its calls allow.
 };
 
 /// All calls that may come next and what describes that none of them does.
@@ -458,13 +469,6 @@ Key tenant_key(const std::string& name) {
     key = key << 8U | digest.bytes[i];
   }
   return key;
-}
-
-std::string percent(double share) {
-  char text[32];
-  const int tenths = static_cast<int>(share * 1000 + 0.5);
-  std::snprintf(text, sizeof text, "%d.%d %%", tenths / 10, tenths % 10);
-  return text;
 }
 
 }  // namespace
@@ -621,7 +625,25 @@ private:
   }
   void predict_model(const Session& session, const Conversation& said, double scale,
                      std::vector<Draft>& drafts) const;
-  static std::vector<std::string> reasons(const Session& session, const Option& option);
+  Stating state(const Tenant& tenant, const Option& option) const;
+  static std::vector<std::string> reasons(const Session& session, const Option& option,
+                                          double stated);
+  Account account_of(const Session& session, const Tenant& tenant, bool is_open, const Options& all,
+                     const Option& option) const;
+  std::string labels_text(Key task, Side side, const json::Value* value) const;
+  std::vector<std::string> texts_of_next_contexts(const Session& session, bool is_open) const;
+  std::vector<std::string> texts_of_output_contexts(const Session& session) const;
+  std::string step_text(const SeenStep& step, bool tells_input, bool tells_output) const;
+  std::vector<ContextSaid> contexts_said(Key symbol, std::span<const Key> contexts,
+                                         std::span<const Likely> prior,
+                                         const std::vector<std::string>& texts) const;
+  std::vector<ArgumentSaid> arguments_of(const Session& session, const Option& option) const;
+  void add_forces(const Session& session, const Tenant& tenant, const Options& all,
+                  const Option& option, Account& account) const;
+  std::string words_for(const Session& session, Key form, const std::map<Key, double>& rivals,
+                        bool speaks_for) const;
+  std::string premise_text(const Session& session, const Likely& likely) const;
+  static std::string proposed_by(const Session& session, const Precedents& precedents, Key form);
 
   bool has(Idea idea) const { return settings_.without != idea; }
 
@@ -1359,7 +1381,7 @@ Options PredictionGraph::Impl::options(const Session& session, const Tenant& ten
         break;
       }
       Option& option = all.calls.emplace_back(
-          Option{form, &kept, likely.symbol, likely.probability, filling, {}, 0});
+          Option{form, &kept, likely.symbol, likely.probability, filling, {}, 0, 0});
       option.features = describe(session, option, of_form, rank++);
       for (std::size_t n = 0; settings_.without && n < call_features; ++n) {
         option.features[n] *= call_mask_[n];
@@ -1376,6 +1398,7 @@ Options PredictionGraph::Impl::options(const Session& session, const Tenant& ten
   for (std::size_t i = 0; i < scores.size(); ++i) {
     // However sure the features are: no surer than so many calls of this form allow (Laplace's rule
     // of succession).
+    all.calls[i].ranked = scores[i];
     all.calls[i].probability = std::min(scores[i], calls_allowed(tenant, *all.calls[i].form, 2));
   }
   return all;
@@ -1815,28 +1838,398 @@ void PredictionGraph::Impl::predict_model(const Session& session, const Conversa
       draft.input.set(conversation_parameter, said.digest());
       draft.input_hash = hash_input(draft.input);
       draft.probability = std::min(each.probability, probability_max);
-      draft.reasons = {settings_.model_task + ": " + percent(each.probability)};
+      draft.reasons = {settings_.model_task + ": " + share_text(each.probability)};
       drafts.push_back(std::move(draft));
     }
   }
 }
 
+Stating PredictionGraph::Impl::state(const Tenant& tenant, const Option& option) const {
+  Stating stating;
+  stating.corrected = corrected(tenant.whole_calls, option.probability);
+  stating.bounded = doubted(stating.corrected, option.form->seen);
+  stating.stated =
+      std::min(stating.bounded, std::min(calls_allowed(tenant, *option.form, 3), probability_max));
+  return stating;
+}
+
+namespace {
+
+std::string place_text(const Session& session) {
+  const std::vector<SeenStep>& steps = session.memory.steps();
+  return steps.empty() ? "as first call" : "after " + steps.back().call.task();
+}
+
+constexpr const char* from_catalog = "never called; the catalog tells of it";
+
+}  // namespace
+
+/// What is told of every answer, in few words.
 std::vector<std::string> PredictionGraph::Impl::reasons(const Session& session,
-                                                        const Option& option) {
+                                                        const Option& option, double stated) {
   std::vector<std::string> lines;
   const Form& form = *option.form;
-  const std::vector<SeenStep>& steps = session.memory.steps();
-  const std::string after = steps.empty() ? "as first call" : "after " + steps.back().call.task();
-  lines.push_back(form.task + " " + after + ": " + percent(option.form_probability));
+  lines.push_back(summary_of(form.task, place_text(session), option.form_probability,
+                             option.filling.share, option.ranked, stated));
   for (std::size_t i = 0; i < option.values->size(); ++i) {
     const Candidate& value = option.value(i);
     lines.push_back(form.names[i] + " = " + text_of(value.origin, session.memory) + ": " +
-                    percent(value.share));
+                    share_text(value.share));
   }
   if (form.declared != nullptr) {
-    lines.push_back("never called; the catalog tells of it");
+    lines.push_back(from_catalog);
   }
   return lines;
+}
+
+namespace {
+
+constexpr std::size_t labels_told = 3;
+constexpr std::size_t label_bytes_told = 24;
+constexpr std::size_t words_told = 2;
+
+std::string label_text(const json::Value& value) {
+  std::string text = json::canonical(value);
+  if (text.size() > label_bytes_told) {
+    text = json::clean_text(text, label_bytes_told) + "...";
+  }
+  return text;
+}
+
+std::string size_text(std::size_t size) {
+  return size == 0 ? "empty" : size == 1 ? "with one" : "with several";
+}
+
+/// Features of a call that say one thing of it to people.
+struct FeatureGroup {
+  const char* what;
+  std::vector<std::size_t> features;
+};
+
+/// What the features of describe() are about; those that need more words are in add_forces().
+const std::vector<FeatureGroup>& feature_groups() {
+  static const std::vector<FeatureGroup> groups = {
+      {"what its contexts say", {0, 8}},
+      {"how sure its arguments are", {1, 9, 11}},
+      {"how often its arguments were right", {2}},
+      {"whether the session made this call before", {3, 4}},
+      {"whether the session called its task before", {5, 6}},
+      {"where its arguments come from",
+       {10, 12, 13, 14, 15, 16, 17, 18, 19, 20, 22, 34, 35, 36, 40, 41, 42, 44, 46}},
+      {"how often it was called", {21}},
+      {"how far the text names its task", {24, 25, 26, 43}},
+      {"its rank in all that followed (PageRank)", {45}},
+      {"that something comes that was expected", {37, 38, 39}},
+  };
+  return groups;
+}
+
+constexpr std::size_t feature_of_sessions = 7, feature_of_turns = 23, feature_of_words = 27,
+                      first_feature_of_evidence = 28;
+
+}  // namespace
+
+/// The labels that labels() and seen() make a key of. The fields that take few values, for people.
+std::string PredictionGraph::Impl::labels_text(Key task, Side side,
+                                               const json::Value* value) const {
+  if (!has(Idea::labels)) {
+    return {};
+  }
+  const Key place = mix(task_side(task, side), 0x61);
+  std::string text;
+  std::size_t told = 0;
+  const auto add = [&](const std::string& label) {
+    text += told == labels_told  ? ", ..."
+            : told > labels_told ? ""
+                                 : (told == 0 ? "" : ", ") + label;
+    ++told;
+  };
+  const auto is_label = [&](std::string_view name) {
+    const Field* known = fields_.find(mix(place, hash_text(name)));
+    return known == nullptr || known->is_label;
+  };
+  const json::Object* object = value->object();
+  if (const json::Array* array = value->array()) {
+    return "a list " + size_text(array->size());
+  }
+  if (object == nullptr) {
+    return is_label("") ? label_text(*value) : std::string();
+  }
+  std::size_t left = fields_per_document_max;
+  for (const json::Member& member : *object) {
+    if (const json::Array* array = member.value.array(); array != nullptr && side == Side::output) {
+      add(member.name + " " + size_text(array->size()));
+    } else if (member.value.object() == nullptr && array == nullptr && left > 0) {
+      --left;
+      if (is_label(member.name)) {
+        add(member.name + " " + label_text(member.value));
+      }
+    }
+  }
+  return text;
+}
+
+std::string PredictionGraph::Impl::step_text(const SeenStep& step, bool tells_input,
+                                             bool tells_output) const {
+  std::string text = step.call.task();
+  const json::Value input(step.call.input());
+  if (const std::string labels =
+          tells_input ? labels_text(step.task, Side::input, &input) : std::string();
+      !labels.empty()) {
+    text += " with " + labels;
+  }
+  if (tells_output) {
+    const std::string labels =
+        step.output ? labels_text(step.task, Side::output, &step.output->value()) : std::string();
+    text += !step.output     ? (step.output_labels == failed_symbol ? " failing" : "")
+            : labels.empty() ? " returning its like"
+                             : " returning " + labels;
+  }
+  return text;
+}
+
+/// What each of next_contexts() contains, in its order.
+std::vector<std::string> PredictionGraph::Impl::texts_of_next_contexts(const Session& session,
+                                                                       bool is_open) const {
+  struct Shape {
+    std::size_t steps;     ///< So many of the latest,
+    std::size_t answered;  ///< and what so many of them returned.
+    bool has_input;        ///< Labels of the latest one's input.
+  };
+  static const std::vector<Shape> of_tasks = {{0, 0, false}, {1, 0, false}, {2, 0, false}};
+  static const std::vector<Shape> open = {{1, 0, true}, {2, 1, false}, {2, 1, true}};
+  static const std::vector<Shape> answered = {{1, 1, false}, {2, 1, false}, {3, 1, false},
+                                              {1, 1, true},  {2, 2, true},  {3, 3, true}};
+  const std::vector<SeenStep>& steps = session.memory.steps();
+  std::vector<std::string> texts;
+  const auto tell = [&](const Shape& shape) {
+    if (shape.steps == 0) {
+      texts.push_back("anywhere");
+      return;
+    }
+    std::string text;
+    for (std::size_t n = shape.steps; n > 0; --n) {
+      if (n > steps.size()) {
+        text = steps.empty() ? "as first call" : "after the start";
+        continue;
+      }
+      // The output of the latest one is open where it is.
+      const bool is_answered = is_open ? n > 1 && n <= shape.answered + 1 : n <= shape.answered;
+      text += (text.empty() ? "after " : ", ") +
+              step_text(steps[steps.size() - n], n == 1 && shape.has_input, is_answered);
+    }
+    texts.push_back(std::move(text));
+  };
+  std::for_each(of_tasks.begin(), of_tasks.end(), tell);
+  const std::vector<Shape>& more = is_open ? open : answered;
+  std::for_each(more.begin(), more.end(), tell);
+  return texts;
+}
+
+/// The same of output_contexts().
+std::vector<std::string> PredictionGraph::Impl::texts_of_output_contexts(
+    const Session& session) const {
+  const std::vector<SeenStep>& steps = session.memory.steps();
+  const SeenStep& last = steps.back();
+  const std::string with = step_text(last, true, false);
+  return {last.call.task(), with,
+          with + " after " +
+              (steps.size() < 2 ? "the start" : step_text(steps[steps.size() - 2], false, true)),
+          last.call.task() + " with just this input"};
+}
+
+std::vector<ContextSaid> PredictionGraph::Impl::contexts_said(
+    Key symbol, std::span<const Key> contexts, std::span<const Likely> prior,
+    const std::vector<std::string>& texts) const {
+  FORERUN_ASSERT(texts.size() == contexts.size());
+  std::vector<ContextSaid> said;
+  for (const LearnedContexts::Said& each : nexts_.said_of(symbol, contexts, prior)) {
+    said.push_back({each.context == LearnedContexts::of_prior ? "the catalog" : texts[each.context],
+                    each.times, each.followed, each.weight});
+  }
+  return said;
+}
+
+/// Why the open output is expected to be this.
+std::string PredictionGraph::Impl::premise_text(const Session& session,
+                                                const Likely& likely) const {
+  const std::vector<ContextSaid> said =
+      contexts_said(likely.symbol, output_contexts(session), {}, texts_of_output_contexts(session));
+  const auto heaviest = std::max_element(
+      said.begin(), said.end(),
+      [](const ContextSaid& a, const ContextSaid& b) { return a.weight < b.weight; });
+  return "premise " + share_text(std::min(likely.probability, probability_max)) +
+         (heaviest == said.end() ? std::string()
+                                 : ": " + heaviest->what + " returned it " +
+                                       how_often(heaviest->followed, heaviest->times) +
+                                       ", which weighs " + share_text(heaviest->weight));
+}
+
+std::vector<ArgumentSaid> PredictionGraph::Impl::arguments_of(const Session& session,
+                                                              const Option& option) const {
+  std::vector<ArgumentSaid> arguments;
+  const Form& form = *option.form;
+  const Surroundings surroundings = around(session, form.task_key);
+  for (std::size_t i = 0; i < option.values->size(); ++i) {
+    const Candidate& value = option.value(i);
+    const Parameter* parameter =
+        form.declared != nullptr ? nullptr : parameters_.find(form.parameters[i]);
+    const Count record = parameter == nullptr ? Count{} : parameter->record_of(surroundings, value);
+    arguments.push_back({form.names[i], text_of(value.origin, session.memory), value.share,
+                         record.tries, record.hits});
+  }
+  return arguments;
+}
+
+/// The words of the text that speak most for a form, or against it, before its rivals (each with
+/// its part of them).
+std::string PredictionGraph::Impl::words_for(const Session& session, Key form,
+                                             const std::map<Key, double>& rivals,
+                                             bool speaks_for) const {
+  const Key later = session.memory.has_fresh_words() ? 0 : 1;
+  std::vector<std::pair<double, std::string_view>> weighed;
+  for (const Key word : session.memory.last_words()) {
+    const WordWeights* known = word_weights_.find(mix(session.tenant, word, later));
+    if (known == nullptr) {
+      continue;
+    }
+    double weight = 0;
+    for (const WordWeights::Weight& each : known->forms) {
+      const auto rival = rivals.find(each.form);
+      weight += each.form == form ? each.weight
+                                  : (rival == rivals.end() ? 0 : -each.weight * rival->second);
+    }
+    weight = speaks_for ? weight : -weight;
+    if (const std::string_view spelling = session.memory.spelling_of(word);
+        weight > 0 && !spelling.empty()) {
+      weighed.emplace_back(weight, spelling);
+    }
+  }
+  std::sort(weighed.begin(), weighed.end(), std::greater<>());
+  weighed.resize(std::min(weighed.size(), words_told));
+  std::string text;
+  for (const auto& [weight, spelling] : weighed) {
+    // One that says far less than the first is not named.
+    if (weight * 2 > weighed.front().first) {
+      text += (text.empty() ? "\"" : ", \"") + json::clean_text(spelling, label_bytes_told) + "\"";
+    }
+  }
+  return text;
+}
+
+std::string PredictionGraph::Impl::proposed_by(const Session& session, const Precedents& precedents,
+                                               Key form) {
+  return share_in(precedents.sessions, form) > 0 ? "past sessions with such texts"
+         : share_in(precedents.turns, form) > 0  ? "past turns with such texts"
+         : share_in(session.named, form) > 0     ? "the text, which names its task"
+                                                 : "words of the text";
+}
+
+/// Takes what the ranker says apart, by what its features are about.
+void PredictionGraph::Impl::add_forces(const Session& session, const Tenant& tenant,
+                                       const Options& all, const Option& option,
+                                       Account& account) const {
+  std::vector<CallRanker::Rival> rivals = {{&all.none, all.none_probability}};
+  std::map<Key, double> by_form;
+  for (const Option& rival : all.calls) {
+    if (&rival != &option) {
+      rivals.push_back({&rival.features, rival.ranked});
+      by_form[rival.form_key] += rival.ranked / (1 - option.ranked);
+    }
+  }
+  CallRanker::Apart apart = tenant.calls.apart(option.features, rivals);
+  const auto add = [&](std::string what, std::span<const std::size_t> features) {
+    double sum = 0;
+    for (const std::size_t i : features) {
+      sum += std::exchange(apart.by[i], 0);
+    }
+    account.forces.push_back({std::move(what), real::exp(sum)});
+  };
+  for (const FeatureGroup& group : feature_groups()) {
+    add(group.what, group.features);
+  }
+  const Precedents precedents = this->precedents(session, tenant);
+  const auto did = [&](const std::vector<Likely>& past) {
+    return " with such texts (" + share_text(share_in(past, option.form_key)) + " did this here)";
+  };
+  add(option.form->declared != nullptr ? "the catalog" : "past sessions" + did(precedents.sessions),
+      std::array{feature_of_sessions});
+  add("past turns" + did(precedents.turns), std::array{feature_of_turns});
+  const std::string words =
+      words_for(session, option.form_key, by_form, apart.by[feature_of_words] > 0);
+  add("words of the text" + (words.empty() ? "" : " (" + words + ")"),
+      std::array{feature_of_words});
+  static const char* const names[] = {
+      "its last three tasks",          "its last four tasks",
+      "just this last call",           "the tasks so far in any order",
+      "the last task with its labels", "just this last call with its labels"};
+  LongContexts contexts{};
+  nexts_.find(long_contexts(session), contexts);
+  for (std::size_t i = 0; i < contexts.size(); ++i) {
+    if (const Context* context = contexts[i]; context != nullptr) {
+      add(std::string("after ") + names[i] + " (" +
+              how_often(context->count(option.form_key), context->total()) + ")",
+          std::array{first_feature_of_evidence + i});
+    }
+  }
+  account.other_forces =
+      real::exp(std::accumulate(apart.by.begin(), apart.by.end(), -apart.rivals));
+}
+
+/// All numbers that led to what is stated of a call.
+Account PredictionGraph::Impl::account_of(const Session& session, const Tenant& tenant,
+                                          bool is_open, const Options& all,
+                                          const Option& option) const {
+  Account account;
+  account.task = option.form->task;
+  account.place = place_text(session);
+  account.blended = share_in(all.guessed, option.form_key);
+  if (account.blended > 0) {
+    account.contexts =
+        contexts_said(option.form_key, next_contexts(session, is_open), declared_next(session),
+                      texts_of_next_contexts(session, is_open));
+  } else {
+    account.proposed_by = proposed_by(session, precedents(session, tenant), option.form_key);
+  }
+  account.expected = option.form_probability;
+  account.arguments = arguments_of(session, option);
+  account.arguments_share = option.filling.share;
+  account.ranked = option.ranked;
+  add_forces(session, tenant, all, option, account);
+
+  double same_task = 0;
+  std::map<Key, Rival> by_form;
+  for (const Option& rival : all.calls) {
+    if (rival.form_key == option.form_key) {
+      same_task += &rival == &option ? 0 : rival.ranked;
+    } else {
+      Rival& told = by_form[rival.form_key];
+      told.what = rival.form->task;
+      told.probability += rival.ranked;
+    }
+  }
+  account.rivals.push_back({"none of these", all.none_probability});
+  if (same_task > 0) {
+    account.rivals.push_back({"it with other arguments", same_task});
+  }
+  for (auto& [form, rival] : by_form) {
+    account.rivals.push_back(std::move(rival));
+  }
+
+  const Stating stating = state(tenant, option);
+  const std::size_t bin = reliability_bin(option.probability);
+  const Reliability& record = tenant.whole_calls[bin];
+  account.calls = option.form->seen;
+  account.allowed = option.probability;
+  account.correction = option.probability > 0 ? stating.corrected / option.probability : 1;
+  account.bin_from = static_cast<double>(bin) / reliability_bins;
+  account.bin_to = static_cast<double>(bin + 1) / reliability_bins;
+  account.bin_due = record.expected;
+  account.bin_came = record.came;
+  account.corrected = stating.corrected;
+  account.bounded = stating.bounded;
+  account.stated = stating.stated;
+  return account;
 }
 
 void PredictionGraph::Impl::predict_next(const Session& session, const Tenant& tenant, bool is_open,
@@ -1846,10 +2239,7 @@ void PredictionGraph::Impl::predict_next(const Session& session, const Tenant& t
       options(session, tenant, is_open, {.probability_min = question.probability_min / scale});
   std::vector<std::pair<double, const Option*>> worth;
   for (const Option& option : all.calls) {
-    // A correction upwards makes no form surer than its calls allow.
-    const double probability =
-        std::min(doubted(corrected(tenant.whole_calls, option.probability), option.form->seen),
-                 std::min(calls_allowed(tenant, *option.form, 3), probability_max));
+    const double probability = state(tenant, option).stated;
     if (probability * scale >= std::max(question.probability_min, answer_probability_min) &&
         (!question.wants || question.wants(option.form->task))) {
       worth.emplace_back(probability, &option);
@@ -1870,7 +2260,14 @@ void PredictionGraph::Impl::predict_next(const Session& session, const Tenant& t
     for (std::size_t i = 0; i < option->values->size(); ++i) {
       draft.input.set(option->form->names[i], *option->value(i).value);
     }
-    draft.reasons = reasons(session, *option);
+    if (question.explains) {
+      draft.reasons = lines_of(account_of(session, tenant, is_open, all, *option));
+      if (option->form->declared != nullptr) {
+        draft.reasons.push_back(from_catalog);
+      }
+    } else {
+      draft.reasons = reasons(session, *option, probability);
+    }
     drafts.push_back(std::move(draft));
   }
 }
@@ -1895,6 +2292,7 @@ void PredictionGraph::Impl::predict_beyond_open(Session& session, const Tenant& 
       continue;
     }
     ++tried;
+    const std::string why = question.explains ? premise_text(session, likely) : std::string();
     const SessionMemory::Mark mark = session.memory.mark();
     const Key task = session.memory.steps().back().task;
     session.memory.add_output(*output, labels(task, Side::output, &(*output)->value(), false));
@@ -1913,6 +2311,9 @@ void PredictionGraph::Impl::predict_beyond_open(Session& session, const Tenant& 
     for (std::size_t i = from; i < drafts.size(); ++i) {
       drafts[i].premise = *output;
       drafts[i].premise_key = likely.symbol;
+      if (!why.empty()) {
+        drafts[i].reasons.push_back(why);
+      }
       drafts[i].premise_probability = std::min(likely.probability, probability_max);
     }
   }

@@ -91,6 +91,9 @@ std::string predictions_text(const json::Value& report) {
       text += admission_line(*admission);
     }
   }
+  if (const std::string assumes = text_of(report, "admission_assumes"); !assumes.empty()) {
+    text += "admission assumes " + assumes + "\n";
+  }
   if (const json::Value* recorded = report.find("recorded"); recorded && recorded->object()) {
     const std::string place = text_of(*recorded, "rank");
     text += "recorded: " + text_of(*recorded, "task") + " " + text_of(*recorded, "input") + "  (" +

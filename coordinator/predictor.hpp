@@ -30,7 +30,7 @@ struct Prediction {
       premise;  ///< It holds only if the last imagined step, whose output is open, returns this.
   double premise_probability =
       1;  ///< That the premise comes true. The joint probability is the product.
-  std::vector<std::string> reasons;  ///< Contexts and bindings used, for people.
+  std::vector<std::string> reasons;  ///< What it comes from, for people: see Question::explains.
 };
 
 /// What is asked of a predictor: what may come after a session's observed steps followed by
@@ -42,6 +42,9 @@ struct Question {
   double probability_min =
       0;  ///< Of call and premise together; what is less probable is left out, unbuilt. What is far
           ///< less probable may not be weighed at all, and the rest be stated a little higher.
+  /// Each answer tells the whole way to its probability: contexts, bindings, ranker, calibration and
+  /// rivals. Else its reasons are one line of the steps and one of each argument.
+  bool explains = false;
   /// Tasks worth naming; empty: all. Others are still expected, only not answered with.
   std::function<bool(const std::string& task)> wants{};
 };

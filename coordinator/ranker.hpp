@@ -56,6 +56,40 @@ public:
     return nothing / sum;
   }
 
+  /// What sets one candidate apart from its rivals: log(p / (1 - p)) of its probability p is the
+  /// sum of `by`, feature by feature, less `rivals`, the entropy of those, which says how many they
+  /// are.
+  struct Apart {
+    Features<N> by{};
+    double rivals = 0;
+  };
+  /// Another one, or none of them, as likely as it was ranked.
+  struct Rival {
+    const Features<N>* features;
+    double probability;
+  };
+  /// A feature counts as its weight times how far it is from its mean over the rivals, each as
+  /// heavy as it is likely. @pre one of the rivals is possible
+  Apart apart(const Features<N>& features, std::span<const Rival> rivals) const {
+    double all = 0;
+    for (const Rival& each : rivals) {
+      all += each.probability;
+    }
+    Features<N> mean{};
+    Apart apart;
+    for (const Rival& each : rivals) {
+      const double share = each.probability / all;
+      for (std::size_t i = 0; i < N; ++i) {
+        mean[i] += share * (*each.features)[i];
+      }
+      apart.rivals -= share > 0 ? share * real::log(share) : 0;
+    }
+    for (std::size_t i = 0; i < N; ++i) {
+      apart.by[i] = weights_[i] * (features[i] - mean[i]);
+    }
+    return apart;
+  }
+
   /// Takes the gradient of one candidate's log-likelihood: `probability` was stated, `came` says
   /// whether it was the one. Collected until step().
   void note(const Features<N>& features, double probability, bool came) {

@@ -782,6 +782,16 @@ void SessionMemory::insert_sorted(std::vector<Key>& keys, Key key) const {
   }
 }
 
+std::string_view SessionMemory::spelling_of(Key word) const {
+  for (const json::Value& value : text_values_) {
+    const std::string* text = value.string();
+    if (text != nullptr && mix(lower_word, hash_text(lowered(*text))) == word) {
+      return *text;
+    }
+  }
+  return {};
+}
+
 void SessionMemory::add_text(std::string_view text) {
   corrected_.clear();
   text = text.substr(0, limits_.document_bytes);

@@ -83,6 +83,8 @@ public:
   const std::vector<SeenStep>& steps() const { return steps_; }
   /// The words of the texts that came last without a step between them, each once.
   const std::vector<Key>& last_words() const { return last_words_; }
+  /// How a text wrote one of these words; empty where no value is kept of it. For people.
+  std::string_view spelling_of(Key word) const;
   /// The words of all texts, ascending, each once.
   const std::vector<Key>& all_words() const { return all_words_; }
   /// Stems of the words of all texts and of those that came last, ascending, each once.

@@ -3,6 +3,7 @@
 #include <fstream>
 
 #include "backtest/run_predict.hpp"
+#include "coordinator/prediction_report.hpp"
 #include "tests/support/temp_directory.hpp"
 
 using namespace forerun;
@@ -81,6 +82,55 @@ TEST_CASE("nothing of a recorded session's future reaches a prediction", "[predi
         json::canonical(*other->find("predictions")));
   CHECK(*told->find("learned")->find("sessions") == json::Value(11));  // With the one before it.
   CHECK(other->find("recorded")->find("rank")->is_null());
+}
+
+TEST_CASE(
+    "what a recorded session lets expect is told with its reasons and what admission makes of it",
+    "[predict]") {
+  const Folder folder;
+  const auto traces = [&](const std::string& times) {
+    std::string text;
+    for (int i = 0; i < 10; ++i) {
+      text += R"({"session":")" + (i == 9 ? "s" : "t" + std::to_string(i)) +
+              R"(","steps":[{"task":"a","input":{}, "output":{"id":)" + std::to_string(i) + "}" +
+              times + R"(},{"task":"b","input":{"n":)" + std::to_string(i) + R"(},"output":1)" +
+              times + "}]}\n";
+    }
+    return folder.write("timed.jsonl", text);
+  };
+  PredictSettings settings;
+  settings.session = "s";
+  settings.at = 1;
+  const auto admission = [&] {
+    const auto told = predict_recorded(settings);
+    REQUIRE(told);
+    return *told->find("predictions")->array()->front().find("admission");
+  };
+
+  settings.traces = {traces(R"(,"latency_ms":400,"think_ms":100)")};
+  json::Value timed = admission();
+  CHECK(*timed.find("decision") == json::Value("may start"));
+  CHECK(timed.find("because")->is_null());
+  CHECK(*timed.find("expected_ms") == json::Value(500));  // A quarter more than usual.
+  CHECK(*timed.find("hidden_ms") == json::Value(100));    // No more than the think time.
+  CHECK(*timed.find("price")->number() == Approx(0.3));
+  CHECK(*timed.find("confidence_min")->number() == Approx(0.3 / 1.3));
+  const std::string text = predictions_text(*predict_recorded(settings));
+  CHECK_THAT(text, Contains("because b after a: contexts ") && Contains("because ranker: ") &&
+                       Contains("because calibration: ") && Contains("may start (confidence ") &&
+                       Contains("a full budget") && Contains("88.9 %"));
+
+  settings.catalog = folder.write("catalog.toml",
+                                  "[task.a]\nexecutor = \"exec\"\ncommand = [\"a\"]\n"
+                                  "effect = \"read\"\n[task.b]\n"
+                                  "executor = \"exec\"\ncommand = [\"b\"]\neffect = \"write\"\n");
+  CHECK(*admission().find("because") == json::Value("writes"));
+  settings.catalog.clear();
+
+  settings.traces = {traces(R"(,"latency_ms":400)")};
+  json::Value untimed = admission();
+  CHECK(*untimed.find("decision") == json::Value("unknown"));
+  CHECK_THAT(*untimed.find("because")->string(), Contains("no think_ms is recorded"));
 }
 
 TEST_CASE("a session or step that is not there is not found", "[predict]") {

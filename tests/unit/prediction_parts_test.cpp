@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <catch2/catch.hpp>
+#include <cmath>
 
 #include "coordinator/conversation.hpp"
 #include "coordinator/past_sessions.hpp"
@@ -30,6 +31,32 @@ TEST_CASE("a ranker's probabilities sum to one, and it learns which feature tell
   }
   CHECK(stated()[0] > 0.9);
   CHECK(stated()[1] < 0.05);
+}
+
+TEST_CASE("what sets a candidate apart adds up to its odds", "[prediction_parts]") {
+  const Ranker<3> ranker({0.7, -1.2, 2});
+  const std::vector<Features<3>> all = {{1, 0.5, 0.2}, {0.3, 2, 0}, {-1, 0, 1}, {0, 0, 0}};
+  std::vector<double> shares;
+  for (const Features<3>& each : all) {
+    shares.push_back(ranker.score(each));
+  }
+  Ranker<3>::normalise(shares, -1e9);
+  for (std::size_t at = 0; at < all.size(); ++at) {
+    std::vector<Ranker<3>::Rival> rivals;
+    for (std::size_t i = 0; i < all.size(); ++i) {
+      if (i != at) {
+        rivals.push_back({&all[i], shares[i]});
+      }
+    }
+    const auto apart = ranker.apart(all[at], rivals);
+    CHECK(apart.by[0] + apart.by[1] + apart.by[2] - apart.rivals ==
+          Approx(std::log(shares[at] / (1 - shares[at]))));
+  }
+  // What all have alike tells nothing.
+  const Features<3> like = {5, 1, 0}, other = {5, 0, 3};
+  const std::vector<Ranker<3>::Rival> rival = {{&other, 0.4}};
+  CHECK(ranker.apart(like, rival).by[0] == 0);
+  CHECK(ranker.apart(like, rival).rivals == 0);
 }
 
 TEST_CASE("scores of any size give probabilities", "[prediction_parts]") {
