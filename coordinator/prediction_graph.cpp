@@ -24,6 +24,7 @@
 #include "coordinator/prediction_reasons.hpp"
 #include "coordinator/ranker.hpp"
 #include "coordinator/task_names.hpp"
+#include "coordinator/telling_fields.hpp"
 
 namespace forerun {
 
@@ -57,6 +58,7 @@ const std::array<IdeaParts, ideas>& all_ideas() {
       {Idea::counts, "counts", {}, {}},
       {Idea::declared, "declared", {}, {}},
       {Idea::descriptions, "descriptions", {}, {}},
+      {Idea::telling_fields, "telling-fields", {}, {}},
   }};
   return all;
 }
@@ -272,8 +274,10 @@ struct Session {
   std::vector<Meaning> meanings{};  ///< Of the words of all its texts.
   Conversation said{};
   std::string said_after_output{};
-  bool is_thinking = false;  ///< The model was asked since the last step.
-  std::size_t bytes = 0;     ///< Of its memory, as counted last.
+  bool is_thinking = false;           ///< The model was asked since the last step.
+  std::size_t bytes = 0;              ///< Of its memory, as counted last.
+  TellingFields::Saying said_last{};  ///< The last output, where it is compared what tells.
+  bool has_said_last = false;
 };
 
 /// One way to fill a form: which candidate each parameter takes.
@@ -514,6 +518,7 @@ public:
         parameters_(settings.parameters_max),
         outputs_(settings.outputs_max),
         fields_(settings.fields_max),
+        telling_(std::max<std::size_t>(1, settings.fields_max / fields_per_document_max)),
         output_names_(settings.fields_max),
         word_weights_(settings.word_weights_max) {
     model_form_.task = settings_.model_task;
@@ -552,6 +557,8 @@ private:
 
   SeenStep seen(Key tenant, const Call& call, bool learns);
   Key labels(Key task, Side side, const json::Value* value, bool learns);
+  Key answer(Key task, const json::Value* value);
+  Key read_answer(Session& session, Key task, const json::Value* value);
   ContextKeys names_of(Key place, const json::Object& object) const;
   void scalar_label(Key place, Key key, const json::Value& value, bool learns, std::size_t& left,
                     Key& labels);
@@ -657,6 +664,7 @@ private:
   BoundedTable<std::optional<Output>> outputs_;
   Doorkeeper outputs_door_;
   BoundedTable<Field> fields_;
+  BoundedTable<TellingFields> telling_;  ///< By task.
   BoundedTable<bool> output_names_;
   BoundedTable<WordWeights> word_weights_;  ///< By tenant and word.
   DeclaredPrior declared_;
@@ -810,6 +818,32 @@ Key PredictionGraph::Impl::labels(Key task, Side side, const json::Value* value,
   return labels;
 }
 
+/// What an output says of what comes next. Nothing is learned of it.
+Key PredictionGraph::Impl::answer(Key task, const json::Value* value) {
+  if (const TellingFields* fields = value == nullptr ? nullptr : telling_.find(task);
+      fields != nullptr && fields->uses_chosen()) {
+    return fields->chosen_of(*value);
+  }
+  return labels(task, Side::output, value, false);
+}
+
+/// The same of an output that has come: its fields are watched, and compared when it is known what
+/// came next.
+Key PredictionGraph::Impl::read_answer(Session& session, Key task, const json::Value* value) {
+  session.has_said_last = false;
+  if (!learns_) {
+    return answer(task, value);
+  }
+  const Key all = labels(task, Side::output, value, true);
+  if (value == nullptr || !has(Idea::labels) || !has(Idea::telling_fields)) {
+    return all;
+  }
+  TellingFields& fields = telling_.touch(task);
+  session.said_last = fields.read(*value, all);
+  session.has_said_last = true;
+  return fields.uses_chosen() ? session.said_last.chosen : all;
+}
+
 SeenStep PredictionGraph::Impl::seen(Key tenant, const Call& call, bool learns) {
   SeenStep step{
       call, std::nullopt, mix(tenant, hash_text(call.task())), hash_input(call.input()), 0, 0};
@@ -838,6 +872,7 @@ ContextKeys PredictionGraph::Impl::next_contexts(const Session& session, bool is
   };
   const Key tenant = session.tenant;
   const Key inputs = back(1) == nullptr ? 0 : back(1)->input_labels;
+  // 0x71, 0x73, 0x76 and 0x79 are those of telling_fields.hpp.
   ContextKeys keys = {mix(tenant, 0x70), mix(tenant, 0x71, task(1)),
                       mix(tenant, 0x72, task(1), task(2))};
   if (is_open) {
@@ -1030,6 +1065,12 @@ void PredictionGraph::Impl::learn_guess(const std::vector<Likely>& made, Tenant&
 }
 
 void PredictionGraph::Impl::learn_next(const Session& session, Key symbol) {
+  if (session.has_said_last) {
+    const SeenStep& last = session.memory.steps().back();
+    telling_.touch(last.task).learn(session.said_last,
+                                    {session.tenant, last.task, last.input_labels},
+                                    last.output_labels, symbol, nexts_);
+  }
   ContextKeys contexts = next_contexts(session, false);
   contexts.append(next_contexts(session, true).from(3));
   contexts.append(long_contexts(session));
@@ -1763,8 +1804,8 @@ void PredictionGraph::Impl::observe(const RunId& id, std::string_view tenant, co
   if (learns_) {
     learn_output(session, output);
   }
-  session.memory.add_output(
-      output, labels(task, Side::output, output ? &output->value() : nullptr, learns_));
+  session.memory.add_output(output,
+                            read_answer(session, task, output ? &output->value() : nullptr));
   session.is_thinking = false;
   hear(session);
   if (has_model()) {
@@ -2295,7 +2336,7 @@ void PredictionGraph::Impl::predict_beyond_open(Session& session, const Tenant& 
     const std::string why = question.explains ? premise_text(session, likely) : std::string();
     const SessionMemory::Mark mark = session.memory.mark();
     const Key task = session.memory.steps().back().task;
-    session.memory.add_output(*output, labels(task, Side::output, &(*output)->value(), false));
+    session.memory.add_output(*output, answer(task, &(*output)->value()));
     const std::vector<Key> open = std::exchange(open_tasks_, {});
     const std::size_t from = drafts.size();
     const double scale = std::min(likely.probability, probability_max);
@@ -2343,8 +2384,7 @@ std::vector<Prediction> PredictionGraph::Impl::predict(const RunId& id, const Qu
     is_open = !step.output.has_value();
     const Key task = session.memory.steps().back().task;
     if (step.output) {
-      session.memory.add_output(step.output,
-                                labels(task, Side::output, &step.output->value(), false));
+      session.memory.add_output(step.output, answer(task, &step.output->value()));
       said.step(step.call, *step.output);
     } else {
       open_tasks_.push_back(task);
@@ -2394,8 +2434,7 @@ double PredictionGraph::Impl::end_probability(const RunId& id, const Question& q
     const Key task = session.memory.steps().back().task;
     is_open = is_open || !step.output;
     if (step.output) {
-      session.memory.add_output(step.output,
-                                labels(task, Side::output, &step.output->value(), false));
+      session.memory.add_output(step.output, answer(task, &step.output->value()));
     }
   }
   double probability = 0;

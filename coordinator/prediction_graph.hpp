@@ -32,8 +32,9 @@ enum class Idea : std::uint8_t {
   counts,
   declared,
   descriptions,
+  telling_fields,
 };
-inline constexpr std::size_t ideas = 18;
+inline constexpr std::size_t ideas = 19;
 const char* to_string(Idea idea);
 std::optional<Idea> parse_idea(std::string_view name);
 

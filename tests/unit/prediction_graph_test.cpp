@@ -157,6 +157,31 @@ TEST_CASE("a label in the output decides what follows", "[prediction_graph]") {
   REQUIRE(predictions.front().probability > 0.85);
 }
 
+TEST_CASE("a label deep in the output decides what follows, also of an imagined output",
+          "[prediction_graph]") {
+  History history;
+  const auto classified = [](int id, const std::string& label) {
+    return taken("classify", "{}",
+                 R"({"items":[{"id":)" + std::to_string(id) + R"(,"kind":{"label":")" + label +
+                     R"("},"shard":)" + std::to_string(id % 5) + "}]}");
+  };
+  for (int i = 0; i < 40; ++i) {
+    history.teach({classified(i, "invoice"), taken("pay")});
+    history.teach({classified(1000 + i, "letter"), taken("file")});
+  }
+  for (const auto& [label, follows] : {std::pair{"letter", "file"}, std::pair{"invoice", "pay"}}) {
+    const Taken step = classified(77, label);
+    const auto after = history.graph.predict(history.open({step}), {.limit = 3});
+    REQUIRE(after.front().call.task() == follows);
+    CHECK(after.front().probability > 0.85);
+    const ImaginedStep imagined{step.call, step.output};
+    const auto beyond =
+        history.graph.predict(history.open({}), {.beyond = std::span(&imagined, 1), .limit = 3});
+    REQUIRE(beyond.front().call.task() == follows);
+    CHECK(beyond.front().probability == after.front().probability);
+  }
+}
+
 TEST_CASE("arguments come from inputs, outputs and text that were never seen before",
           "[prediction_graph]") {
   History history;

@@ -1,0 +1,90 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+#include "base/json.hpp"
+#include "coordinator/learned_contexts.hpp"
+#include "coordinator/prediction_hash.hpp"
+
+namespace forerun::prediction {
+
+/// What the contexts of one step are made of.
+struct AnsweredStep {
+  Key tenant = 0;
+  Key task = 0;
+  Key inputs = 0;  ///< The labels of its input.
+};
+/// Contexts that know the step's task and inputs, and of its output nothing.
+std::array<Key, 2> task_contexts(const AnsweredStep& step);
+/// Contexts over the step's task and what its output says, without and with its inputs.
+std::array<Key, 2> answer_contexts(const AnsweredStep& step, Key labels);
+
+/// Which fields of a task's outputs tell what follows it. A field is a path to a scalar, in objects
+/// and in the first items of lists, or a part of a text there. All labels at the top together are
+/// one way to read an output; each small field beside the one that matters splits what is known of
+/// it. The other way are one to three chosen fields: one is chosen when knowing it would have told
+/// better what came (the sum of the logarithms of what contexts with and without it had stated
+/// before), and the chosen ones are used where they tell better than all labels together.
+class TellingFields {
+public:
+  static constexpr std::size_t fields_max = 64;  ///< Watched for few values.
+  static constexpr std::size_t candidates_max = 8;
+  static constexpr std::size_t chosen_max = 3;
+
+  /// What one output says, until it is known what came after it.
+  struct Saying {
+    Key all = 0;     ///< All labels at the top.
+    Key chosen = 0;  ///< The chosen fields.
+    std::uint32_t version = 0;
+    std::uint32_t count = 0;
+    std::array<std::pair<Key, Key>, candidates_max> candidates{};  ///< Path and value.
+  };
+
+  /// Watches the fields of an output. `all`: the labels at the top, as one.
+  Saying read(const json::Value& output, Key all);
+  /// After this step came `symbol`. `taught`: the labels whose answer_contexts() learn it anyway.
+  void learn(const Saying& said, const AnsweredStep& step, Key taught, Key symbol,
+             LearnedContexts& contexts);
+  /// The chosen fields tell better than all labels together.
+  bool uses_chosen() const { return uses_chosen_; }
+  /// What an output says by the chosen fields; the same as read() says.
+  Key chosen_of(const json::Value& output) const;
+  /// How many are chosen.
+  std::size_t chosen() const { return chosen_.size(); }
+
+private:
+  struct Field {
+    Key path = 0;
+    /// Each value, and what all labels together were when it was last seen.
+    std::vector<std::pair<std::uint32_t, std::uint32_t>> values;
+    std::uint32_t tries = 0;
+    std::uint32_t seen_at = 0;     ///< The last output that has it, counted from 1.
+    std::uint32_t differs_at = 0;  ///< When it last told something else than all labels together.
+    std::uint32_t looked_at = 0;   ///< How often it was a candidate.
+    std::uint32_t dull_until = 0;
+    bool is_label = true;
+    std::array<double, 2> gain{};  ///< Without and with the inputs.
+    double against_all = 0;
+
+    void learn(Key value, Key all, std::uint32_t now);
+  };
+
+  Field* field(Key path, std::size_t& cursor);
+  bool is_chosen(Key path) const;
+  bool is_candidate(const Field& field) const;
+  void watch(Key path, Key value, std::size_t& cursor, Key all);
+  void choose(const Field& field);
+  void start_over();
+
+  std::vector<Field> fields_;
+  std::vector<Key> chosen_;
+  std::uint32_t outputs_ = 0;
+  std::uint32_t version_ = 0;  ///< Grows when what is chosen changes.
+  double against_all_ = 0;     ///< How much better the chosen ones told, as a logarithm.
+  bool uses_chosen_ = false;
+};
+
+}  // namespace forerun::prediction
