@@ -52,9 +52,9 @@ CoordinatorMachine::CoordinatorMachine(CoordinatorSettings settings, SigningKey 
       effects_(settings_.effects),
       speculable_(speculable_names(settings_.catalog)),
       opening_keys_(settings_.opening_keys_max),
-      open_past_({settings_.history.learn_again_steps_max, settings_.history.open_bytes_max}),
       history_(settings_.history),
       reading_(settings_.history),
+      open_past_({settings_.history.learn_again_steps_max, settings_.history.open_bytes_max}),
       rechecks_(settings_.recheck, ledger_.secret("recheck")) {
   predictor_->declare(declared_tasks(settings_.catalog));
 }
