@@ -611,6 +611,7 @@ private:
   void understand(Session& session) const;
   void learn_meaning(const Session& session, Key task, Key name, const json::Value& value);
   void learn_words(const Session& session, const Options& all, Key came);
+  static void forget_steps(Session& session, SessionMemory::Dropped dropped);
   static PastSession done_from(const Session& session, std::size_t first);
   void end_turn(const Session& session, Tenant& tenant) const;
   Options learn_options(const Session& session, Tenant& tenant, Key form_key, Key input_hash);
@@ -1781,6 +1782,17 @@ void PredictionGraph::Impl::learn_meaning(const Session& session, Key task, Key 
   nexts_.teach(contexts, meaning_of(name, 0));
 }
 
+/// What stands beside the memory's steps keeps their numbers.
+void PredictionGraph::Impl::forget_steps(Session& session, SessionMemory::Dropped dropped) {
+  const std::size_t end = dropped.from + dropped.count;
+  const auto at = [&](std::size_t n) {
+    return session.forms.begin() + static_cast<std::ptrdiff_t>(std::min(n, session.forms.size()));
+  };
+  session.forms.erase(at(dropped.from), at(end));
+  session.turn_from = session.turn_from >= end ? session.turn_from - dropped.count
+                                               : std::min(session.turn_from, dropped.from);
+}
+
 void PredictionGraph::Impl::observe(const RunId& id, std::string_view tenant, const Call& call,
                                     const std::optional<Output>& output) {
   Session& session = open(id, tenant);
@@ -1800,7 +1812,7 @@ void PredictionGraph::Impl::observe(const RunId& id, std::string_view tenant, co
   if (learns_) {
     learn_call(session, owner, step);
   }
-  session.memory.add_call(std::move(step));
+  forget_steps(session, session.memory.add_call(std::move(step)));
   if (learns_) {
     learn_output(session, output);
   }

@@ -26,7 +26,12 @@ constexpr Key one_more = 0x25;
 constexpr std::uint32_t text_bit = 1U << 31U;
 constexpr std::size_t walk_depth_max = 12;
 constexpr std::size_t columns_max = 16;
-constexpr std::size_t steps_after_full = 8;
+/// What stays when steps are let go of: as many of the first as past sessions compare, and half of
+/// the limit of the latest.
+constexpr std::size_t first_steps_max = 64;
+constexpr std::size_t first_steps_part = 8;  ///< Of the limit.
+constexpr std::size_t latest_steps_min = 8;  ///< Contexts need them.
+constexpr std::size_t asked_per_step = 4;    ///< Calls and arguments that are known to have been.
 constexpr std::size_t words_per_text_max = 1'000;
 constexpr std::size_t last_words_max = 96;
 /// A document is held as it is read and as its canonical text.
@@ -323,7 +328,6 @@ void SessionMemory::rollback(Mark mark) {
 
 void SessionMemory::remember(Key hash, Key place, Key name, const json::Value* json, Side side,
                              bool is_after_word) {
-  const auto self = static_cast<std::uint32_t>(values_.size());
   SeenValue value;
   value.hash = hash;
   value.place = place;
@@ -334,6 +338,14 @@ void SessionMemory::remember(Key hash, Key place, Key name, const json::Value* j
   value.text_at = side == Side::text ? text_at_ : 0;
   value.document =
       side == Side::text ? text_bit | texts_ : static_cast<std::uint32_t>(steps_.size());
+  link(value);
+}
+
+/// Takes a value in, as the latest one at its place and of its equals.
+void SessionMemory::link(SeenValue value) {
+  const auto self = static_cast<std::uint32_t>(values_.size());
+  const Key place = value.place;
+  const Key hash = value.hash;
   value.head = self;
   if (const std::uint32_t before = latest_at(place); before != 0) {
     if (values_[before].document == value.document) {
@@ -348,14 +360,16 @@ void SessionMemory::remember(Key hash, Key place, Key name, const json::Value* j
     set(mix(place, 2), self);
   }
   value.same_value = latest_equal(hash);
-  value.look = value.same_value != 0 ? values_[value.same_value].look : look_of(*json);
+  if (value.look == 0) {
+    value.look = value.same_value != 0 ? values_[value.same_value].look : look_of(*value.json);
+  }
   values_.push_back(value);
   set(mix(place, 1), self);
   set(mix(hash, 4), self);
-  if (name != 0) {
-    set(mix(name, 3), self);
+  if (value.name != 0) {
+    set(mix(value.name, 3), self);
   }
-  if (side == Side::text) {
+  if (value.side == Side::text) {
     const std::uint32_t before = in_text(hash);
     if (before == 0 || values_[before].document != value.document) {
       set(mix(hash, 8), self);
@@ -538,44 +552,114 @@ std::vector<SessionMemory::Corrected> SessionMemory::make_corrected(const SeenVa
 std::size_t SessionMemory::bytes() const {
   return bytes_ * bytes_per_canonical + steps_.size() * (sizeof(SeenStep) + bytes_per_step) +
          values_.size() * sizeof(SeenValue) +
-         index_.slots() * sizeof(std::pair<Key, std::uint32_t>) + tokens_.size() * sizeof(Token) +
+         (index_.slots() + text_index_.slots()) * sizeof(std::pair<Key, std::uint32_t>) +
+         asked_.size() * sizeof(Key) + tokens_.size() * sizeof(Token) +
          (all_words_.size() + all_stems_.size() + last_words_.size() + last_stems_.size()) *
              sizeof(Key) +
          text_values_.size() * sizeof(json::Value) + names_.size() * sizeof(Name);
 }
 
-void SessionMemory::add_call(SeenStep step) {
-  corrected_.clear();
-  if (is_full() && marks_ == 0 && steps_.size() >= limits_.steps + steps_after_full) {
-    // Contexts need the last steps only, and no value belongs to one that came when the memory was
-    // full.
-    const auto oldest = steps_.begin() + static_cast<std::ptrdiff_t>(limits_.steps);
-    bytes_ -= oldest->call.canonical().size();
-    forget_step(oldest->task);
-    steps_.erase(oldest);
+/// A call, or an argument, was there. It is known longer than the step that had it.
+void SessionMemory::note_asked(Key key) {
+  set(key, 1);
+  if (marks_ > 0) {
+    return;
   }
+  const std::size_t asked_max = std::max<std::size_t>(2, asked_per_step * limits_.steps);
+  if (asked_.size() >= asked_max) {
+    asked_.erase(asked_.begin(), asked_.begin() + static_cast<std::ptrdiff_t>(asked_max / 2));
+  }
+  asked_.push_back(key);
+}
+
+/// Makes all that finds values anew, for those of the steps that stay and of the texts.
+SessionMemory::Dropped SessionMemory::forget_middle() {
+  const std::size_t first = std::min(first_steps_max, limits_.steps / first_steps_part);
+  const std::size_t latest = std::max(limits_.steps / 2, latest_steps_min);
+  if (steps_.size() <= first + latest) {
+    return {};
+  }
+  const std::size_t count = steps_.size() - first - latest;
+  const std::vector<SeenValue> old = std::exchange(values_, std::vector<SeenValue>(1));
+  const std::deque<json::Value> owned = std::exchange(text_values_, {});
+  std::vector<const json::Value*> own;
+  for (const json::Value& each : owned) {
+    own.push_back(&each);
+  }
+  std::sort(own.begin(), own.end());
+  index_ = {};
+  names_.clear();
+  for (const Key key : asked_) {
+    set(key, 1);
+  }
+  std::vector<std::uint32_t> moved(old.size());
+  std::uint32_t document = 0;
+  for (std::size_t i = 1; i < old.size(); ++i) {
+    SeenValue value = old[i];
+    if (value.side != Side::text && value.document > first) {
+      if (value.document <= first + count) {
+        continue;
+      }
+      value.document -= static_cast<std::uint32_t>(count);
+    }
+    const bool is_own = std::binary_search(own.begin(), own.end(), value.json);
+    if (is_own) {
+      text_values_.push_back(*value.json);
+      value.json = &text_values_.back();
+    }
+    value.next = 0;
+    value.older = 0;
+    value.parent = 0;
+    moved[i] = static_cast<std::uint32_t>(values_.size());
+    if (value.side == Side::output && value.document != document) {
+      document = value.document;
+      set(mix(document, 9), moved[i]);
+    }
+    link(value);
+    if (const std::string* text = value.json->string();
+        text != nullptr && value.side == Side::output && !is_own) {
+      learn_name(*text);
+    }
+  }
+  for (std::size_t i = 1; i < old.size(); ++i) {
+    if (moved[i] != 0) {
+      values_[moved[i]].parent = moved[old[i].parent];
+    }
+  }
+  const auto from = steps_.begin() + static_cast<std::ptrdiff_t>(first);
+  const auto to = from + static_cast<std::ptrdiff_t>(count);
+  for (auto step = from; step != to; ++step) {
+    bytes_ -= step->call.canonical().size() + (step->output ? step->output->canonical().size() : 0);
+    forget_step(step->task);
+  }
+  steps_.erase(from, to);
+  return {first, count};
+}
+
+SessionMemory::Dropped SessionMemory::add_call(SeenStep step) {
+  corrected_.clear();
+  const Dropped dropped =
+      marks_ == 0 && steps_.size() >= limits_.steps ? forget_middle() : Dropped{};
   has_fresh_words_ = false;
   bytes_ += step.call.canonical().size();
   count_step(step.task);
   steps_.push_back(std::move(step));
-  if (is_full()) {
-    return;
-  }
   const SeenStep& added = steps_.back();
   std::size_t left =
       added.call.canonical().size() > limits_.document_bytes ? 0 : limits_.values_per_document;
-  set(mix(added.task, added.input_hash, 6), 1);
+  note_asked(mix(added.task, added.input_hash, 6));
   const Key place = mix(added.task, static_cast<Key>(Side::input));
   for (const json::Member& member : added.call.input()) {
     const Key name = hash_text(member.name);
     const Key at = mix(place, step_of_name(member.name, name));
     const Key hash = walk(member.value, at, name, false, 1, Side::input, left);
-    set(mix(used_key(added.task, name, hash), 5), 1);
+    note_asked(mix(used_key(added.task, name, hash), 5));
     read_on(hash);
     if (limits_.counts) {
       remember_next(member.value, mix(at, one_more));
     }
   }
+  return dropped;
 }
 
 /// A call took this value: what is read next stands behind it.
@@ -605,7 +689,7 @@ void SessionMemory::read_tokens(std::string_view text) {
       return false;
     }
     tokens_.push_back({text_bytes_ + static_cast<std::uint32_t>(at), stem});
-    set(mix(stem, text_token), 1);
+    text_index_.set(mix(stem, text_token), 1);
     return true;
   });
 }
@@ -694,7 +778,7 @@ SessionMemory::Mention SessionMemory::mention(Key hash, const json::Value& value
     words.ahead = 0;
     for (std::uint32_t i = 0; i < words.count; ++i) {
       const Key stem = word_stems_[words.from + i];
-      if (index_.get(mix(stem, text_token)) != 0) {
+      if (text_index_.get(mix(stem, text_token)) != 0) {
         ++words.anywhere;
         if (std::binary_search(ahead.begin(), ahead.end(), stem)) {
           ++words.ahead;
@@ -711,7 +795,7 @@ void SessionMemory::add_output(const std::optional<Output>& output, Key output_l
   FORERUN_ASSERT(!steps_.empty());
   SeenStep& step = steps_.back();
   step.output_labels = output_labels;
-  if (!output || is_full() || output->canonical().size() > limits_.document_bytes) {
+  if (!output || output->canonical().size() > limits_.document_bytes) {
     return;
   }
   step.output = output;
@@ -793,6 +877,7 @@ std::string_view SessionMemory::spelling_of(Key word) const {
 }
 
 void SessionMemory::add_text(std::string_view text) {
+  FORERUN_ASSERT(marks_ == 0);
   corrected_.clear();
   text = text.substr(0, limits_.document_bytes);
   ++texts_;
@@ -838,7 +923,7 @@ void SessionMemory::add_text(std::string_view text) {
       const Key key = mix(lower_word, hash_text(lowered(word)));
       if (words_ < limits_.words) {
         ++words_;
-        set(mix(key, 7), 1);
+        text_index_.set(mix(key, 7), 1);
       }
       insert_sorted(all_words_, key);
       const Key stem = stem_of(word);
@@ -899,7 +984,7 @@ bool SessionMemory::is_mentioned(const SeenValue& value) const {
     return false;
   }
   const std::string lower = lowered(*text);
-  if (index_.get(mix(lower_word, hash_text(lower), 7)) != 0) {
+  if (text_index_.get(mix(lower_word, hash_text(lower), 7)) != 0) {
     return true;
   }
   return lower.find(' ') != std::string::npos && lower_text_.find(lower) != std::string::npos;

@@ -16,7 +16,7 @@
 namespace forerun::prediction {
 
 struct MemoryLimits {
-  std::size_t steps = 512;
+  std::size_t steps = 512;                  ///< The first ones and the latest.
   std::size_t values_per_document = 256;    ///< Of one input or one output.
   std::size_t values_of_text = 4'096;       ///< Words and phrases of all texts.
   std::size_t words_in_all = 512;           ///< Different ones, for telling what texts are alike.
@@ -67,8 +67,13 @@ public:
   explicit SessionMemory(const MemoryLimits& limits) : limits_(limits) { values_.resize(1); }
 
   void add_text(std::string_view text);
-  /// The step's call; its output follows or stays open.
-  void add_call(SeenStep step);
+  /// Steps that were let go of, by their number from 0 when they were there.
+  struct Dropped {
+    std::size_t from = 0, count = 0;
+  };
+  /// The step's call; its output follows or stays open. Where there are too many, steps between the
+  /// first ones and the latest half are let go of, with their values, but never behind a mark.
+  Dropped add_call(SeenStep step);
   /// @pre a step was added.
   void add_output(const std::optional<Output>& output, Key output_labels);
 
@@ -155,9 +160,6 @@ public:
   const std::vector<Corrected>& corrected(std::uint32_t index) const;
 
 private:
-  /// Steps beyond the limit are remembered for contexts alone.
-  bool is_full() const { return steps_.size() > limits_.steps; }
-
   /// Open addressing from key to a number that is not 0; grows, never shrinks.
   class Index {
   public:
@@ -175,6 +177,9 @@ private:
   void set(Key key, std::uint32_t number);
   void remember(Key hash, Key place, Key name, const json::Value* json, Side side,
                 bool is_after_word = false);
+  void link(SeenValue value);
+  void note_asked(Key key);
+  Dropped forget_middle();
   Key walk(const json::Value& value, Key place, Key name, bool in_array, std::size_t depth,
            Side side, std::size_t& left);
   Key walk_array(const json::Array& array, Key place, Key name, bool in_array, std::size_t depth,
@@ -201,6 +206,8 @@ private:
   Key task_set_ = 0;                                  ///< The sum of these tasks.
   std::vector<SeenValue> values_;                     ///< The first is none.
   Index index_;
+  Index text_index_;        ///< The words of all texts, which stay.
+  std::vector<Key> asked_;  ///< That calls and their arguments were there, the latest.
   std::deque<json::Value> text_values_;
   std::string lower_text_;
   std::vector<Key> last_words_;

@@ -628,6 +628,39 @@ TEST_CASE("a session longer than its memory ends, and the next one is predicted"
   CHECK(probability_of(history.graph.predict(id, {}), call("b")) > 0.5);
 }
 
+TEST_CASE("arguments are found in the latest steps of a long session, and in its first ones",
+          "[prediction]") {
+  PredictionSettings settings;
+  settings.steps_per_session_max = 64;
+  History history(settings);
+  const RunId id = history.open({}, "t", "work for customer C-77 and count");
+  std::size_t counted = 0;
+  std::size_t right = 0;
+  std::size_t bytes = 0;
+  for (int i = 0; i < 1'000; ++i) {
+    const std::string token = "\"tok-" + std::to_string(7'919 * i % 100'003) + "\"";
+    history.graph.observe(id, "t", call("take", R"({"n":)" + std::to_string(i) + "}"),
+                          output(R"({"token":)" + token + "}"));
+    const Call use = call("use", R"({"customer":"C-77","token":)" + token + "}");
+    const Call next = call("take", R"({"n":)" + std::to_string(i + 1) + "}");
+    const auto best = [&] {
+      const auto made = history.graph.predict(id, {.limit = 1});
+      return made.empty() ? call("none") : made.front().call;
+    };
+    if (i >= 100) {
+      counted += 2;
+      right += best() == use ? 1 : 0;
+    }
+    history.graph.observe(id, "t", use, output("null"));
+    right += i >= 100 && best() == next ? 1 : 0;
+    if (i == 200) {
+      bytes = history.graph.sizes().session_bytes;
+    }
+  }
+  CHECK(right >= counted * 99 / 100);
+  CHECK(history.graph.sizes().session_bytes < 2 * bytes);
+}
+
 TEST_CASE("a text is corrected by the names that came back", "[prediction]") {
   History history;
   for (int i = 0; i < 12; ++i) {
