@@ -1991,6 +1991,13 @@ std::string PredictionGraph::Impl::labels_text(Key task, Side side,
   const Key place = mix(task_side(task, side), 0x61);
   std::string text;
   std::size_t told = 0;
+  if (const TellingFields* fields = side == Side::output ? telling_.find(task) : nullptr;
+      fields != nullptr && fields->uses_chosen()) {
+    for (const std::string& each : fields->chosen_texts(*value)) {
+      text += (text.empty() ? "" : ", ") + json::clean_text(each, label_bytes_max);
+    }
+    return text + " in the fields that tell what follows";
+  }
   const auto add = [&](const std::string& label) {
     text += told == labels_told  ? ", ..."
             : told > labels_told ? ""

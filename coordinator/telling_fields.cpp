@@ -284,6 +284,28 @@ Key TellingFields::chosen_of(const json::Value& output) const {
   return chosen;
 }
 
+std::vector<std::string> TellingFields::chosen_texts(const json::Value& output) const {
+  std::vector<std::string> texts(chosen_.size(), "nothing");
+  const auto keep = [&](Key path, const std::string& text) {
+    if (const auto at = std::find(chosen_.begin(), chosen_.end(), path); at != chosen_.end()) {
+      texts[static_cast<std::size_t>(at - chosen_.begin())] = text;
+    }
+  };
+  std::size_t left = scalars_max;
+  each_scalar(
+      output, root, 0, left,
+      [&](Key path, const json::Value& value) {
+        keep(path, json::canonical(value));
+        if (const std::string* text = value.string()) {
+          for (const Key kind : {first_word, last_word, before_digits}) {
+            keep(mix(path, kind), json::canonical(std::string(part_of(*text, kind))));
+          }
+        }
+      },
+      [&](Key path, Key) { keep(path, "a list"); });
+  return texts;
+}
+
 void TellingFields::learn(const Saying& said, const AnsweredStep& step, Key taught, Key symbol,
                           LearnedContexts& contexts) {
   if (said.version != version_ || (said.count == 0 && chosen_.empty())) {

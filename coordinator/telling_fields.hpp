@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstdint>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -52,6 +53,8 @@ public:
   bool uses_chosen() const { return uses_chosen_; }
   /// What an output says by the chosen fields; the same as read() says.
   Key chosen_of(const json::Value& output) const;
+  /// What the chosen fields hold, for people; "nothing" where there is no such field.
+  std::vector<std::string> chosen_texts(const json::Value& output) const;
   /// How many are chosen.
   std::size_t chosen() const { return chosen_.size(); }
 

@@ -65,6 +65,9 @@ TEST_CASE("a field deep in an output is chosen when it tells what follows", "[te
     CHECK(played.fields.uses_chosen());
     CHECK(!played.are_alike(make(0, played.prng), make(1, played.prng)));
     CHECK(!played.are_alike(make(1, played.prng), make(2, played.prng)));
+    CHECK(played.fields.chosen_texts(*json::parse(make(1, played.prng))) ==
+          std::vector<std::string>{named(1)});
+    CHECK(played.fields.chosen_texts(json::Value()) == std::vector<std::string>{"nothing"});
   }
 }
 
