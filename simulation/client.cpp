@@ -113,7 +113,7 @@ void Client::abandon_list() {
   abandoned_ = std::get<ConfirmCalls>(pending_->body);
   pending_.reset();
   ++fresh_key_;  // What the list's writes left is not known.
-  next(env_.prng.chance(0.5) ? Stage::other : Stage::end);
+  next(env_.prng.chance(0.7) ? Stage::other : Stage::end);
 }
 
 void Client::send_again(Duration delay) {
@@ -127,7 +127,7 @@ void Client::send_again(Duration delay) {
 }
 
 void Client::coordinator_went_down() {
-  if (pending_ && stage_ == Stage::list && !abandoned_ && env_.prng.chance(0.5)) {
+  if (pending_ && stage_ == Stage::list && !abandoned_ && env_.prng.chance(0.8)) {
     abandon_list();  // A crash may have cut it.
   } else if (pending_ && pending_->id.value != 0) {
     send_again(env_.between(std::chrono::milliseconds(5), std::chrono::milliseconds(300)));
@@ -378,7 +378,7 @@ void Client::handle(const StepAnswers& body) {
       next(env_.prng.chance(0.5) ? Stage::list : Stage::end);
       return;
     case Stage::other:
-      next(env_.prng.chance(0.5) ? Stage::old : Stage::end);
+      next(env_.prng.chance(0.7) ? Stage::old : Stage::end);
       return;
     default:
       next(env_.prng.chance(0.3) ? Stage::show : Stage::end);
