@@ -219,7 +219,7 @@ public:
   std::list<Connection*>::iterator add_idle(Connection& connection);
   void remove_idle(std::list<Connection*>::iterator place) { idle_.erase(place); }
   /// Whether so much more may wait to be read; cuts what has waited too long for it.
-  bool make_room_unread(std::size_t bytes);
+  bool make_room_unread(const std::string& peer, std::size_t bytes);
   std::list<Unread>::iterator add_unread(Connection& connection, std::size_t bytes);
   void remove_unread(std::list<Unread>::iterator place);
   bool is_stopping() const { return is_stopping_; }
@@ -241,6 +241,7 @@ private:
   std::size_t connections_max_ = 0;
   std::size_t per_peer_max_ = 0;  ///< 0: no bound.
   std::size_t bodies_per_peer_max_ = 0;
+  std::size_t unread_per_peer_max_ = 0;
   std::uint64_t refused_ = 0;  ///< Connections beyond per_peer_max_.
   asio::io_context io_{1};
   Acceptor acceptor_{io_};
@@ -252,6 +253,7 @@ private:
   struct Peer {
     std::size_t connections = 0;
     std::size_t body_bytes = 0;
+    std::size_t unread_bytes = 0;
   };
   std::unordered_map<std::string, Peer> peers_;  ///< With a connection, if per_peer_max_ is set.
   std::list<Connection*> idle_;  ///< Between requests, or before the first; the longest first.
@@ -521,7 +523,7 @@ void Connection::answer(const RenderedAnswer& answer) {
   FORERUN_ASSERT(stage_ == Stage::waiting);
   request_.reset();
   // What was decided must reach its client; a page can be asked for again.
-  if (!loop_.make_room_unread(answer.body.size()) && asks_for_page()) {
+  if (!loop_.make_room_unread(peer_, answer.body.size()) && asks_for_page()) {
     respond(render(Problem{.status = 503,
                            .name = "overloaded",
                            .detail = "answers: expected at most " +
@@ -793,6 +795,9 @@ Loop::Loop(const GatewaySettings& settings, GatewayPorts ports, const tcp::endpo
       bodies_per_peer_max_(settings.per_peer_share < 1
                                ? share_of(settings.bodies_bytes_max, settings.per_peer_share)
                                : settings.bodies_bytes_max),
+      unread_per_peer_max_(settings.per_peer_share < 1
+                               ? share_of(settings.unread_bytes_max, settings.per_peer_share)
+                               : settings.unread_bytes_max),
       tls_(std::move(tls)) {}
 
 Result<void> Loop::open(const tcp::endpoint& endpoint) {
@@ -976,7 +981,11 @@ std::list<Connection*>::iterator Loop::add_idle(Connection& connection) {
   return place;
 }
 
-bool Loop::make_room_unread(std::size_t bytes) {
+bool Loop::make_room_unread(const std::string& peer, std::size_t bytes) {
+  if (const auto at = peers_.find(peer);
+      at != peers_.end() && at->second.unread_bytes + bytes > unread_per_peer_max_) {
+    return false;
+  }
   const auto now = SteadyClock::now();
   while (unread_bytes_ + bytes > settings_.unread_bytes_max) {
     if (unread_.empty() || now - unread_.front().since < settings_.unread_grace) {
@@ -990,11 +999,17 @@ bool Loop::make_room_unread(std::size_t bytes) {
 
 std::list<Unread>::iterator Loop::add_unread(Connection& connection, std::size_t bytes) {
   unread_bytes_ += bytes;
+  if (const auto at = peers_.find(connection.peer()); at != peers_.end()) {
+    at->second.unread_bytes += bytes;
+  }
   return unread_.insert(unread_.end(), {&connection, bytes, SteadyClock::now()});
 }
 
 void Loop::remove_unread(std::list<Unread>::iterator place) {
   unread_bytes_ -= place->bytes;
+  if (const auto at = peers_.find(place->connection->peer()); at != peers_.end()) {
+    at->second.unread_bytes -= place->bytes;
+  }
   unread_.erase(place);
 }
 

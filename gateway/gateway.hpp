@@ -27,7 +27,8 @@ struct GatewaySettings {
   /// Also kept below the descriptor limit. When all are taken, the one idle longest makes room.
   std::size_t connections_max = 20'000;
   std::size_t connections_per_peer_max = 0;  ///< Of an IPv4 address, of an IPv6 /64; 0: no bound.
-  /// Of the connections that there may be, at least one, and of bodies_bytes_max. 1: no bound, as
+  /// Of the connections that there may be, at least one, of bodies_bytes_max, and of
+  /// unread_bytes_max, beyond which its pages are refused. 1: no bound, as
   /// behind a proxy, where all clients have one address.
   double per_peer_share = 1;
   std::size_t waiting_max = 50'000;  ///< Requests handed to the coordinator and not answered yet.

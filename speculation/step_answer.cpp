@@ -41,14 +41,16 @@ Result<StepAnswer> step_answer_of(const StoredEntry& stored) {
   return step_answer_of(*commit, commit->decision_hash(), stored.seq, stored.output);
 }
 
-SessionView session_view_of(const SessionRow& row, std::uint32_t first,
-                            std::span<const StoredEntry> commits) {
+Result<SessionView> session_view_of(const SessionRow& row, std::uint32_t first,
+                                    std::span<const StoredEntry> commits) {
   SessionView view{row.run_id,    row.context, row.mode, row.ended,
                    row.next_step, first,       {},       row.state};
   for (const StoredEntry& commit : commits) {
-    if (auto answer = step_answer_of(commit)) {
-      view.steps.push_back(std::move(*answer));
+    auto answer = step_answer_of(commit);
+    if (!answer) {
+      return tl::unexpected<Error>(answer.error());
     }
+    view.steps.push_back(std::move(*answer));
   }
   return view;
 }

@@ -56,7 +56,9 @@ ResponseBody read_session(CoordinatorStore& store, const ServeSession& request) 
     return JsonReport{explain(record->row, {record->commits, record->discards, page.first,
                                             record->before ? &*record->before : nullptr})};
   }
-  return session_view_of(record->row, page.first, record->commits);
+  auto view = session_view_of(record->row, page.first, record->commits);
+  return view ? ResponseBody(std::move(*view))
+              : failed("a step of this page cannot be read back, ask `forerun verify`");
 }
 
 }  // namespace forerun

@@ -78,7 +78,9 @@ bool SessionPartReader::read_discards() {
 }
 
 Result<CoordinatorStore::SessionRecord> SessionPartReader::take() {
-  if (!error_ && !has_more_) {
+  // Behind the last step: with the part that has it.
+  const bool is_beyond = record_.commits.empty() && part_.first.value > 0;
+  if (!error_ && !has_more_ && !is_beyond) {
     read_discards();
   }
   return error_ ? Result<CoordinatorStore::SessionRecord>(tl::unexpected(*error_))

@@ -192,19 +192,21 @@ class _Pages:
     def __init__(self, run_id: str) -> None:
         self._path = f"/v1/sessions/{run_id}"
         self._steps: List[Any] = []
+        self._next = 0
         self.session: Dict[str, Any] = {}
         self.is_whole = False
 
     @property
     def next_path(self) -> str:
-        return f"{self._path}?from={len(self._steps)}" if self._steps else self._path
+        return f"{self._path}?from={self._next}" if self._steps else self._path
 
     def add(self, answer: Any) -> None:
         steps = _member(answer, "steps")
         if not isinstance(steps, list):
             raise ForerunError("answer: steps is no list; is this a coordinator of this version?")
         self._steps += steps
-        self.is_whole = not steps or len(self._steps) >= _member(answer, "next_step")
+        self._next = _member(steps[-1], "step") + 1 if steps else self._next
+        self.is_whole = not steps or self._next >= _member(answer, "next_step")
         # What stands beside the steps is of the latest page's moment.
         self.session = {**answer, "first": 0, "steps": self._steps}
 

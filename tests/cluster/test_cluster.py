@@ -73,6 +73,17 @@ class ClusterTest(unittest.TestCase):
         with forerun.Client(f"http://{cluster.http}") as client:
             shown = client.resume(run_id).show()
         self.assertEqual((shown["first"], [step["step"] for step in shown["steps"]]), (0, list(range(600))))
+        # A step that cannot be read any more is not left out, and nothing is signed over it.
+        with contextlib.closing(sqlite3.connect(cluster.data / "ledger.db", timeout=10)) as database:
+            database.execute("UPDATE entries SET leaf = substr(leaf, 1, 10) WHERE step = 9")
+            database.commit()
+        status, problem = cluster.request("GET", f"/v1/sessions/{run_id}?count=20")
+        self.assertEqual(status, 404)
+        self.assertIn("cannot be read back", problem["detail"])
+        cluster.kill("coordinator")
+        damaged = cluster.launch("damaged", *cluster.coordinator_arguments())
+        self.assertEqual(damaged.wait(20), 5)
+        self.assertIn("nothing of it is signed", cluster.log("damaged"))
 
     def test_an_open_session_of_many_steps_is_shown_and_repeated_whole(self):
         """Only its latest answers are in memory; the rest comes from the store, as before and after a restart."""

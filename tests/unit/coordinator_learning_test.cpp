@@ -96,6 +96,16 @@ public:
     request_ = RequestId{++requests_};
     perform(machine->step(now_, ClientRequest{request_, tenant, std::move(body)}));
   }
+  /// Two requests that reach the brain together; their answers.
+  std::pair<ResponseBody, ResponseBody> ask_at_once(decltype(ClientRequest::body) first,
+                                                    decltype(ClientRequest::body) second) {
+    const std::vector<CoordinatorInput> both = {
+        ClientRequest{RequestId{++requests_}, "default", std::move(first)},
+        ClientRequest{RequestId{++requests_}, "default", std::move(second)}};
+    perform(machine->step(now_, both));
+    run();
+    return {answers_.at(requests_ - 1), answers_.at(requests_)};
+  }
   const ResponseBody& answer() const { return answers_.at(request_.value); }
   bool is_answered() const { return answers_.contains(request_.value); }
 
@@ -442,6 +452,21 @@ TEST_CASE("a session whose start is too old to be learned again is left out",
   cluster.run();
   CHECK(cluster.scripted->observed == std::vector<std::string>{"c", "fast"});
   CHECK(cluster.left() == 0);
+}
+
+TEST_CASE("what is taught and forgotten in one turn is answered both times",
+          "[coordinator_learning]") {
+  Coordinator cluster;
+  const bool has_taught = GENERATE(false, true);
+  if (has_taught) {
+    cluster.ask(lesson(1, {"b"}, "other "));
+  }
+  const auto [taught, forgotten] = cluster.ask_at_once(lesson(1, {"a"}), ForgetHistory{});
+  CHECK(*cluster.report(taught).find("learned") == json::Value(1));
+  CHECK(*cluster.report(forgotten).find("forgotten") == json::Value(has_taught ? 2 : 1));
+  CHECK(*cluster.learning().find("taught")->find("sessions") == json::Value(0));
+  cluster.restart();
+  CHECK(*cluster.learning().find("taught")->find("sessions") == json::Value(0));
 }
 
 TEST_CASE("tenants neither see nor forget each other's history", "[coordinator_learning]") {
