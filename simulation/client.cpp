@@ -111,6 +111,7 @@ void Client::give_up(Fault how) {
 void Client::abandon_list() {
   env_.time.note(name() + " abandons its list");
   abandoned_ = std::get<ConfirmCalls>(pending_->body);
+  knows_steps_ = false;
   pending_.reset();
   ++fresh_key_;  // What the list's writes left is not known.
   next(env_.prng.chance(0.7) ? Stage::other : Stage::end);
@@ -146,6 +147,7 @@ void Client::open() {
   confirmed_ = 0;
   fresh_key_ = 0;
   abandoned_.reset();
+  knows_steps_ = true;
   stage_ = Stage::open;
   OpenSession body;
   body.context = "please handle item " + *with_key().find("key")->string();
@@ -409,7 +411,7 @@ void Client::handle(const JsonReport& body) {
   if (const auto* explained = std::get_if<ShowExplanation>(&pending_->body)) {
     judge.explanation(*run_id_, explained->page, body.body);
   } else if (std::holds_alternative<ShowPredictions>(pending_->body)) {
-    judge.predictions(*run_id_, confirmed_, !abandoned_, body.body);
+    judge.predictions(*run_id_, confirmed_, knows_steps_, body.body);
   } else {
     fail(Rule::one_decision, "an answer to nothing");
   }

@@ -94,6 +94,8 @@ private:
   std::uint32_t texts_ = 0;
   std::optional<Pending> pending_;
   std::optional<ConfirmCalls> abandoned_;  ///< Its list.
+  bool knows_steps_ =
+      true;  ///< Of this session: no list was given up in it, which may have gone on.
   std::optional<RunId> run_id_;
   std::uint32_t confirmed_ = 0;
   std::uint32_t fresh_key_ = 0;
