@@ -190,6 +190,7 @@ private:
     RunId run_id;
     StepNumber step;
     std::size_t index = 0;
+    std::uint64_t place = 0;  ///< Among all that ever waited, in whatever pool.
   };
   /// Confirmed branches without a slot, in order, also those that are not wanted any more.
   struct PoolQueue {
@@ -325,6 +326,8 @@ private:
 
   // machine_branches.cpp: slots, queue, results
   void enqueue(Session& session, OpenStep& step, std::size_t index);
+  OpenStep* step_of(const QueuedBranch& queued);
+  PoolQueue* next_queue(const std::set<const PoolQueue*>& without);
   void pump();
   bool pool_is_full(const std::string& pool) const;
   Duration expected_wait(const std::vector<Call>& calls) const;
@@ -527,6 +530,7 @@ private:
       pool_of_;                              ///< Of running and stopping branches; looked up only.
   std::map<std::string, PoolQueue> queues_;  ///< By pool.
   std::size_t queued_ = 0;                   ///< Sum of PoolQueue::waiting.
+  std::uint64_t queued_ever_ = 0;
   std::map<std::string, std::uint32_t> pool_running_;
   std::set<std::pair<double, BranchToken>>
       speculative_;  ///< Running speculative branches, least valuable first.

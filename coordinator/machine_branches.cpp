@@ -20,7 +20,7 @@ void CoordinatorMachine::enqueue(Session& session, OpenStep& step, std::size_t i
   if (queue.branches.empty()) {
     queue.pace.begins(now_);
   }
-  queue.branches.push_back({session.run_id, step.number, index});
+  queue.branches.push_back({session.run_id, step.number, index, queued_ever_++});
   ++queue.waiting;
   ++queued_;
 }
@@ -50,29 +50,53 @@ Duration CoordinatorMachine::expected_wait(const std::vector<Call>& calls) const
   return longest;
 }
 
+/// The step that a queued branch belongs to; null when it is not wanted any more.
+OpenStep* CoordinatorMachine::step_of(const QueuedBranch& queued) {
+  const auto at = sessions_.find(queued.run_id);
+  OpenStep* step = at == sessions_.end() ? nullptr : at->second.open_step(queued.step);
+  return step != nullptr && step->work.branches[queued.index].state == BranchRun::State::queued
+             ? step
+             : nullptr;
+}
+
+/// Of all pools that have room, the one whose next branch has waited longest; null when none has
+/// one. What is not wanted any more leaves its queue.
+CoordinatorMachine::PoolQueue* CoordinatorMachine::next_queue(
+    const std::set<const PoolQueue*>& without) {
+  PoolQueue* next = nullptr;
+  for (auto& [pool, queue] : queues_) {
+    while (!queue.branches.empty() && step_of(queue.branches.front()) == nullptr) {
+      queue.branches.pop_front();
+      queue.pace.leaves(now_);
+    }
+    if (queue.branches.empty() || without.contains(&queue) || pool_is_full(pool)) {
+      continue;
+    }
+    if (next == nullptr || queue.branches.front().place < next->branches.front().place) {
+      next = &queue;
+    }
+  }
+  return next;
+}
+
 /// Gives free slots to confirmed branches, then makes room for those that still wait.
 void CoordinatorMachine::pump() {
-  for (auto& [pool, queue] : queues_) {
-    while (!queue.branches.empty() && !pool_is_full(pool)) {
-      const QueuedBranch next = queue.branches.front();
-      const auto at = sessions_.find(next.run_id);
-      OpenStep* step = at == sessions_.end() ? nullptr : at->second.open_step(next.step);
-      if (step == nullptr || step->work.branches[next.index].state != BranchRun::State::queued) {
-        queue.branches.pop_front();
-        queue.pace.leaves(now_);
-        continue;
-      }
-      const auto worker = place(*step->work.plan.tasks[next.index], at->second.tenant);
-      if (!worker) {
-        break;
-      }
-      queue.branches.pop_front();
-      --queue.waiting;
-      --queued_;
-      queue.pace.leaves(now_);
-      dispatch(at->second, step->work, next.index, {next.run_id, next.step, {}, next.index},
-               *worker, step->state);
+  std::set<const PoolQueue*> stuck;  // No worker has a slot for their next branch.
+  while (PoolQueue* const queue = next_queue(stuck)) {
+    const QueuedBranch next = queue->branches.front();
+    Session& session = sessions_.at(next.run_id);
+    OpenStep& step = *step_of(next);
+    const auto worker = place(*step.work.plan.tasks[next.index], session.tenant);
+    if (!worker) {
+      stuck.insert(queue);
+      continue;
     }
+    queue->branches.pop_front();
+    --queue->waiting;
+    --queued_;
+    queue->pace.leaves(now_);
+    dispatch(session, step.work, next.index, {next.run_id, next.step, {}, next.index}, *worker,
+             step.state);
   }
   if (queued_ > 0) {
     yield_rerun_slots();

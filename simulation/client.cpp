@@ -11,7 +11,7 @@ namespace {
 
 /// Longest way of a request once faults have ended: a silent node is noticed, and every step of a
 /// list may have to run after the one before.
-constexpr Duration answer_within = std::chrono::seconds(20);
+constexpr Duration answer_within = std::chrono::seconds(30);
 constexpr double aside_share = 0.12;  ///< How often something else is asked between two steps.
 constexpr Duration step_wait = std::chrono::milliseconds(60);  ///< Of a client that leaves.
 constexpr Duration aside_wait = std::chrono::milliseconds(3);  ///< The same: no branch has to run.

@@ -240,6 +240,33 @@ TEST_CASE("what is expected whatever the output outlives a wrong premise",
   CHECK(cluster.step(second).origin == Origin::hit);
 }
 
+TEST_CASE("free slots go to who has waited longest, in whatever pool", "[coordinator_machine]") {
+  std::vector<Task> tasks(2);
+  tasks[0].name = "a";
+  tasks[0].pool = "z";
+  tasks[1].name = "b";
+  for (Task& task : tasks) {
+    task.executor = ExecutorKind::native;
+    task.function = task.name;
+    task.effect = Effect::pure;
+  }
+  Pool pool;
+  pool.name = "z";
+  pool.in_flight_max = 4;
+  auto catalog = Catalog::make(tasks, {}, {pool});
+  REQUIRE(catalog.has_value());
+  ScriptedCluster cluster(ScriptedCluster::settings_of(*catalog));
+  cluster.join(1, 1);
+  for (const char* task : {"b", "a", "b", "a", "b"}) {
+    cluster.confirm(cluster.open(SpeculationMode::off), {call(task)});
+  }
+  for (const char* task : {"b", "a", "b", "a", "b"}) {
+    REQUIRE(cluster.dispatches.size() == 1);
+    cluster.finish(cluster.take_dispatch(task), "1");
+    cluster.persist();
+  }
+}
+
 TEST_CASE("confirmed work never waits behind speculation", "[coordinator_machine]") {
   ScriptedCluster cluster;
   cluster.join(1, 1);
