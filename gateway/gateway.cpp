@@ -717,6 +717,7 @@ std::size_t connections_possible(std::size_t wanted) {
   return std::min(wanted, descriptors - std::min(descriptors_kept, descriptors / 2));
 }
 
+/// At least one; a share of 1 is all of it.
 std::size_t share_of(std::size_t whole, double share) {
   return std::max<std::size_t>(1, static_cast<std::size_t>(share * static_cast<double>(whole)));
 }
@@ -792,12 +793,8 @@ Loop::Loop(const GatewaySettings& settings, GatewayPorts ports, const tcp::endpo
              .body_bytes_max = settings.body_bytes_max},
       connections_max_(connections_possible(settings.connections_max)),
       per_peer_max_(per_peer_possible(settings, connections_max_)),
-      bodies_per_peer_max_(settings.per_peer_share < 1
-                               ? share_of(settings.bodies_bytes_max, settings.per_peer_share)
-                               : settings.bodies_bytes_max),
-      unread_per_peer_max_(settings.per_peer_share < 1
-                               ? share_of(settings.unread_bytes_max, settings.per_peer_share)
-                               : settings.unread_bytes_max),
+      bodies_per_peer_max_(share_of(settings.bodies_bytes_max, settings.per_peer_share)),
+      unread_per_peer_max_(share_of(settings.unread_bytes_max, settings.per_peer_share)),
       tls_(std::move(tls)) {}
 
 Result<void> Loop::open(const tcp::endpoint& endpoint) {
