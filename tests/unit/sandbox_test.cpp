@@ -90,13 +90,20 @@ std::string line_of(std::string command) {
   return command + '\0';
 }
 
-/// Processes with this command line that have memory, and so may run.
+/// Of a process that has memory, and so may run; else empty. One that ends while it is read has
+/// none: the error of that read is the stream's, where an iterator over its buffer would throw it.
+std::string command_line_of(const std::filesystem::path& process) {
+  std::ifstream file(process / "cmdline");
+  std::ostringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
+
+/// Processes with this command line.
 std::size_t running(const std::string& line) {
   std::size_t count = 0;
   for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
-    std::ifstream file(entry.path() / "cmdline");
-    const std::string found{std::istreambuf_iterator<char>(file), {}};
-    count += found == line ? 1 : 0;
+    count += command_line_of(entry.path()) == line ? 1 : 0;
   }
   return count;
 }
@@ -118,9 +125,7 @@ std::size_t dead_children() {
 /// The one process with this command line.
 int one_running(const std::string& line) {
   for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
-    std::ifstream file(entry.path() / "cmdline");
-    const std::string found{std::istreambuf_iterator<char>(file), {}};
-    if (found == line) {
+    if (command_line_of(entry.path()) == line) {
       return std::stoi(entry.path().filename());
     }
   }
