@@ -5,32 +5,15 @@
 #include <vector>
 
 #include "base/formatted.hpp"
+#include "coordinator/prediction_report.hpp"
 
 namespace forerun {
 namespace {
-
-const std::string start_of_session = "start of a session";
 
 AdmissionSettings with_full_budget() {
   AdmissionSettings settings;
   settings.bucket_first = settings.bucket_max;
   return settings;
-}
-
-/// An eighth of each new sample (RFC 6298 §2), like CoordinatorMachine::learn_latency().
-template <class Times>
-void smooth(Times& times, const std::string& name, Duration sample) {
-  const auto [at, is_new] = times.try_emplace(name, sample);
-  if (!is_new) {
-    at->second += (sample - at->second) / 8;
-  }
-}
-
-/// Of this name, else of all. @pre not empty
-template <class Times>
-Duration known_or_all(const Times& times, const std::string& name) {
-  const auto found = times.find(name);
-  return found == times.end() ? times.find(std::string())->second : found->second;
 }
 
 json::Object undecided(const char* decision, const std::string& because, double confidence) {
@@ -50,12 +33,10 @@ void RecordedAdmission::learn(const TraceSession& session, std::size_t until) {
   for (std::size_t i = 0; i < std::min(until, session.steps.size()); ++i) {
     const TraceStep& step = session.steps[i];
     if (step.latency) {
-      smooth(latencies_, step.call.task(), *step.latency);
-      smooth(latencies_, {}, *step.latency);
+      latencies_.learn(step.call.task(), *step.latency);
     }
     if (step.think && !step.beside_previous) {
-      smooth(gaps_, i == 0 ? start_of_session : session.steps[i - 1].call.task(), *step.think);
-      smooth(gaps_, {}, *step.think);
+      gaps_.learn(i == 0 ? start_of_session : session.steps[i - 1].call.task(), *step.think);
     }
   }
 }
@@ -83,10 +64,10 @@ json::Object RecordedAdmission::judge(const std::string& task, double confidence
   candidate.confidence = confidence;
   candidate.has_free_slot = candidate.has_idle_slot = true;
   for (const std::string& branch : branches) {
-    candidate.expected += known_or_all(latencies_, branch) * 5 / 4;
+    candidate.expected += expected_of(latencies_.of(branch));
   }
-  candidate.hidden = std::min(candidate.expected * 4 / 5,
-                              known_or_all(gaps_, after.empty() ? start_of_session : after));
+  candidate.hidden =
+      hidden_of(candidate.expected, gaps_.of(after.empty() ? start_of_session : after));
   candidate.at_stake = candidate.hidden;
   const Verdict verdict = admit(settings_, budget_, candidate);
   json::Object admission;
@@ -96,11 +77,7 @@ json::Object RecordedAdmission::judge(const std::string& task, double confidence
   admission.set("confidence", confidence);
   admission.set("confidence_min",
                 confidence_min(settings_, budget_, candidate.expected, candidate.reserved));
-  admission.set("expected_ms", milliseconds_of(candidate.expected));
-  admission.set("hidden_ms", milliseconds_of(candidate.hidden));
-  admission.set("price",
-                price_of_waste(settings_, budget_, candidate.expected, candidate.reserved));
-  admission.set("budget_ms", milliseconds_of(budget_.level()));
+  set_times(admission, settings_, budget_, candidate);
   return admission;
 }
 

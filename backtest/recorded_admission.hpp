@@ -1,13 +1,13 @@
 #pragma once
 
 #include <cstddef>
-#include <map>
 #include <optional>
 #include <string>
 
 #include "base/json.hpp"
 #include "base/time.hpp"
 #include "coordinator/admission.hpp"
+#include "coordinator/usual_times.hpp"
 #include "files/traces.hpp"
 #include "speculation/catalog.hpp"
 
@@ -31,13 +31,11 @@ public:
   std::string assumes() const;
 
 private:
-  using Times = std::map<std::string, Duration, std::less<>>;
-
   std::optional<Catalog> catalog_;
   AdmissionSettings settings_;
   WasteBudget budget_;
-  Times latencies_;  ///< By task; of all under the empty name. Smoothed as a coordinator does.
-  Times gaps_;       ///< From the answer of a step of this task to the next call.
+  UsualTimes latencies_;  ///< By task.
+  UsualTimes gaps_;       ///< From the answer of a step of this task to the next call.
 };
 
 }  // namespace forerun

@@ -701,4 +701,37 @@ std::size_t depth_of(const Value& value) {
   return 0;
 }
 
+namespace {
+
+std::size_t heap_bytes(const std::string& text) {
+  return text.size() > std::string().capacity() ? text.size() + 1 : 0;
+}
+
+}  // namespace
+
+std::size_t heap_bytes(const Value& value) {
+  if (const std::string* text = value.string()) {
+    return heap_bytes(*text);
+  }
+  if (const Object* object = value.object()) {
+    return heap_bytes(*object);
+  }
+  std::size_t bytes = 0;
+  if (const Array* array = value.array()) {
+    bytes = array->size() * sizeof(Value);
+    for (const Value& element : *array) {
+      bytes += heap_bytes(element);
+    }
+  }
+  return bytes;
+}
+
+std::size_t heap_bytes(const Object& object) {
+  std::size_t bytes = object.size() * sizeof(Member);
+  for (const Member& member : object) {
+    bytes += heap_bytes(member.name) + heap_bytes(member.value);
+  }
+  return bytes;
+}
+
 }  // namespace forerun::json

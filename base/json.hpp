@@ -129,6 +129,10 @@ void append_string(std::string& out, std::string_view text);
 std::string clean_text(std::string_view text, std::size_t bytes_max);
 /// How many arrays and objects a value nests. @pre it came from parse(), which bounds it.
 std::size_t depth_of(const Value& value);
+/// What a value holds outside itself, in bytes: its elements, members and the strings that do not
+/// fit in place. What the allocator adds is not counted. @pre as depth_of().
+std::size_t heap_bytes(const Value& value);
+std::size_t heap_bytes(const Object& object);
 /// A number as ECMAScript's Number::toString writes it (RFC 8785 §3.2.2.3). @pre finite.
 void append_number(std::string& out, double number);
 

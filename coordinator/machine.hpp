@@ -35,6 +35,7 @@
 #include "coordinator/settings.hpp"
 #include "coordinator/state_writers.hpp"
 #include "coordinator/usefulness.hpp"
+#include "coordinator/usual_times.hpp"
 #include "coordinator/warm_workers.hpp"
 #include "coordinator/worker_owners.hpp"
 #include "speculation/history.hpp"
@@ -408,7 +409,7 @@ private:
   void restore_history(const CoordinatorRecovery& recovery);
   bool has_past_to_learn() const;
   void learn_past();
-  void catch_up(const RunId& run_id);
+  void catch_up(const RunId& run_id, std::size_t lessons_max);
   json::Object learning_status(const std::string& tenant) const;
 
   // machine_effects.cpp
@@ -464,13 +465,14 @@ private:
   void drop_conflicts(Session& session);
   bool is_dirty(const TagSet& reads) const;
   Duration usual(const std::string& task) const;
-  Duration typical(const Task& task) const { return usual(task.name) * 5 / 4; }
+  Duration typical(const Task& task) const { return expected_of(usual(task.name)); }
   Duration usual_gap(const std::string& after) const;
   void learn_gap(const Session& session);
   Duration until_asked(const Session& session) const;
   double least_confidence() const;
   Duration still_to_run() const;
   void learn_latency(const Task& task, Duration latency);
+  static const std::string& stands_after(const Session& session);
   void mark_dirty(const TagSet& writes);
   void mark_clean(const TagSet& writes);
   void settle_premises(Session& session, const std::function<bool(const Speculation&)>& hangs_under,
@@ -538,10 +540,8 @@ private:
       readers_;                                       ///< Speculations by the space they read.
   std::map<std::string, std::vector<TagSet>> dirty_;  ///< By space.
   StateWriters state_writers_;
-  std::map<std::string, Duration, std::less<>>
-      latencies_;  ///< Of confirmed branches, smoothed, by task; of all under an empty name.
-  std::map<std::string, Duration, std::less<>>
-      gaps_;  ///< From an answer to the next call, smoothed, by task; of all under an empty name.
+  UsualTimes latencies_;  ///< Of confirmed branches, by task.
+  UsualTimes gaps_;       ///< From an answer to the next call, by stands_after().
   std::deque<Lesson> lessons_;
   HistoryBook history_;
   PastReading reading_;
@@ -550,6 +550,7 @@ private:
   std::deque<Lesson> past_;            ///< Read, to be taught when nothing waits.
   OpenPast open_past_;                 ///< To be taught after all that is past.
   std::set<RunId> open_at_start_;      ///< Until the past is read, which holds their steps too.
+  std::uint64_t open_steps_read_ = 0;  ///< Of theirs.
   std::set<RunId> past_runs_;          ///< Of the ledger, begun and not ended.
   std::deque<RunId> ahead_;            ///< Sessions to look ahead in.
   std::uint64_t next_token_ = 0;

@@ -108,6 +108,7 @@ void CoordinatorMachine::on(const PastRead& page) {
       run_times_.ended(run.task, run.ran);
     }
     if (open_at_start_.contains(step.run_id)) {
+      ++open_steps_read_;
       continue;
     }
     if (step.step.value == 0) {
@@ -168,15 +169,23 @@ void CoordinatorMachine::learn_past() {
   }
 }
 
-/// Before anything new is learned or predicted in a session of an older term.
-void CoordinatorMachine::catch_up(const RunId& run_id) {
-  while (const auto lesson = open_past_.next(run_id)) {
+/// A session of an older term is wanted now: some of what it said and did, out of its turn.
+void CoordinatorMachine::catch_up(const RunId& run_id, std::size_t lessons_max) {
+  for (std::size_t taught = 0; taught < lessons_max; ++taught) {
+    const auto lesson = open_past_.next(run_id);
+    if (!lesson) {
+      return;
+    }
     teach(*lesson);
   }
 }
 
 json::Object CoordinatorMachine::learning_status(const std::string& tenant) const {
-  std::uint64_t left = reading_.left(history_) + open_past_.steps();
+  // Until all is read, the steps of open sessions are among those to be read too.
+  std::uint64_t left =
+      reading_.left(history_) + (reading_.is_recovered(history_)
+                                     ? open_past_.steps()
+                                     : std::min(open_past_.steps(), open_steps_read_));
   for (const Lesson& lesson : past_) {
     left += std::holds_alternative<Lesson::Step>(lesson.what) ? 1 : 0;
   }

@@ -16,6 +16,10 @@ constexpr double end_expected_above = 0.5;
 
 /// Lessons beyond this are taught at once.
 constexpr std::size_t lessons_max = 256;
+/// In a session of an older term that is not learned whole yet: at each new lesson, more than one,
+/// so that what is left becomes less; and before it is looked ahead in.
+constexpr std::size_t lessons_for_one = 4;
+constexpr std::size_t lessons_before_looking = 16;
 
 }  // namespace
 
@@ -48,8 +52,14 @@ void CoordinatorMachine::learn_later(Lesson lesson) {
 
 void CoordinatorMachine::learn() {
   for (; !lessons_.empty(); lessons_.pop_front()) {
-    catch_up(lessons_.front().run_id);
-    teach(lessons_.front());
+    Lesson& lesson = lessons_.front();
+    const RunId run_id = lesson.run_id;
+    if (open_past_.contains(run_id)) {
+      open_past_.add(std::move(lesson));
+      catch_up(run_id, lessons_for_one);
+    } else {
+      teach(lesson);
+    }
   }
 }
 
@@ -96,7 +106,11 @@ void CoordinatorMachine::speculate(Session& session) {
   }
   pump();
   session.expected.clear();
-  catch_up(session.run_id);
+  catch_up(session.run_id, lessons_before_looking);
+  if (open_past_.contains(session.run_id)) {
+    look_ahead_later(session);  // Others go on meanwhile.
+    return;
+  }
   ImaginedNode root = root_of(session);
   const double least = least_confidence();
   std::vector<ImaginedNode> nodes;
@@ -286,8 +300,7 @@ CoordinatorMachine::Weighed CoordinatorMachine::weigh(const Session& session,
     candidate.expected += typical(*weighed.plan.tasks[i]);
   }
   candidate.reserved = still_to_run();
-  const Duration usually = candidate.expected * 4 / 5;
-  candidate.hidden = std::min(usually, node.until_asked);
+  candidate.hidden = hidden_of(candidate.expected, node.until_asked);
   candidate.at_stake = candidate.hidden;
   for (const auto& [number, other] : session.speculations) {
     candidate.running_in_session += other.is_finished() ? 0 : 1;
@@ -404,7 +417,7 @@ void CoordinatorMachine::show(const ClientRequest& request, const ShowPrediction
     return;
   }
   learn();
-  catch_up(session->run_id);
+  catch_up(session->run_id, lessons_before_looking);
   const ImaginedNode root = root_of(*session);
   Question question;
   question.beyond = root.path;
@@ -427,6 +440,7 @@ void CoordinatorMachine::show(const ClientRequest& request, const ShowPrediction
                                ? json::Value()
                                : json::Value(std::uint64_t{session->steps.count() - 1}));
   report.set("in_control_share", session->is_control);
+  report.set("not_learned_yet", open_past_.steps(session->run_id));
   report.set("running", std::move(running));
   report.set("predictions", std::move(list));
   reply(request.id, JsonReport{std::move(report)});
@@ -465,12 +479,7 @@ json::Object CoordinatorMachine::prediction_report(const Session& session, const
   admission.set("confidence", joint);
   admission.set("confidence_min", least);
   if (!weighed.plan.tasks.empty()) {
-    const Candidate& candidate = weighed.candidate;
-    admission.set("expected_ms", milliseconds_of(candidate.expected));
-    admission.set("hidden_ms", milliseconds_of(candidate.hidden));
-    admission.set("price", price_of_waste(settings_.admission, budget_, candidate.expected,
-                                          candidate.reserved));
-    admission.set("budget_ms", milliseconds_of(budget_.level()));
+    set_times(admission, settings_.admission, budget_, weighed.candidate);
   }
   json::Object report = report_of(prediction);
   report.set("speculation", same == nullptr       ? "none"
@@ -619,45 +628,26 @@ void CoordinatorMachine::drop_conflicts(Session& session) {
   }
 }
 
-namespace {
-
-/// Smoothed as TCP smooths round-trip times (RFC 6298 §2: an eighth of each new sample).
-void smooth(std::map<std::string, Duration, std::less<>>& known, const std::string& name,
-            Duration sample) {
-  const auto [at, is_new] = known.try_emplace(name, sample);
-  if (!is_new) {
-    at->second += (sample - at->second) / 8;
-  }
-}
-
-/// Of this name, else of all; zero while nothing is known.
-Duration known_or_all(const std::map<std::string, Duration, std::less<>>& known,
-                      const std::string& name) {
-  auto found = known.find(name);
-  if (found == known.end()) {
-    found = known.find(std::string());
-  }
-  return found == known.end() ? Duration::zero() : found->second;
-}
-
-}  // namespace
-
 void CoordinatorMachine::learn_latency(const Task& task, Duration latency) {
-  smooth(latencies_, task.name, latency);
-  smooth(latencies_, {}, latency);
+  latencies_.learn(task.name, latency);
 }
 
 /// What a branch of this task usually takes; like any other while nothing is known of it. The
 /// bands, which weigh no times, take it for nothing.
 Duration CoordinatorMachine::usual(const std::string& task) const {
-  if (settings_.admission.policy == AdmissionPolicy::bands && !latencies_.contains(task)) {
+  if (settings_.admission.policy == AdmissionPolicy::bands && !latencies_.knows(task)) {
     return Duration::zero();
   }
-  return known_or_all(latencies_, task);
+  return latencies_.of(task);
 }
 
 Duration CoordinatorMachine::usual_gap(const std::string& after) const {
-  return known_or_all(gaps_, after);
+  return gaps_.of(after);
+}
+
+/// What the time until a session's next call depends on, while it runs nothing.
+const std::string& CoordinatorMachine::stands_after(const Session& session) {
+  return session.steps.count() == 0 ? start_of_session : session.steps.last_task();
 }
 
 /// A session without an open step confirms one now.
@@ -665,16 +655,13 @@ void CoordinatorMachine::learn_gap(const Session& session) {
   if (session.answered == Instant{}) {
     return;  // Answered in another term.
   }
-  const Duration gap = now_ - session.answered;
-  smooth(gaps_, session.steps.count() == 0 ? "start of a session" : session.steps.last_task(), gap);
-  smooth(gaps_, {}, gap);
+  gaps_.learn(stands_after(session), now_ - session.answered);
 }
 
 /// How long until the session's next call comes, as far as is known.
 Duration CoordinatorMachine::until_asked(const Session& session) const {
   if (session.open.empty()) {
-    const Duration gap =
-        usual_gap(session.steps.count() == 0 ? "start of a session" : session.steps.last_task());
+    const Duration gap = usual_gap(stands_after(session));
     const Duration passed = now_ - session.answered;
     // The longer it has lasted, the longer it will last still: never less than a quarter.
     return std::max(gap - passed, gap / 4);
@@ -695,7 +682,7 @@ double CoordinatorMachine::least_confidence() const {
   const AdmissionSettings& admission = settings_.admission;
   return admission.policy == AdmissionPolicy::bands
              ? admission.idle_above
-             : confidence_min(admission, budget_, usual({}) * 5 / 4, still_to_run());
+             : confidence_min(admission, budget_, expected_of(usual({})), still_to_run());
 }
 
 Duration CoordinatorMachine::still_to_run() const {

@@ -1,5 +1,6 @@
 #include "coordinator/open_past.hpp"
 
+#include <algorithm>
 #include <iterator>
 #include <utility>
 
@@ -52,6 +53,21 @@ void OpenPast::settle() {
   }
 }
 
+void OpenPast::add(Lesson lesson) {
+  step_count_ += is_step(lesson) ? 1 : 0;
+  sessions_.at(lesson.run_id).since.push_back(std::move(lesson));
+}
+
+std::uint64_t OpenPast::steps(const RunId& run_id) const {
+  const auto at = sessions_.find(run_id);
+  if (at == sessions_.end()) {
+    return 0;
+  }
+  const Session& session = at->second;
+  return session.steps.size() + static_cast<std::uint64_t>(std::count_if(
+                                    session.since.begin(), session.since.end(), is_step));
+}
+
 std::optional<Lesson> OpenPast::next() {
   while (!sessions_.empty()) {
     if (auto lesson = next(RunId(sessions_.begin()->first))) {
@@ -78,6 +94,12 @@ std::optional<Lesson> OpenPast::next(const RunId& run_id) {
         (session.steps.empty() || session.texts.front().before <= session.steps.front().number)) {
       Lesson lesson{run_id, session.tenant, std::move(session.texts.front().text)};
       session.texts.pop_front();
+      return lesson;
+    }
+    if (session.steps.empty() && !session.since.empty()) {
+      Lesson lesson = std::move(session.since.front());
+      session.since.pop_front();
+      step_count_ -= is_step(lesson) ? 1 : 0;
       return lesson;
     }
     if (session.steps.empty()) {

@@ -29,11 +29,16 @@ public:
   void open(const SessionRow& session, std::vector<TextRow> texts);
   /// Forgets the commits of sessions that are not open. After the last of them.
   void settle();
+  /// What a session that is not learned whole has done since, in order: it comes behind the rest.
+  /// @pre contains(lesson.run_id).
+  void add(Lesson lesson);
 
   bool contains(const RunId& run_id) const { return sessions_.contains(run_id); }
   bool empty() const { return sessions_.empty(); }
   /// Not taken yet.
   std::uint64_t steps() const { return step_count_; }
+  /// The same of one session.
+  std::uint64_t steps(const RunId& run_id) const;
   /// The next lesson of some session; nothing when no more is left.
   std::optional<Lesson> next();
   /// The next lesson of this session; nothing when no more of it is left.
@@ -52,9 +57,13 @@ private:
     std::optional<std::string> context;  ///< Until it is taken.
     std::deque<TextRow> texts;
     std::deque<Step> steps;
+    std::deque<Lesson> since;
   };
   void drop_oldest();
   Step take_step(Session& session);
+  static bool is_step(const Lesson& lesson) {
+    return std::holds_alternative<Lesson::Step>(lesson.what);
+  }
 
   Limits limits_;
   std::map<RunId, Session> sessions_;

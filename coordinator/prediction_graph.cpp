@@ -71,6 +71,12 @@ constexpr Key other_symbol = 0x46;   ///< The model is asked when more has been 
 constexpr Key large_symbol = 0x44;   ///< An output too large to be predicted.
 
 constexpr std::size_t past_sessions_each_min = 8;
+/// One session's calls and outputs take at most this part of what all may.
+constexpr std::size_t sessions_in_memory_min = 8;
+/// Of what all sessions may take: for each so much, one value of a session and one byte of a
+/// document whose values are remembered; at least units_min, at most the usual.
+constexpr std::size_t session_bytes_per_unit = 8'192;
+constexpr std::size_t units_min = 4'096;
 constexpr std::size_t parameters_per_call_max = 32;
 constexpr std::size_t forms_tried_max = 9;
 /// Where only what is so probable is asked for, forms whose score is so far behind the best are
@@ -708,6 +714,11 @@ Session& PredictionGraph::Impl::open(const RunId& id, std::string_view tenant) {
   MemoryLimits limits;
   limits.steps = settings_.steps_per_session_max;
   limits.values_per_document = settings_.paths_per_output_max;
+  limits.bytes = settings_.session_bytes_max / sessions_in_memory_min;
+  const std::size_t units =
+      std::max(settings_.session_bytes_max / session_bytes_per_unit, units_min);
+  limits.values = std::min(units, limits.values);
+  limits.document_bytes = std::min(units, limits.document_bytes);
   limits.counts = has(Idea::counts);
   std::string name(tenant);
   const Key key = tenant_of(name).key;

@@ -59,6 +59,14 @@ json::Object report_of(const Prediction& prediction) {
   return report;
 }
 
+void set_times(json::Object& admission, const AdmissionSettings& settings,
+               const WasteBudget& budget, const Candidate& candidate) {
+  admission.set("expected_ms", milliseconds_of(candidate.expected));
+  admission.set("hidden_ms", milliseconds_of(candidate.hidden));
+  admission.set("price", price_of_waste(settings, budget, candidate.expected, candidate.reserved));
+  admission.set("budget_ms", milliseconds_of(budget.level()));
+}
+
 std::string predictions_text(const json::Value& report) {
   const std::string run_id = text_of(report, "run_id");
   const std::string session = text_of(report, "session");
@@ -69,6 +77,10 @@ std::string predictions_text(const json::Value& report) {
     for (const json::Value& step : *running->array()) {
       text += "  step " + text_of(step, "step") + " runs: " + text_of(step, "task") + "\n";
     }
+  }
+  if (const double left = number_of(report, "not_learned_yet"); left > 0) {
+    text += "after a restart: " + text_of(report, "not_learned_yet") +
+            " of its steps are still to be learned, and nothing runs ahead until they are\n";
   }
   const json::Value* list = report.find("predictions");
   if (list == nullptr || list->array() == nullptr || list->array()->empty()) {

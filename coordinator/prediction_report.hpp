@@ -3,12 +3,17 @@
 #include <string>
 
 #include "base/json.hpp"
+#include "coordinator/admission.hpp"
 #include "coordinator/predictor.hpp"
 
 namespace forerun {
 
 /// A prediction for people and scripts (docs/http.md).
 json::Object report_of(const Prediction& prediction);
+
+/// The times and the price that admission weighs a candidate by, in its report.
+void set_times(json::Object& admission, const AdmissionSettings& settings,
+               const WasteBudget& budget, const Candidate& candidate);
 
 /// What `GET …/predictions` or `forerun predict` says, as lines to read.
 std::string predictions_text(const json::Value& report);

@@ -26,17 +26,17 @@ constexpr Key one_more = 0x25;
 constexpr std::uint32_t text_bit = 1U << 31U;
 constexpr std::size_t walk_depth_max = 12;
 constexpr std::size_t columns_max = 16;
-/// What stays when steps are let go of: as many of the first as past sessions compare, and half of
-/// the limit of the latest.
+/// What stays when steps are let go of: as many of the first as past sessions compare.
 constexpr std::size_t first_steps_max = 64;
-constexpr std::size_t first_steps_part = 8;  ///< Of the limit.
 constexpr std::size_t latest_steps_min = 8;  ///< Contexts need them.
 constexpr std::size_t asked_per_step = 4;    ///< Calls and arguments that are known to have been.
 constexpr std::size_t words_per_text_max = 1'000;
 constexpr std::size_t last_words_max = 96;
-/// A document is held as it is read and as its canonical text.
-constexpr std::size_t bytes_per_canonical = 4;
-constexpr std::size_t bytes_per_step = 450;  ///< Of a small call and its output, on the heap.
+/// Of what may be held, what the first steps and the latest keep when others are let go of.
+constexpr std::size_t first_part = 8;
+constexpr std::size_t latest_part = 2;
+constexpr std::size_t bytes_per_step = 450;  ///< Of the smallest call and its output, on the heap.
+constexpr std::size_t bytes_per_text_byte = 16;  ///< The words with their places.
 constexpr std::size_t word_bytes_max = 120;
 constexpr std::size_t lower_text_bytes_max = 32U << 10U;
 constexpr std::size_t tokens_of_value_max = 16;
@@ -550,7 +550,7 @@ std::vector<SessionMemory::Corrected> SessionMemory::make_corrected(const SeenVa
 }
 
 std::size_t SessionMemory::bytes() const {
-  return bytes_ * bytes_per_canonical + steps_.size() * (sizeof(SeenStep) + bytes_per_step) +
+  return bytes_ + text_bytes_held_ + steps_.size() * (sizeof(SeenStep) + bytes_per_step) +
          values_.size() * sizeof(SeenValue) +
          (index_.slots() + text_index_.slots()) * sizeof(std::pair<Key, std::uint32_t>) +
          asked_.size() * sizeof(Key) + tokens_.size() * sizeof(Token) +
@@ -572,14 +572,49 @@ void SessionMemory::note_asked(Key key) {
   asked_.push_back(key);
 }
 
-/// Makes all that finds values anew, for those of the steps that stay and of the texts.
-SessionMemory::Dropped SessionMemory::forget_middle() {
-  const std::size_t first = std::min(first_steps_max, limits_.steps / first_steps_part);
-  const std::size_t latest = std::max(limits_.steps / 2, latest_steps_min);
-  if (steps_.size() <= first + latest) {
+/// What is to be let go of, so that there is room for as much again.
+SessionMemory::Dropped SessionMemory::middle() const {
+  if (steps_.size() <= latest_steps_min) {
     return {};
   }
-  const std::size_t count = steps_.size() - first - latest;
+  std::vector<std::size_t> values(steps_.size());
+  for (const SeenValue& value : values_) {
+    if (value.document > 0 && value.side != Side::text) {
+      ++values[value.document - 1];
+    }
+  }
+  struct Room {
+    std::size_t steps, bytes, values;
+    bool take(std::size_t taken_bytes, std::size_t taken_values) {
+      const bool fits = steps > 0 && bytes >= taken_bytes && values >= taken_values;
+      steps -= fits ? 1 : 0;
+      bytes -= fits ? taken_bytes : 0;
+      values -= fits ? taken_values : 0;
+      return fits;
+    }
+  };
+  Room ahead{std::min(first_steps_max, limits_.steps / first_part), limits_.bytes / first_part,
+             limits_.values / first_part};
+  std::size_t first = 0;
+  while (first < steps_.size() && ahead.take(steps_[first].bytes, values[first])) {
+    ++first;
+  }
+  Room behind{std::max(limits_.steps / latest_part, latest_steps_min), limits_.bytes / latest_part,
+              limits_.values / latest_part};
+  std::size_t last = steps_.size();
+  while (last > first && (behind.take(steps_[last - 1].bytes, values[last - 1]) ||
+                          steps_.size() - last < latest_steps_min)) {
+    --last;
+  }
+  return {first, last - first};
+}
+
+/// Makes all that finds values anew, for those of the steps that stay and of the texts.
+void SessionMemory::forget(Dropped dropped) {
+  const auto [first, count] = dropped;
+  if (count == 0) {
+    return;
+  }
   const std::vector<SeenValue> old = std::exchange(values_, std::vector<SeenValue>(1));
   const std::deque<json::Value> owned = std::exchange(text_values_, {});
   std::vector<const json::Value*> own;
@@ -629,27 +664,37 @@ SessionMemory::Dropped SessionMemory::forget_middle() {
   const auto from = steps_.begin() + static_cast<std::ptrdiff_t>(first);
   const auto to = from + static_cast<std::ptrdiff_t>(count);
   for (auto step = from; step != to; ++step) {
-    bytes_ -= step->call.canonical().size() + (step->output ? step->output->canonical().size() : 0);
+    bytes_ -= step->bytes;
     forget_step(step->task);
   }
   steps_.erase(from, to);
-  return {first, count};
 }
 
 SessionMemory::Dropped SessionMemory::add_call(SeenStep step) {
   corrected_.clear();
-  const Dropped dropped =
-      marks_ == 0 && steps_.size() >= limits_.steps ? forget_middle() : Dropped{};
+  const bool is_full =
+      steps_.size() >= limits_.steps || bytes_ > limits_.bytes || values_.size() > limits_.values;
+  const Dropped dropped = marks_ == 0 && is_full ? middle() : Dropped{};
+  forget(dropped);
   has_fresh_words_ = false;
-  bytes_ += step.call.canonical().size();
+  const Call call = step.call;
+  const bool is_large = call.canonical().size() > limits_.document_bytes;
+  if (is_large) {
+    step.call = Call::make(call.task(), {});
+  }
+  step.bytes = step.call.canonical().size() + json::heap_bytes(step.call.input());
+  bytes_ += step.bytes;
   count_step(step.task);
   steps_.push_back(std::move(step));
   const SeenStep& added = steps_.back();
-  std::size_t left =
-      added.call.canonical().size() > limits_.document_bytes ? 0 : limits_.values_per_document;
+  std::size_t left = is_large ? 0 : limits_.values_per_document;
   note_asked(mix(added.task, added.input_hash, 6));
   const Key place = mix(added.task, static_cast<Key>(Side::input));
-  for (const json::Member& member : added.call.input()) {
+  std::size_t arguments = 0;
+  for (const json::Member& member : call.input()) {
+    if (++arguments > limits_.values_per_document) {
+      break;
+    }
     const Key name = hash_text(member.name);
     const Key at = mix(place, step_of_name(member.name, name));
     const Key hash = walk(member.value, at, name, false, 1, Side::input, left);
@@ -799,7 +844,9 @@ void SessionMemory::add_output(const std::optional<Output>& output, Key output_l
     return;
   }
   step.output = output;
-  bytes_ += output->canonical().size();
+  const std::size_t bytes = output->canonical().size() + json::heap_bytes(output->value());
+  step.bytes += bytes;
+  bytes_ += bytes;
   std::size_t left = limits_.values_per_document;
   set(mix(steps_.size(), 9), static_cast<std::uint32_t>(values_.size()));
   walk(step.output->value(), mix(step.task, static_cast<Key>(Side::output)), 0, false, 0,
@@ -951,7 +998,7 @@ void SessionMemory::add_text(std::string_view text) {
   end_run();
   text_bytes_ += static_cast<std::uint32_t>(text.size());
   if (lower_text_.size() + text.size() < lower_text_bytes_max) {
-    bytes_ += 4 * text.size();  // The words with their places weigh more than the text.
+    text_bytes_held_ += bytes_per_text_byte * text.size();
     lower_text_ += lowered(text);
     lower_text_ += '\n';
   }

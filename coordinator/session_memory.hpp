@@ -17,13 +17,15 @@ namespace forerun::prediction {
 
 struct MemoryLimits {
   std::size_t steps = 512;                  ///< The first ones and the latest.
+  std::size_t bytes = 64U << 20U;           ///< About what all calls and outputs take.
+  std::size_t values = 65'536;              ///< Of all inputs, outputs and texts.
   std::size_t values_per_document = 256;    ///< Of one input or one output.
   std::size_t values_of_text = 4'096;       ///< Words and phrases of all texts.
   std::size_t words_in_all = 512;           ///< Different ones, for telling what texts are alike.
   std::size_t words = 16'384;               ///< Of all texts, for telling what they mention.
   std::size_t tokens = 8'192;               ///< Of all texts, in reading order.
   std::size_t names = 512;                  ///< Different words that outputs are made of.
-  std::size_t document_bytes = 64U << 10U;  ///< A larger output is remembered without its values.
+  std::size_t document_bytes = 64U << 10U;  ///< Of a larger call or output no value is remembered.
   bool counts = true;                       ///< What follows an argument in a count is a value too.
 };
 
@@ -57,6 +59,7 @@ struct SeenStep {
   Key input_hash = 0;
   Key input_labels = 0;   ///< The input's fields that take few values.
   Key output_labels = 0;  ///< The same of the output, with its shape.
+  std::size_t bytes = 0;  ///< About what call and output take, as the memory reckons.
 };
 
 /// One session's working memory: its steps, and every small value of inputs, outputs and text by
@@ -71,8 +74,9 @@ public:
   struct Dropped {
     std::size_t from = 0, count = 0;
   };
-  /// The step's call; its output follows or stays open. Where there are too many, steps between the
-  /// first ones and the latest half are let go of, with their values, but never behind a mark.
+  /// The step's call; its output follows or stays open. Where there are too many steps, bytes or
+  /// values, steps between the first ones and the latest are let go of, with their values, until at
+  /// most five eighths are left; the latest eight stay. Never behind a mark.
   Dropped add_call(SeenStep step);
   /// @pre a step was added.
   void add_output(const std::optional<Output>& output, Key output_labels);
@@ -179,7 +183,8 @@ private:
                 bool is_after_word = false);
   void link(SeenValue value);
   void note_asked(Key key);
-  Dropped forget_middle();
+  Dropped middle() const;
+  void forget(Dropped dropped);
   Key walk(const json::Value& value, Key place, Key name, bool in_array, std::size_t depth,
            Side side, std::size_t& left);
   Key walk_array(const json::Array& array, Key place, Key name, bool in_array, std::size_t depth,
@@ -249,8 +254,9 @@ private:
   mutable std::map<std::uint32_t, std::vector<Corrected>> corrected_;
   std::size_t marks_ = 0;
   std::vector<std::pair<Key, std::uint32_t>>
-      changes_;            ///< What set() replaced since the outermost mark.
-  std::size_t bytes_ = 0;  ///< Of the canonical texts of inputs, outputs and texts.
+      changes_;                      ///< What set() replaced since the outermost mark.
+  std::size_t bytes_ = 0;            ///< Of steps_.
+  std::size_t text_bytes_held_ = 0;  ///< Of the texts, with their words.
 };
 
 /// Where a value stands in its document, for people: `reservations[*]`. Empty when it is not in

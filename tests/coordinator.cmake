@@ -24,5 +24,6 @@ forerun_test(coordinator_tests unit
                unit/telling_fields_test.cpp
                unit/turning_off_test.cpp
                unit/usefulness_test.cpp
+               unit/usual_times_test.cpp
                support/scripted_cluster.cpp
              DEPENDS forerun::coordinator forerun::storage)

@@ -562,6 +562,42 @@ TEST_CASE("texts of a session teach again after a restart, where they came",
   CHECK(cluster.scripted->heard == "past|p1|<a>p2|p3|<b>open|o1|<c>o2|o3|");
 }
 
+TEST_CASE("a long session of before a restart is learned again a little at a time",
+          "[coordinator_learning]") {
+  constexpr std::size_t steps = 200;
+  constexpr std::size_t at_once = 20;
+  Coordinator cluster(Coordinator::default_settings(), true);
+  cluster.join();
+  const RunId run_id = cluster.open();
+  for (std::size_t i = 0; i < steps; ++i) {
+    cluster.confirm(run_id, call(i % 2 == 0 ? "a" : "b"));
+  }
+  cluster.restart();
+  CHECK(cluster.left() == steps);
+  const auto not_learned = [&cluster, &run_id] {
+    cluster.put(ShowPredictions{run_id});
+    return *cluster.report(cluster.answer()).find("not_learned_yet")->number();
+  };
+  // Whoever asks for it does not wait for all of it.
+  const double left = not_learned();
+  CHECK(left < steps);
+  CHECK(left >= steps - at_once);
+  CHECK(cluster.scripted->observed.size() == steps - static_cast<std::size_t>(left));
+  // Nor does anyone wait while it goes on, and what it does now comes behind.
+  cluster.put(AddText{run_id, "new"});
+  cluster.look_ahead();
+  CHECK(cluster.scripted->observed.size() <= 3 * at_once);
+  CHECK(cluster.scripted->texts == std::vector<std::string>{""});
+  cluster.run();
+  CHECK(not_learned() == 0);
+  CHECK(cluster.left() == 0);
+  std::string all = "|";
+  for (std::size_t i = 0; i < steps; ++i) {
+    all += i % 2 == 0 ? "<a>" : "<b>";
+  }
+  CHECK(cluster.scripted->heard == all + "new|");
+}
+
 TEST_CASE("another tenant's texts are refused, and kept nowhere", "[coordinator_learning]") {
   Coordinator cluster(Coordinator::default_settings(), true);
   cluster.join();

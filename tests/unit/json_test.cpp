@@ -102,6 +102,19 @@ TEST_CASE("a document with a zero byte inside is refused", "[json]") {
   REQUIRE_FALSE(json::parse(std::string_view("\"\0\"", 3)));
 }
 
+TEST_CASE("what a value holds is its elements, members and long strings", "[json]") {
+  const auto held = [](std::string_view text) {
+    return json::heap_bytes(json::parse(text).value());
+  };
+  const std::string longer(100, 'x');
+  CHECK(held("1") == 0);
+  CHECK(held("\"short\"") == 0);
+  CHECK(held('"' + longer + '"') == 101);
+  CHECK(held("[1,[2,3]]") == 4 * sizeof(json::Value));
+  CHECK(held(R"({"a":1,"b":{"c":[true]}})") == 3 * sizeof(json::Member) + sizeof(json::Value));
+  CHECK(held("{\"" + longer + "\":1}") == sizeof(json::Member) + 101);
+}
+
 TEST_CASE("foreign text is cut between characters and cleaned", "[json]") {
   CHECK(json::clean_text("abc", 2) == "ab");
   CHECK(json::clean_text("a\xC3\xA9", 2) == "a");

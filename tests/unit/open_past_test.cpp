@@ -90,6 +90,23 @@ TEST_CASE("of all open sessions' steps the latest are kept, by number and by byt
   }
 }
 
+TEST_CASE("what a session does meanwhile is learned behind what it did before", "[open_past]") {
+  OpenPast past({});
+  past.commit(taken(run(1), 0));
+  past.commit(taken(run(1), 1));
+  past.open(open_session(run(1)), {{run(1), StepNumber{2}, 0, "late"}});
+  past.settle();
+  CHECK(past.next(run(1)).has_value());
+  past.add({run(1), "acme", Lesson::Step{Call::make("t", {}), Output::make("new")}});
+  past.add({run(1), "acme", std::string("newest")});
+  CHECK(past.steps() == 3);
+  CHECK(past.steps(run(1)) == 3);
+  CHECK(past.steps(run(2)) == 0);
+  CHECK(all(past) == "0 1 late \"new\" newest ");
+  CHECK(past.steps() == 0);
+  CHECK_FALSE(past.contains(run(1)));
+}
+
 TEST_CASE("one step of more than all may hold is not kept", "[open_past]") {
   OpenPast past({100, 10});
   past.commit(taken(run(1), 0));

@@ -5,6 +5,7 @@
 
 #include "base/prng.hpp"
 #include "coordinator/conversation.hpp"
+#include "coordinator/session_memory.hpp"
 
 using namespace forerun;
 
@@ -659,6 +660,46 @@ TEST_CASE("arguments are found in the latest steps of a long session, and in its
   }
   CHECK(right >= counted * 99 / 100);
   CHECK(history.graph.sizes().session_bytes < 2 * bytes);
+}
+
+TEST_CASE("one session of large calls holds no more than its part", "[prediction]") {
+  const PredictionSettings settings;
+  History history(settings);
+  const RunId id = history.open({}, "t", "");
+  std::string members;
+  for (int i = 0; i < 6'000; ++i) {
+    members += (members.empty() ? "\"" : ",\"") + std::to_string(i) + "\":1";
+  }
+  const Output large = *output("{" + members + "}");
+  const std::size_t held = large.canonical().size() + json::heap_bytes(large.value());
+  REQUIRE(large.canonical().size() < prediction::MemoryLimits().document_bytes);
+  REQUIRE(500 * held > settings.session_bytes_max / 3);
+  for (int i = 0; i < 500; ++i) {
+    const std::string token = "\"tok-" + std::to_string(7'919 * i % 100'003) + "\"";
+    history.graph.observe(id, "t", call("make", R"({"n":)" + std::to_string(i) + "}"),
+                          output(R"({"token":)" + token + "}"));
+    history.graph.observe(id, "t", call("use", R"({"token":)" + token + "}"), large);
+    REQUIRE(history.graph.sizes().session_bytes < settings.session_bytes_max / 4);
+  }
+  // What came last is still there.
+  history.graph.observe(id, "t", call("make", R"({"n":500})"), output(R"({"token":"tok-last"})"));
+  const auto made = history.graph.predict(id, {.limit = 1});
+  REQUIRE_FALSE(made.empty());
+  CHECK(made.front().call == call("use", R"({"token":"tok-last"})"));
+}
+
+TEST_CASE("calls too large to be remembered leave neither values nor their text", "[prediction]") {
+  History history;
+  const RunId id = history.open({}, "t", "");
+  std::string members;
+  for (int i = 0; i < 20'000; ++i) {
+    members += (members.empty() ? "\"" : ",\"") + std::to_string(i) + "\":1";
+  }
+  for (int i = 0; i < 20; ++i) {
+    history.graph.observe(id, "t", call("put", "{" + members + ",\"n\":" + std::to_string(i) + "}"),
+                          output("1"));
+  }
+  CHECK(history.graph.sizes().session_bytes < 1U << 20U);
 }
 
 TEST_CASE("a text is corrected by the names that came back", "[prediction]") {
