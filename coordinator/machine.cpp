@@ -34,6 +34,12 @@ std::set<std::string> speculable_names(const Catalog& catalog) {
   return names;
 }
 
+/// The first row from here on that is of this session, or of a later one.
+template <class At>
+At first_from(At at, At end, const RunId& run_id) {
+  return std::find_if(at, end, [&run_id](const auto& row) { return !(row.run_id < run_id); });
+}
+
 }  // namespace
 
 CoordinatorMachine::CoordinatorMachine(CoordinatorSettings settings, SigningKey ledger_key,
@@ -94,7 +100,8 @@ void CoordinatorMachine::restore(const CoordinatorRecovery& recovery) {
     }
     membership_.quarantine(node);
   }
-  auto text = recovery.texts.begin();  // In the order of the sessions.
+  auto totals = recovery.text_totals.begin();  // In the order of the sessions.
+  auto text = recovery.texts.begin();
   for (const SessionRow& row : recovery.sessions) {
     Session& session = sessions_[row.run_id];
     session.run_id = row.run_id;
@@ -114,13 +121,15 @@ void CoordinatorMachine::restore(const CoordinatorRecovery& recovery) {
     }
     session.committed_chain = planted(Bug::chain_forgotten) ? ChainValue{} : row.chain;
     ++open_sessions_;
-    text = std::find_if(text, recovery.texts.end(),
-                        [&row](const TextRow& each) { return !(each.run_id < row.run_id); });
+    count_held(session);
+    totals = first_from(totals, recovery.text_totals.end(), row.run_id);
+    if (totals != recovery.text_totals.end() && totals->run_id == row.run_id) {
+      session.texts = planted(Bug::texts_overwritten) ? 0 : totals->count;
+      session.text_bytes = totals->bytes;
+    }
+    text = first_from(text, recovery.texts.end(), row.run_id);
     std::vector<TextRow> texts;
     for (; text != recovery.texts.end() && text->run_id == row.run_id; ++text) {
-      session.texts =
-          planted(Bug::texts_overwritten) ? 0 : std::max(session.texts, text->place + 1);
-      session.text_bytes += text->text.size();
       texts.push_back(*text);
     }
     open_past_.open(row, std::move(texts));

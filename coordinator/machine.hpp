@@ -296,6 +296,7 @@ private:
   void show(const ClientRequest& request, const ShowExplanation& body);
   void end_session(const ClientRequest& request, const EndSession& body);
   void touch(Session& session);
+  void count_held(Session& session);
   void watch_idleness(Session& session);
   void close(Session& session);
   void close_idle_sessions();
@@ -512,6 +513,7 @@ private:
   std::map<RunId, Session> sessions_;
   std::deque<RunId> ended_;  ///< Ended sessions still in memory, oldest first.
   std::size_t open_sessions_ = 0;
+  std::size_t open_bytes_ = 0;  ///< What these hold, as count_held() has it.
   std::set<std::pair<Instant, RunId>> by_idleness_;  ///< Open sessions by `idle_since`.
   std::deque<WaitingOpen> openings_;
   OpeningKeys opening_keys_;

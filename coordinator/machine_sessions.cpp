@@ -98,6 +98,14 @@ void CoordinatorMachine::open_session(const ClientRequest& request, const OpenSe
            retry_soon);
     return;
   }
+  if (open_bytes_ >= settings_.open_bytes_max) {
+    refuse(request.id, Refusal::overloaded,
+           "sessions: there is no room for one more, expected contexts and states of open ones to "
+           "hold less than " +
+               std::to_string(settings_.open_bytes_max) + " bytes",
+           retry_soon);
+    return;
+  }
   if (openings_.size() >= settings_.openings_waiting_max) {
     refuse(request.id, Refusal::overloaded,
            "sessions: there is no room for one more, expected at most " +
@@ -179,6 +187,7 @@ void CoordinatorMachine::open_at(const ClientRequest& request, const OpenSession
   session.answered = now_;
   watch_idleness(session);
   ++open_sessions_;
+  count_held(session);
   ++counters_.sessions_opened;
   batch_.sessions.push_back(row_of(session));
   if (!body.idempotency_key.empty()) {
@@ -310,11 +319,22 @@ void CoordinatorMachine::close(Session& session) {
     discard(session, session.speculations.begin()->first, DiscardCause::session_ended);
   }
   session.is_ended = true;
+  count_held(session);
   by_idleness_.erase({session.idle_since, session.run_id});
   --open_sessions_;
   learn_later({session.run_id, session.tenant, Lesson::End{}});
   batch_.sessions.push_back(row_of(session));
   ended_.push_back(session.run_id);
+}
+
+/// What an open session holds for as long as it is open, beside its bounded answers.
+void CoordinatorMachine::count_held(Session& session) {
+  open_bytes_ -= session.held_bytes;
+  session.held_bytes = session.is_ended
+                           ? 0
+                           : session.context.size() + session.state.canonical().size() +
+                                 json::heap_bytes(session.state.value());
+  open_bytes_ += session.held_bytes;
 }
 
 void CoordinatorMachine::touch(Session& session) {
@@ -817,6 +837,7 @@ bool CoordinatorMachine::take_writes(Session& session, OpenStep& step) {
   auto changed = session.state.patched(*writes);
   if (changed) {
     session.state = std::move(*changed);
+    count_held(session);
     for (const Task* task : step.work.plan.tasks) {
       state_writers_.wrote(task->name, *writes);
     }

@@ -192,10 +192,11 @@ struct Session {
   SessionState state;                      ///< After `steps`.
   std::optional<SessionState> list_state;  ///< Before the list of calls that is partly committed.
   bool is_ended = false;
-  Instant answered{};    ///< When it was opened, or its latest step decided.
-  Instant touched{};     ///< When a client last asked for it.
-  Instant idle_since{};  ///< As far as the machine has looked: at or before `touched`.
-  RecentAnswers steps;   ///< Committed.
+  std::size_t held_bytes = 0;  ///< By context and state, as counted last.
+  Instant answered{};          ///< When it was opened, or its latest step decided.
+  Instant touched{};           ///< When a client last asked for it.
+  Instant idle_since{};        ///< As far as the machine has looked: at or before `touched`.
+  RecentAnswers steps;         ///< Committed.
   std::uint32_t durable_steps = 0;
   std::uint32_t texts = 0;     ///< Kept, beside the context.
   std::size_t text_bytes = 0;  ///< Of these.

@@ -49,6 +49,8 @@ struct CoordinatorSettings {
       std::chrono::seconds(2);  ///< Beyond a branch's deadline its node is not believed any more.
   std::uint32_t attempts_max = 3;  ///< Of one branch, when workers are lost under it.
   std::size_t sessions_open_max = 20'000;
+  /// What contexts and states of open sessions may hold before no other is opened.
+  std::size_t open_bytes_max = std::size_t{2} << 30U;
   /// A session without an open step that no client has asked for this long is ended.
   Duration session_idle_max = std::chrono::hours(24);
   std::size_t steps_per_session_max = 10'000;

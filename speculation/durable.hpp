@@ -50,6 +50,13 @@ struct TextRow {
   std::string text;
 };
 
+/// What reached an open session after its context, all together.
+struct TextTotals {
+  RunId run_id;
+  std::uint32_t count = 0;
+  std::size_t bytes = 0;
+};
+
 /// An idempotency key and the request it answered. Scope: a run ID, or "open:TENANT".
 struct KeyRow {
   std::string scope;
@@ -155,7 +162,8 @@ struct CoordinatorRecovery {
   std::optional<LedgerHead> head;
   std::optional<SignedHead> signed_head;  ///< The latest that was kept; it may be behind.
   std::vector<SessionRow> sessions;       ///< Those not ended.
-  std::vector<TextRow> texts;             ///< Of these, by session and place.
+  std::vector<TextTotals> text_totals;    ///< Of those of them that have any, in order.
+  std::vector<TextRow> texts;             ///< The last ones of these (recovered_texts.hpp).
   std::vector<KeyRow> keys;               ///< Of sessions not ended, and of openings.
   std::vector<IntentRow> intents;
   std::vector<MarkRow> marks;

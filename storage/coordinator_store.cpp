@@ -4,6 +4,7 @@
 
 #include "base/failpoint.hpp"
 #include "storage/checkpointer.hpp"
+#include "storage/recovered_texts.hpp"
 #include "storage/rules.hpp"
 #include "storage/session_part.hpp"
 #include "storage/sqlite.hpp"
@@ -561,8 +562,9 @@ Result<void> SqliteCoordinatorStore::read_rows(CoordinatorRecovery& recovery) {
         [&](const Row& row) { recovery.sessions.push_back(session_of(row)); });
   }
   if (read) {
-    read = statements_.open_texts.each(
-        [&](const Row& row) { recovery.texts.push_back(text_of(row)); });
+    RecoveredTexts texts;
+    read = statements_.open_texts.each([&](const Row& row) { texts.add(text_of(row)); });
+    std::move(texts).put_into(recovery);
   }
   if (read) {
     read = statements_.keys.each([&](const Row& row) { recovery.keys.push_back(key_of(row)); });

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "base/assert.hpp"
+#include "storage/recovered_texts.hpp"
 #include "storage/rules.hpp"
 #include "storage/session_part.hpp"
 #include "storage/store_file.hpp"
@@ -80,12 +81,14 @@ Result<CoordinatorRecovery> MemoryCoordinatorStore::recover(
       recovery.sessions.push_back(session);
     }
   }
+  RecoveredTexts texts;
   for (const auto& [place, text] : session_texts_) {
     const auto session = sessions_.find(text.run_id);
     if (session != sessions_.end() && !session->second.ended) {
-      recovery.texts.push_back(text);
+      texts.add(text);
     }
   }
+  std::move(texts).put_into(recovery);
   std::map<std::uint64_t, const KeyRow*> openings;
   for (const auto& [name, key] : keys_) {
     const auto session = sessions_.find(key.row.run_id);

@@ -813,6 +813,45 @@ TEST_CASE("calls that wait are bounded in bytes, and what was decided makes room
   CHECK(cluster.answer(ask(large)) == nullptr);
 }
 
+TEST_CASE("contexts and states of open sessions are bounded in bytes, and an ended one makes room",
+          "[coordinator_machine]") {
+  CoordinatorSettings settings = ScriptedCluster::settings_of(ScriptedCluster::default_catalog());
+  settings.open_bytes_max = 1000;
+  ScriptedCluster cluster(settings);
+  cluster.join(1);
+  std::uint64_t asked = 900;
+  const auto open = [&](const std::string& context, const char* state) {
+    OpenSession body;
+    body.context = context;
+    body.state = SessionState::parse(state).value();
+    cluster.input(ClientRequest{RequestId{++asked}, "default", body});
+    cluster.persist();
+    return *cluster.answer(RequestId{asked});
+  };
+  const ResponseBody first = open(std::string(600, 'c'), "{}");
+  REQUIRE(std::holds_alternative<SessionOpened>(first));
+  const std::string state = R"({"note":")" + std::string(400, 's') + "\"}";
+  REQUIRE(std::holds_alternative<SessionOpened>(open("", state.c_str())));
+  const auto is_refused = [&] {
+    const ResponseBody answer = open("", "{}");
+    const auto* refused = std::get_if<RequestFailed>(&answer);
+    if (refused != nullptr) {
+      CHECK(refused->refusal == Refusal::overloaded);
+      CHECK(refused->retry_after > Duration::zero());
+      CHECK_THAT(refused->message, Catch::Contains("hold less than 1000 bytes"));
+    }
+    return refused != nullptr;
+  };
+  CHECK(is_refused());
+  cluster.crash_and_restart();
+  cluster.join(1);
+  CHECK(is_refused());
+  cluster.input(ClientRequest{RequestId{++asked}, "default",
+                              EndSession{std::get<SessionOpened>(first).run_id}});
+  cluster.persist();
+  CHECK_FALSE(is_refused());
+}
+
 TEST_CASE("sessions that wait to be opened are bounded in bytes", "[coordinator_machine]") {
   CoordinatorSettings settings = ScriptedCluster::settings_of(ScriptedCluster::default_catalog());
   settings.waiting_bytes_max = 1000;

@@ -174,10 +174,14 @@ std::string text_of(const StoredEntry& entry) {
          (entry.run_id ? to_string(*entry.run_id) : "") + (entry.step ? std::to_string(entry.step->value) : "-");
 }
 
-/// All that a store gives back, as one text.
-std::string contents(CoordinatorStore& store) {
+/// All that a store gives back, as one text. Any read may find what a disk that lied has left.
+Result<std::string> contents(CoordinatorStore& store) {
   std::string out;
-  const auto recovery = good(store.recover([&](const StoredEntry& entry) { out += entry.leaf; }));
+  const auto recovered = store.recover([&](const StoredEntry& entry) { out += entry.leaf; });
+  if (!recovered) {
+    return tl::unexpected(recovered.error());
+  }
+  const CoordinatorRecovery& recovery = *recovered;
   out += "epoch " + std::to_string(recovery.epoch.value);
   if (recovery.head) {
     out += " head " + std::to_string(recovery.head->size) + to_hex(recovery.head->root);
@@ -211,27 +215,43 @@ std::string contents(CoordinatorStore& store) {
     out += "\neffect " + to_string(row.id.run_id) + " " + std::to_string(row.id.step.value);
   }
   for (const char* name : {"text-0", "text-1", "text-2"}) {
-    out += "\n" + good(store.text(name)).value_or("none");
+    const auto text = store.text(name);
+    if (!text) {
+      return tl::unexpected(text.error());
+    }
+    out += "\n" + text->value_or("none");
   }
-  const std::uint64_t size = good(store.size());
-  for (std::uint64_t from = 0; from < size;) {
-    const auto page = good(store.read(Seq{from}, size - from, true));
-    for (const StoredEntry& entry : page) {
+  const auto size = store.size();
+  if (!size) {
+    return tl::unexpected(size.error());
+  }
+  for (std::uint64_t from = 0; from < *size;) {
+    const auto page = store.read(Seq{from}, *size - from, true);
+    if (!page) {
+      return tl::unexpected(page.error());
+    }
+    if (page->empty()) {
+      return fail(Errc::verification, "entry " + std::to_string(from) + " is missing");
+    }
+    for (const StoredEntry& entry : *page) {
       out += "\n" + text_of(entry);
     }
-    from += page.size();
+    from += page->size();
   }
   // What is learned again, with the texts of sessions that have ended.
-  for (std::uint64_t from = 0; from < size;) {
-    const auto page = good(store.commits(Seq{from}, Seq{size}, size));
-    for (const CoordinatorStore::CommitRecord& record : page) {
+  for (std::uint64_t from = 0; from < *size;) {
+    const auto page = store.commits(Seq{from}, Seq{*size}, *size);
+    if (!page) {
+      return tl::unexpected(page.error());
+    }
+    for (const CoordinatorStore::CommitRecord& record : *page) {
       out += "\nlearned " + to_string(record.run_id) + " " + std::to_string(record.step.value) +
              (record.is_last ? " last" : "");
       for (const std::string& text : record.texts) {
         out += " " + std::to_string(text.size());
       }
     }
-    from = page.empty() ? size : page.back().seq.value + 1;
+    from = page->empty() ? *size : page->back().seq.value + 1;
   }
   return out;
 }
@@ -241,7 +261,7 @@ std::string contents_after(std::span<const Write> writes) {
   for (const Write& write : writes) {
     good(apply(model, write));
   }
-  return contents(model);
+  return good(contents(model));
 }
 
 /// A disk whose power is cut at its `at`-th write or sync. What of it survives is drawn.
@@ -314,16 +334,16 @@ Outcome run_history(std::uint64_t seed, Disk::Kind kind) {
       outcome.problem = "does not open: " + store.error().message;
       return outcome;
     }
-    if (!(*store)->recover([](const StoredEntry&) {})) {
-      outcome.problem = "is not recovered";
+    const auto found = contents(**store);
+    if (!found) {
+      outcome.problem = "is not read: " + found.error().message;
       return outcome;
     }
-    const std::string found = contents(**store);
     // The write that was not acknowledged may have happened, whole.
     const std::size_t most = std::min(acknowledged + 1, writes.size());
-    if (found == contents_after(std::span(writes).first(acknowledged))) {
+    if (*found == contents_after(std::span(writes).first(acknowledged))) {
       done = acknowledged;
-    } else if (found == contents_after(std::span(writes).first(most))) {
+    } else if (*found == contents_after(std::span(writes).first(most))) {
       done = most;
     } else {
       outcome.problem = "round " + std::to_string(round) + ": " + std::to_string(acknowledged) +

@@ -148,6 +148,9 @@ TEMPLATE_TEST_CASE("texts come back with the commits that they came before", "[s
   CHECK(page.steps[2].texts == all[2].texts);
   // A start needs those of open sessions.
   const auto recovery = good(kept.store->recover([](const StoredEntry&) {}));
+  REQUIRE(recovery.text_totals.size() == 1);
+  CHECK(recovery.text_totals[0].run_id == run(2));
+  CHECK(recovery.text_totals[0].count == 2);
   REQUIRE(recovery.texts.size() == 2);
   CHECK(recovery.texts[0].run_id == run(2));
   CHECK(recovery.texts[0].text == "of another");
