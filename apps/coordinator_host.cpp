@@ -224,6 +224,9 @@ private:
     if (!recovered) {
       return tl::unexpected<Error>(recovered.error());
     }
+    if (const auto answerable = machine.check_intents(recovered->recovery); !answerable) {
+      return answerable;
+    }
     machine.restore(recovered->recovery);
     reach(Failpoint::coordinator_recovered);
     log_("recovered " + std::to_string(machine.ledger_size()) + " entries, " +

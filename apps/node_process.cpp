@@ -172,17 +172,35 @@ void keep_divergence(const std::filesystem::path& data, const Divergence& diverg
   log_line(kept ? "both heads are kept in " + proof.string() : kept.error().message);
 }
 
+tl::unexpected<Error> damaged_replica(const NodeProcessSettings& settings,
+                                      const std::string& problem) {
+  return fail(Errc::verification,
+              "replica in " + settings.data.string() + ": " + problem +
+                  ": the stored copy was changed; start with --resync to fetch it anew");
+}
+
 /// Opens the replica and checks every entry of it again.
 Result<Replica> replica_of(const NodeProcessSettings& settings, const PublicKey& ledger_key) {
   if (const auto settled = settle_divergence(settings); !settled) {
     return tl::unexpected<Error>(settled.error());
   }
   auto store = open_replica_store(settings.data);
+  bool is_aside = false;
+  if (!store && store.error().code == Errc::invalid) {
+    if (!settings.resync) {
+      return damaged_replica(settings, store.error().message);
+    }
+    if (const auto done = put_replica_aside(settings.data); !done) {
+      return tl::unexpected<Error>(done.error());
+    }
+    is_aside = true;
+    store = open_replica_store(settings.data);
+  }
   if (!store) {
     return tl::unexpected<Error>(store.error());
   }
   Replica replica{std::move(*store), LedgerChecker(ledger_key), {}, {}};
-  if (settings.resync) {
+  if (settings.resync && !is_aside) {
     if (const auto done = replica.store->reset(); !done) {
       return tl::unexpected<Error>(done.error());
     }
@@ -195,16 +213,15 @@ Result<Replica> replica_of(const NodeProcessSettings& settings, const PublicKey&
       }
     }
   });
-  if (!recovery && recovery.error().code != Errc::verification) {
+  if (!recovery && recovery.error().code != Errc::verification &&
+      recovery.error().code != Errc::invalid) {
     return tl::unexpected<Error>(recovery.error());
   }
   if (!recovery) {
     broken = recovery.error();
   }
   if (broken) {
-    return fail(Errc::verification,
-                "replica in " + settings.data.string() + ": " + broken->message +
-                    ": the stored copy was changed; start with --resync to fetch it anew");
+    return damaged_replica(settings, broken->message);
   }
   replica.epoch = recovery->epoch;
   replica.head = recovery->head;

@@ -87,6 +87,26 @@ void CoordinatorMachine::restore(const StoredEntry& entry) {
   }
 }
 
+Result<void> CoordinatorMachine::check_intents(const CoordinatorRecovery& recovery) const {
+  for (const IntentRow& intent : recovery.intents) {
+    const auto call = Call::parse(intent.call);
+    if (!intent.is_write || !call) {
+      continue;
+    }
+    const auto plan = settings_.catalog.plan(call->task());
+    if (!plan || !plan->is_write()) {
+      return fail(Errc::refused,
+                  "catalog: session " + to_string(intent.run_id) + " step " +
+                      to_string(intent.step) + ": its write by `" + call->task() +
+                      "` was under way, and it is not known whether it took effect: found " +
+                      (plan ? "a task that only reads" : "no such task") +
+                      ", expected that write: put it back into the catalog until the step has "
+                      "its answer");
+    }
+  }
+  return {};
+}
+
 void CoordinatorMachine::restore(const CoordinatorRecovery& recovery) {
   for (const MarkRow& mark : recovery.marks) {
     run_ids_.restore(mark);

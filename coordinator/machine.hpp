@@ -160,6 +160,9 @@ public:
   /// Recovery, before start(): every entry in order, then the rest.
   void restore(const StoredEntry& entry);
   void restore(const CoordinatorRecovery& recovery);
+  /// Before that: whether the catalog still has every write that was under way when the last term
+  /// ended. Without it nobody could say what became of it. Errors: refused.
+  Result<void> check_intents(const CoordinatorRecovery& recovery) const;
   /// Opens the term, at once or (AdoptionSettings::wait) when the nodes were heard. Call once,
   /// first.
   CoordinatorOutput start(Instant now);
@@ -297,6 +300,7 @@ private:
   void end_session(const ClientRequest& request, const EndSession& body);
   void touch(Session& session);
   void count_held(Session& session);
+  bool knows_tasks(const ClientRequest& request, std::span<const Call> calls);
   void watch_idleness(Session& session);
   void close(Session& session);
   void close_idle_sessions();
@@ -411,6 +415,7 @@ private:
   bool has_past_to_learn() const;
   void learn_past();
   void catch_up(const RunId& run_id, std::size_t lessons_max);
+  void teach_past(const Lesson& lesson);
   json::Object learning_status(const std::string& tenant) const;
 
   // machine_effects.cpp
@@ -513,7 +518,7 @@ private:
   std::map<RunId, Session> sessions_;
   std::deque<RunId> ended_;  ///< Ended sessions still in memory, oldest first.
   std::size_t open_sessions_ = 0;
-  std::size_t open_bytes_ = 0;  ///< What these hold, as count_held() has it.
+  std::size_t open_bytes_ = 0;                       ///< What these hold, as count_held() has it.
   std::set<std::pair<Instant, RunId>> by_idleness_;  ///< Open sessions by `idle_since`.
   std::deque<WaitingOpen> openings_;
   OpeningKeys opening_keys_;

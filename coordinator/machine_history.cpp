@@ -12,6 +12,16 @@ RunId run_id_of_taught(std::uint64_t number) {
   return {WorkerId{}, number};
 }
 
+/// Of one session, between the answers of all others: reading a document takes a while.
+constexpr std::size_t catch_up_bytes_max = 128U << 10U;
+
+std::size_t bytes_of(const Lesson& lesson) {
+  const auto* step = std::get_if<Lesson::Step>(&lesson.what);
+  return step == nullptr ? 0
+                         : step->call.canonical().size() +
+                               (step->output ? step->output->canonical().size() : 0);
+}
+
 }  // namespace
 
 void CoordinatorMachine::restore_history(const CoordinatorRecovery& recovery) {
@@ -156,12 +166,11 @@ void CoordinatorMachine::learn_past() {
   const std::size_t lessons = is_busy ? 1 : settings_.history.lessons_per_turn;
   for (std::size_t taught = 0; taught < lessons; ++taught) {
     if (!past_.empty()) {
-      counters_.past_steps += std::holds_alternative<Lesson::Step>(past_.front().what) ? 1 : 0;
-      teach(past_.front());
+      teach_past(past_.front());
       past_.pop_front();
     } else if (reading_.is_recovered(history_)) {
       if (const auto lesson = open_past_.next()) {
-        teach(*lesson);
+        teach_past(*lesson);
       }
     } else {
       return;
@@ -169,14 +178,21 @@ void CoordinatorMachine::learn_past() {
   }
 }
 
+void CoordinatorMachine::teach_past(const Lesson& lesson) {
+  counters_.past_steps += std::holds_alternative<Lesson::Step>(lesson.what) ? 1 : 0;
+  teach(lesson);
+}
+
 /// A session of an older term is wanted now: some of what it said and did, out of its turn.
 void CoordinatorMachine::catch_up(const RunId& run_id, std::size_t lessons_max) {
-  for (std::size_t taught = 0; taught < lessons_max; ++taught) {
+  std::size_t bytes = 0;
+  for (std::size_t taught = 0; taught < lessons_max && bytes < catch_up_bytes_max; ++taught) {
     const auto lesson = open_past_.next(run_id);
     if (!lesson) {
       return;
     }
-    teach(*lesson);
+    bytes += bytes_of(*lesson);
+    teach_past(*lesson);
   }
 }
 

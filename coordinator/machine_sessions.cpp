@@ -228,8 +228,7 @@ Session* CoordinatorMachine::session_for(const ClientRequest& request, const Run
   }
   touch(at->second);
   if (must_be_open && at->second.is_ended) {
-    refuse(request.id, Refusal::conflict,
-           "session " + to_string(run_id) + " has ended: open another one");
+    reply(request.id, session_has_ended(run_id));
     return nullptr;
   }
   return &at->second;
@@ -296,6 +295,10 @@ void CoordinatorMachine::show(const ClientRequest& request, const ShowExplanatio
 }
 
 void CoordinatorMachine::end_session(const ClientRequest& request, const EndSession& body) {
+  if (!sessions_.contains(body.run_id)) {
+    out_.serve_session.push_back({request.id, request.tenant, body.run_id, ServeSession::Ended{}});
+    return;
+  }
   Session* session = session_for(request, body.run_id, false);
   if (session == nullptr) {
     return;
@@ -383,7 +386,28 @@ void CoordinatorMachine::forget_ended() {
 // ---- confirming
 // ----------------------------------------------------------------------------------------------------
 
+/// False, and refused, when the catalog has no such task or race.
+bool CoordinatorMachine::knows_tasks(const ClientRequest& request, std::span<const Call> calls) {
+  for (const Call& call : calls) {
+    if (settings_.catalog.task(call.task()) != nullptr) {
+      continue;
+    }
+    if (const auto plan = settings_.catalog.plan(call.task()); !plan) {
+      refuse(request.id, Refusal::not_found, plan.error().message);
+      return false;
+    }
+  }
+  return true;
+}
+
 void CoordinatorMachine::confirm(const ClientRequest& request, const ConfirmCalls& body) {
+  if (!body.idempotency_key.empty() && !sessions_.contains(body.run_id)) {
+    // It may have ended: what its keys stand for is in the store.
+    out_.serve_session.push_back(
+        {request.id, request.tenant, body.run_id,
+         ServeSession::Keyed{body.idempotency_key, request_hash(body), body.is_list}});
+    return;
+  }
   Session* const session = session_for(request, body.run_id, false);
   if (session == nullptr) {
     return;
@@ -394,8 +418,7 @@ void CoordinatorMachine::confirm(const ClientRequest& request, const ConfirmCall
       !body.idempotency_key.empty() && known != session->keys.end()) {
     const KeyRecord& record = known->second;
     if (record.hash != hash) {
-      refuse(request.id, Refusal::key_reused,
-             "Idempotency-Key: it came with another request before");
+      reply(request.id, key_came_with_another());
       return;
     }
     if (record.first + record.count <= session->durable_steps) {
@@ -413,28 +436,24 @@ void CoordinatorMachine::confirm(const ClientRequest& request, const ConfirmCall
     // A crash may have come between the steps of this request: those that are left run now.
     if (session->is_ended && !planted(Bug::ended_list_goes_on) &&
         record.first + record.count > session->confirmed()) {
-      refuse(request.id, Refusal::conflict,
-             "session " + to_string(body.run_id) + " has ended with " +
-                 std::to_string(session->confirmed() - record.first) + " of the " +
-                 std::to_string(record.count) + " steps of this Idempotency-Key");
+      reply(request.id,
+            session_ended_within(body.run_id, session->confirmed() - record.first, record.count));
       return;
+    }
+    const std::size_t known_steps = session->confirmed() - record.first;
+    if (!knows_tasks(request,
+                     std::span(body.calls).subspan(std::min(known_steps, body.calls.size())))) {
+      return;  // The catalog has changed since the crash.
     }
     confirm_calls(*session, body.calls, session->confirmed() - record.first, std::move(pending));
     return;
   }
   if (session->is_ended) {
-    refuse(request.id, Refusal::conflict,
-           "session " + to_string(body.run_id) + " has ended: open another one");
+    reply(request.id, session_has_ended(body.run_id));
     return;
   }
-  for (const Call& call : body.calls) {
-    if (settings_.catalog.task(call.task()) != nullptr) {
-      continue;
-    }
-    if (const auto plan = settings_.catalog.plan(call.task()); !plan) {
-      refuse(request.id, Refusal::not_found, plan.error().message);
-      return;
-    }
+  if (!knows_tasks(request, body.calls)) {
+    return;
   }
   if (body.expect_step && *body.expect_step != session->confirmed()) {
     refuse(request.id, Refusal::conflict,

@@ -424,7 +424,10 @@ void CoordinatorMachine::show(const ClientRequest& request, const ShowPrediction
   question.limit = settings_.predictions_wanted;
   question.explains = true;
   json::Array list;
-  for (const Prediction& prediction : predictor_->predict(session->run_id, question)) {
+  // What would be said of a session that is not learned whole is said of one of its earlier steps.
+  const bool is_learned = !open_past_.contains(session->run_id);
+  for (const Prediction& prediction :
+       is_learned ? predictor_->predict(session->run_id, question) : std::vector<Prediction>()) {
     list.emplace_back(prediction_report(*session, root, prediction));
   }
   json::Array running;

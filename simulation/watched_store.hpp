@@ -32,6 +32,9 @@ public:
     return disk_.session(run_id, part);
   }
   Result<SessionRow> session_row(const RunId& run_id) override { return disk_.session_row(run_id); }
+  Result<std::optional<KeyRow>> key(const RunId& run_id, const std::string& key) override {
+    return disk_.key(run_id, key);
+  }
   Result<std::vector<StoredEntry>> steps(const RunId& run_id, StepNumber first,
                                          std::uint32_t count) override {
     return disk_.steps(run_id, first, count);

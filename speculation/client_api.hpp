@@ -202,7 +202,8 @@ struct ClientResponse {
 };
 
 /// Answer from the store: ShowSession, of a session that is not in memory as a whole;
-/// ShowExplanation; or ConfirmCalls under a key whose steps are durable and no longer in memory.
+/// ShowExplanation; ConfirmCalls under a key whose steps are durable and no longer in memory;
+/// ConfirmCalls under a key, or EndSession, of a session that ended and is not in memory.
 struct ServeSession {
   struct View {
     SessionPage page{};
@@ -215,10 +216,21 @@ struct ServeSession {
     std::uint32_t count = 0;
     bool is_list = false;
   };
+  struct Keyed {
+    std::string key;
+    Digest request_hash;
+    bool is_list = false;
+  };
+  struct Ended {};
   RequestId request;
   std::string tenant;
   RunId run_id;
-  std::variant<View, Explanation, Steps> what;
+  std::variant<View, Explanation, Steps, Keyed, Ended> what;
 };
+
+/// Refusals that a session gives, whether it is in memory or not.
+RequestFailed session_has_ended(const RunId& run_id);
+RequestFailed key_came_with_another();
+RequestFailed session_ended_within(const RunId& run_id, std::uint32_t steps, std::uint32_t of);
 
 }  // namespace forerun

@@ -5,9 +5,7 @@
 #include "base/assert.hpp"
 
 namespace forerun {
-namespace {
 
-/// A text beside a commit that is not the one it was decided with.
 std::optional<std::string> wrong_text(const CommitEntry& commit, const EntryTexts& texts) {
   const auto check = [](std::string_view field, const std::optional<Digest>& recorded,
                         std::string_view text) -> std::optional<std::string> {
@@ -21,12 +19,14 @@ std::optional<std::string> wrong_text(const CommitEntry& commit, const EntryText
     return std::string(field) + "_hash: found " + (recorded ? to_hex(*recorded) : "null") +
            ", expected " + to_hex(hash) + ", which is that of its " + std::string(field);
   };
+  if (!texts.call.empty() && sha256(texts.call) != commit.input_hash) {
+    return "input_hash: found " + to_hex(commit.input_hash) + ", expected " +
+           to_hex(sha256(texts.call)) + ", which is that of its call";
+  }
   auto wrong = check("output", commit.output_hash, texts.output);
   wrong = wrong ? wrong : check("writes", commit.writes_hash, texts.writes);
   return wrong ? wrong : check("effects", commit.effects_hash, texts.effects);
 }
-
-}  // namespace
 
 LedgerAudit::LedgerAudit(std::string place, std::optional<PublicKey> first_key)
     : place_(std::move(place)), checker_(std::move(first_key)) {}

@@ -23,6 +23,10 @@ struct EntryTexts {
   std::string_view effects{};
 };
 
+/// What is wrong with a commit's texts, "output_hash: found …, expected …"; nothing when each that
+/// is at hand is the one it was decided with.
+std::optional<std::string> wrong_text(const CommitEntry& commit, const EntryTexts& texts);
+
 /// An auditor's judgement over one whole ledger: every entry by LedgerChecker, every text beside it
 /// by its hash, heads and roots of any size, also those that replicas claim. Keeps 32 bytes an
 /// entry. Pure. Errors are verification, "PLACE: entry N: field: found …, expected …"; the place is

@@ -3,6 +3,8 @@
 #include <utility>
 #include <variant>
 
+#include "speculation/ledger_audit.hpp"
+
 namespace forerun {
 
 StepAnswer step_answer_of(const CommitEntry& commit, const Digest& decision_hash, Seq seq,
@@ -37,6 +39,9 @@ Result<StepAnswer> step_answer_of(const StoredEntry& stored) {
   const auto* commit = std::get_if<CommitEntry>(&entry->body);
   if (commit == nullptr) {
     return fail(Errc::invalid, "entry " + to_string(stored.seq) + ": not a commit");
+  }
+  if (const auto wrong = wrong_text(*commit, {{}, stored.output, {}, {}})) {
+    return fail(Errc::verification, "entry " + to_string(stored.seq) + ": " + *wrong);
   }
   return step_answer_of(*commit, commit->decision_hash(), stored.seq, stored.output);
 }

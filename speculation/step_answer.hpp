@@ -18,6 +18,6 @@ StepAnswer step_answer_of(const CommitEntry& commit, const Digest& decision_hash
 /// A page of a stored session as its client sees it: the commits from step `first` on, in order.
 /// Errors: as of step_answer_of(), of any of them: a page without one step would be another story.
 Result<SessionView> session_view_of(const SessionRow& row, std::uint32_t first,
-                            std::span<const StoredEntry> commits);
+                                    std::span<const StoredEntry> commits);
 
 }  // namespace forerun

@@ -5,6 +5,7 @@
 #include "base/assert.hpp"
 #include "base/hex.hpp"
 #include "speculation/entry.hpp"
+#include "speculation/ledger_audit.hpp"
 
 namespace forerun {
 namespace {
@@ -26,6 +27,17 @@ void StoredLedgerCheck::take(const StoredEntry& entry) {
     term_key_ = term != nullptr ? std::optional(term->public_key) : std::nullopt;
     epoch_ = entry.epoch;
   }
+  if (!wrong_text_ && entry.run_id && entry.step) {
+    const auto read = entry_of(entry.leaf);
+    const auto* commit = read ? std::get_if<CommitEntry>(&read->body) : nullptr;
+    const auto wrong =
+        commit == nullptr
+            ? std::nullopt
+            : wrong_text(*commit, {entry.call, entry.output, entry.writes, entry.effects});
+    if (wrong) {
+      wrong_text_ = "entry " + to_string(entry.seq) + ": " + *wrong;
+    }
+  }
   leaves_.push_back(merkle::leaf_hash(entry.leaf));
   frontier_.append(leaves_.back());
 }
@@ -44,6 +56,9 @@ Result<void> StoredLedgerCheck::finish(const CoordinatorRecovery& kept,
     return fail(Errc::verification,
                 "head of all entries: found none, expected one beside that of size " +
                     std::to_string(kept.signed_head->head.size) + ", which is signed");
+  }
+  if (wrong_text_) {
+    return fail(Errc::verification, *wrong_text_);
   }
   if (kept.signed_head) {
     if (const auto held = check_signed(*kept.signed_head); !held) {

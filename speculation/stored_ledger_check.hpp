@@ -11,8 +11,9 @@
 namespace forerun {
 
 /// Says whether the entries that a store gives back are those that were written, by the heads that
-/// it keeps beside them, and whether a key may sign on from them. Cheap: one hash an entry, and 32
-/// bytes held; what an entry says is LedgerAudit's to judge. Pure; not thread-safe.
+/// it keeps beside them, whether the texts that come with them are theirs, and whether a key may
+/// sign on from them. Cheap: one hash an entry, and 32 bytes held; what an entry says is
+/// LedgerAudit's to judge. Pure; not thread-safe.
 class StoredLedgerCheck {
 public:
   /// @pre entries come in order, from the first.
@@ -35,7 +36,8 @@ private:
   merkle::Frontier frontier_;
   std::vector<Digest> leaves_;
   Epoch epoch_;
-  std::optional<PublicKey> term_key_;  ///< Of the last term whose entry could be read.
+  std::optional<std::string> wrong_text_;  ///< The first: where it is, and what is wrong.
+  std::optional<PublicKey> term_key_;      ///< Of the last term whose entry could be read.
 };
 
 }  // namespace forerun

@@ -1,16 +1,18 @@
 #include "storage/checked_recovery.hpp"
 
+#include <limits>
+#include <string>
 #include <utility>
 
+#include "speculation/client_api.hpp"
 #include "speculation/ledger_audit.hpp"
+#include "speculation/session_state.hpp"
+#include "storage/store_file.hpp"
 
 namespace forerun {
 namespace {
 
 constexpr std::size_t rows_at_once = 512;
-constexpr const char* what_to_do =
-    ": the file was damaged or changed, so nothing of it is signed; put back a copy of the whole "
-    "folder (nodes that are ahead of it then start with --resync), or give --data a new one";
 
 /// The first entry that is in itself wrong or not there; nothing when each one holds.
 std::optional<std::string> first_wrong_entry(CoordinatorStore& store, const std::string& place) {
@@ -32,6 +34,55 @@ std::optional<std::string> first_wrong_entry(CoordinatorStore& store, const std:
   }
 }
 
+Result<void> wrong_row(const std::string& where, const std::string& what) {
+  return fail(Errc::verification, where + ": " + what);
+}
+
+Result<void> check_state(const RunId& run_id, const char* column, const std::string& text) {
+  const auto state = SessionState::parse(text);
+  return state ? Result<void>()
+               : wrong_row("session " + to_string(run_id) + ": " + column, state.error().message);
+}
+
+/// Counts that no request can have.
+bool is_range_wrong(std::uint32_t first, std::uint32_t count) {
+  return count > calls_per_request_max || first > std::numeric_limits<std::uint32_t>::max() - count;
+}
+
+/// What a start reads beside the entries: no root covers it, and all of it was once well-formed.
+Result<void> check_rows(const CoordinatorRecovery& recovery) {
+  for (const SessionRow& row : recovery.sessions) {
+    auto held = check_state(row.run_id, "state", row.state);
+    if (held && !row.list_state.empty()) {
+      held = check_state(row.run_id, "list_state", row.list_state);
+    }
+    if (!held) {
+      return held;
+    }
+  }
+  for (const KeyRow& row : recovery.keys) {
+    if (is_range_wrong(row.first_step, row.step_count)) {
+      return wrong_row("session " + to_string(row.run_id) + ": a key's steps",
+                       "found " + std::to_string(row.step_count) + " from " +
+                           std::to_string(row.first_step) + ", expected at most " +
+                           std::to_string(calls_per_request_max));
+    }
+  }
+  for (const IntentRow& row : recovery.intents) {
+    const std::string where =
+        "session " + to_string(row.run_id) + ": intent of step " + to_string(row.step);
+    if (const auto call = Call::parse(row.call); !call) {
+      return wrong_row(where, call.error().message);
+    }
+    if (is_range_wrong(row.first_step, row.step_count)) {
+      return wrong_row(where, "found " + std::to_string(row.step_count) + " steps from " +
+                                  std::to_string(row.first_step) + ", expected at most " +
+                                  std::to_string(calls_per_request_max));
+    }
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<CheckedRecovery> recover_checked(CoordinatorStore& store, const std::string& directory,
@@ -43,9 +94,12 @@ Result<CheckedRecovery> recover_checked(CoordinatorStore& store, const std::stri
     result.ledger.take(entry);
     visit(entry);
   });
-  const Result<void> held = recovery ? result.ledger.finish(*recovery, key)
-                                     : Result<void>(tl::unexpected<Error>(recovery.error()));
+  Result<void> held = recovery ? result.ledger.finish(*recovery, key)
+                               : Result<void>(tl::unexpected<Error>(recovery.error()));
   if (held) {
+    if (const auto rows = check_rows(*recovery); !rows) {
+      return fail(Errc::verification, place + ": " + rows.error().message + damage_advice);
+    }
     result.recovery = std::move(*recovery);
     return result;
   }
@@ -56,7 +110,7 @@ Result<CheckedRecovery> recover_checked(CoordinatorStore& store, const std::stri
   }
   const std::string found =
       first_wrong_entry(store, place).value_or(place + ": " + held.error().message);
-  return fail(Errc::verification, found + what_to_do);
+  return fail(Errc::verification, found + damage_advice);
 }
 
 }  // namespace forerun

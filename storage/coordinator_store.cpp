@@ -95,8 +95,8 @@ CREATE TABLE history(number INTEGER PRIMARY KEY, tenant TEXT NOT NULL, name TEXT
 /// Prepared once. The reading ones come first; a read-only store has no others.
 struct Statements {
   Statement epoch, heads, size, text, entries, recovered, leaves, sessions, session,
-      session_entries, steps, opening_key_count, open_texts, keys, intents, marks, owners,
-      quarantined, history_entries, history, past_commits, past_texts, effects;
+      session_entries, steps, session_key, opening_key_count, open_texts, keys, intents, marks,
+      owners, quarantined, history_entries, history, past_commits, past_texts, effects;
   Statement find_session, add_session, name_session, set_session, set_latest, add_entry,
       add_payload, put_key, put_intent, drop_intents, raise_mark, put_owner, put_quarantined,
       set_epoch, set_head, set_signed_head, put_text, add_session_text, add_history, drop_history,
@@ -109,13 +109,14 @@ struct StatementText {
 };
 
 /// The entries of session (?1, ?2), from its latest back to the last commit below step ?3: a
-/// session commits its steps in order. CROSS JOIN keeps the order of look-ups.
+/// session commits its steps in order. In a damaged file the way may lead back to where it came
+/// from. CROSS JOIN keeps the order of look-ups.
 #define FORERUN_ENTRIES_OF_SESSION                                                             \
   "WITH RECURSIVE own(seq, previous, step) AS ("                                               \
   "SELECT e.seq, e.previous, e.step FROM sessions s CROSS JOIN entries e ON e.seq = s.latest " \
   "WHERE s.home = ?1 AND s.counter = ?2 "                                                      \
   "UNION ALL SELECT e.seq, e.previous, e.step FROM own CROSS JOIN entries e ON e.seq = "       \
-  "own.previous WHERE own.step IS NULL OR own.step >= ?3) "
+  "own.previous AND e.seq < own.seq WHERE own.step IS NULL OR own.step >= ?3) "
 
 /// Idempotency keys of openings: "open:TENANT". A range of the key's own order, so no other is
 /// read.
@@ -162,6 +163,9 @@ constexpr StatementText reading[] = {
      "SELECT s.home, s.counter, t.step, t.place, t.text FROM sessions s JOIN session_texts t ON "
      "t.session = s.id WHERE s.tenant IS NOT NULL AND s.ended = 0 ORDER BY s.home, s.counter, "
      "t.place"},
+    {&Statements::session_key,
+     "SELECT k.scope, k.key, k.request_hash, s.home, s.counter, k.first_step, k.step_count FROM "
+     "keys k JOIN sessions s ON s.id = k.session WHERE k.scope = ?1 AND k.key = ?2"},
     {&Statements::keys,
      "SELECT k.scope, k.key, k.request_hash, s.home, s.counter, k.first_step, k.step_count FROM "
      "keys k "
@@ -474,6 +478,7 @@ public:
   Result<std::vector<StoredEntry>> read(Seq from, std::size_t count, bool whole) override;
   Result<SessionRecord> session(const RunId& run_id, const SessionPart& part) override;
   Result<SessionRow> session_row(const RunId& run_id) override;
+  Result<std::optional<KeyRow>> key(const RunId& run_id, const std::string& key) override;
   Result<std::vector<StoredEntry>> steps(const RunId& run_id, StepNumber first,
                                          std::uint32_t count) override;
   Result<std::vector<HistoryRow>> history(std::uint64_t first, std::uint64_t last,
@@ -874,6 +879,14 @@ Result<SessionRow> SqliteCoordinatorStore::session_row(const RunId& run_id) {
   return std::move(*row);
 }
 
+Result<std::optional<KeyRow>> SqliteCoordinatorStore::key(const RunId& run_id,
+                                                          const std::string& key) {
+  std::optional<KeyRow> found;
+  auto read = statements_.session_key.each([&found](const Row& row) { found = key_of(row); },
+                                           to_string(run_id), key);
+  return read ? std::move(found) : Result<std::optional<KeyRow>>(tl::unexpected(read.error()));
+}
+
 Result<std::vector<StoredEntry>> SqliteCoordinatorStore::steps(const RunId& run_id,
                                                                StepNumber first,
                                                                std::uint32_t count) {
@@ -1031,12 +1044,24 @@ Result<std::unique_ptr<CoordinatorStore>> assemble(std::shared_ptr<Disk> disk,
 
 }  // namespace
 
+namespace {
+
+/// What cannot even be opened as a ledger: where it lies, and what to do.
+Error in_folder(const std::filesystem::path& directory, Error error) {
+  if (error.code == Errc::invalid) {
+    error.message = directory.string() + "/" + error.message + damage_advice;
+  }
+  return error;
+}
+
+}  // namespace
+
 Result<std::unique_ptr<CoordinatorStore>> open_coordinator_store(
     const std::filesystem::path& directory, const StoreSettings& settings) {
   const auto path = directory / "ledger.db";
   auto connection = open_store_file(path, ledger_file, settings.disk->name());
   if (!connection) {
-    return tl::unexpected(connection.error());
+    return tl::unexpected(in_folder(directory, connection.error()));
   }
   auto checkpointer = Checkpointer::start(path, settings.disk->name(), settings.checkpoint_pages);
   if (!checkpointer) {
@@ -1055,7 +1080,7 @@ Result<std::unique_ptr<CoordinatorStore>> open_coordinator_store_readonly(
   auto disk = std::make_shared<Disk>();
   auto connection = open_store_file_readonly(directory / "ledger.db", ledger_file, disk->name());
   if (!connection) {
-    return tl::unexpected(connection.error());
+    return tl::unexpected(in_folder(directory, connection.error()));
   }
   return assemble(std::move(disk), std::move(*connection), nullptr);
 }

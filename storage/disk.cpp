@@ -289,8 +289,7 @@ bool redo(int descriptor, const Change& change, const std::function<bool()>& sur
     if (grain == Disk::Grain::sector) {
       until = std::min(size, from + sector_bytes - (change.offset + from) % sector_bytes);
     }
-    const std::string_view part(change.after.data() + from,
-                                static_cast<std::size_t>(until - from));
+    const std::string_view part(change.after.data() + from, static_cast<std::size_t>(until - from));
     if (survives() && !write_at(descriptor, part, change.offset + from)) {
       return false;
     }

@@ -283,6 +283,12 @@ Result<SessionRow> MemoryCoordinatorStore::session_row(const RunId& run_id) {
   return session->second;
 }
 
+Result<std::optional<KeyRow>> MemoryCoordinatorStore::key(const RunId& run_id,
+                                                          const std::string& key) {
+  const auto found = keys_.find({to_string(run_id), key});
+  return found == keys_.end() ? std::nullopt : std::optional(found->second.row);
+}
+
 Result<std::vector<StoredEntry>> MemoryCoordinatorStore::steps(const RunId& run_id,
                                                                StepNumber first,
                                                                std::uint32_t count) {

@@ -28,6 +28,7 @@ public:
   Result<std::vector<StoredEntry>> read(Seq from, std::size_t count, bool whole) override;
   Result<SessionRecord> session(const RunId& run_id, const SessionPart& part) override;
   Result<SessionRow> session_row(const RunId& run_id) override;
+  Result<std::optional<KeyRow>> key(const RunId& run_id, const std::string& key) override;
   Result<std::vector<StoredEntry>> steps(const RunId& run_id, StepNumber first,
                                          std::uint32_t count) override;
   Result<std::vector<HistoryRow>> history(std::uint64_t first, std::uint64_t last,

@@ -136,7 +136,6 @@ private:
   Result<void> writable();
   Result<void> write(const ReplicaBatch& batch, Epoch seen);
   Result<Epoch> epoch();
-  Result<void> move_away(const std::filesystem::path& path);
 
   std::filesystem::path directory_;
   StoreSettings settings_;
@@ -271,11 +270,33 @@ Result<std::vector<StoredEntry>> SqliteReplicaStore::read(Seq from, std::size_t 
   return read ? reader.take() : tl::unexpected<Error>(read.error());
 }
 
-/// With its log, should another process's reader have kept it from being folded in.
-Result<void> SqliteReplicaStore::move_away(const std::filesystem::path& path) {
+Result<void> SqliteReplicaStore::reset() {
+  if (replica_ && !replica_->checkpointer) {
+    return writable();
+  }
+  replica_.reset();
+  usable_ = put_replica_aside(directory_);
+  if (!usable_) {
+    return usable_;
+  }
+  auto replica = open_replica(directory_ / "replica.db", settings_);
+  if (!replica) {
+    usable_ = tl::unexpected(replica.error());
+    return usable_;
+  }
+  replica_.emplace(std::move(*replica));
+  reach(Failpoint::replica_reset_done);
+  return {};
+}
+
+}  // namespace
+
+// With its log, should another process's reader have kept it from being folded in.
+Result<void> put_replica_aside(const std::filesystem::path& directory) {
+  const auto path = directory / "replica.db";
   std::filesystem::path kept;
   for (std::uint64_t number = 1; kept.empty() || std::filesystem::exists(kept); ++number) {
-    kept = directory_ / ("ledger.before-resync-" + std::to_string(number) + ".db");
+    kept = directory / ("ledger.before-resync-" + std::to_string(number) + ".db");
   }
   std::error_code error;
   const std::string log = path.string() + "-wal";
@@ -292,30 +313,8 @@ Result<void> SqliteReplicaStore::move_away(const std::filesystem::path& path) {
                 path.string() + ": cannot be moved to " + kept.string() + ": " + error.message());
   }
   std::filesystem::remove(path.string() + "-shm", error);
-  return sync_directory(directory_);
+  return sync_directory(directory);
 }
-
-Result<void> SqliteReplicaStore::reset() {
-  if (replica_ && !replica_->checkpointer) {
-    return writable();
-  }
-  const auto path = directory_ / "replica.db";
-  replica_.reset();
-  usable_ = move_away(path);
-  if (!usable_) {
-    return usable_;
-  }
-  auto replica = open_replica(path, settings_);
-  if (!replica) {
-    usable_ = tl::unexpected(replica.error());
-    return usable_;
-  }
-  replica_.emplace(std::move(*replica));
-  reach(Failpoint::replica_reset_done);
-  return {};
-}
-
-}  // namespace
 
 Result<std::unique_ptr<ReplicaStore>> open_replica_store(const std::filesystem::path& directory,
                                                          const StoreSettings& settings) {

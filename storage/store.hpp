@@ -58,6 +58,9 @@ public:
   virtual Result<SessionRecord> session(const RunId& run_id, const SessionPart& part) = 0;
   /// The session alone, without its steps. Errors: not_found; io.
   virtual Result<SessionRow> session_row(const RunId& run_id) = 0;
+  /// What a session's idempotency key stands for, also when the session has ended; nothing when it
+  /// never came. Errors: io.
+  virtual Result<std::optional<KeyRow>> key(const RunId& run_id, const std::string& key) = 0;
   /// Of a session's commits those of steps [first, first + count), in step order; it reads no
   /// further back than `first`. Empty for a session that is not there. Errors: io.
   virtual Result<std::vector<StoredEntry>> steps(const RunId& run_id, StepNumber first,
@@ -150,6 +153,9 @@ Result<std::unique_ptr<CoordinatorStore>> open_coordinator_store_readonly(
     const std::filesystem::path& directory);
 /// `DIR/replica.db`, WAL, synchronous=NORMAL.
 Result<std::unique_ptr<ReplicaStore>> open_replica_store(const std::filesystem::path& directory);
+/// What reset() does, of a file that nobody has open, as one that cannot be opened: keeps it as
+/// `ledger.before-resync-N.db`. Errors: io.
+Result<void> put_replica_aside(const std::filesystem::path& directory);
 /// The same file opened read-only beside its owner. persist and reset are refused.
 Result<std::unique_ptr<ReplicaStore>> open_replica_store_readonly(
     const std::filesystem::path& directory);

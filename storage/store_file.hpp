@@ -25,6 +25,11 @@ struct StoreFile {
   std::span<const char* const> upgrades{};
 };
 
+/// What to do about a ledger that is not what was written.
+inline constexpr const char* damage_advice =
+    ": the file was damaged or changed, so nothing of it is signed; put back a copy of the whole "
+    "folder (nodes that are ahead of it then start with --resync), or give --data a new one";
+
 /// Opens a file for its owner, making it when it is missing (0600, synced with its directory), in
 /// WAL mode. Errors: refused (of a newer version), invalid (foreign or damaged), io.
 Result<sqlite::Connection> open_store_file(const std::filesystem::path& path, const StoreFile& kind,

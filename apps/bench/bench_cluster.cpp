@@ -59,6 +59,10 @@ public:
     const std::scoped_lock lock(mutex_);
     return store_->session_row(run_id);
   }
+  Result<std::optional<KeyRow>> key(const RunId& run_id, const std::string& key) override {
+    const std::scoped_lock lock(mutex_);
+    return store_->key(run_id, key);
+  }
   Result<std::vector<StoredEntry>> steps(const RunId& run_id, StepNumber first,
                                          std::uint32_t count) override {
     const std::scoped_lock lock(mutex_);

@@ -273,6 +273,15 @@ class ClusterTest(unittest.TestCase):
         cluster.kill("coordinator")
         for connection in connections:
             connection.close()
+        # Without the write in its catalog a coordinator could not say what became of it.
+        catalog = cluster.folder / "catalog.toml"
+        text = catalog.read_text()
+        self.assertIn("[task.append]", text)
+        catalog.write_text(text.replace("[task.append]", "[task.renamed]"))
+        refused = cluster.command(*cluster.coordinator_arguments())
+        self.assertNotEqual(refused.returncode, 0)
+        self.assertIn("`append` was under way", refused.stderr)
+        catalog.write_text(text)
         cluster.start_coordinator()
         until("the idempotent one runs again",
               lambda: (cluster.tasks / "writes-again").read_text().count("\n") == 2)
@@ -287,6 +296,24 @@ class ClusterTest(unittest.TestCase):
         self.assertEqual(len(keys), 2)
         self.assertEqual(keys[0], keys[1])
         self.assertEqual(len(keys[0]), 64)
+
+    def test_a_session_that_ended_before_a_crash_still_answers_its_keys(self):
+        cluster = self.cluster
+        run_id = cluster.open()
+        first = cluster.step(run_id, "double", key="one", n=1)
+        path = f"/v1/sessions/{run_id}"
+        ended = cluster.request("DELETE", path)
+        self.assertEqual(ended[0], 200, ended)
+        cluster.kill("coordinator")
+        cluster.start_coordinator()
+        self.assertEqual(cluster.request("DELETE", path), ended)
+        again = cluster.step(run_id, "double", key="one", n=1)
+        self.assertEqual((again["decision_hash"], again["output"]), (first["decision_hash"], first["output"]))
+        body = {"task": "double", "input": {"n": 2}}
+        self.assertIn("another request", cluster.request("POST", path + "/steps", body, "one")[1]["detail"])
+        status, refused = cluster.request("POST", path + "/steps", body, "two")
+        self.assertEqual(status, 409)
+        self.assertIn("has ended", refused["detail"])
 
     def test_one_owner_for_an_identity_and_for_a_data_directory(self):
         cluster = self.cluster

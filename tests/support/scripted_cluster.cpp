@@ -364,7 +364,10 @@ std::size_t ScriptedCluster::count_entries(const std::string& kind, const std::s
   return count;
 }
 
-void ScriptedCluster::crash_and_restart() {
+void ScriptedCluster::crash_and_restart(std::optional<Catalog> catalog) {
+  if (catalog) {
+    settings_.catalog = std::move(*catalog);
+  }
   waiting_.clear();
   sent.clear();
   dispatches.clear();

@@ -92,8 +92,9 @@ public:
   std::size_t count_entries(const std::string& kind, const std::string& member = "",
                             const std::string& value = "") const;
 
-  /// Moves what is durable into a new brain, as after kill -9. What was not persisted is lost.
-  void crash_and_restart();
+  /// Moves what is durable into a new brain, as after kill -9. What was not persisted is lost. With
+  /// another catalog, if one is given.
+  void crash_and_restart(std::optional<Catalog> catalog = {});
 
   Instant now{std::chrono::seconds(1000)};
   Duration freed_after{};                  ///< What nodes say of branches that they stop.

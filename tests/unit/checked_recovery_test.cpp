@@ -5,6 +5,7 @@
 
 #include <catch2/catch.hpp>
 
+#include "speculation/entry.hpp"
 #include "storage/store_settings.hpp"
 #include "store_values.hpp"
 #include "tests/support/written_ledger.hpp"
@@ -69,7 +70,8 @@ TEST_CASE("a damaged ledger is not recovered, and what is wrong is named", "[che
       {"UPDATE entries SET leaf = replace(leaf, '[0.007]', '[0.008]') WHERE seq = 4",
        "DIR/ledger.db: entries 0 to 4: root: found "},
       {"UPDATE entries SET leaf = replace(leaf, '[0.007]', '[0.008]') WHERE seq = 1",
-       "DIR/ledger.db: entries 0 to 2 (one or more were changed, a root cannot tell which): root up "
+       "DIR/ledger.db: entries 0 to 2 (one or more were changed, a root cannot tell which): root "
+       "up "
        "to them: found "},
       {"UPDATE entries SET leaf = 'x' WHERE seq = 2", "DIR/ledger.db: entry 2: "},
       {"DELETE FROM entries WHERE seq = 2", "DIR/ledger.db: entry 2: found nothing, expected"},
@@ -81,4 +83,63 @@ TEST_CASE("a damaged ledger is not recovered, and what is wrong is named", "[che
   REQUIRE_FALSE(recovered);
   CHECK(recovered.error().code == Errc::verification);
   CHECK_THAT(recovered.error().message, StartsWith(expected) && Contains("put back a copy"));
+}
+
+TEST_CASE("rows and texts that no root covers are looked at too", "[checked_recovery]") {
+  TempDirectory directory;
+  {
+    const auto store = good(open_coordinator_store(directory.path(), simulated_settings()));
+    const test::WrittenLedger ledger = test::two_terms();
+    merkle::Frontier frontier;
+    CoordinatorBatch batch;
+    batch.epoch = Epoch{2};
+    for (std::uint64_t i = 0; i < ledger.rows.size(); ++i) {
+      StoredEntry entry;
+      entry.seq = Seq{i};
+      entry.epoch = Epoch{i < 3 ? 1U : 2U};
+      entry.leaf = ledger.rows[i].leaf;
+      entry.call = ledger.rows[i].call;
+      entry.output = ledger.rows[i].output;
+      const auto read = good(entry_of(entry.leaf));
+      if (const auto* commit = std::get_if<CommitEntry>(&read.body)) {
+        entry.run_id = commit->run_id;
+        entry.step = commit->step;
+        SessionRow row;
+        row.run_id = commit->run_id;
+        row.tenant = "t";
+        row.state = "{}";
+        row.next_step = commit->step.value + 1;
+        std::erase_if(batch.sessions,
+                      [&](const SessionRow& known) { return known.run_id == row.run_id; });
+        batch.sessions.push_back(row);
+      }
+      frontier.append(merkle::leaf_hash(entry.leaf));
+      batch.entries.push_back(entry);
+    }
+    batch.head = {frontier.size(), frontier.root(), Epoch{2}};
+    const RunId run_id = batch.sessions.front().run_id;
+    const std::uint32_t next = batch.sessions.front().next_step;
+    batch.keys = {{to_string(run_id), "k", Digest{}, run_id, 0, 1}};
+    batch.intents = {
+        {run_id, StepNumber{next}, Call::make("t", {}).canonical(), true, "", Digest{}, next, 1}};
+    good(store->persist({&batch, 1}));
+  }
+  REQUIRE(recover(directory.path()));
+  const auto [sql, expected] = GENERATE(table<std::string, std::string>({
+      {"UPDATE payloads SET output = '999' WHERE output != ''", "output_hash: found "},
+      {"UPDATE payloads SET output = output || ' ' WHERE output != ''", "output_hash: found "},
+      {"UPDATE payloads SET call = replace(call, '{', '{ ')", "entry 1: "},
+      {"UPDATE sessions SET state = '{'", ": state: "},
+      {"UPDATE sessions SET list_state = '[]'", ": list_state: "},
+      {"UPDATE keys SET step_count = 65", "a key's steps: found 65 from 0, expected at most 64"},
+      {"UPDATE keys SET first_step = 4294967295", "a key's steps: found 1 from 4294967295"},
+      {"UPDATE intents SET step_count = 4294967295", "found 4294967295 steps from"},
+      {"UPDATE intents SET call = 'x'", "intent of step"},
+  }));
+  alter(directory.path(), sql);
+  const auto recovered = recover(directory.path());
+  REQUIRE_FALSE(recovered);
+  CHECK(recovered.error().code == Errc::verification);
+  CHECK_THAT(recovered.error().message,
+             StartsWith("DIR/ledger.db: ") && Contains(expected) && Contains("put back a copy"));
 }

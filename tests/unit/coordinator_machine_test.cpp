@@ -483,6 +483,79 @@ TEST_CASE("a cut list whose first answers were not kept over the crash is answer
   CHECK(cluster.count_entries("commit") == 4);
 }
 
+TEST_CASE("a list that a crash cut does not go on with a task that is gone, until it is back",
+          "[coordinator_machine]") {
+  ScriptedCluster cluster;
+  cluster.join(1);
+  const RunId run = cluster.open();
+  const std::vector<Call> list = {call("a"), call("b")};
+  cluster.confirm(run, list, "list");
+  cluster.finish(cluster.take_dispatch("a"), "1");
+  cluster.persist();
+  Task a;
+  a.name = "a";
+  a.executor = ExecutorKind::native;
+  a.function = "a";
+  a.effect = Effect::pure;
+  const auto without = Catalog::make({a}, {}, {});
+  REQUIRE(without);
+  cluster.crash_and_restart(*without);
+  cluster.join(1);
+  const auto* refused =
+      std::get_if<RequestFailed>(cluster.answer(cluster.confirm(run, list, "list")));
+  REQUIRE(refused != nullptr);
+  CHECK(refused->refusal == Refusal::not_found);
+  CHECK_THAT(refused->message, Catch::Contains("b"));
+  cluster.crash_and_restart(ScriptedCluster::default_catalog());
+  cluster.join(1);
+  const RequestId again = cluster.confirm(run, list, "list");
+  cluster.finish(cluster.take_dispatch("b"), "2");
+  cluster.persist();
+  CHECK(std::get<StepAnswers>(*cluster.answer(again)).steps.size() == 2);
+}
+
+TEST_CASE("a start is refused while the catalog lacks a write that was under way",
+          "[coordinator_machine]") {
+  ScriptedCluster cluster;
+  CoordinatorRecovery recovery;
+  const auto check = [&](const std::string& task, bool is_write) {
+    recovery.intents = {
+        {{WorkerId{}, 1}, StepNumber{3}, call(task).canonical(), is_write, "", {}, 3, 1}};
+    const auto checked = cluster.machine->check_intents(recovery);
+    return checked ? std::string() : checked.error().message;
+  };
+  CHECK(check("gone", false).empty());
+  CHECK_THAT(check("gone", true), Catch::Contains("step 3") && Catch::Contains("`gone`") &&
+                                      Catch::Contains("put it back"));
+  CHECK_THAT(check("a", true), Catch::Contains("only reads"));
+}
+
+TEST_CASE("of a session that is not in memory a key and a second end are asked of the store",
+          "[coordinator_machine]") {
+  ScriptedCluster cluster;
+  cluster.join(1);
+  const RunId run = cluster.open();
+  const RequestId first = cluster.confirm(run, {call("a")}, "key");
+  cluster.finish(cluster.take_dispatch("a"), "1");
+  cluster.persist();
+  REQUIRE(cluster.answer(first) != nullptr);
+  cluster.input(ClientRequest{RequestId{900}, "default", EndSession{run}});
+  cluster.persist();
+  cluster.crash_and_restart();
+  cluster.join(1);
+  const RequestId again = cluster.confirm(run, {call("a")}, "key");
+  cluster.input(ClientRequest{RequestId{901}, "default", EndSession{run}});
+  REQUIRE(cluster.asked_of_store.size() == 2);
+  CHECK(cluster.asked_of_store[0].request == again);
+  CHECK(std::get<ServeSession::Keyed>(cluster.asked_of_store[0].what).key == "key");
+  CHECK(std::holds_alternative<ServeSession::Ended>(cluster.asked_of_store[1].what));
+  // Without a key nothing can be known of it.
+  const auto* unknown =
+      std::get_if<RequestFailed>(cluster.answer(cluster.confirm(run, {call("a")})));
+  REQUIRE(unknown != nullptr);
+  CHECK(unknown->refusal == Refusal::not_found);
+}
+
 TEST_CASE("a list that a crash cut goes on, ends where another request begins, or with its session",
           "[coordinator_machine]") {
   ScriptedCluster cluster;

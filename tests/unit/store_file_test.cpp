@@ -143,7 +143,10 @@ TEST_CASE("another program's database is refused and not touched", "[store_file]
   alter(path, "CREATE TABLE theirs(a); INSERT INTO theirs VALUES (1)");
   const auto error = bad(open_coordinator_store(directory.path()));
   CHECK(error.code == Errc::invalid);
-  CHECK(error.message == "ledger.db: found another program's file, expected a ledger");
+  CHECK_THAT(
+      error.message,
+      Catch::StartsWith(path.string() + ": found another program's file, expected a ledger") &&
+          Catch::Contains("give --data a new one"));
   CHECK_FALSE(std::filesystem::exists(path.string() + "-wal"));
   alter(path, "INSERT INTO theirs VALUES (2)");
 }
@@ -162,8 +165,12 @@ TEST_CASE("a file that is no database is refused with its name", "[store_file]")
   }
   const auto error = bad(open_coordinator_store(directory.path()));
   CHECK(error.code == Errc::invalid);
-  CHECK(error.message == "ledger.db: file is not a database, expected a ledger");
+  CHECK_THAT(error.message, Catch::StartsWith((directory.path() / "ledger.db").string() +
+                                              ": file is not a database, expected a ledger"));
   CHECK(bad(open_replica_store(directory.path())).code == Errc::invalid);
+  good(put_replica_aside(directory.path()));
+  good(open_replica_store(directory.path()));
+  CHECK(std::filesystem::exists(directory.path() / "ledger.before-resync-1.db"));
   CHECK(bad(open_identity_store(directory.path())).code == Errc::invalid);
 }
 

@@ -3,6 +3,7 @@
 
 #include "storage/memory_store.hpp"
 #include "storage/past_page.hpp"
+#include "storage/session_page.hpp"
 #include "storage/store.hpp"
 #include "store_values.hpp"
 
@@ -157,6 +158,51 @@ TEMPLATE_TEST_CASE("texts come back with the commits that they came before", "[s
   CHECK(recovery.texts[1].before == StepNumber{1});
   CHECK(recovery.texts[1].place == 1);
   CHECK(recovery.texts[1].text == "behind its last step");
+}
+
+TEMPLATE_TEST_CASE("the keys of a session that ended are answered from the store", "[store]",
+                   OnDisk, InMemory) {
+  TestType kept;
+  CoordinatorBatch batch = batch_of(1);
+  batch.entries = {epoch_entry(0, 1), commit(1, run(1), 0), commit(2, run(1), 1),
+                   commit(3, run(2), 0)};
+  batch.sessions = {session(run(1), 2), session(run(2), 1)};
+  batch.sessions[0].ended = true;
+  Digest hash;
+  hash.bytes[0] = 7;
+  batch.keys = {{to_string(run(1)), "whole", hash, run(1), 0, 2},
+                {to_string(run(1)), "cut", hash, run(1), 1, 3}};
+  persist(*kept.store, batch);
+  kept.reopen();
+  const auto found = good(kept.store->key(run(1), "whole"));
+  REQUIRE(found.has_value());
+  CHECK(found->step_count == 2);
+  CHECK_FALSE(good(kept.store->key(run(2), "whole")).has_value());
+
+  const auto ask = [&](const RunId& run_id, decltype(ServeSession::what) what,
+                       const std::string& tenant) {
+    return read_session(*kept.store, {RequestId{1}, tenant, run_id, std::move(what)});
+  };
+  const std::string tenant = batch.sessions[0].tenant;
+  const auto refusal = [](const ResponseBody& body) {
+    return std::get<RequestFailed>(body).refusal;
+  };
+  const ResponseBody ended = ask(run(1), ServeSession::Ended{}, tenant);
+  CHECK(std::get<SessionEnded>(ended).steps == 2);
+  CHECK(refusal(ask(run(2), ServeSession::Ended{}, tenant)) == Refusal::not_found);
+  CHECK(refusal(ask(run(1), ServeSession::Ended{}, "other")) == Refusal::not_found);
+  using Keyed = ServeSession::Keyed;
+  const ResponseBody whole = ask(run(1), Keyed{"whole", hash, true}, tenant);
+  if (const auto* answers = std::get_if<StepAnswers>(&whole)) {
+    CHECK(answers->steps.size() == 2);
+  } else {  // These entries are made up, and hold no commit that could be read.
+    CHECK_THAT(std::get<RequestFailed>(whole).message, Catch::Contains("cannot be read back"));
+  }
+  CHECK(refusal(ask(run(1), Keyed{"whole", Digest{}, true}, tenant)) == Refusal::key_reused);
+  CHECK(refusal(ask(run(1), Keyed{"new", hash, true}, tenant)) == Refusal::conflict);
+  const ResponseBody cut = ask(run(1), Keyed{"cut", hash, true}, tenant);
+  CHECK_THAT(std::get<RequestFailed>(cut).message, Catch::Contains("ended with 1 of the 3 steps"));
+  CHECK(refusal(ask(run(1), Keyed{"whole", hash, true}, "other")) == Refusal::not_found);
 }
 
 TEMPLATE_TEST_CASE("a page of the past says where the next one begins", "[store]", OnDisk,
