@@ -112,10 +112,23 @@ std::string plan_of(const SimulateSettings& settings, std::size_t history) {
   return text;
 }
 
+std::filesystem::path part_of(std::filesystem::path file) {
+  return file += ".part";
+}
+
+/// The runs for a page take long: where it cannot be written is said before them.
+Result<void> check_place(const std::filesystem::path& file) {
+  const bool is_open = std::ofstream(part_of(file), std::ios::binary).is_open();
+  std::error_code ignored;
+  std::filesystem::remove(part_of(file), ignored);
+  return is_open && !std::filesystem::is_directory(file, ignored)
+             ? Result<void>()
+             : fail(Errc::io, file.string() + ": cannot be written");
+}
+
 /// Whole or not at all: written beside and renamed.
 Result<void> write_page(const std::filesystem::path& file, const std::string& page) {
-  std::filesystem::path part = file;
-  part += ".part";
+  const std::filesystem::path part = part_of(file);
   std::ofstream out(part, std::ios::binary);
   out << page;
   out.close();
@@ -156,6 +169,9 @@ Result<void> run_simulate(const SimulateSettings& settings, std::ostream& out,
   input->heading += plan_of(settings, input->history.size());
   backtest->history = std::move(input->history);
   const bool has_page = !settings.html.empty();
+  if (auto place = has_page ? check_place(settings.html) : Result<void>(); !place) {
+    return place;
+  }
   auto simulation = simulate(input->sessions, *backtest, {settings.sweep || has_page, has_page},
                              [&progress](const std::string& line) {
                                progress << "forerun simulate: " << line << std::endl;

@@ -97,6 +97,13 @@ Result<SimulationInput> read_simulation_input(const SimulationSource& source) {
   if (input.sessions.empty()) {
     return fail(Errc::invalid, listed(source.traces) + ": no session with a step");
   }
+  const bool is_pattern = !source.read_only.empty() && !source.read_only.ends_with(".json");
+  if (is_pattern && reads.empty()) {
+    return fail(Errc::invalid, "--read-only: \"" + source.read_only + "\" names none of the " +
+                                   std::to_string(writes.size()) + " tasks in " +
+                                   listed(source.traces) + ", such as \"" + *writes.begin() +
+                                   "\"; expected a name, or a pattern with * in it");
+  }
   std::erase_if(reads, [&writes](const std::string& task) { return writes.contains(task); });
   input.read_only = ReadOnlyTasks::of(std::move(reads));
   if (catalog) {

@@ -163,6 +163,21 @@ TEST_CASE("agents' logs are simulated, and what was left out is said", "[simulat
   CHECK_THAT(refused(settings), Contains("gen_ai.tool.call.arguments is missing in all of 1"));
 }
 
+TEST_CASE("what would say nothing, or could not be kept, is refused before anything runs",
+          "[simulate]") {
+  const Folder folder;
+  SimulateSettings settings;
+  settings.traces = {folder.write("x.jsonl", traces(30))};
+  settings.read_only = "nosuch*";
+  CHECK_THAT(refused(settings),
+             Contains("\"nosuch*\" names none of the ") && Contains("a pattern with * in it"));
+  settings.read_only = "";
+  settings.html = folder.directory.path() / "nowhere" / "page.html";
+  CHECK_THAT(refused(settings), Contains("page.html: cannot be written"));
+  settings.html = folder.directory.path();
+  CHECK_THAT(refused(settings), Contains("cannot be written"));
+}
+
 TEST_CASE("the page stands alone and escapes what it shows", "[simulate]") {
   const Folder folder;
   SimulateSettings settings;
