@@ -16,6 +16,7 @@
 #include "apps/process.hpp"
 #include "base/failpoint.hpp"
 #include "cluster/dropped_frames.hpp"
+#include "coordinator/no_predictor.hpp"
 #include "coordinator/prediction_graph.hpp"
 #include "coordinator/remembered_predictions.hpp"
 #include "messages/codec.hpp"
@@ -108,17 +109,6 @@ CoordinatorBusEvents bus_events(const std::shared_ptr<CoordinatorInlet>& inlet,
   };
   return events;
 }
-
-/// Of a coordinator that does not learn.
-class NoPredictor final : public Predictor {
-public:
-  void text(const RunId&, std::string_view, std::string_view) override {}
-  void observe(const RunId&, std::string_view, const Call&, const std::optional<Output>&) override {
-  }
-  void end(const RunId&) override {}
-  void set_learning(bool) override {}
-  std::vector<Prediction> predict(const RunId&, const Question&) const override { return {}; }
-};
 
 std::unique_ptr<Predictor> predictor_of(const CoordinatorHostSettings& settings) {
   if (settings.learns) {

@@ -7,6 +7,7 @@
 #include "backtest/sessions.hpp"
 #include "base/assert.hpp"
 #include "coordinator/conversation.hpp"
+#include "coordinator/no_predictor.hpp"
 #include "coordinator/prediction_graph.hpp"
 #include "coordinator/remembered_predictions.hpp"
 
@@ -109,12 +110,14 @@ Result<Catalog> catalog_of(const std::vector<TraceSession>& sessions,
 /// Follows sessions one after another, as their client would.
 class Pass {
 public:
+  /// `scored`: whose predictions are counted right or wrong; `oracle`: who is told what it follows.
+  /// Either may be null.
   Pass(const std::vector<TraceSession>& sessions, const BacktestSettings& settings,
-       VirtualCluster& cluster, Predictor& predictor, Oracle* oracle)
+       VirtualCluster& cluster, const Predictor* scored, Oracle* oracle)
       : sessions_(sessions),
         settings_(settings),
         cluster_(cluster),
-        predictor_(predictor),
+        scored_(scored),
         oracle_(oracle) {}
 
   BacktestPass run() {
@@ -186,8 +189,8 @@ private:
     Duration longest{};
     do {
       const TraceStep& step = session.steps[end];
-      if (end == step_ && counts_ && oracle_ == nullptr && step.call.task() != model_task) {
-        const std::vector<Prediction> made = predictor_.predict(run_id_, {});
+      if (end == step_ && counts_ && scored_ != nullptr && step.call.task() != model_task) {
+        const std::vector<Prediction> made = scored_->predict(run_id_, {});
         pass_.accuracy.count(made, step.call);
         if (settings_.watch) {
           settings_.watch(session, end, made);
@@ -245,7 +248,7 @@ private:
   const std::vector<TraceSession>& sessions_;
   const BacktestSettings& settings_;
   VirtualCluster& cluster_;
-  Predictor& predictor_;
+  const Predictor* scored_;
   Oracle* oracle_;
   BacktestPass pass_;
   CoordinatorCounters before_;
@@ -276,6 +279,16 @@ Result<void> check_sessions(const std::vector<TraceSession>& sessions) {
     }
   }
   return {};
+}
+
+/// Whether a session without speculation takes longer than its recorded times, one call after the
+/// other and the longest of those side by side.
+bool waits_beside_calls(const std::vector<TraceSession>& sessions, const ClusterCosts& costs) {
+  return costs.dispatch > Duration::zero() ||
+         std::any_of(sessions.begin(), sessions.end(), [](const TraceSession& session) {
+           return std::any_of(session.steps.begin(), session.steps.end(),
+                              [](const TraceStep& step) { return step.beside_previous; });
+         });
 }
 
 /// False where there is nothing to scale.
@@ -371,13 +384,13 @@ Result<BacktestReport> run_backtest(std::vector<TraceSession> sessions,
     PredictionSettings prediction;
     prediction.model_task = settings.model_steps ? model_task : "";
     auto graph = std::make_unique<PredictionGraph>(prediction);
-    Predictor& asked_afresh = *graph;
+    const Predictor& asked_afresh = *graph;
     auto predictor = std::make_unique<RememberedPredictions>(std::move(graph));
     predictor->declare(declared_tasks(machine.catalog));
     learn_from(*predictor, history);
     predictor->set_learning(!settings.train_share);
     VirtualCluster cluster(machine, std::move(predictor), world, settings.slots, settings.costs);
-    report.measured = Pass(measured, settings, cluster, asked_afresh, nullptr).run();
+    report.measured = Pass(measured, settings, cluster, &asked_afresh, nullptr).run();
   }
   if (settings.runs_oracle) {
     auto owned = std::make_unique<Oracle>();
@@ -386,7 +399,21 @@ Result<BacktestReport> run_backtest(std::vector<TraceSession> sessions,
     machine.admission.bucket_max = endless_budget;
     machine.admission.bucket_first = endless_budget;
     VirtualCluster cluster(machine, std::move(owned), world, settings.slots, settings.costs);
-    report.oracle = Pass(measured, settings, cluster, oracle, &oracle).run();
+    report.oracle = Pass(measured, settings, cluster, nullptr, &oracle).run();
+  }
+  if (waits_beside_calls(measured, settings.costs)) {
+    // What the same machine takes without speculation: calls side by side wait for slots, and for
+    // each other where one writes what another touches.
+    machine.admission = settings.admission;
+    VirtualCluster cluster(machine, std::make_unique<NoPredictor>(), world, settings.slots,
+                           settings.costs);
+    const BacktestPass plain = Pass(measured, settings, cluster, nullptr, nullptr).run();
+    for (BacktestPass* pass : {&report.measured, report.oracle ? &*report.oracle : nullptr}) {
+      if (pass != nullptr) {
+        pass->serial = plain.actual;
+        pass->serial_s = plain.actual_s;
+      }
+    }
   }
   return report;
 }

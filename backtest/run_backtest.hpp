@@ -47,7 +47,8 @@ struct BacktestSettings {
 
 /// One pass over the sessions that are counted.
 struct BacktestPass {
-  Duration serial{}, actual{};
+  Duration serial{};  ///< Without speculation, on the same machine.
+  Duration actual{};
   std::uint64_t sessions = 0, steps = 0;
   std::uint64_t launched = 0, hits = 0, late_hits = 0;
   /// Answers run ahead that are not what was recorded: a marker (a hazard was missed), or a task

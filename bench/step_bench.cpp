@@ -14,6 +14,7 @@
 
 #include "base/assert.hpp"
 #include "coordinator/machine.hpp"
+#include "coordinator/no_predictor.hpp"
 #include "messages/codec.hpp"
 #include "node/machine.hpp"
 #include "storage/memory_store.hpp"
@@ -25,16 +26,6 @@ namespace {
 constexpr std::size_t sessions = 64;
 constexpr std::size_t pad_bytes = 150;
 constexpr std::uint64_t steps_per_session = 9'000;
-
-class NoPredictor final : public Predictor {
-public:
-  void text(const RunId&, std::string_view, std::string_view) override {}
-  void observe(const RunId&, std::string_view, const Call&, const std::optional<Output>&) override {
-  }
-  void end(const RunId&) override {}
-  void set_learning(bool) override {}
-  std::vector<Prediction> predict(const RunId&, const Question&) const override { return {}; }
-};
 
 enum Part { generator, coordinator, store, wire, node_branches, node_ledger, parts };
 constexpr std::array<const char*, parts> names = {"calls made and hashed",  "coordinator's brain",

@@ -244,12 +244,34 @@ TEST_CASE("where nothing can be predicted next to nothing is wasted", "[backtest
   CHECK(measured.actual <= measured.serial);
 }
 
-TEST_CASE("a dispatch that costs time is in the time with speculation", "[backtest]") {
+TEST_CASE("what a dispatch costs is in both times, with speculation and without", "[backtest]") {
   BacktestSettings settings;
+  settings.costs.dispatch = std::chrono::milliseconds(100);
+  settings.admission.waste_ratio_max = 0;
+  const BacktestReport report = ran(steady(4), settings);
+  CHECK(report.measured.serial == 4 * 5 * (2 * second + settings.costs.dispatch));
+  CHECK(report.measured.actual == report.measured.serial);
+  REQUIRE(report.oracle);
+  CHECK(report.oracle->serial == report.measured.serial);
+}
+
+TEST_CASE("calls side by side wait for slots without speculation too", "[backtest]") {
+  std::vector<TraceSession> sessions = steady(6);
+  for (TraceSession& session : sessions) {
+    for (std::size_t i = 1; i < 4; ++i) {
+      session.steps[i].beside_previous = true;
+    }
+  }
+  BacktestSettings settings;
+  settings.admission.waste_ratio_max = 0;
   settings.runs_oracle = false;
-  settings.costs.dispatch = std::chrono::milliseconds(50);
-  const BacktestPass measured = ran(unpredictable(10), settings).measured;
-  CHECK(measured.actual - measured.serial == 60 * std::chrono::milliseconds(50));
+  settings.slots = 2;
+  // Four at once on two slots, then one; each after its thinking.
+  const BacktestReport tight = ran(sessions, settings);
+  CHECK(tight.measured.serial == 6 * (2 * second + second + 2 * second));
+  CHECK(tight.measured.actual == tight.measured.serial);
+  settings.slots = 16;
+  CHECK(ran(sessions, settings).measured.serial == 6 * (second + second + 2 * second));
 }
 
 TEST_CASE("the training share learns first and is not measured", "[backtest]") {
