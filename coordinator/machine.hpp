@@ -300,6 +300,7 @@ private:
   void end_session(const ClientRequest& request, const EndSession& body);
   void touch(Session& session);
   void count_held(Session& session);
+  bool is_in_memory(const ClientRequest& request, const RunId& run_id) const;
   bool knows_tasks(const ClientRequest& request, std::span<const Call> calls);
   void watch_idleness(Session& session);
   void close(Session& session);

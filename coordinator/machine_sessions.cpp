@@ -218,6 +218,12 @@ SessionRow CoordinatorMachine::row_of(const Session& session) const {
 // ---- other requests
 // ------------------------------------------------------------------------------------------------
 
+/// Another tenant's session gets the very answer of one that was never opened, from the same place.
+bool CoordinatorMachine::is_in_memory(const ClientRequest& request, const RunId& run_id) const {
+  const auto at = sessions_.find(run_id);
+  return at != sessions_.end() && at->second.tenant == request.tenant;
+}
+
 Session* CoordinatorMachine::session_for(const ClientRequest& request, const RunId& run_id,
                                          bool must_be_open) {
   const auto at = sessions_.find(run_id);
@@ -295,7 +301,7 @@ void CoordinatorMachine::show(const ClientRequest& request, const ShowExplanatio
 }
 
 void CoordinatorMachine::end_session(const ClientRequest& request, const EndSession& body) {
-  if (!sessions_.contains(body.run_id)) {
+  if (!is_in_memory(request, body.run_id)) {
     out_.serve_session.push_back({request.id, request.tenant, body.run_id, ServeSession::Ended{}});
     return;
   }
@@ -401,7 +407,7 @@ bool CoordinatorMachine::knows_tasks(const ClientRequest& request, std::span<con
 }
 
 void CoordinatorMachine::confirm(const ClientRequest& request, const ConfirmCalls& body) {
-  if (!body.idempotency_key.empty() && !sessions_.contains(body.run_id)) {
+  if (!body.idempotency_key.empty() && !is_in_memory(request, body.run_id)) {
     // It may have ended: what its keys stand for is in the store.
     out_.serve_session.push_back(
         {request.id, request.tenant, body.run_id,

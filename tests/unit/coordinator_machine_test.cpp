@@ -539,6 +539,16 @@ TEST_CASE("of a session that is not in memory a key and a second end are asked o
   cluster.finish(cluster.take_dispatch("a"), "1");
   cluster.persist();
   REQUIRE(cluster.answer(first) != nullptr);
+  // Another tenant's is none: it must not be told from one that never was.
+  ConfirmCalls theirs;
+  theirs.run_id = run;
+  theirs.calls = {call("a")};
+  theirs.idempotency_key = "key";
+  cluster.input(ClientRequest{RequestId{898}, "other", theirs});
+  cluster.input(ClientRequest{RequestId{899}, "other", EndSession{run}});
+  CHECK(cluster.asked_of_store.size() == 2);
+  CHECK(cluster.answer(RequestId{898}) == nullptr);
+  cluster.asked_of_store.clear();
   cluster.input(ClientRequest{RequestId{900}, "default", EndSession{run}});
   cluster.persist();
   cluster.crash_and_restart();
