@@ -17,18 +17,23 @@ using Catch::Matchers::StartsWith;
 
 namespace {
 
+StoredEntry stored(const test::WrittenLedger& ledger, std::uint64_t seq) {
+  StoredEntry entry;
+  entry.seq = Seq{seq};
+  entry.epoch = Epoch{seq < 3 ? 1U : 2U};
+  entry.leaf = ledger.rows[seq].leaf;
+  entry.call = ledger.rows[seq].call;
+  entry.output = ledger.rows[seq].output;
+  return entry;
+}
+
 /// Two terms in a data directory, as a coordinator would have written them.
 void write(const std::filesystem::path& directory) {
   const auto store = good(open_coordinator_store(directory, simulated_settings()));
   const test::WrittenLedger ledger = test::two_terms();
   merkle::Frontier frontier;
   for (std::uint64_t i = 0; i < ledger.rows.size(); ++i) {
-    StoredEntry entry;
-    entry.seq = Seq{i};
-    entry.epoch = Epoch{i < 3 ? 1U : 2U};
-    entry.leaf = ledger.rows[i].leaf;
-    entry.call = ledger.rows[i].call;
-    entry.output = ledger.rows[i].output;
+    const StoredEntry entry = stored(ledger, i);
     frontier.append(merkle::leaf_hash(entry.leaf));
     CoordinatorBatch batch;
     batch.epoch = entry.epoch;
@@ -70,9 +75,8 @@ TEST_CASE("a damaged ledger is not recovered, and what is wrong is named", "[che
       {"UPDATE entries SET leaf = replace(leaf, '[0.007]', '[0.008]') WHERE seq = 4",
        "DIR/ledger.db: entries 0 to 4: root: found "},
       {"UPDATE entries SET leaf = replace(leaf, '[0.007]', '[0.008]') WHERE seq = 1",
-       "DIR/ledger.db: entries 0 to 2 (one or more were changed, a root cannot tell which): root "
-       "up "
-       "to them: found "},
+       "DIR/ledger.db: entries 0 to 2 (one or more were changed, a root cannot tell which): "
+       "root up to them: found "},
       {"UPDATE entries SET leaf = 'x' WHERE seq = 2", "DIR/ledger.db: entry 2: "},
       {"DELETE FROM entries WHERE seq = 2", "DIR/ledger.db: entry 2: found nothing, expected"},
       {"DELETE FROM entries WHERE seq = 4", "DIR/ledger.db: entry 4: found nothing, expected"},
@@ -94,12 +98,7 @@ TEST_CASE("rows and texts that no root covers are looked at too", "[checked_reco
     CoordinatorBatch batch;
     batch.epoch = Epoch{2};
     for (std::uint64_t i = 0; i < ledger.rows.size(); ++i) {
-      StoredEntry entry;
-      entry.seq = Seq{i};
-      entry.epoch = Epoch{i < 3 ? 1U : 2U};
-      entry.leaf = ledger.rows[i].leaf;
-      entry.call = ledger.rows[i].call;
-      entry.output = ledger.rows[i].output;
+      StoredEntry entry = stored(ledger, i);
       const auto read = good(entry_of(entry.leaf));
       if (const auto* commit = std::get_if<CommitEntry>(&read.body)) {
         entry.run_id = commit->run_id;
