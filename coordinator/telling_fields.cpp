@@ -1,8 +1,8 @@
 #include "coordinator/telling_fields.hpp"
 
 #include <algorithm>
+#include <optional>
 #include <string>
-#include <string_view>
 
 #include "base/real.hpp"
 
@@ -10,12 +10,7 @@ namespace forerun::prediction {
 
 namespace {
 
-constexpr std::size_t depth_max = 6;
-constexpr std::size_t items_max = 3;      ///< Of a list, the first ones.
-constexpr std::size_t scalars_max = 48;   ///< Of one output.
-constexpr std::size_t members_max = 256;  ///< Of one object are looked at.
-constexpr std::size_t text_bytes_max = 512;
-constexpr std::size_t part_bytes_max = 40;
+constexpr std::size_t parts_max = 256;  ///< Of one output are watched.
 constexpr std::size_t values_max = 24;  ///< A label has no more.
 constexpr std::uint32_t tries_min = 4;
 constexpr std::uint32_t label_tries_min = 12;
@@ -43,64 +38,42 @@ constexpr std::uint32_t dull_for = 1'024;
 constexpr double doubt = 0.6;  ///< As LearnedContexts blends.
 constexpr double share_min = 1e-3;
 
-constexpr Key root = 0x91;
-constexpr Key item = 0x92;
-constexpr Key size_of_list = 0x93;
-constexpr Key first_word = 0x94;
-constexpr Key last_word = 0x95;
-constexpr Key before_digits = 0x96;
 constexpr Key absent = 0x97;
 constexpr Key chosen_labels = 0x98;
 
-Key whole_text(std::string_view text) {
-  return mix(root, hash_text(text.substr(0, text_bytes_max)));
+/// A number that may fall into a range.
+std::optional<double> number_of(const OutputPart& part) {
+  if (part.kind == PartKind::count) {
+    return static_cast<double>(part.list->size());
+  }
+  const double* number = part.scalar == nullptr ? nullptr : part.scalar->number();
+  return number == nullptr ? std::nullopt : std::optional(*number);
 }
 
-Key scalar(const json::Value& value) {
-  const std::string* text = value.string();
-  return text != nullptr ? whole_text(*text) : hash_value(value);
+double number_in_range(const OutputPart& range) {
+  return range.list != nullptr ? static_cast<double>(range.list->size()) : *range.scalar->number();
 }
 
-/// The part of a text that may be a label where the whole is none; empty: it has none.
-std::string_view part_of(std::string_view text, Key part) {
-  const auto last = text.find_last_not_of(" .!?\n\t");
-  text = text.substr(0, last == std::string_view::npos ? 0 : last + 1);
-  std::string_view found;
-  if (part == first_word) {
-    found = text.substr(0, text.find(' '));
-  } else if (part == last_word) {
-    const auto space = text.rfind(' ');
-    found = space == std::string_view::npos ? std::string_view{} : text.substr(space + 1);
-  } else {
-    const auto digit = text.find_first_of("0123456789");
-    found = digit == std::string_view::npos ? std::string_view{} : text.substr(0, digit);
-  }
-  return found.size() > part_bytes_max ? std::string_view{} : found;
+const std::string* text_in(const OutputPart& part) {
+  return part.scalar == nullptr ? nullptr : part.scalar->string();
 }
 
-/// Calls take(path, scalar) for each scalar, and take_size(path, hash) for each list.
-template <class Take, class TakeSize>
-void each_scalar(const json::Value& value, Key path, std::size_t depth, std::size_t& left,
-                 const Take& take, const TakeSize& take_size) {
-  if (left == 0 || depth > depth_max) {
-    return;
-  }
-  if (const json::Array* array = value.array()) {
-    --left;
-    take_size(mix(path, size_of_list), mix(size_of_list, std::min(array->size(), items_max)));
-    for (std::size_t i = 0; i < std::min(array->size(), items_max); ++i) {
-      each_scalar((*array)[i], mix(path, item, i), depth + 1, left, take, take_size);
-    }
-  } else if (const json::Object* object = value.object()) {
-    for (std::size_t i = 0; i < std::min(object->size(), members_max) && left > 0; ++i) {
-      const json::Member& member = object->begin()[i];
-      each_scalar(member.value, mix(path, hash_text(member.name)), depth + 1, left, take,
-                  take_size);
-    }
-  } else {
-    --left;
-    take(path, value);
-  }
+bool is_of_text(PartKind kind) {
+  return kind == PartKind::word || kind == PartKind::last_word || kind == PartKind::after_word ||
+         kind == PartKind::before_digits;
+}
+
+/// The range that the part's number falls into; its value is not known yet.
+OutputPart range_in(const OutputPart& part) {
+  OutputPart range = part;
+  range.kind = PartKind::range;
+  range.path = path_of_range(part.path);
+  range.base = part.path;
+  return range;
+}
+
+Key value_of_range(const NumberRanges& ranges, double number) {
+  return mix(absent, ranges.range_of(number));
 }
 
 double share(const Context* context, Key symbol, double otherwise) {
@@ -148,12 +121,18 @@ void TellingFields::Field::learn(Key value, Key all, std::uint32_t now) {
   }
 }
 
-/// Outputs of a task hold the same paths in the same order, mostly: the next one is where the
+const TellingFields::Field* TellingFields::find(Key path) const {
+  const auto at = std::find_if(fields_.begin(), fields_.end(),
+                               [path](const Field& each) { return each.path == path; });
+  return at == fields_.end() ? nullptr : &*at;
+}
+
+/// Outputs of a task hold the same parts in the same order, mostly: the next one is where the
 /// cursor stands. Null where there is no room.
-TellingFields::Field* TellingFields::field(Key path, std::size_t& cursor) {
+TellingFields::Field* TellingFields::field(const OutputPart& part, std::size_t& cursor) {
   for (std::size_t n = 0; n < fields_.size(); ++n) {
     const std::size_t at = cursor + n < fields_.size() ? cursor + n : cursor + n - fields_.size();
-    if (fields_[at].path == path) {
+    if (fields_[at].path == part.path) {
       cursor = at + 1 == fields_.size() ? 0 : at + 1;
       return &fields_[at];
     }
@@ -169,7 +148,10 @@ TellingFields::Field* TellingFields::field(Key path, std::size_t& cursor) {
     }
     *made = {};
   }
-  made->path = path;
+  made->path = part.path;
+  made->base = part.base;
+  made->kind = part.kind;
+  made->is_of_list = part.is_of_list;
   if (outputs_ > 1) {
     made->values.emplace_back(static_cast<std::uint32_t>(absent), 0);
     made->tries = 1;
@@ -178,7 +160,8 @@ TellingFields::Field* TellingFields::field(Key path, std::size_t& cursor) {
 }
 
 bool TellingFields::is_chosen(Key path) const {
-  return std::find(chosen_.begin(), chosen_.end(), path) != chosen_.end();
+  return std::any_of(chosen_.begin(), chosen_.end(),
+                     [path](const Chosen& each) { return each.path == path; });
 }
 
 bool TellingFields::is_candidate(const Field& field) const {
@@ -187,56 +170,97 @@ bool TellingFields::is_candidate(const Field& field) const {
          (!chosen_.empty() || (field.differs_at > 0 && outputs_ - field.differs_at < same_after));
 }
 
-void TellingFields::watch(Key path, Key value, std::size_t& cursor, Key all) {
-  if (Field* const known = field(path, cursor)) {
-    known->seen_at = outputs_;
-    known->learn(value, all, outputs_);
+/// Watches the parts of one output.
+class TellingFields::Reading {
+public:
+  Reading(TellingFields& fields, Key all) : fields_(fields), all_(all) {}
+
+  void take(const OutputPart& part) {
+    if (part.kind == PartKind::item && !is_named(part.behind) && !fields_.is_chosen(part.path)) {
+      return;
+    }
+    Field* const whole = watch(part, part.value);
+    if (whole == nullptr || whole->is_label) {
+      return;
+    }
+    if (const std::string* text = text_in(part)) {
+      take_text(*whole, *text, part);
+    } else if (const std::optional<double> number = number_of(part)) {
+      take_number(range_in(part), *number);
+    }
   }
-}
+  Key value_at(Key path) const {
+    const auto at = std::find_if(found_.begin(), found_.end(),
+                                 [path](const auto& each) { return each.first == path; });
+    return at == found_.end() ? absent : at->second;
+  }
+
+private:
+  Field* watch(const OutputPart& part, Key value) {
+    if (found_.size() == parts_max) {
+      return nullptr;
+    }
+    found_.emplace_back(part.path, value);
+    Field* const known = fields_.field(part, cursor_);
+    if (known != nullptr) {
+      known->seen_at = fields_.outputs_;
+      known->learn(value, all_, fields_.outputs_);
+    }
+    return known;
+  }
+  /// What names the items takes few values, so it names the same ones again.
+  bool is_named(Key names) {
+    if (names != names_) {
+      const Field* const known = fields_.find(names);
+      names_ = names;
+      is_named_ = known != nullptr && known->is_label && known->tries >= label_tries_min;
+    }
+    return is_named_;
+  }
+  void take_text(Field& whole, const std::string& text, const OutputPart& part_of) {
+    const TextParts parts = parts_of_text(text, part_of);
+    whole.frame.learn(parts);
+    std::array<bool, text_parts_max> is_wanted{};
+    for (std::size_t i = 0; i < parts.count; ++i) {
+      const OutputPart& part = parts.parts[i];
+      is_wanted[i] = part.kind != PartKind::after_word || whole.frame.has(part.behind) ||
+                     fields_.is_chosen(part.path);
+    }
+    for (std::size_t i = 0; i < parts.count; ++i) {  // What is watched may move the field.
+      if (is_wanted[i]) {
+        watch(parts.parts[i], parts.parts[i].value);
+      }
+    }
+  }
+  void take_number(const OutputPart& range, double number) {
+    Field* const known = fields_.field(range, cursor_);
+    if (known == nullptr) {
+      return;
+    }
+    if (known->ranges.is_cut()) {
+      watch(range, value_of_range(known->ranges, number));
+    } else {
+      known->seen_at = fields_.outputs_;
+      known->ranges.learn(number);
+    }
+  }
+
+  TellingFields& fields_;
+  Key all_;
+  std::vector<std::pair<Key, Key>> found_;  ///< Path and value.
+  std::size_t cursor_ = 0;
+  Key names_ = 0;
+  bool is_named_ = false;
+};
 
 TellingFields::Saying TellingFields::read(const json::Value& output, Key all) {
   ++outputs_;
   Saying said;
   said.all = all;
   said.version = version_;
-  std::array<std::pair<Key, Key>, 4 * scalars_max> found{};
-  std::size_t count = 0;
-  std::size_t cursor = 0;
-  const auto watched = [&](Key path, Key value) {
-    found[count++] = {path, value};
-    watch(path, value, cursor, all);
-  };
-  std::size_t left = scalars_max;
-  each_scalar(
-      output, root, 0, left,
-      [&](Key path, const json::Value& value) {
-        watched(path, scalar(value));
-        const std::string* text = value.string();
-        if (text == nullptr) {
-          return;
-        }
-        std::size_t at = cursor == 0 ? fields_.size() - 1 : cursor - 1;
-        const Field* const whole = field(path, at);
-        if (whole == nullptr || whole->is_label) {
-          return;
-        }
-        for (const Key kind : {first_word, last_word, before_digits}) {
-          if (const std::string_view part = part_of(*text, kind); !part.empty()) {
-            watched(mix(path, kind), mix(kind, hash_text(part)));
-          }
-        }
-      },
-      watched);
-  const auto value_at = [&](Key path) {
-    const auto end = found.begin() + static_cast<std::ptrdiff_t>(count);
-    const auto at =
-        std::find_if(found.begin(), end, [path](const auto& each) { return each.first == path; });
-    return at == end ? absent : at->second;
-  };
-  said.chosen = chosen_labels;
-  for (const Key path : chosen_) {
-    said.chosen = mix(said.chosen, path, value_at(path));
-  }
+  Reading reading(*this, all);
+  each_part(output, true, [&](const OutputPart& part) { reading.take(part); });
+  said.chosen = chosen_of(output);
   const bool compares = chosen_.size() < chosen_max &&
                         (outputs_ <= compared_full || outputs_ % candidates_every == 0);
   for (Field& each : fields_) {
@@ -244,65 +268,69 @@ TellingFields::Saying TellingFields::read(const json::Value& output, Key all) {
       each.learn(absent, all, outputs_);
     }
     if (compares && said.count < candidates_max && is_candidate(each)) {
-      said.candidates[said.count++] = {each.path, value_at(each.path)};
+      said.candidates[said.count++] = {each.path, reading.value_at(each.path)};
     }
   }
   return said;
 }
 
-Key TellingFields::chosen_of(const json::Value& output) const {
-  std::array<Key, chosen_max> values;
-  values.fill(absent);
-  const auto keep = [&](Key path, const auto& hash) {
-    for (std::size_t i = 0; i < chosen_.size(); ++i) {
-      if (chosen_[i] == path) {
-        values[i] = hash();
+template <class Take>
+void TellingFields::each_chosen(const json::Value& output, const Take& take) const {
+  if (chosen_.empty()) {
+    return;
+  }
+  const auto take_text = [&](const OutputPart& whole, const std::string& text) {
+    const TextParts parts = parts_of_text(text, whole);
+    for (std::size_t i = 0; i < parts.count; ++i) {
+      for (std::size_t n = 0; n < chosen_.size(); ++n) {
+        if (chosen_[n].path == parts.parts[i].path) {
+          take(n, parts.parts[i]);
+        }
       }
     }
   };
-  std::size_t left = scalars_max;
-  each_scalar(
-      output, root, 0, left,
-      [&](Key path, const json::Value& value) {
-        keep(path, [&] { return scalar(value); });
-        const std::string* text = value.string();
-        if (text == nullptr) {
-          return;
+  const bool wants_lists = std::any_of(chosen_.begin(), chosen_.end(),
+                                       [](const Chosen& each) { return each.is_of_list; });
+  each_part(output, wants_lists, [&](const OutputPart& part) {
+    bool has_text = false;
+    for (std::size_t n = 0; n < chosen_.size(); ++n) {
+      if (chosen_[n].path == part.path) {
+        take(n, part);
+      } else if (chosen_[n].base != part.path) {
+        continue;
+      } else if (const std::string* text = text_in(part);
+                 text != nullptr && is_of_text(chosen_[n].kind) && !has_text) {
+        has_text = true;
+        take_text(part, *text);
+      } else if (chosen_[n].kind == PartKind::range) {
+        const Field* const known = find(chosen_[n].path);
+        if (const auto number = number_of(part); number && known != nullptr) {
+          OutputPart range = range_in(part);
+          range.value = value_of_range(known->ranges, *number);
+          take(n, range);
         }
-        for (const Key kind : {first_word, last_word, before_digits}) {
-          keep(mix(path, kind), [&] {
-            const std::string_view part = part_of(*text, kind);
-            return part.empty() ? absent : mix(kind, hash_text(part));
-          });
-        }
-      },
-      [&](Key path, Key size) { keep(path, [&] { return size; }); });
+      }
+    }
+  });
+}
+
+Key TellingFields::chosen_of(const json::Value& output) const {
+  std::array<Key, chosen_max> values;
+  values.fill(absent);
+  each_chosen(output, [&](std::size_t n, const OutputPart& part) { values[n] = part.value; });
   Key chosen = chosen_labels;
   for (std::size_t i = 0; i < chosen_.size(); ++i) {
-    chosen = mix(chosen, chosen_[i], values[i]);
+    chosen = mix(chosen, chosen_[i].path, values[i]);
   }
   return chosen;
 }
 
 std::vector<std::string> TellingFields::chosen_texts(const json::Value& output) const {
   std::vector<std::string> texts(chosen_.size(), "nothing");
-  const auto keep = [&](Key path, const std::string& text) {
-    if (const auto at = std::find(chosen_.begin(), chosen_.end(), path); at != chosen_.end()) {
-      texts[static_cast<std::size_t>(at - chosen_.begin())] = text;
-    }
-  };
-  std::size_t left = scalars_max;
-  each_scalar(
-      output, root, 0, left,
-      [&](Key path, const json::Value& value) {
-        keep(path, json::canonical(value));
-        if (const std::string* text = value.string()) {
-          for (const Key kind : {first_word, last_word, before_digits}) {
-            keep(mix(path, kind), json::canonical(std::string(part_of(*text, kind))));
-          }
-        }
-      },
-      [&](Key path, Key) { keep(path, "a list"); });
+  each_chosen(output, [&](std::size_t n, const OutputPart& part) {
+    const Field* const known = part.kind == PartKind::range ? find(part.path) : nullptr;
+    texts[n] = known != nullptr ? known->ranges.text_of(number_in_range(part)) : text_of(part);
+  });
   return texts;
 }
 
@@ -380,7 +408,7 @@ void TellingFields::learn(const Saying& said, const AnsweredStep& step, Key taug
 
 void TellingFields::choose(const Field& field) {
   against_all_ = field.against_all;
-  chosen_.push_back(field.path);
+  chosen_.push_back({field.path, field.base, field.kind, field.is_of_list});
   ++version_;
   for (Field& each : fields_) {
     each.looked_at = 0;

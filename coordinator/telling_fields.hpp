@@ -9,6 +9,7 @@
 #include "base/json.hpp"
 #include "coordinator/learned_contexts.hpp"
 #include "coordinator/prediction_hash.hpp"
+#include "coordinator/telling_parts.hpp"
 
 namespace forerun::prediction {
 
@@ -23,15 +24,15 @@ std::array<Key, 2> task_contexts(const AnsweredStep& step);
 /// Contexts over the step's task and what its output says, without and with its inputs.
 std::array<Key, 2> answer_contexts(const AnsweredStep& step, Key labels);
 
-/// Which fields of a task's outputs tell what follows it. A field is a path to a scalar, in objects
-/// and in the first items of lists, or a part of a text there. All labels at the top together are
+/// Which fields of a task's outputs tell what follows it. A field is a part of the output
+/// (telling_parts.hpp). All labels at the top together are
 /// one way to read an output; each small field beside the one that matters splits what is known of
 /// it. The other way are one to three chosen fields: one is chosen when knowing it would have told
 /// better what came (the sum of the logarithms of what contexts with and without it had stated
 /// before), and the chosen ones are used where they tell better than all labels together.
 class TellingFields {
 public:
-  static constexpr std::size_t fields_max = 64;  ///< Watched for few values.
+  static constexpr std::size_t fields_max = 128;  ///< Watched for few values.
   static constexpr std::size_t candidates_max = 8;
   static constexpr std::size_t chosen_max = 3;
 
@@ -61,6 +62,9 @@ public:
 private:
   struct Field {
     Key path = 0;
+    Key base = 0;
+    PartKind kind = PartKind::scalar;
+    bool is_of_list = false;
     /// Each value, and what all labels together were when it was last seen.
     std::vector<std::pair<std::uint32_t, std::uint32_t>> values;
     std::uint32_t tries = 0;
@@ -71,19 +75,31 @@ private:
     bool is_label = true;
     std::array<double, 2> gain{};  ///< Without and with the inputs.
     double against_all = 0;
+    FrameWords frame;     ///< Of a text that is no label.
+    NumberRanges ranges;  ///< Of `range`.
 
     void learn(Key value, Key all, std::uint32_t now);
   };
 
-  Field* field(Key path, std::size_t& cursor);
+  struct Chosen {
+    Key path = 0, base = 0;
+    PartKind kind = PartKind::scalar;
+    bool is_of_list = false;
+  };
+  class Reading;
+
+  const Field* find(Key path) const;
+  Field* field(const OutputPart& part, std::size_t& cursor);
   bool is_chosen(Key path) const;
   bool is_candidate(const Field& field) const;
-  void watch(Key path, Key value, std::size_t& cursor, Key all);
+  /// Calls take(n, part) for each part that is the n-th chosen field.
+  template <class Take>
+  void each_chosen(const json::Value& output, const Take& take) const;
   void choose(const Field& field);
   void start_over();
 
   std::vector<Field> fields_;
-  std::vector<Key> chosen_;
+  std::vector<Chosen> chosen_;
   std::uint32_t outputs_ = 0;
   std::uint32_t version_ = 0;  ///< Grows when what is chosen changes.
   double against_all_ = 0;     ///< How much better the chosen ones told, as a logarithm.
