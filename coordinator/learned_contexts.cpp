@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/assert.hpp"
+#include "coordinator/context_trust.hpp"
 
 namespace forerun::prediction {
 
@@ -10,8 +11,6 @@ namespace {
 
 constexpr float total_max = 256;
 constexpr std::size_t followers_max = 64;
-/// How much a context's different followers count against it.
-constexpr double doubt = 0.6;
 
 /// Finds symbols in a list that grows, by open addressing.
 class Places {
@@ -35,6 +34,12 @@ public:
 private:
   std::array<std::uint16_t, slots> places_{};
 };
+
+/// How much of a context's counts it keeps for what it has not seen.
+double unseen_by(const Context& context, std::size_t at, const ContextTrust* trust) {
+  return (trust != nullptr ? trust->doubt(at, context) : ContextTrust::first_doubt) *
+         context.distinct();
+}
 
 void blend_in(std::span<const Likely> prior, std::vector<Likely>& blended, Places& places) {
   FORERUN_ASSERT(blended.size() + prior.size() < Places::slots);
@@ -160,7 +165,8 @@ void LearnedContexts::find(std::span<const Key> contexts, std::span<const Contex
 }
 
 std::vector<Likely> LearnedContexts::likely(std::span<const Key> contexts,
-                                            std::span<const Likely> prior) const {
+                                            std::span<const Likely> prior,
+                                            const ContextTrust* trust) const {
   prefetch(contexts);
   std::vector<Likely> blended;
   std::vector<float> counts;
@@ -175,7 +181,7 @@ std::vector<Likely> LearnedContexts::likely(std::span<const Key> contexts,
       continue;
     }
     FORERUN_ASSERT(blended.size() + followers_max < Places::slots);
-    const double unseen = doubt * context->distinct();
+    const double unseen = unseen_by(*context, context_at - 1, trust);
     const double scale = 1 / (context->total() + unseen);
     const std::size_t known = blended.size();
     counts.assign(known, 0);
@@ -196,7 +202,8 @@ std::vector<Likely> LearnedContexts::likely(std::span<const Key> contexts,
 
 std::vector<LearnedContexts::Said> LearnedContexts::said_of(Key symbol,
                                                             std::span<const Key> contexts,
-                                                            std::span<const Likely> prior) const {
+                                                            std::span<const Likely> prior,
+                                                            const ContextTrust* trust) const {
   std::vector<Said> said;
   // What one more says leaves less of all before it.
   const auto add = [&said](const Said& next, double left) {
@@ -216,7 +223,7 @@ std::vector<LearnedContexts::Said> LearnedContexts::said_of(Key symbol,
     }
     const Context* context = contexts_.find(contexts[i]);
     if (context != nullptr && context->total() > 0) {
-      const double unseen = doubt * context->distinct();
+      const double unseen = unseen_by(*context, i, trust);
       const double scale = 1 / (context->total() + unseen);
       add({i, context->total(), context->count(symbol), context->total() * scale}, unseen * scale);
     }

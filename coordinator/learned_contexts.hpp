@@ -57,6 +57,8 @@ private:
   std::uint16_t distinct_ = 0;
 };
 
+class ContextTrust;
+
 /// Learned contexts of all tenants, a bounded number (the tenant is part of every key).
 class LearnedContexts {
 public:
@@ -67,9 +69,9 @@ public:
   /// what it has not seen, as large as it has seen different followers, and gives it to the one
   /// before. Sums to less than 1: the rest is for what nobody has seen. In no order that matters.
   /// What the `prior` says, in shares that sum to less than 1, stands between the first context and
-  /// the others.
-  std::vector<Likely> likely(std::span<const Key> contexts,
-                             std::span<const Likely> prior = {}) const;
+  /// the others. `trust`: how far each is believed; none: all alike.
+  std::vector<Likely> likely(std::span<const Key> contexts, std::span<const Likely> prior = {},
+                             const ContextTrust* trust = nullptr) const;
   /// What likely() blends for one symbol: each context that was seen, as its place in the list, and
   /// the prior as `of_prior`. The sum of weight × followed / times is the symbol's probability.
   struct Said {
@@ -78,7 +80,8 @@ public:
   };
   static constexpr std::size_t of_prior = SIZE_MAX;
   std::vector<Said> said_of(Key symbol, std::span<const Key> contexts,
-                            std::span<const Likely> prior = {}) const;
+                            std::span<const Likely> prior = {},
+                            const ContextTrust* trust = nullptr) const;
   const Context* find(Key context) const { return contexts_.find(context); }
   /// What find() gives of each.
   void find(std::span<const Key> contexts, std::span<const Context*> found) const;

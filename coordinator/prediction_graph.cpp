@@ -17,6 +17,7 @@
 #include "base/real.hpp"
 #include "coordinator/argument_bindings.hpp"
 #include "coordinator/conversation.hpp"
+#include "coordinator/context_trust.hpp"
 #include "coordinator/declared_prior.hpp"
 #include "coordinator/importance.hpp"
 #include "coordinator/learned_contexts.hpp"
@@ -59,6 +60,7 @@ const std::array<IdeaParts, ideas>& all_ideas() {
       {Idea::declared, "declared", {}, {}},
       {Idea::descriptions, "descriptions", {}, {}},
       {Idea::telling_fields, "telling-fields", {}, {}},
+      {Idea::trust, "trust", {}, {}},
   }};
   return all;
 }
@@ -259,6 +261,7 @@ struct Tenant {
   TaskNames names;
   Importance importance;
   DeclaredRecord declared_calls, declared_values;
+  ContextTrust answered, open;  ///< In what next_contexts() gives.
   Reliability forms[reliability_bins];
   Reliability whole_calls[reliability_bins];
 };
@@ -571,7 +574,8 @@ private:
 
   static ContextKeys next_contexts(const Session& session, bool is_open);
   static ContextKeys output_contexts(const Session& session);
-  std::vector<Likely> guess(const Session& session, bool is_open) const;
+  const ContextTrust* trust_of(const Tenant& tenant, bool is_open) const;
+  std::vector<Likely> guess(const Session& session, const Tenant& tenant, bool is_open) const;
   const Form* form_of(Key symbol) const;
   Key declared_form(Key tenant, const DeclaredPrior::Declared& declared) const;
   void add_declared(const Session& session, const DeclaredPrior::Follower& follower,
@@ -582,7 +586,7 @@ private:
   double calls_allowed(const Tenant& tenant, const Form& form, double doubt) const;
   void learn_declared(Tenant& tenant, const Options& all, const Call& call, Key form_key) const;
   static void learn_guess(const std::vector<Likely>& made, Tenant& tenant, Key symbol);
-  void learn_next(const Session& session, Key symbol);
+  void learn_next(const Session& session, Tenant& tenant, Key symbol);
   void learn_call(Session& session, Tenant& tenant, const SeenStep& step);
   void learn_output(const Session& session, const std::optional<Output>& output);
 
@@ -650,6 +654,7 @@ private:
   std::string step_text(const SeenStep& step, bool tells_input, bool tells_output) const;
   std::vector<ContextSaid> contexts_said(Key symbol, std::span<const Key> contexts,
                                          std::span<const Likely> prior,
+                                         const ContextTrust* trust,
                                          const std::vector<std::string>& texts) const;
   std::vector<ArgumentSaid> arguments_of(const Session& session, const Option& option) const;
   void add_forces(const Session& session, const Tenant& tenant, const Options& all,
@@ -1057,10 +1062,15 @@ void PredictionGraph::Impl::learn_declared(Tenant& tenant, const Options& all, c
   tenant.declared_calls.learn(is_exact);
 }
 
+const ContextTrust* PredictionGraph::Impl::trust_of(const Tenant& tenant, bool is_open) const {
+  return !has(Idea::trust) ? nullptr : is_open ? &tenant.open : &tenant.answered;
+}
+
 /// What the contexts say; the likeliest first, as many as are considered.
-std::vector<Likely> PredictionGraph::Impl::guess(const Session& session, bool is_open) const {
-  std::vector<Likely> forms =
-      nexts_.likely(next_contexts(session, is_open), declared_next(session));
+std::vector<Likely> PredictionGraph::Impl::guess(const Session& session, const Tenant& tenant,
+                                                 bool is_open) const {
+  std::vector<Likely> forms = nexts_.likely(next_contexts(session, is_open), declared_next(session),
+                                            trust_of(tenant, is_open));
   const auto in_order =
       forms.begin() + static_cast<std::ptrdiff_t>(std::min(forms.size(), forms_considered_max));
   std::partial_sort(forms.begin(), in_order, forms.end(), more_likely);
@@ -1076,17 +1086,27 @@ void PredictionGraph::Impl::learn_guess(const std::vector<Likely>& made, Tenant&
   }
 }
 
-void PredictionGraph::Impl::learn_next(const Session& session, Key symbol) {
+void PredictionGraph::Impl::learn_next(const Session& session, Tenant& tenant, Key symbol) {
   if (session.has_said_last) {
     const SeenStep& last = session.memory.steps().back();
     telling_.touch(last.task).learn(session.said_last,
                                     {session.tenant, last.task, last.input_labels},
                                     last.output_labels, symbol, nexts_);
   }
-  ContextKeys contexts = next_contexts(session, false);
-  contexts.append(next_contexts(session, true).from(3));
-  contexts.append(long_contexts(session));
-  nexts_.teach(contexts, symbol);
+  const ContextKeys answered = next_contexts(session, false);
+  const ContextKeys open = next_contexts(session, true);
+  const std::vector<Likely> declared = declared_next(session);
+  std::array<const Context*, ContextTrust::contexts_max> found;
+  for (const auto& [contexts, trust] :
+       {std::pair(&answered, &tenant.answered), std::pair(&open, &tenant.open)}) {
+    const std::span<const Context*> known = std::span(found).first(contexts->size());
+    nexts_.find(*contexts, known);
+    trust->learn(known, declared, symbol);
+  }
+  ContextKeys taught = answered;
+  taught.append(open.from(3));
+  taught.append(long_contexts(session));
+  nexts_.teach(taught, symbol);
 }
 
 Surroundings PredictionGraph::Impl::around(const Session& session, Key task) const {
@@ -1329,7 +1349,7 @@ Options PredictionGraph::Impl::options(const Session& session, const Tenant& ten
                                        Look look) const {
   Options all;
   const Precedents precedents = this->precedents(session, tenant);
-  std::vector<Likely> forms = guess(session, is_open);
+  std::vector<Likely> forms = guess(session, tenant, is_open);
   double end = 0;
   for (const Likely& each : forms) {
     if (each.symbol == end_symbol) {
@@ -1619,7 +1639,7 @@ void PredictionGraph::Impl::learn_call(Session& session, Tenant& tenant, const S
     learn_guess(all.guessed, tenant, form_key);
     learn_declared(tenant, all, call, form_key);
   }
-  learn_next(session, form_key);
+  learn_next(session, tenant, form_key);
   tenant.importance.learn(session.forms.empty() ? start_task : session.forms.back(), form_key);
   session.forms.push_back(form_key);
   if (call.input().size() > parameters_per_call_max) {
@@ -1855,7 +1875,7 @@ void PredictionGraph::Impl::end(const RunId& id) {
       const Options all = learn_options(session, owner, end_symbol, 0);
       learn_guess(all.guessed, owner, end_symbol);
     }
-    learn_next(session, end_symbol);
+    learn_next(session, owner, end_symbol);
     if (session.turn_from > 0) {
       end_turn(session, owner);
     }
@@ -2111,10 +2131,10 @@ std::vector<std::string> PredictionGraph::Impl::texts_of_output_contexts(
 
 std::vector<ContextSaid> PredictionGraph::Impl::contexts_said(
     Key symbol, std::span<const Key> contexts, std::span<const Likely> prior,
-    const std::vector<std::string>& texts) const {
+    const ContextTrust* trust, const std::vector<std::string>& texts) const {
   FORERUN_ASSERT(texts.size() == contexts.size());
   std::vector<ContextSaid> said;
-  for (const LearnedContexts::Said& each : nexts_.said_of(symbol, contexts, prior)) {
+  for (const LearnedContexts::Said& each : nexts_.said_of(symbol, contexts, prior, trust)) {
     said.push_back({each.context == LearnedContexts::of_prior ? "the catalog" : texts[each.context],
                     each.times, each.followed, each.weight});
   }
@@ -2125,7 +2145,7 @@ std::vector<ContextSaid> PredictionGraph::Impl::contexts_said(
 std::string PredictionGraph::Impl::premise_text(const Session& session,
                                                 const Likely& likely) const {
   const std::vector<ContextSaid> said =
-      contexts_said(likely.symbol, output_contexts(session), {}, texts_of_output_contexts(session));
+      contexts_said(likely.symbol, output_contexts(session), {}, nullptr, texts_of_output_contexts(session));
   const auto heaviest = std::max_element(
       said.begin(), said.end(),
       [](const ContextSaid& a, const ContextSaid& b) { return a.weight < b.weight; });
@@ -2258,6 +2278,7 @@ Account PredictionGraph::Impl::account_of(const Session& session, const Tenant& 
   if (account.blended > 0) {
     account.contexts =
         contexts_said(option.form_key, next_contexts(session, is_open), declared_next(session),
+                      trust_of(tenant, is_open),
                       texts_of_next_contexts(session, is_open));
   } else {
     account.proposed_by = proposed_by(session, precedents(session, tenant), option.form_key);
@@ -2469,7 +2490,7 @@ double PredictionGraph::Impl::end_probability(const RunId& id, const Question& q
   }
   double probability = 0;
   if (!is_open) {
-    probability = corrected(tenant->second.forms, share_in(guess(session, false), end_symbol));
+    probability = corrected(tenant->second.forms, share_in(guess(session, tenant->second, false), end_symbol));
   }
   session.memory.rollback(mark);
   return probability;

@@ -1,0 +1,74 @@
+#include "coordinator/context_trust.hpp"
+
+#include <algorithm>
+
+#include "base/assert.hpp"
+#include "base/real.hpp"
+
+namespace forerun::prediction {
+
+namespace {
+
+/// About so many of the last occasions count.
+constexpr float told_kept = 0.998F;
+/// Another doubt must have told e to so many times better.
+constexpr float better_by = 1;
+constexpr double told_min = 1e-3;
+
+}  // namespace
+
+const std::array<double, ContextTrust::doubts> ContextTrust::doubt_of = {0.1, 0.3, first_doubt, 1.5,
+                                                                         4,   12,  40};
+
+std::size_t ContextTrust::kind_of(const Context& context) {
+  const bool is_much = context.total() >= 8;
+  if (context.distinct() > 1) {
+    return is_much ? 4 : 3;
+  }
+  return is_much ? 2 : context.total() >= 2 ? 1 : 0;
+}
+
+double ContextTrust::doubt(std::size_t at, const Context& context) const {
+  return at < contexts_max ? doubt_of[records_[at][kind_of(context)].best] : first_doubt;
+}
+
+void ContextTrust::learn(std::span<const Context* const> contexts, std::span<const Likely> prior,
+                         Key symbol) {
+  FORERUN_ASSERT(contexts.size() <= contexts_max);
+  double share = 0;
+  for (std::size_t i = 0; i < contexts.size(); ++i) {
+    if (i == 1 && !prior.empty()) {
+      double all = 0, its = 0;
+      for (const Likely& each : prior) {
+        all += each.probability;
+        its += each.symbol == symbol ? each.probability : 0;
+      }
+      share = share * (1 - all) + its;
+    }
+    const Context* const context = contexts[i];
+    if (context == nullptr || !(context->total() > 0)) {
+      continue;
+    }
+    const double count = context->count(symbol);
+    const auto told = [&](double doubt) {
+      const double unseen = doubt * context->distinct();
+      return (count + unseen * share) / (context->total() + unseen);
+    };
+    Record& record = records_[i][kind_of(*context)];
+    const double before = told(doubt_of[record.best]);
+    if (i > 0) {
+      for (std::size_t d = 0; d < doubts; ++d) {
+        record.told[d] = told_kept * record.told[d] +
+                         static_cast<float>(real::log(std::max(told(doubt_of[d]), told_min)));
+      }
+      const auto best = static_cast<std::size_t>(
+          std::max_element(record.told.begin(), record.told.end()) - record.told.begin());
+      if (record.told[best] > record.told[record.best] + better_by) {
+        record.best = static_cast<std::uint8_t>(best);
+      }
+    }
+    share = before;
+  }
+}
+
+}  // namespace forerun::prediction
