@@ -29,20 +29,29 @@ void Accuracy::count(const std::vector<Prediction>& made, const Call& came) {
         task_top3 += tasks.size() <= top ? 1 : 0;
       }
     }
-    const double stated = prediction.probability;
-    const double error = stated - (is_right ? 1 : 0);
-    squared_error += error * error;
-    ++predictions;
-    if (stated >= sure_from) {
-      ++sure;
-      sure_came += is_right ? 1 : 0;
-    }
-    const auto at = static_cast<std::size_t>(stated * static_cast<double>(bins));
-    Bin& bin = reliability[std::min(at, bins - 1)];
-    bin.stated += stated;
-    bin.count += 1;
-    bin.came += is_right ? 1 : 0;
+    count_stated(prediction.probability, is_right);
   }
+}
+
+void Accuracy::count_end(const std::vector<Prediction>& made) {
+  for (const Prediction& prediction : made) {
+    count_stated(prediction.probability, false);
+  }
+}
+
+void Accuracy::count_stated(double stated, bool is_right) {
+  const double error = stated - (is_right ? 1 : 0);
+  squared_error += error * error;
+  ++predictions;
+  if (stated >= sure_from) {
+    ++sure;
+    sure_came += is_right ? 1 : 0;
+  }
+  const auto at = static_cast<std::size_t>(stated * static_cast<double>(bins));
+  Bin& bin = reliability[std::min(at, bins - 1)];
+  bin.stated += stated;
+  bin.count += 1;
+  bin.came += is_right ? 1 : 0;
 }
 
 double Accuracy::brier() const {

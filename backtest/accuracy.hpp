@@ -29,10 +29,15 @@ struct Accuracy {
 
   /// One step: what was predicted, the best first, and what came.
   void count(const std::vector<Prediction>& predictions, const Call& came);
+  /// A session's end: what was predicted did not come. No step; it counts for what can be believed.
+  void count_end(const std::vector<Prediction>& predictions);
   /// Mean squared error of the stated probabilities (Brier 1950).
   double brier() const;
   /// Expected calibration error over equal bins (Guo et al. 2017, eq. 3).
   double ece() const;
+
+private:
+  void count_stated(double stated, bool is_right);
 };
 
 }  // namespace forerun

@@ -226,6 +226,11 @@ private:
   void finish() {
     const Duration took = cluster_.now() - began_;
     if (counts_) {
+      if (scored_ != nullptr) {
+        std::vector<Prediction> made = scored_->predict(run_id_, {});
+        std::erase_if(made, [](const Prediction& each) { return each.call.task() == model_task; });
+        pass_.accuracy.count_end(made);
+      }
       pass_.sessions += 1;
       pass_.serial += serial_;
       pass_.actual += took;
