@@ -61,6 +61,7 @@ const std::array<IdeaParts, ideas>& all_ideas() {
       {Idea::descriptions, "descriptions", {}, {}},
       {Idea::telling_fields, "telling-fields", {}, {}},
       {Idea::trust, "trust", {}, {}},
+      {Idea::number_of_steps, "number-of-steps", {}, {47}},
   }};
   return all;
 }
@@ -129,6 +130,8 @@ std::size_t reliability_bin(double probability) {
   return std::min(bin, reliability_bins - 1);
 }
 
+/// Where there were more steps their number says nothing.
+constexpr std::size_t numbered_steps_max = 32;
 constexpr std::size_t field_values_max = 48;
 constexpr std::size_t field_tries_min = 12;
 constexpr std::size_t fields_per_document_max = 16;
@@ -212,7 +215,7 @@ CallRanker first_call_ranker() {
   Features<call_features> weights = {
       0.65, 1.25, 0.75, 0.9, 0.15, -0.3, 0.05, 0.4,  -0.4, -0.15, -0.1, 0.2,  0.15, 0,   0.1, 0.1,
       -0.1, -0.5, 0.15, 0,   -0.1, -0.3, 0.1,  0.4,  0.8,  0.7,   -0.4, 0.35, 0.2,  0.2, 0.2, 0.2,
-      0.2,  0.2,  0,    0,   0,    0.4,  0,    0.65, -0.5, 0.2,   0.2,  0.4,  0,    0,   0,   0};
+      0.2,  0.2,  0,    0,   0,    0.4,  0,    0.65, -0.5, 0.2,   0.2,  0.4,  0,    0,   0,   0.3};
   return CallRanker(weights);
 }
 
@@ -574,6 +577,8 @@ private:
 
   static ContextKeys next_contexts(const Session& session, bool is_open);
   static ContextKeys output_contexts(const Session& session);
+  static Key number_context(const Session& session);
+  double ends_here(const Session& session) const;
   const ContextTrust* trust_of(const Tenant& tenant, bool is_open) const;
   std::vector<Likely> guess(const Session& session, const Tenant& tenant, bool is_open) const;
   const Form* form_of(Key symbol) const;
@@ -1062,6 +1067,25 @@ void PredictionGraph::Impl::learn_declared(Tenant& tenant, const Options& all, c
   tenant.declared_calls.learn(is_exact);
 }
 
+/// How many steps there were.
+Key PredictionGraph::Impl::number_context(const Session& session) {
+  return mix(session.tenant, 0x7c, std::min(session.memory.steps().size(), numbered_steps_max));
+}
+
+/// How much more often sessions ended after so many steps than after any number: the logarithm of
+/// the ratio of odds.
+double PredictionGraph::Impl::ends_here(const Session& session) const {
+  const Context* const all = nexts_.find(mix(session.tenant, 0x70));
+  const Context* const here = nexts_.find(number_context(session));
+  if (!has(Idea::number_of_steps) || all == nullptr || here == nullptr) {
+    return 0;
+  }
+  const auto odds = [](double share) { return std::clamp(share, 0.01, 0.99) / (1 - std::clamp(share, 0.01, 0.99)); };
+  const double anyway = all->count(end_symbol) / all->total();
+  const double share = (here->count(end_symbol) + 2 * anyway) / (here->total() + 2);
+  return std::clamp(real::log(odds(share) / odds(anyway)), -3.0, 3.0);
+}
+
 const ContextTrust* PredictionGraph::Impl::trust_of(const Tenant& tenant, bool is_open) const {
   return !has(Idea::trust) ? nullptr : is_open ? &tenant.open : &tenant.answered;
 }
@@ -1107,6 +1131,7 @@ void PredictionGraph::Impl::learn_next(const Session& session, Tenant& tenant, K
   taught.append(open.from(3));
   taught.append(long_contexts(session));
   nexts_.teach(taught, symbol);
+  nexts_.teach(std::array{number_context(session)}, symbol == end_symbol ? end_symbol : other_symbol);
 }
 
 Surroundings PredictionGraph::Impl::around(const Session& session, Key task) const {
@@ -1467,6 +1492,7 @@ Options PredictionGraph::Impl::options(const Session& session, const Tenant& ten
   all.none[37] = 1;
   all.none[38] = real::log(0.02 + end) + 2;
   all.none[39] = real::log(std::max(1 - known, 0.01));
+  all.none[47] = ends_here(session);
   all.none_probability = CallRanker::normalise(scores, tenant.calls.score(all.none));
   for (std::size_t i = 0; i < scores.size(); ++i) {
     // However sure the features are: no surer than so many calls of this form allow (Laplace's rule
@@ -2003,7 +2029,7 @@ const std::vector<FeatureGroup>& feature_groups() {
       {"how often it was called", {21}},
       {"how far the text names its task", {24, 25, 26, 43}},
       {"its rank in all that followed (PageRank)", {45}},
-      {"that something comes that was expected", {37, 38, 39}},
+      {"that something comes that was expected", {37, 38, 39, 47}},
   };
   return groups;
 }

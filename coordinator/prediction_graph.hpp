@@ -34,8 +34,9 @@ enum class Idea : std::uint8_t {
   descriptions,
   telling_fields,
   trust,
+  number_of_steps,
 };
-inline constexpr std::size_t ideas = 20;
+inline constexpr std::size_t ideas = 21;
 const char* to_string(Idea idea);
 std::optional<Idea> parse_idea(std::string_view name);
 
