@@ -124,6 +124,13 @@ constexpr double reliability_memory = 40;
 constexpr double doubted_from = 0.86;
 constexpr double doubted_whole = 0.9;
 constexpr double lower_bound_errors = 1.282;
+/// What is stated at sure_from and more came true so often, or it is stated just below.
+constexpr double sure_from = 0.9;
+constexpr double sure_min = 0.95;
+constexpr double sure_prior = 10;  ///< Like so many, of which sure_at_first came true.
+constexpr double sure_at_first = 0.97;
+constexpr double sure_memory = 400;
+constexpr double just_below_sure = 0.8999;
 
 std::size_t reliability_bin(double probability) {
   const auto bin = static_cast<std::size_t>(probability * static_cast<double>(reliability_bins));
@@ -197,6 +204,33 @@ double corrected(const Reliability (&records)[reliability_bins], double probabil
                   probability + (1 - probability) / 2);
 }
 
+/// How much of what was nearly certain came true.
+struct SureRecord {
+  static constexpr std::array<double, 3> from = {sure_from, 0.95, 0.98};
+  struct Bin {
+    double tries = 0, came = 0;
+  };
+  std::array<Bin, from.size()> bins{};
+
+  /// @pre probability >= sure_from
+  static std::size_t bin_of(double probability) {
+    return probability < from[1] ? 0 : probability < from[2] ? 1 : 2;
+  }
+  void learn(double probability, bool has_come) {
+    Bin& bin = bins[bin_of(probability)];
+    bin.tries += 1;
+    bin.came += has_come ? 1 : 0;
+    if (bin.tries > sure_memory) {
+      bin.tries *= 0.5;
+      bin.came *= 0.5;
+    }
+  }
+  bool holds(double probability) const {
+    const Bin& bin = bins[bin_of(probability)];
+    return bin.came + sure_prior * sure_at_first >= sure_min * (bin.tries + sure_prior);
+  }
+};
+
 /// What is stated as nearly certain is stated as its lower bound after so many calls (one-sided,
 /// 90 %, by the normal approximation of a share's error). Below doubted_from nothing is taken off,
 /// from doubted_whole on all of it.
@@ -267,6 +301,7 @@ struct Tenant {
   ContextTrust answered, open;  ///< In what next_contexts() gives.
   Reliability forms[reliability_bins];
   Reliability whole_calls[reliability_bins];
+  SureRecord sure;
 };
 
 struct Session {
@@ -361,7 +396,8 @@ struct Precedents {
 struct Stating {
   double corrected = 0;  ///< By how far such probabilities came true.
   double bounded = 0;    ///< The lower bound of that, where it is nearly certain.
-  double stated = 0;     ///< A correction upwards makes no form surer than its calls allow.
+  double allowed = 0;    ///< A correction upwards makes no form surer than its calls allow.
+  double stated = 0;     ///< Just below sure_from where too little of what was so sure came true.
 };
 
 /// All calls that may come next and what describes that none of them does.
@@ -1617,6 +1653,10 @@ Options PredictionGraph::Impl::learn_options(const Session& session, Tenant& ten
     has_come = has_come || came;
     tenant.calls.note(option.features, option.probability, came);
     if (option.probability > 0.02) {
+      const double sureness = state(tenant, option).allowed;
+      if (sureness >= sure_from) {
+        tenant.sure.learn(sureness, came);
+      }
       tenant.whole_calls[reliability_bin(option.probability)].learn(option.probability, came);
     }
   }
@@ -1958,8 +1998,11 @@ Stating PredictionGraph::Impl::state(const Tenant& tenant, const Option& option)
   Stating stating;
   stating.corrected = corrected(tenant.whole_calls, option.probability);
   stating.bounded = doubted(stating.corrected, option.form->seen);
-  stating.stated =
+  stating.allowed =
       std::min(stating.bounded, std::min(calls_allowed(tenant, *option.form, 3), probability_max));
+  stating.stated = stating.allowed < sure_from || tenant.sure.holds(stating.allowed)
+                       ? stating.allowed
+                       : just_below_sure;
   return stating;
 }
 
