@@ -35,6 +35,8 @@ constexpr std::uint32_t dull_after = 160;
 constexpr double dull_below = 1;
 constexpr std::uint32_t dull_for = 1'024;
 
+constexpr std::uint32_t agreed_over = 64;  ///< So many of the last outputs count.
+
 constexpr double doubt = 0.6;  ///< As LearnedContexts blends.
 constexpr double share_min = 1e-3;
 
@@ -63,11 +65,22 @@ bool is_of_text(PartKind kind) {
          kind == PartKind::before_digits;
 }
 
+constexpr std::array<PartKind, 2> kinds_of_ranges = {PartKind::coarse_range, PartKind::fine_range};
+
+NumberRanges::Fineness fineness_of(PartKind kind) {
+  return kind == PartKind::coarse_range ? NumberRanges::Fineness::coarse
+                                        : NumberRanges::Fineness::fine;
+}
+
+bool is_range(PartKind kind) {
+  return kind == PartKind::coarse_range || kind == PartKind::fine_range;
+}
+
 /// The range that the part's number falls into; its value is not known yet.
-OutputPart range_in(const OutputPart& part) {
+OutputPart range_in(const OutputPart& part, PartKind kind) {
   OutputPart range = part;
-  range.kind = PartKind::range;
-  range.path = path_of_range(part.path);
+  range.kind = kind;
+  range.path = path_of_range(part.path, fineness_of(kind));
   range.base = part.path;
   return range;
 }
@@ -95,29 +108,32 @@ std::array<Key, 2> answer_contexts(const AnsweredStep& step, Key labels) {
   return {mix(step.tenant, 0x76, answered), mix(step.tenant, 0x79, answered, step.inputs)};
 }
 
-void TellingFields::Field::learn(Key value, Key all, std::uint32_t now) {
+void TellingFields::Field::learn(Key came, Key all, std::uint32_t now) {
+  value = 0;
   if (!is_label) {
     return;
   }
   ++tries;
-  const auto short_value = static_cast<std::uint32_t>(value);
+  const auto hash = static_cast<std::uint32_t>(came);
   const auto short_all = static_cast<std::uint32_t>(all);
-  bool is_known = false;
-  for (auto& [known, all_then] : values) {
-    if (known == short_value) {
-      is_known = true;
-      differs_at = all_then != short_all ? now : differs_at;
-      all_then = short_all;
-    } else if (all_then == short_all) {
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    Value& known = values[i];
+    if (known.hash == hash) {
+      value = static_cast<std::uint8_t>(i + 1);
+      differs_at = known.all != short_all ? now : differs_at;
+      known.all = short_all;
+    } else if (known.all == short_all) {
       differs_at = now;
     }
   }
-  if (!is_known) {
-    values.emplace_back(short_value, short_all);
+  if (value == 0) {
+    values.push_back({hash, short_all, 0});
+    value = static_cast<std::uint8_t>(values.size());
   }
   if (values.size() > values_max || (tries >= label_tries_min && values.size() >= tries - 1)) {
     is_label = false;
     values = {};
+    value = 0;
   }
 }
 
@@ -153,7 +169,7 @@ TellingFields::Field* TellingFields::field(const OutputPart& part, std::size_t& 
   made->kind = part.kind;
   made->is_of_list = part.is_of_list;
   if (outputs_ > 1) {
-    made->values.emplace_back(static_cast<std::uint32_t>(absent), 0);
+    made->values.push_back({static_cast<std::uint32_t>(absent), 0, 0});
     made->tries = 1;
   }
   return made;
@@ -186,7 +202,9 @@ public:
     if (const std::string* text = text_in(part)) {
       take_text(*whole, *text, part);
     } else if (const std::optional<double> number = number_of(part)) {
-      take_number(range_in(part), *number);
+      for (const PartKind kind : kinds_of_ranges) {
+        take_number(range_in(part, kind), *number);
+      }
     }
   }
   Key value_at(Key path) const {
@@ -241,7 +259,7 @@ private:
       watch(range, value_of_range(known->ranges, number));
     } else {
       known->seen_at = fields_.outputs_;
-      known->ranges.learn(number);
+      known->ranges.learn(number, fineness_of(range.kind));
     }
   }
 
@@ -263,13 +281,26 @@ TellingFields::Saying TellingFields::read(const json::Value& output, Key all) {
   said.chosen = chosen_of(output);
   const bool compares = chosen_.size() < chosen_max &&
                         (outputs_ <= compared_full || outputs_ % candidates_every == 0);
-  for (Field& each : fields_) {
+  std::array<const Field*, fields_max> candidates;
+  std::size_t count = 0;
+  for (std::size_t i = 0; i < fields_.size(); ++i) {
+    Field& each = fields_[i];
     if (each.seen_at != outputs_) {
       each.learn(absent, all, outputs_);
     }
-    if (compares && said.count < candidates_max && is_candidate(each)) {
-      said.candidates[said.count++] = {each.path, reading.value_at(each.path)};
+    said.values[i] = each.value;
+    if (compares && is_candidate(each)) {
+      candidates[count++] = &each;
     }
+  }
+  said.count = static_cast<std::uint32_t>(std::min(count, candidates_max));
+  std::partial_sort(candidates.begin(), candidates.begin() + said.count,
+                    candidates.begin() + static_cast<std::ptrdiff_t>(count),
+                    [](const Field* a, const Field* b) {
+                      return a->agreed != b->agreed ? a->agreed > b->agreed : a < b;
+                    });
+  for (std::size_t i = 0; i < said.count; ++i) {
+    said.candidates[i] = {candidates[i]->path, reading.value_at(candidates[i]->path)};
   }
   return said;
 }
@@ -302,10 +333,10 @@ void TellingFields::each_chosen(const json::Value& output, const Take& take) con
                  text != nullptr && is_of_text(chosen_[n].kind) && !has_text) {
         has_text = true;
         take_text(part, *text);
-      } else if (chosen_[n].kind == PartKind::range) {
+      } else if (is_range(chosen_[n].kind)) {
         const Field* const known = find(chosen_[n].path);
         if (const auto number = number_of(part); number && known != nullptr) {
-          OutputPart range = range_in(part);
+          OutputPart range = range_in(part, chosen_[n].kind);
           range.value = value_of_range(known->ranges, *number);
           take(n, range);
         }
@@ -328,14 +359,31 @@ Key TellingFields::chosen_of(const json::Value& output) const {
 std::vector<std::string> TellingFields::chosen_texts(const json::Value& output) const {
   std::vector<std::string> texts(chosen_.size(), "nothing");
   each_chosen(output, [&](std::size_t n, const OutputPart& part) {
-    const Field* const known = part.kind == PartKind::range ? find(part.path) : nullptr;
+    const Field* const known = is_range(part.kind) ? find(part.path) : nullptr;
     texts[n] = known != nullptr ? known->ranges.text_of(number_in_range(part)) : text_of(part);
   });
   return texts;
 }
 
+/// How well each field tells by itself, at little cost: the best ones are compared closely.
+void TellingFields::learn_agreement(const Saying& said, Key symbol) {
+  const auto followed = static_cast<std::uint32_t>(symbol);
+  for (std::size_t i = 0; i < fields_.size(); ++i) {
+    Field& each = fields_[i];
+    if (said.values[i] == 0 || said.values[i] > each.values.size()) {
+      continue;
+    }
+    Field::Value& value = each.values[said.values[i] - 1U];
+    const float agrees = value.followed == followed ? 1 : 0;
+    const auto times = static_cast<float>(std::clamp<std::uint32_t>(each.tries, 1, agreed_over));
+    each.agreed += (agrees - each.agreed) / times;
+    value.followed = followed;
+  }
+}
+
 void TellingFields::learn(const Saying& said, const AnsweredStep& step, Key taught, Key symbol,
                           LearnedContexts& contexts) {
+  learn_agreement(said, symbol);
   if (said.version != version_ || (said.count == 0 && chosen_.empty())) {
     return;
   }

@@ -43,6 +43,7 @@ public:
     std::uint32_t version = 0;
     std::uint32_t count = 0;
     std::array<std::pair<Key, Key>, candidates_max> candidates{};  ///< Path and value.
+    std::array<std::uint8_t, fields_max> values{};  ///< Of each field, which one, from 1.
   };
 
   /// Watches the fields of an output. `all`: the labels at the top, as one.
@@ -65,8 +66,14 @@ private:
     Key base = 0;
     PartKind kind = PartKind::scalar;
     bool is_of_list = false;
-    /// Each value, and what all labels together were when it was last seen.
-    std::vector<std::pair<std::uint32_t, std::uint32_t>> values;
+    struct Value {
+      std::uint32_t hash = 0;
+      std::uint32_t all = 0;       ///< What all labels together were when it was last seen.
+      std::uint32_t followed = 0;  ///< What followed it last.
+    };
+    std::vector<Value> values;
+    std::uint8_t value = 0;  ///< The last output's, from 1; 0: none.
+    float agreed = 0;        ///< How often the same followed as after the value's last time.
     std::uint32_t tries = 0;
     std::uint32_t seen_at = 0;     ///< The last output that has it, counted from 1.
     std::uint32_t differs_at = 0;  ///< When it last told something else than all labels together.
@@ -95,6 +102,7 @@ private:
   /// Calls take(n, part) for each part that is the n-th chosen field.
   template <class Take>
   void each_chosen(const json::Value& output, const Take& take) const;
+  void learn_agreement(const Saying& said, Key symbol);
   void choose(const Field& field);
   void start_over();
 

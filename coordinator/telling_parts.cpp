@@ -257,11 +257,11 @@ double roundest_between(double low, double high) {
   return high;
 }
 
-Key path_of_range(Key path) {
-  return mix(path, number_range);
+Key path_of_range(Key path, NumberRanges::Fineness fineness) {
+  return mix(path, number_range, static_cast<Key>(fineness));
 }
 
-void NumberRanges::learn(double number) {
+void NumberRanges::learn(double number, Fineness fineness) {
   if (is_cut_) {
     return;
   }
@@ -271,7 +271,7 @@ void NumberRanges::learn(double number) {
   }
   std::sort(numbers_.begin(), numbers_.end());
   std::vector<double> cuts;
-  constexpr std::size_t step = sample / (cuts_max - 1);
+  const std::size_t step = sample / (static_cast<std::size_t>(fineness) - 1);
   for (std::size_t low = 0; low + 1 < sample;) {
     const std::size_t high = std::min(low == 0 ? step / 2 : low + step, sample - 1);
     if (numbers_[low] < numbers_[high]) {

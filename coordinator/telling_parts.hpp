@@ -24,7 +24,8 @@ enum class PartKind : std::uint8_t {
   last_word,      ///< Of a text.
   after_word,     ///< The word behind another one of a text.
   before_digits,  ///< Of a text, what stands before its first digit.
-  range,          ///< The range that a number falls into.
+  coarse_range,   ///< The range that a number falls into.
+  fine_range,
 };
 
 struct OutputPart {
@@ -82,10 +83,11 @@ private:
 class NumberRanges {
 public:
   static constexpr std::size_t sample = 64;
-  static constexpr std::size_t cuts_max = 17;
+  /// Into about so many: few are soon known, many are exact.
+  enum class Fineness : std::uint8_t { coarse = 5, fine = 17 };
 
   /// Until there are enough of them.
-  void learn(double number);
+  void learn(double number, Fineness fineness);
   bool is_cut() const { return is_cut_; }
   /// How many cuts are at or below it. @pre is_cut()
   std::size_t range_of(double number) const;
@@ -98,7 +100,7 @@ private:
 /// Above `low` and at most `high`: of the multiples of the largest 1, 1/2 or 1/4 of a power of ten
 /// that has one there, the largest. @pre low < high
 double roundest_between(double low, double high);
-Key path_of_range(Key path);
+Key path_of_range(Key path, NumberRanges::Fineness fineness);
 
 namespace telling {
 inline constexpr std::size_t depth_max = 6;
