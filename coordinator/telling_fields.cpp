@@ -35,8 +35,9 @@ constexpr std::uint32_t dull_after = 160;
 constexpr double dull_below = 1;
 constexpr std::uint32_t dull_for = 1'024;
 
+/// What agrees so much less than another candidate waits for that one to be compared.
+constexpr float agrees_less = 0.1F;
 constexpr std::uint32_t agreed_over = 64;  ///< So many of the last outputs count.
-
 constexpr double doubt = 0.6;  ///< As LearnedContexts blends.
 constexpr double share_min = 1e-3;
 
@@ -278,7 +279,11 @@ TellingFields::Saying TellingFields::read(const json::Value& output, Key all) {
   said.version = version_;
   Reading reading(*this, all);
   each_part(output, true, [&](const OutputPart& part) { reading.take(part); });
-  said.chosen = chosen_of(output);
+  const ChosenValues values = chosen_values(output);
+  said.chosen = as_one(values, none_left_out);
+  for (std::size_t i = 0; i < chosen_.size(); ++i) {
+    said.without[i] = as_one(values, i);
+  }
   const bool compares = chosen_.size() < chosen_max &&
                         (outputs_ <= compared_full || outputs_ % candidates_every == 0);
   std::array<const Field*, fields_max> candidates;
@@ -345,15 +350,23 @@ void TellingFields::each_chosen(const json::Value& output, const Take& take) con
   });
 }
 
-Key TellingFields::chosen_of(const json::Value& output) const {
-  std::array<Key, chosen_max> values;
+TellingFields::ChosenValues TellingFields::chosen_values(const json::Value& output) const {
+  ChosenValues values;
   values.fill(absent);
   each_chosen(output, [&](std::size_t n, const OutputPart& part) { values[n] = part.value; });
+  return values;
+}
+
+Key TellingFields::as_one(const ChosenValues& values, std::size_t left_out) const {
   Key chosen = chosen_labels;
   for (std::size_t i = 0; i < chosen_.size(); ++i) {
-    chosen = mix(chosen, chosen_[i].path, values[i]);
+    chosen = i == left_out ? chosen : mix(chosen, chosen_[i].path, values[i]);
   }
   return chosen;
+}
+
+Key TellingFields::chosen_of(const json::Value& output) const {
+  return as_one(chosen_values(output), none_left_out);
 }
 
 std::vector<std::string> TellingFields::chosen_texts(const json::Value& output) const {
@@ -387,7 +400,7 @@ void TellingFields::learn(const Saying& said, const AnsweredStep& step, Key taug
   if (said.version != version_ || (said.count == 0 && chosen_.empty())) {
     return;
   }
-  std::array<Key, 2 * (candidates_max + 3)> keys;
+  std::array<Key, 2 * (candidates_max + chosen_max + 3)> keys;
   std::array<const Context*, keys.size()> known{};
   std::size_t count = 0;
   const auto add = [&](const std::array<Key, 2>& pair) {
@@ -401,6 +414,11 @@ void TellingFields::learn(const Saying& said, const AnsweredStep& step, Key taug
     const auto& [path, value] = said.candidates[i];
     add(answer_contexts(step, mix(said.chosen, path, value)));
   }
+  const std::size_t first_without = count;
+  const std::size_t without = chosen_.size() > 1 ? chosen_.size() : 0;
+  for (std::size_t i = 0; i < without; ++i) {
+    add(answer_contexts(step, said.without[i]));
+  }
   contexts.find(std::span(keys).first(count), std::span(known).first(count));
   const double of_task = std::max(share(known[0], symbol, share_min), share_min);
   const double of_all = share(known[3], symbol, share(known[2], symbol, of_task));
@@ -411,6 +429,12 @@ void TellingFields::learn(const Saying& said, const AnsweredStep& step, Key taug
   }
   const Field* best = nullptr;
   double most = choose_from;
+  float agreed_most = 0;
+  for (const Field& each : fields_) {
+    if (is_candidate(each) && each.tries >= agreed_over / 2) {
+      agreed_most = std::max(agreed_most, each.agreed);
+    }
+  }
   for (std::size_t i = 0; i < said.count; ++i) {
     const Key path = said.candidates[i].first;
     const auto at = std::find_if(fields_.begin(), fields_.end(),
@@ -427,7 +451,7 @@ void TellingFields::learn(const Saying& said, const AnsweredStep& step, Key taug
         std::clamp(each.against_all + real::log(told[1] / of_all), -against_max, against_max);
     ++each.looked_at;
     const double gain = std::max(each.gain[0], each.gain[1]);
-    if (gain > most) {
+    if (gain > most && each.agreed > agreed_most - agrees_less) {
       most = gain;
       best = &each;
     } else if ((each.looked_at >= hopeless_after && gain < hopeless_below) ||
@@ -445,7 +469,16 @@ void TellingFields::learn(const Saying& said, const AnsweredStep& step, Key taug
     teach(taught == said.chosen ? 2 : 4);
   }
   contexts.teach(std::span(keys).first(count).subspan(6), symbol);
-  if (best != nullptr) {
+  std::size_t least_needed = 0;
+  for (std::size_t i = 0; i < without; ++i) {
+    const std::size_t at = first_without + 2 * i;
+    const double told = share(known[at + 1], symbol, share(known[at], symbol, of_task));
+    chosen_[i].spare = std::max(chosen_[i].spare + real::log(told / base), gain_min);
+    least_needed = chosen_[i].spare > chosen_[least_needed].spare ? i : least_needed;
+  }
+  if (without > 0 && chosen_[least_needed].spare > choose_from) {
+    drop(least_needed);
+  } else if (best != nullptr) {
     choose(*best);
   } else if (against_all_ <= -against_max) {
     start_over();
@@ -456,24 +489,33 @@ void TellingFields::learn(const Saying& said, const AnsweredStep& step, Key taug
 
 void TellingFields::choose(const Field& field) {
   against_all_ = field.against_all;
-  chosen_.push_back({field.path, field.base, field.kind, field.is_of_list});
-  ++version_;
-  for (Field& each : fields_) {
-    each.looked_at = 0;
-    each.dull_until = 0;
-    each.gain = {};
-    each.against_all = against_all_;
-  }
+  chosen_.push_back({field.path, field.base, field.kind, field.is_of_list, 0});
+  compare_anew();
+}
+
+void TellingFields::drop(std::size_t chosen) {
+  against_all_ += chosen_[chosen].spare;
+  chosen_.erase(chosen_.begin() + static_cast<std::ptrdiff_t>(chosen));
+  compare_anew();
 }
 
 void TellingFields::start_over() {
   chosen_.clear();
   against_all_ = 0;
+  compare_anew();
+}
+
+/// What was compared, was compared with what was chosen before.
+void TellingFields::compare_anew() {
   ++version_;
+  for (Chosen& each : chosen_) {
+    each.spare = 0;
+  }
   for (Field& each : fields_) {
     each.looked_at = 0;
+    each.dull_until = 0;
     each.gain = {};
-    each.against_all = 0;
+    each.against_all = against_all_;
   }
 }
 

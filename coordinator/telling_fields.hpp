@@ -40,6 +40,7 @@ public:
   struct Saying {
     Key all = 0;     ///< All labels at the top.
     Key chosen = 0;  ///< The chosen fields.
+    std::array<Key, chosen_max> without{};  ///< All chosen fields but one.
     std::uint32_t version = 0;
     std::uint32_t count = 0;
     std::array<std::pair<Key, Key>, candidates_max> candidates{};  ///< Path and value.
@@ -92,7 +93,9 @@ private:
     Key path = 0, base = 0;
     PartKind kind = PartKind::scalar;
     bool is_of_list = false;
+    double spare = 0;  ///< How much better the others tell without it, as a logarithm.
   };
+  using ChosenValues = std::array<Key, chosen_max>;
   class Reading;
 
   const Field* find(Key path) const;
@@ -103,7 +106,12 @@ private:
   template <class Take>
   void each_chosen(const json::Value& output, const Take& take) const;
   void learn_agreement(const Saying& said, Key symbol);
+  ChosenValues chosen_values(const json::Value& output) const;
+  static constexpr std::size_t none_left_out = chosen_max;
+  Key as_one(const ChosenValues& values, std::size_t left_out) const;
   void choose(const Field& field);
+  void drop(std::size_t chosen);
+  void compare_anew();
   void start_over();
 
   std::vector<Field> fields_;
