@@ -291,8 +291,10 @@ struct Tenant {
   /// seen tens of thousands of steps move little.
   bool takes_lesson() {
     ++steps;
-    return steps <= lessons_full || steps % lessons_every == 0;
+    return is_lesson();
   }
+  /// The step that came last teaches it.
+  bool is_lesson() const { return steps <= lessons_full || steps % lessons_every == 0; }
   PastSessions past;
   PastSessions past_turns;  ///< From one text to the next.
   TaskNames names;
@@ -1155,13 +1157,15 @@ void PredictionGraph::Impl::learn_next(const Session& session, Tenant& tenant, K
   }
   const ContextKeys answered = next_contexts(session, false);
   const ContextKeys open = next_contexts(session, true);
-  const std::vector<Likely> declared = declared_next(session);
-  std::array<const Context*, ContextTrust::contexts_max> found;
-  for (const auto& [contexts, trust] :
-       {std::pair(&answered, &tenant.answered), std::pair(&open, &tenant.open)}) {
-    const std::span<const Context*> known = std::span(found).first(contexts->size());
-    nexts_.find(*contexts, known);
-    trust->learn(known, declared, symbol);
+  if (has(Idea::trust) && tenant.is_lesson()) {
+    const std::vector<Likely> declared = declared_next(session);
+    std::array<const Context*, ContextTrust::contexts_max> found;
+    for (const auto& [contexts, trust] :
+         {std::pair(&answered, &tenant.answered), std::pair(&open, &tenant.open)}) {
+      const std::span<const Context*> known = std::span(found).first(contexts->size());
+      nexts_.find(*contexts, known);
+      trust->learn(known, declared, symbol);
+    }
   }
   ContextKeys taught = answered;
   taught.append(open.from(3));
