@@ -484,8 +484,14 @@ private:
   void mark_clean(const TagSet& writes);
   void settle_premises(Session& session, const std::function<bool(const Speculation&)>& hangs_under,
                        const std::optional<Digest>& output);
-  static const Speculation* same_call(const Session& session, const Call& call);
-  static Speculation* same_call(Session& session, const Call& call);
+  static bool is_above(const Session& session, SpeculationNumber number,
+                       std::optional<SpeculationNumber> below);
+  static const Speculation* same_call(const Session& session, const Call& call,
+                                      std::optional<SpeculationNumber> after);
+  static Speculation* same_call(Session& session, const Call& call,
+                                std::optional<SpeculationNumber> after);
+  std::optional<DiscardCause> why_not_taken(const Speculation& speculation,
+                                            const OpenStep& step) const;
   static std::optional<Digest> premise_of(const Prediction& prediction);
   void also_expected(Speculation& speculation, const Prediction& prediction);
   void hang_under_root(Session& session, const ImaginedNode& root,

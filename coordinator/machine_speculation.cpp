@@ -144,7 +144,7 @@ void CoordinatorMachine::speculate(Session& session) {
         }
         continue;
       }
-      Speculation* const same = same_call(session, prediction.call);
+      Speculation* const same = same_call(session, prediction.call, node.parent);
       if (same != nullptr && joint >= keep_running_above && same->parent == node.parent &&
           same->parent_step == node.parent_step) {
         also_expected(*same, prediction);
@@ -191,17 +191,31 @@ void CoordinatorMachine::speculate(Session& session) {
   }
 }
 
-const Speculation* CoordinatorMachine::same_call(const Session& session, const Call& call) {
+/// Whether the speculation is `below`, or `below` hangs under it.
+bool CoordinatorMachine::is_above(const Session& session, SpeculationNumber number,
+                                  std::optional<SpeculationNumber> below) {
+  while (below && *below != number) {
+    const auto at = session.speculations.find(*below);
+    below = at == session.speculations.end() ? std::nullopt : at->second.parent;
+  }
+  return below.has_value();
+}
+
+/// The first one that runs, or ran, the call ahead of what follows `after`. One above that is for an
+/// earlier call: who checks, mends and checks again asks the same twice.
+const Speculation* CoordinatorMachine::same_call(const Session& session, const Call& call,
+                                                 std::optional<SpeculationNumber> after) {
   for (const auto& [number, speculation] : session.speculations) {
-    if (speculation.work.call == call) {
+    if (speculation.work.call == call && !is_above(session, number, after)) {
       return &speculation;
     }
   }
   return nullptr;
 }
 
-Speculation* CoordinatorMachine::same_call(Session& session, const Call& call) {
-  const Speculation* same = same_call(std::as_const(session), call);
+Speculation* CoordinatorMachine::same_call(Session& session, const Call& call,
+                                           std::optional<SpeculationNumber> after) {
+  const Speculation* same = same_call(std::as_const(session), call, after);
   return same == nullptr ? nullptr : &session.speculations.at(same->number);
 }
 
@@ -226,7 +240,7 @@ void CoordinatorMachine::hang_under_root(Session& session, const ImaginedNode& r
     const double joint = prediction.probability * prediction.premise_probability;
     double& known = expected[prediction.call.hash()];
     known = std::max(known, joint);
-    Speculation* same = joint < keep_running_above ? nullptr : same_call(session, prediction.call);
+    Speculation* same = joint < keep_running_above ? nullptr : same_call(session, prediction.call, {});
     if (same == nullptr) {
       continue;
     }
@@ -455,7 +469,7 @@ json::Object CoordinatorMachine::prediction_report(const Session& session, const
   const double joint = prediction.probability * prediction.premise_probability;
   const double least = least_confidence();
   const Weighed weighed = weigh(session, root, prediction.call, joint);
-  const Speculation* same = same_call(session, prediction.call);
+  const Speculation* same = same_call(session, prediction.call, root.parent);
   json::Value because;
   if (same == nullptr) {
     if (session.mode == SpeculationMode::off) {
@@ -795,25 +809,37 @@ void CoordinatorMachine::stop_when_budget_is_empty() {
   }
 }
 
+/// Whether it may answer this step; why not, if it may not.
+std::optional<DiscardCause> CoordinatorMachine::why_not_taken(const Speculation& speculation,
+                                                              const OpenStep& step) const {
+  if (speculation.state_hash != step.state.part(speculation.state_paths).hash() &&
+      !planted(Bug::stale_state)) {
+    return DiscardCause::conflict;
+  }
+  for (const Task* task : speculation.work.plan.tasks) {
+    if (task->effect == Effect::read && now_ - speculation.work.began > task->age_max) {
+      return DiscardCause::expired;
+    }
+  }
+  return std::nullopt;
+}
+
 /// Looks for an equal call that was run ahead and may be used now; makes it the step's work.
 bool CoordinatorMachine::take_speculation(Session& session, OpenStep& step) {
-  Speculation* const same = same_call(session, step.work.call);
+  Speculation* same = same_call(session, step.work.call, {});
+  while (same != nullptr) {
+    const auto why = why_not_taken(*same, step);
+    if (!why) {
+      break;
+    }
+    discard(session, same->number, *why);
+    same = same_call(session, step.work.call, {});
+  }
   if (same == nullptr) {
     return false;
   }
   Speculation& speculation = *same;
   const SpeculationNumber number = speculation.number;
-  if (speculation.state_hash != step.state.part(speculation.state_paths).hash() &&
-      !planted(Bug::stale_state)) {
-    discard(session, number, DiscardCause::conflict);
-    return false;
-  }
-  for (const Task* task : speculation.work.plan.tasks) {
-    if (task->effect == Effect::read && now_ - speculation.work.began > task->age_max) {
-      discard(session, number, DiscardCause::expired);
-      return false;
-    }
-  }
   step.work = std::move(speculation.work);
   step.foresight = std::move(speculation.foresight);
   step.ahead = now_ - step.work.began;
