@@ -113,6 +113,29 @@ TEST_CASE("a call that runs ahead is joined and never started twice", "[coordina
   CHECK(cluster.count_entries("commit", "origin", "late_hit") == 1);
 }
 
+TEST_CASE("the same call twice in a chain runs ahead twice, and answers in its order",
+          "[coordinator_machine]") {
+  ScriptedCluster cluster;
+  cluster.join(1, 8);
+  cluster.earn();
+  const RunId run = cluster.open();
+  cluster.predictor->next["a"] = {prediction(call("b"), 0.99)};
+  cluster.predictor->next["b"] = {prediction(call("a"), 0.99)};
+  cluster.confirm(run, {call("a")});
+  const Dispatch step = cluster.take_dispatch("a");
+  cluster.finish(cluster.take_dispatch("b"), "1");
+  cluster.finish(cluster.take_dispatch("a"), "2");
+  cluster.finish(cluster.take_dispatch("b"), "3");
+  cluster.finish(step, "0");
+  cluster.persist();
+  for (const auto& [task, answer] : {std::pair("b", "1"), {"a", "2"}, {"b", "3"}}) {
+    const RequestId request = cluster.confirm(run, {call(task)});
+    cluster.persist();
+    CHECK(cluster.step(request).origin == Origin::hit);
+    CHECK(cluster.step(request).output == answer);
+  }
+}
+
 TEST_CASE("what nobody asked for ends with the session, in one entry each",
           "[coordinator_machine]") {
   ScriptedCluster cluster;
