@@ -11,8 +11,8 @@ namespace forerun::prediction {
 /// How far each context of a list is to be believed against those before it. A context keeps a
 /// share for what it has not seen, as large as its doubt times its different followers (Witten and
 /// Bell 1991, method C, with doubt 1). Where what follows depends on few things, contexts that know
-/// more of them have seen less each and say nothing else: there a large doubt tells best. So of some
-/// doubts that one is used which would have told best what came, by the sum of the logarithms,
+/// more of them have seen less each and say nothing else: there a large doubt tells best. So of
+/// some doubts that one is used which would have told best what came, by the sum of the logarithms,
 /// apart for each context of the list and for how much it has seen. Pure; constant time and size.
 class ContextTrust {
 public:

@@ -201,8 +201,8 @@ bool CoordinatorMachine::is_above(const Session& session, SpeculationNumber numb
   return below.has_value();
 }
 
-/// The first one that runs, or ran, the call ahead of what follows `after`. One above that is for an
-/// earlier call: who checks, mends and checks again asks the same twice.
+/// The first one that runs, or ran, the call ahead of what follows `after`. One above that is for
+/// an earlier call: who checks, mends and checks again asks the same twice.
 const Speculation* CoordinatorMachine::same_call(const Session& session, const Call& call,
                                                  std::optional<SpeculationNumber> after) {
   for (const auto& [number, speculation] : session.speculations) {
@@ -240,7 +240,8 @@ void CoordinatorMachine::hang_under_root(Session& session, const ImaginedNode& r
     const double joint = prediction.probability * prediction.premise_probability;
     double& known = expected[prediction.call.hash()];
     known = std::max(known, joint);
-    Speculation* same = joint < keep_running_above ? nullptr : same_call(session, prediction.call, {});
+    Speculation* same =
+        joint < keep_running_above ? nullptr : same_call(session, prediction.call, {});
     if (same == nullptr) {
       continue;
     }

@@ -16,8 +16,8 @@
 #include "base/assert.hpp"
 #include "base/real.hpp"
 #include "coordinator/argument_bindings.hpp"
-#include "coordinator/conversation.hpp"
 #include "coordinator/context_trust.hpp"
+#include "coordinator/conversation.hpp"
 #include "coordinator/declared_prior.hpp"
 #include "coordinator/importance.hpp"
 #include "coordinator/learned_contexts.hpp"
@@ -124,12 +124,11 @@ constexpr double reliability_memory = 40;
 constexpr double doubted_from = 0.86;
 constexpr double doubted_whole = 0.9;
 constexpr double lower_bound_errors = 1.282;
-/// What is stated at sure_from and more came true so often, or it is stated just below.
+/// What is stated at sure_from and more came true so often, or it is stated just below. A little
+/// more than is wanted: it is known from some hundreds.
 constexpr double sure_from = 0.9;
-constexpr double sure_min = 0.95;
-constexpr double sure_prior = 10;  ///< Like so many, of which sure_at_first came true.
-constexpr double sure_at_first = 0.97;
-constexpr double sure_memory = 400;
+constexpr double sure_min = 0.955;
+constexpr double sure_memory = 1'000;
 constexpr double just_below_sure = 0.8999;
 
 std::size_t reliability_bin(double probability) {
@@ -227,7 +226,7 @@ struct SureRecord {
   }
   bool holds(double probability) const {
     const Bin& bin = bins[bin_of(probability)];
-    return bin.came + sure_prior * sure_at_first >= sure_min * (bin.tries + sure_prior);
+    return bin.came >= sure_min * bin.tries;
   }
 };
 
@@ -696,8 +695,7 @@ private:
   std::vector<std::string> texts_of_output_contexts(const Session& session) const;
   std::string step_text(const SeenStep& step, bool tells_input, bool tells_output) const;
   std::vector<ContextSaid> contexts_said(Key symbol, std::span<const Key> contexts,
-                                         std::span<const Likely> prior,
-                                         const ContextTrust* trust,
+                                         std::span<const Likely> prior, const ContextTrust* trust,
                                          const std::vector<std::string>& texts) const;
   std::vector<ArgumentSaid> arguments_of(const Session& session, const Option& option) const;
   void add_forces(const Session& session, const Tenant& tenant, const Options& all,
@@ -1118,7 +1116,9 @@ double PredictionGraph::Impl::ends_here(const Session& session) const {
   if (!has(Idea::number_of_steps) || all == nullptr || here == nullptr) {
     return 0;
   }
-  const auto odds = [](double share) { return std::clamp(share, 0.01, 0.99) / (1 - std::clamp(share, 0.01, 0.99)); };
+  const auto odds = [](double share) {
+    return std::clamp(share, 0.01, 0.99) / (1 - std::clamp(share, 0.01, 0.99));
+  };
   const double anyway = all->count(end_symbol) / all->total();
   const double share = (here->count(end_symbol) + 2 * anyway) / (here->total() + 2);
   return std::clamp(real::log(odds(share) / odds(anyway)), -3.0, 3.0);
@@ -1171,7 +1171,8 @@ void PredictionGraph::Impl::learn_next(const Session& session, Tenant& tenant, K
   taught.append(open.from(3));
   taught.append(long_contexts(session));
   nexts_.teach(taught, symbol);
-  nexts_.teach(std::array{number_context(session)}, symbol == end_symbol ? end_symbol : other_symbol);
+  nexts_.teach(std::array{number_context(session)},
+               symbol == end_symbol ? end_symbol : other_symbol);
 }
 
 Surroundings PredictionGraph::Impl::around(const Session& session, Key task) const {
@@ -2217,8 +2218,8 @@ std::vector<ContextSaid> PredictionGraph::Impl::contexts_said(
 /// Why the open output is expected to be this.
 std::string PredictionGraph::Impl::premise_text(const Session& session,
                                                 const Likely& likely) const {
-  const std::vector<ContextSaid> said =
-      contexts_said(likely.symbol, output_contexts(session), {}, nullptr, texts_of_output_contexts(session));
+  const std::vector<ContextSaid> said = contexts_said(likely.symbol, output_contexts(session), {},
+                                                      nullptr, texts_of_output_contexts(session));
   const auto heaviest = std::max_element(
       said.begin(), said.end(),
       [](const ContextSaid& a, const ContextSaid& b) { return a.weight < b.weight; });
@@ -2351,8 +2352,7 @@ Account PredictionGraph::Impl::account_of(const Session& session, const Tenant& 
   if (account.blended > 0) {
     account.contexts =
         contexts_said(option.form_key, next_contexts(session, is_open), declared_next(session),
-                      trust_of(tenant, is_open),
-                      texts_of_next_contexts(session, is_open));
+                      trust_of(tenant, is_open), texts_of_next_contexts(session, is_open));
   } else {
     account.proposed_by = proposed_by(session, precedents(session, tenant), option.form_key);
   }
@@ -2393,6 +2393,12 @@ Account PredictionGraph::Impl::account_of(const Session& session, const Tenant& 
   account.bin_came = record.came;
   account.corrected = stating.corrected;
   account.bounded = stating.bounded;
+  account.bounded_by_calls = stating.allowed;
+  if (stating.allowed >= sure_from) {
+    const SureRecord::Bin& sure = tenant.sure.bins[SureRecord::bin_of(stating.allowed)];
+    account.sure_tries = sure.tries;
+    account.sure_came = sure.came;
+  }
   account.stated = stating.stated;
   return account;
 }
@@ -2563,7 +2569,8 @@ double PredictionGraph::Impl::end_probability(const RunId& id, const Question& q
   }
   double probability = 0;
   if (!is_open) {
-    probability = corrected(tenant->second.forms, share_in(guess(session, tenant->second, false), end_symbol));
+    probability = corrected(tenant->second.forms,
+                            share_in(guess(session, tenant->second, false), end_symbol));
   }
   session.memory.rollback(mark);
   return probability;

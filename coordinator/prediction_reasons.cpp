@@ -148,7 +148,9 @@ void tell_calibration(const Account& account, std::vector<std::string>& lines) {
                                  count_text(account.bin_came) + " came and " +
                                  count_text(account.bin_due) + " were due");
   becomes(account.bounded, "as the lower bound after " + calls);
-  becomes(account.stated, "as no surer than " + calls + " allow");
+  becomes(account.bounded_by_calls, "as no surer than " + calls + " allow");
+  becomes(account.stated, "as of those so sure only " + count_text(account.sure_came) + " of " +
+                              count_text(account.sure_tries) + " came");
   lines.push_back(line + (now == share_text(account.ranked) ? " stays " : ", stated ") + now);
 }
 

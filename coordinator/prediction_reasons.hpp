@@ -58,8 +58,10 @@ struct Account {
   double bin_from = 0, bin_to = 0;
   double bin_due = 0, bin_came = 0;  ///< since so many were due and so many came.
   double corrected = 0;
-  double bounded = 0;  ///< The lower bound of that, where it is nearly certain.
-  double stated = 0;   ///< No surer than calls and limits allow.
+  double bounded = 0;                    ///< The lower bound of that, where it is nearly certain.
+  double bounded_by_calls = 0;           ///< No surer than calls and limits allow.
+  double sure_tries = 0, sure_came = 0;  ///< Of what was so nearly certain lately.
+  double stated = 0;                     ///< Below that where too little of it came.
 };
 
 /// Named limits of what is told of one prediction.

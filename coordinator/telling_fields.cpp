@@ -38,7 +38,7 @@ constexpr std::uint32_t dull_for = 1'024;
 /// What agrees so much less than another candidate waits for that one to be compared.
 constexpr float agrees_less = 0.1F;
 constexpr std::uint32_t agreed_over = 64;  ///< So many of the last outputs count.
-constexpr double doubt = 0.6;  ///< As LearnedContexts blends.
+constexpr double doubt = 0.6;              ///< As LearnedContexts blends.
 constexpr double share_min = 1e-3;
 
 constexpr Key absent = 0x97;

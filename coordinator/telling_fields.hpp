@@ -38,8 +38,8 @@ public:
 
   /// What one output says, until it is known what came after it.
   struct Saying {
-    Key all = 0;     ///< All labels at the top.
-    Key chosen = 0;  ///< The chosen fields.
+    Key all = 0;                            ///< All labels at the top.
+    Key chosen = 0;                         ///< The chosen fields.
     std::array<Key, chosen_max> without{};  ///< All chosen fields but one.
     std::uint32_t version = 0;
     std::uint32_t count = 0;

@@ -21,8 +21,8 @@ constexpr Key set_of_list = 0x9b;
 constexpr Key named_item = 0x9c;
 
 /// What a list of named values calls their names, the likeliest first.
-constexpr std::array<std::string_view, 9> item_names = {"name",  "key",  "id",       "field", "label",
-                                                        "title", "type", "property", "code"};
+constexpr std::array<std::string_view, 9> item_names = {
+    "name", "key", "id", "field", "label", "title", "type", "property", "code"};
 
 bool is_of_word(char c) {
   const auto byte = static_cast<unsigned char>(c);
@@ -241,9 +241,8 @@ double roundest_between(double low, double high) {
   double inverse = 1;
   for (int exponent = exponent_max; exponent >= exponent_min; --exponent) {
     for (const double part : {1.0, 0.5, 0.25}) {
-      const double number = exponent >= 0
-                                ? std::floor(high / (part * power)) * (part * power)
-                                : std::floor(high * inverse / part) * part / inverse;
+      const double number = exponent >= 0 ? std::floor(high / (part * power)) * (part * power)
+                                          : std::floor(high * inverse / part) * part / inverse;
       if (number > low && number <= high) {
         return number;
       }
@@ -306,9 +305,8 @@ namespace telling {
 
 Key hash_scalar(const json::Value& value) {
   const std::string* text = value.string();
-  return text != nullptr
-             ? mix(root, hash_text(std::string_view(*text).substr(0, text_bytes_max)))
-             : hash_value(value);
+  return text != nullptr ? mix(root, hash_text(std::string_view(*text).substr(0, text_bytes_max)))
+                         : hash_value(value);
 }
 
 Key path_of_member(Key path, std::string_view name) {

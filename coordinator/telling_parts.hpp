@@ -32,12 +32,12 @@ struct OutputPart {
   PartKind kind = PartKind::scalar;
   bool is_of_list = false;  ///< Found only where more is wanted of a list: each_part().
   Key path = 0;             ///< Where it is found again in the next output.
-  Key base = 0;   ///< The path of the scalar, or of the list, that it is a part of.
-  Key value = 0;  ///< Equal for equal parts.
+  Key base = 0;             ///< The path of the scalar, or of the list, that it is a part of.
+  Key value = 0;            ///< Equal for equal parts.
   const json::Value* scalar = nullptr;  ///< Of `scalar` and `item`.
   const json::Array* list = nullptr;    ///< Of `length`, `count` and `set`.
-  std::string_view text;  ///< Of parts of a text: the part; of `set`: the items' member, if they are
-                          ///< objects.
+  std::string_view text;  ///< Of parts of a text: the part; of `set`: the items' member, if they
+                          ///< are objects.
   Key behind = 0;  ///< Of `after_word`: the word before it; of `item`: the path of the first item's
                    ///< key.
 };
@@ -163,8 +163,8 @@ void each(const json::Value& value, Key path, std::size_t depth, Left& left, boo
 }  // namespace telling
 
 /// Calls take(part) for each scalar, and what lists say. `wants_lists`: more than how many
-/// items, up to items_max, is wanted of lists. What is found in texts and numbers depends on others: parts_of_text(),
-/// NumberRanges.
+/// items, up to items_max, is wanted of lists. What is found in texts and numbers depends on
+/// others: parts_of_text(), NumberRanges.
 template <class Take>
 void each_part(const json::Value& output, bool wants_lists, const Take& take) {
   telling::Left left;

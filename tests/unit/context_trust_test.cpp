@@ -22,7 +22,8 @@ struct Played {
   Place next(bool third_tells) {
     const Key label = prng.below(3), other = prng.below(60);
     const Key told = third_tells ? mix(label, other) % 7 : label;
-    return {{1, mix(2, label), mix(3, label, other)}, prng.below(10) == 0 ? 900 + prng.below(50) : told};
+    return {{1, mix(2, label), mix(3, label, other)},
+            prng.below(10) == 0 ? 900 + prng.below(50) : told};
   }
   void learn(const Place& place) {
     std::array<const Context*, 3> found;

@@ -183,6 +183,59 @@ TEST_CASE("a label deep in the output decides what follows, also of an imagined 
   }
 }
 
+TEST_CASE("what is stated at nine in ten and more comes nineteen times in twenty, or is not stated",
+          "[prediction_graph]") {
+  const std::uint64_t strays_in_hundred = GENERATE(10, 7, 1);
+  CAPTURE(strays_in_hundred);
+  History history;
+  Prng prng(11);
+  std::size_t sure = 0, sure_came = 0;
+  for (int session = 0; session < 500; ++session) {
+    const RunId id = history.open({});
+    std::uint64_t task = 0;
+    for (int i = 0; i < 8; ++i) {
+      task = prng.below(100) < strays_in_hundred ? prng.below(10) : (task + 1) % 10;
+      const Call came = call("t" + std::to_string(task), R"({"n":)" + std::to_string(i) + "}");
+      for (const Prediction& each : history.graph.predict(id, {.limit = 3})) {
+        if (session >= 200 && each.probability >= 0.9) {
+          ++sure;
+          sure_came += each.call == came ? 1 : 0;
+        }
+      }
+      history.graph.observe(id, "t", came, output("null"));
+    }
+    history.graph.end(id);
+  }
+  // Of a few nothing follows.
+  CHECK((sure < 100 || static_cast<double>(sure_came) >= 0.95 * static_cast<double>(sure)));
+  CHECK((strays_in_hundred > 1 || sure > 2'000));
+}
+
+TEST_CASE("where sessions have one length, their end is expected, and nothing else then",
+          "[prediction_graph]") {
+  History history;
+  Prng prng(12);
+  const auto steps = [&](std::size_t count) {
+    std::vector<Taken> taken_steps;
+    for (std::size_t i = 0; i < count; ++i) {
+      taken_steps.push_back(taken("t" + std::to_string(prng.below(3)), "{}", "null"));
+    }
+    return taken_steps;
+  };
+  for (int session = 0; session < 300; ++session) {
+    history.teach(steps(6));
+  }
+  const auto all = [&](std::size_t count) {
+    double sum = 0;
+    for (const Prediction& each : history.graph.predict(history.open(steps(count)), {.limit = 5})) {
+      sum += each.probability;
+    }
+    return sum;
+  };
+  CHECK(all(3) > 0.9);
+  CHECK(all(6) < 0.3);
+}
+
 TEST_CASE("arguments come from inputs, outputs and text that were never seen before",
           "[prediction_graph]") {
   History history;

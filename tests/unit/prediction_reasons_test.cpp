@@ -196,7 +196,7 @@ TEST_CASE("reasons say each step in numbers", "[prediction_reasons]") {
   account.bin_to = 0.9;
   account.bin_due = 20;
   account.bin_came = 17;
-  account.corrected = account.bounded = account.stated = 0.7;
+  account.corrected = account.bounded = account.bounded_by_calls = account.stated = 0.7;
   const std::vector<std::string> lines = lines_of(account);
   REQUIRE(lines.size() == 7);
   CHECK(lines[0] == "b after a: contexts 70.0 %, arguments 90.0 %, ranked 80.0 %, stated 70.0 %");
@@ -212,6 +212,15 @@ TEST_CASE("reasons say each step in numbers", "[prediction_reasons]") {
         "calibration: 80.0 %, 70.0 % by x 0.875 as of those from 80 to 90 % 17 came and 20 were "
         "due, stated 70.0 %");
   CHECK(lines[6] == "instead, as ranked: none of these 15.0 %, c 5.0 %");
+
+  account.bounded_by_calls = 0.93;
+  account.stated = 0.8999;
+  account.corrected = account.bounded = 0.93;
+  account.sure_tries = 100;
+  account.sure_came = 92;
+  const std::string calibration = lines_of(account)[5];
+  CHECK(calibration.substr(calibration.size() - 63) ==
+        ", 90.0 % as of those so sure only 92 of 100 came, stated 90.0 %");
 }
 
 TEST_CASE("a call of many arguments and contexts is told in few lines", "[prediction_reasons]") {

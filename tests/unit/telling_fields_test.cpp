@@ -189,34 +189,34 @@ std::vector<LabelPlace> hidden_labels() {
        }},
       {"the length of a list",
        [](std::uint64_t label, Prng& prng) {
-         return list_of("items", 4 + 5 * label + prng.below(5),
-                        [](std::uint64_t, Prng& chance) {
-                          return std::to_string(chance.below(1'000'000));
-                        },
-                        prng);
+         return list_of(
+             "items", 4 + 5 * label + prng.below(5),
+             [](std::uint64_t, Prng& chance) { return std::to_string(chance.below(1'000'000)); },
+             prng);
        }},
       {"a named value in a list in any order",
        [](std::uint64_t label, Prng& prng) {
          const std::uint64_t first = prng.below(3);
-         return list_of("fields", 3,
-                        [&](std::uint64_t i, Prng& chance) {
-                          const std::uint64_t n = (first + i) % 3;
-                          return std::string(R"({"name":")") + "xyz"[n] + R"(","value":)" +
-                                 (n == 0 ? named(label) : named(chance.below(3))) + "}";
-                        },
-                        prng);
+         return list_of(
+             "fields", 3,
+             [&](std::uint64_t i, Prng& chance) {
+               const std::uint64_t n = (first + i) % 3;
+               return std::string(R"({"name":")") + "xyz"[n] + R"(","value":)" +
+                      (n == 0 ? named(label) : named(chance.below(3))) + "}";
+             },
+             prng);
        }},
       {"whether any item of a list says so",
        [](std::uint64_t label, Prng& prng) {
          const std::size_t size = 2 + prng.below(6);
          const std::uint64_t last = prng.below(size);
-         return list_of("checks", size,
-                        [&](std::uint64_t i, Prng& chance) {
-                          return R"({"id":)" + std::to_string(chance.below(1'000'000)) +
-                                 R"(,"state":)" +
-                                 named(i == last ? label : chance.below(label + 1)) + "}";
-                        },
-                        prng);
+         return list_of(
+             "checks", size,
+             [&](std::uint64_t i, Prng& chance) {
+               return R"({"id":)" + std::to_string(chance.below(1'000'000)) + R"(,"state":)" +
+                      named(i == last ? label : chance.below(label + 1)) + "}";
+             },
+             prng);
        }},
   };
 }
@@ -270,8 +270,10 @@ TEST_CASE("a field that another one makes needless is dropped", "[telling_fields
   has_both = true;
   played.play(900, make);
   CHECK(played.fields.chosen() == 1);
-  CHECK(played.are_alike(R"({"near":"a","odd":1,"true":"b"})", R"({"near":"c","odd":1,"true":"b"})"));
-  CHECK(!played.are_alike(R"({"near":"a","odd":1,"true":"b"})", R"({"near":"a","odd":1,"true":"c"})"));
+  CHECK(
+      played.are_alike(R"({"near":"a","odd":1,"true":"b"})", R"({"near":"c","odd":1,"true":"b"})"));
+  CHECK(!played.are_alike(R"({"near":"a","odd":1,"true":"b"})",
+                          R"({"near":"a","odd":1,"true":"c"})"));
 }
 
 TEST_CASE("a limit lies at the roundest number", "[telling_fields]") {
