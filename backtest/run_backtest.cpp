@@ -395,6 +395,8 @@ Result<BacktestReport> run_backtest(std::vector<TraceSession> sessions,
   if (settings.runs_oracle) {
     auto owned = std::make_unique<Oracle>();
     Oracle& oracle = *owned;
+    learn_from(oracle, history);
+    oracle.set_learning(!settings.train_share);
     // What it runs ahead is asked for, so there is no waste to keep within bounds.
     machine.admission.bucket_max = endless_budget;
     machine.admission.bucket_first = endless_budget;
