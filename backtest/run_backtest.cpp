@@ -190,10 +190,10 @@ private:
     do {
       const TraceStep& step = session.steps[end];
       if (end == step_ && counts_ && scored_ != nullptr && step.call.task() != model_task) {
-        const std::vector<Prediction> made = scored_->predict(run_id_, {});
-        pass_.accuracy.count(made, step.call);
+        const Expectation expected = scored_->expect(run_id_, {});
+        pass_.accuracy.count(expected, step.call);
         if (settings_.watch) {
-          settings_.watch(session, end, made);
+          settings_.watch(session, end, expected.calls);
         }
       }
       body.calls.push_back(step.call);

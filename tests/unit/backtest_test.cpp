@@ -343,6 +343,22 @@ TEST_CASE("where nothing can be predicted next to nothing is wasted", "[backtest
   CHECK(measured.actual <= measured.serial);
 }
 
+TEST_CASE("a task counts as named where its argument was not known", "[backtest]") {
+  Prng prng(3);
+  std::vector<TraceSession> sessions = forked(60, 1, 1);
+  for (TraceSession& session : sessions) {
+    for (TraceStep& each : session.steps) {
+      each.call = call(each.call.task(), std::to_string(prng.next()));
+    }
+  }
+  BacktestSettings settings;
+  settings.runs_oracle = false;
+  const Accuracy accuracy = ran(sessions, settings).measured.accuracy;
+  CHECK(accuracy.call_top1 == 0);
+  CHECK(accuracy.task_top1 > accuracy.steps * 9 / 10);
+  CHECK(accuracy.task_top3 >= accuracy.task_top1);
+}
+
 TEST_CASE("what a dispatch costs is in both times, with speculation and without", "[backtest]") {
   BacktestSettings settings;
   settings.costs.dispatch = std::chrono::milliseconds(100);
