@@ -12,22 +12,21 @@ constexpr double sure_from = 0.9;
 
 }  // namespace
 
-void Accuracy::count(const std::vector<Prediction>& made, const Call& came) {
+void Accuracy::count(const Expectation& expected, const Call& came) {
   ++steps;
-  std::vector<std::string> tasks;
+  for (std::size_t i = 0; i < std::min(top, expected.tasks.size()); ++i) {
+    if (expected.tasks[i].task == came.task()) {
+      task_top1 += i == 0 ? 1 : 0;
+      task_top3 += 1;
+    }
+  }
+  const std::vector<Prediction>& made = expected.calls;
   for (std::size_t i = 0; i < made.size(); ++i) {
     const Prediction& prediction = made[i];
     const bool is_right = prediction.call == came;
     if (is_right) {
       call_top1 += i == 0 ? 1 : 0;
       call_top3 += i < top ? 1 : 0;
-    }
-    if (std::find(tasks.begin(), tasks.end(), prediction.call.task()) == tasks.end()) {
-      tasks.push_back(prediction.call.task());
-      if (prediction.call.task() == came.task()) {
-        task_top1 += tasks.size() == 1 ? 1 : 0;
-        task_top3 += tasks.size() <= top ? 1 : 0;
-      }
     }
     count_stated(prediction.probability, is_right);
   }

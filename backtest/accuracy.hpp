@@ -27,8 +27,9 @@ struct Accuracy {
   std::uint64_t sure = 0, sure_came = 0;  ///< Stated at 0.9 and more.
   std::array<Bin, bins> reliability{};
 
-  /// One step: what was predicted, the best first, and what came.
-  void count(const std::vector<Prediction>& predictions, const Call& came);
+  /// One step: what was expected and what came. A task counts whether or not its arguments were
+  /// known.
+  void count(const Expectation& expected, const Call& came);
   /// A session's end: what was predicted did not come. No step; it counts for what can be believed.
   void count_end(const std::vector<Prediction>& predictions);
   /// Mean squared error of the stated probabilities (Brier 1950).

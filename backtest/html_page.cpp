@@ -28,8 +28,19 @@ svg{width:100%;max-width:34rem;height:auto}svg text{fill:var(--soft);font:12px s
 .a{stroke:var(--a)}.b{stroke:var(--b)}.c{stroke:var(--c)}.line{fill:none;stroke-width:2}
 .dot.a{fill:var(--a)}.dot.b{fill:var(--b)}.dot.c{fill:var(--c)}
 svg text.a{fill:var(--a);stroke:none}svg text.b{fill:var(--b);stroke:none}svg text.c{fill:var(--c);stroke:none}
+dl{display:grid;grid-template-columns:minmax(9rem,max-content) 1fr;gap:.4rem 1.25rem;margin:.75rem 0}
+dt{font-weight:600}dd{margin:0;color:var(--soft)}
+.note{border-left:.25rem solid var(--b);background:var(--card);color:var(--ink);padding:.5rem 1rem;margin:1rem 0}
+.beside{display:flex;flex-wrap:wrap;gap:0 2rem;align-items:center}.beside svg{flex:1 1 22rem}
 table{border-collapse:collapse;margin:.5rem 0}td,th{padding:.15rem .75rem .15rem 0;text-align:right;
 font-variant-numeric:tabular-nums}th{color:var(--soft);font-weight:normal}
+@media(max-width:36rem){dl{grid-template-columns:1fr;gap:0}dd{margin-bottom:.6rem}}
+@page{margin:15mm}
+@media print{:root{color-scheme:light;--ink:#000;--soft:#333;--line:#bbb;--paper:#fff;--card:#fff;--a:#1f6fd1;--b:#b04a00;--c:#1f7a3d}
+body{margin:0;max-width:none;padding:0;font-size:9.5pt}.figures{gap:.4rem;margin:.75rem 0}
+.figures div{border:1px solid var(--line);min-width:6rem;padding:.4rem .6rem}.figures b{font-size:1.3rem}
+.curves{display:block}.beside svg,.curves svg{flex:none;max-width:9cm}h2{margin-top:1rem;break-after:avoid}
+section,table,.figures,dt,dd{break-inside:avoid}dt{break-after:avoid}}
 )";
 
 std::string escaped(const std::string& text) {
@@ -103,6 +114,10 @@ public:
     body_ += "<text class=\"" + std::string(kind) + "\" x=\"" + formatted("%.1f", x_of(at) + 8) +
              "\" y=\"" + formatted("%.1f", y_of(value) - 6) + "\">" + text + "</text>\n";
   }
+  void label_below(double at, double value, const char* kind, const std::string& text) {
+    body_ += "<text class=\"" + std::string(kind) + "\" x=\"" + formatted("%.1f", x_of(at) + 5) +
+             "\" y=\"" + formatted("%.1f", y_of(value) + 17) + "\">" + text + "</text>\n";
+  }
   std::string drawn(const std::string& name) const {
     return "<svg viewBox=\"0 0 480 320\" role=\"img\" aria-label=\"" + name + "\">\n" + body_ +
            "</svg>\n";
@@ -121,6 +136,10 @@ private:
   std::string body_;
 };
 
+std::string budget_text(double budget) {
+  return formatted("%g", std::round(budget * 1000) / 10) + "&nbsp;%";
+}
+
 /// The next tenth at or above, so that a diagram is no larger than what it shows.
 double tenth_above(double value) {
   return std::max(0.1, std::ceil(value * 10 - 1e-9) / 10);
@@ -134,6 +153,15 @@ void percent_ticks(Chart& chart, double low, double high) {
   for (double at = low; at < high + 1e-9; at += step) {
     chart.y_tick(at, formatted("%.0f %%", at * 100));
   }
+}
+
+/// Terms and what they mean; the latter is HTML.
+std::string terms(const std::vector<std::pair<std::string, std::string>>& rows) {
+  std::string text = "<dl>\n";
+  for (const auto& [term, meaning] : rows) {
+    text += "<dt>" + term + "</dt><dd>" + meaning + "</dd>\n";
+  }
+  return text + "</dl>\n";
 }
 
 std::string section(const std::string& title, const std::string& text, const std::string& chart) {
@@ -174,9 +202,18 @@ std::string budget_section(const Simulation& simulation) {
     chart.dot(row.waste_ratio, row.saved_ratio, 4, "a",
               "budget " + formatted("%.0f %%", row.budget * 100) + ": saved " +
                   html_percent(row.saved_ratio) + ", wasted " + html_percent(row.waste_ratio));
+    chart.label_below(row.waste_ratio, row.saved_ratio, "a", budget_text(row.budget));
   }
-  return section("Time saved against waste", "Each point is a run under another waste budget.",
-                 chart.drawn("time saved against waste"));
+  std::string table = "<table><tr><th>budget<th>saved<th>wasted</tr>\n";
+  for (const BudgetRow& row : simulation.budgets) {
+    table += "<tr><td>" + html_percent(row.budget) + "<td>" + html_percent(row.saved_ratio) +
+             "<td>" + html_percent(row.waste_ratio) + "</tr>\n";
+  }
+  return section("Time saved against waste",
+                 "Each point is a run of its own; beside it stands the waste budget that it was "
+                 "given. More budget lets less likely calls run ahead.",
+                 "<div class=\"beside\">" + chart.drawn("time saved against waste") + table +
+                     "</table></div>\n");
 }
 
 std::string reliability_section(const Accuracy& accuracy) {
@@ -204,10 +241,22 @@ std::string reliability_section(const Accuracy& accuracy) {
     }
   }
   chart.line(points, "line b");
-  return section("Reliability",
-                 "On the dashed line, what is stated is what happens. A larger dot is more "
-                 "predictions.",
-                 chart.drawn("reliability"));
+  return section(
+      "Reliability",
+      "Can stated probabilities be believed? On the dashed line, calls stated at 80 % come "
+      "in 80 of 100 cases. Below it too much was promised, above it too little. A larger "
+      "dot stands for more predictions.",
+      chart.drawn("reliability"));
+}
+
+std::string sweep_table(const std::vector<SweepRow>& sweep) {
+  std::string text = "<table><tr><th>tool : think<th>saved<th>perfect<th>wasted</tr>\n";
+  for (const SweepRow& row : sweep) {
+    text += "<tr><td>" + ratio_text(row.ratio) + "<td>" + html_percent(row.saved_ratio) + "<td>" +
+            html_percent(row.oracle_saved_ratio) + "<td>" + html_percent(row.waste_ratio) +
+            "</tr>\n";
+  }
+  return text + "</table>\n";
 }
 
 std::string sweep_section(const Simulation& simulation) {
@@ -252,20 +301,14 @@ std::string sweep_section(const Simulation& simulation) {
     chart.label(last, free_from, kind, name);
     free_from += apart;
   }
-  return section("Where it pays",
-                 "The same calls with thinking of another length: what can be hidden depends on "
-                 "both.",
-                 chart.drawn("saved, perfect and wasted over the ratio of tool to think time"));
-}
-
-std::string sweep_table(const std::vector<SweepRow>& sweep) {
-  std::string text = "<table><tr><th>tool : think<th>saved<th>perfect<th>wasted</tr>\n";
-  for (const SweepRow& row : sweep) {
-    text += "<tr><td>" + ratio_text(row.ratio) + "<td>" + html_percent(row.saved_ratio) + "<td>" +
-            html_percent(row.oracle_saved_ratio) + "<td>" + html_percent(row.waste_ratio) +
-            "</tr>\n";
-  }
-  return text + "</table>\n";
+  return section(
+      "Where it pays",
+      "The same sessions with the agent's thinking made longer or shorter. Left, calls are "
+      "short against thinking and there is little to hide; right, they are what one "
+      "waits for.",
+      "<div class=\"beside\">" +
+          chart.drawn("saved, perfect and wasted over the ratio of tool to think time") +
+          sweep_table(simulation.sweep) + "</div>\n");
 }
 
 std::string figures(const Simulation& simulation) {
@@ -281,33 +324,113 @@ std::string figures(const Simulation& simulation) {
   std::string text =
       "<div class=\"figures\">\n" + figure(html_percent(measured.saved_ratio()), saved);
   if (report.oracle) {
-    text += figure(html_percent(report.oracle->saved_ratio()), "with perfect prediction");
+    text += figure(html_percent(report.oracle->saved_ratio()),
+                   "with perfect prediction: each call foretold as soon as it can be");
   }
   text += figure(html_percent(measured.waste_ratio()),
-                 "of useful worker time wasted; budget " + html_percent(report.budget));
+                 "of useful worker time wasted; " + html_percent(report.budget) + " were allowed");
   text += figure(html_percent(static_cast<double>(accuracy.call_top1) / steps),
                  "of calls foretold exactly, " +
                      html_percent(static_cast<double>(accuracy.call_top3) / steps) +
                      " among three guesses");
-  text += figure(formatted("%.3f", accuracy.ece()), "calibration error");
+  text += figure(formatted("%.3f", accuracy.ece()),
+                 "calibration error (0 is best): stated probabilities are off by " +
+                     formatted("%.1f", accuracy.ece() * 100) + " points on average");
   return text + "</div>\n";
+}
+
+std::string how_measured(const Simulation& simulation, const BacktestSettings& settings) {
+  const BacktestPass& measured = simulation.report.measured;
+  const bool is_value = settings.admission.policy == AdmissionPolicy::value;
+  std::string counted = std::to_string(measured.sessions) + " sessions with " +
+                        std::to_string(measured.steps) + " calls";
+  if (settings.warm_up > 0 || settings.train_share || !settings.history.empty()) {
+    counted += ", those that only taught left out";
+  }
+  std::string policy =
+      "<b>value</b>: a call is run ahead where what it would hide, times its "
+      "probability, outweighs what it would waste";
+  if (!is_value) {
+    policy = "<b>bands</b>: a call is run ahead on any free slot from a probability of " +
+             html_percent(settings.admission.start_above) + ", on an idle one from " +
+             html_percent(settings.admission.idle_above);
+  }
+  return "<h2>How it was measured</h2>\n" +
+         terms({{"Replayed", escaped(simulation.heading)},
+                {"Counted", counted},
+                {"Waste budget", html_percent(simulation.report.budget) +
+                                     " of the worker time of calls that were asked for: so much "
+                                     "may go to calls that were not"},
+                {"Policy", policy},
+                {"Machine", std::to_string(settings.slots) + " worker slots; chains of at most " +
+                                std::to_string(settings.admission.depth_max) +
+                                " calls run ahead; sessions one after another"},
+                {"Time",
+                 "virtual: nothing was run. Recorded times count as they are, missing ones "
+                 "are drawn"},
+                {"Seed", std::to_string(settings.seed) +
+                             ": it draws missing times and the order of what teaches. Equal files, "
+                             "flags and seed give an equal page"}});
+}
+
+std::string what_words_mean(const BacktestReport& report) {
+  std::vector<std::pair<std::string, std::string>> rows = {
+      {"Running ahead",
+       "A call is started before the agent asks for it. If the agent asks, the "
+       "answer is there sooner; if not, it is thrown away without a trace."},
+      {"Time saved",
+       "How much sooner all sessions end, against the same machine running nothing "
+       "ahead."},
+      {"95&nbsp;% interval",
+       "Sessions differ. Drawn again and again from these, the saving lies "
+       "within it in 95 of 100 draws."},
+      {"Perfect prediction",
+       "Also called the oracle: the same machine and limits with a predictor "
+       "that reads the record. It names each next call as soon as its "
+       "arguments can be known, and it has no waste budget as it wastes "
+       "nothing. What it saves is about the most that any predictor could."},
+      {"Wasted",
+       "Worker time of calls that nobody asked for, over that of calls that were asked "
+       "for."},
+      {"Foretold exactly",
+       "The next call, task and all arguments, was the first guess; or among "
+       "the first three."},
+      {"Calibration error",
+       "Also called ECE. Predictions are sorted by their stated probability "
+       "into 15 bins; in each the mean that was stated is compared with the "
+       "share that came true. The error is the mean difference, each bin "
+       "weighed by its predictions."},
+      {"Tool and think time",
+       "How long calls take, and how long the agent takes from an answer to "
+       "its next call."}};
+  if (report.is_upper_bound) {
+    rows.emplace_back("Upper bound",
+                      "Nobody said which tasks only read, so all were run ahead, "
+                      "writes too. On a cluster only tasks that read are: tell them "
+                      "by --read-only or --catalog, and the saving may be smaller.");
+  }
+  return "<h2>What the words mean</h2>\n" + terms(rows);
 }
 
 }  // namespace
 
-std::string to_html(const Simulation& simulation) {
-  const BacktestPass& measured = simulation.report.measured;
+std::string to_html(const Simulation& simulation, const BacktestSettings& settings) {
+  const BacktestReport& report = simulation.report;
+  const BacktestPass& measured = report.measured;
   std::string page =
       "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
       "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n"
       "<title>What running ahead saves</title>\n<style>" +
       std::string(style) + "</style></head><body>\n<h1>What running ahead saves</h1>\n<p>" +
-      escaped(simulation.heading) + "</p>\n<p>" + std::to_string(measured.sessions) +
-      " sessions, " + std::to_string(measured.steps) + " steps, in virtual time: " +
+      std::to_string(measured.sessions) + " recorded sessions take " +
       formatted("%.1f s", static_cast<double>(measured.serial.count()) / 1e6) +
-      " one call after another, " +
+      " one call after another, and " +
       formatted("%.1f s", static_cast<double>(measured.actual.count()) / 1e6) +
-      " with speculation.</p>\n" + figures(simulation) + "<div class=\"curves\">\n";
+      " where likely calls are run ahead of being asked for.</p>\n";
+  if (report.is_upper_bound) {
+    page += "<p class=\"note\">Upper bound: every task was taken as one that only reads.</p>\n";
+  }
+  page += figures(simulation) + "<div class=\"curves\">\n";
   if (!simulation.budgets.empty()) {
     page += budget_section(simulation);
   }
@@ -315,11 +438,8 @@ std::string to_html(const Simulation& simulation) {
   if (!simulation.sweep.empty()) {
     page += sweep_section(simulation);
   }
-  page += "</div>\n";
-  if (!simulation.sweep.empty()) {
-    page += sweep_table(simulation.sweep);
-  }
-  return page + "</body></html>\n";
+  return page + "</div>\n" + how_measured(simulation, settings) + what_words_mean(report) +
+         "</body></html>\n";
 }
 
 }  // namespace forerun

@@ -1,99 +1,89 @@
 #include "backtest/oracle.hpp"
 
-#include <set>
+#include <algorithm>
 
-#include "base/json.hpp"
+#include "backtest/run_backtest.hpp"
+#include "backtest/sessions.hpp"
 
 namespace forerun {
 
 namespace {
 
+using prediction::hash_text;
+using prediction::Key;
+using prediction::mix;
+
 constexpr double sure = 0.999;
-
-/// Shorter texts and small numbers occur everywhere and tell nothing about where they come from.
-constexpr std::size_t telling_bytes = 3;
-
-void collect(const json::Value& value, std::set<std::string>& scalars) {
-  if (const json::Array* array = value.array()) {
-    for (const json::Value& element : *array) {
-      collect(element, scalars);
-    }
-  } else if (const json::Object* object = value.object()) {
-    for (const json::Member& member : *object) {
-      scalars.insert(member.name);
-      collect(member.value, scalars);
-    }
-  } else {
-    std::string text;
-    if (const std::string* string = value.string()) {
-      text = *string;
-    } else if (value.number() != nullptr) {
-      text = json::canonical(value);
-    }
-    if (text.size() >= telling_bytes) {
-      scalars.insert(std::move(text));
-    }
-  }
-}
-
-/// The call needs what only these outputs hold.
-bool needs(const TraceSession& record, std::size_t next, const std::vector<std::size_t>& open) {
-  if (open.empty()) {
-    return false;
-  }
-  std::set<std::string> fresh;
-  for (const std::size_t step : open) {
-    collect(record.steps[step].output, fresh);
-  }
-  std::set<std::string> wanted;
-  for (const json::Member& member : record.steps[next].call.input()) {
-    collect(member.value, wanted);
-  }
-  std::erase_if(wanted, [&](const std::string& value) { return !fresh.contains(value); });
-  if (wanted.empty()) {
-    return false;
-  }
-  // Known from elsewhere: from the texts, earlier calls, or outputs that are there.
-  std::string texts = record.context;
-  std::set<std::string> known;
-  for (std::size_t i = 0; i <= next; ++i) {
-    for (const std::string& text : record.steps[i].texts) {
-      texts += '\n';
-      texts += text;
-    }
-    if (i == next) {
-      break;
-    }
-    for (const json::Member& member : record.steps[i].call.input()) {
-      collect(member.value, known);
-    }
-    if (std::find(open.begin(), open.end(), i) == open.end()) {
-      collect(record.steps[i].output, known);
-    }
-  }
-  for (const std::string& value : wanted) {
-    if (!known.contains(value) && texts.find(value) == std::string::npos) {
-      return true;
-    }
-  }
-  return false;
-}
 
 }  // namespace
 
 void Oracle::follow(const RunId& session, const TraceSession& record) {
-  sessions_[session].record = &record;
+  Followed& followed = sessions_[session];
+  followed.record = &record;
+  followed.values = std::make_unique<RecordedValues>(record);
 }
 
 void Oracle::text(const RunId& session, std::string_view, std::string_view) {
   ++sessions_[session].texts;
 }
 
-void Oracle::observe(const RunId& session, std::string_view, const Call&,
+void Oracle::observe(const RunId& session, std::string_view tenant, const Call& call,
                      const std::optional<Output>&) {
   Followed& followed = sessions_[session];
   ++followed.steps;
   followed.texts = 0;
+  if (learns_) {
+    for (const ArgumentValue& value : argument_values(call)) {
+      used_.insert(mix(hash_text(tenant), value.place));
+    }
+  }
+}
+
+/// Whether the step's call cannot be known yet, where all calls before it are.
+bool Oracle::lacks(const Followed& followed, std::size_t next, const Question& question) const {
+  const TraceSession& record = *followed.record;
+  // What reached the session before its first step is there from its beginning.
+  const auto has_come = [&](std::size_t step, std::size_t text) {
+    return step < followed.steps || step == 0 || (step == followed.steps && text < followed.texts);
+  };
+  if (record.steps[next].call.task() == model_task) {
+    // It stands for all that was said.
+    for (std::size_t i = followed.steps; i <= next; ++i) {
+      if (!record.steps[i].texts.empty() && !has_come(i, record.steps[i].texts.size() - 1)) {
+        return true;
+      }
+    }
+    return false;
+  }
+  const auto is_known = [&](const RecordedValues::Source& source) {
+    if (source.text != RecordedValues::Source::output) {
+      return has_come(source.step, source.text);
+    }
+    return source.step < followed.steps ||
+           question.beyond[source.step - followed.steps].output.has_value();
+  };
+  const Key tenant = hash_text(tenant_of(record));
+  for (const RecordedValues::Wanted& wanted : followed.values->wanted(next)) {
+    if (wanted.value->known_before <= next) {
+      continue;
+    }
+    bool is_to_come = false;
+    for (const RecordedValues::Source& source : wanted.value->sources) {
+      const bool is_text = source.text != RecordedValues::Source::output;
+      if (source.step > next || (source.step == next && !is_text)) {
+        break;
+      }
+      if (is_known(source)) {
+        is_to_come = false;
+        break;
+      }
+      is_to_come = is_to_come || is_text || source.is_whole;
+    }
+    if (is_to_come && !used_.contains(mix(tenant, wanted.place))) {
+      return true;
+    }
+  }
+  return false;
 }
 
 std::vector<Prediction> Oracle::predict(const RunId& session, const Question& question) const {
@@ -107,23 +97,13 @@ std::vector<Prediction> Oracle::predict(const RunId& session, const Question& qu
   if (next >= record.steps.size()) {
     return {};
   }
-  std::vector<std::size_t> open;
   for (std::size_t i = 0; i < question.beyond.size(); ++i) {
     if (!(question.beyond[i].call == record.steps[followed.steps + i].call)) {
       return {};
     }
-    if (!question.beyond[i].output) {
-      open.push_back(followed.steps + i);
-    }
   }
-  // Text before the very next step has come when it was handed over; any later one has not.
-  const bool lacks_text =
-      question.beyond.empty()
-          ? record.steps[next].texts.size() > followed.texts && followed.steps > 0
-          : !record.steps[next].texts.empty();
   const TraceStep& step = record.steps[next];
-  if (lacks_text || needs(record, next, open) ||
-      (question.wants && !question.wants(step.call.task()))) {
+  if (lacks(followed, next, question) || (question.wants && !question.wants(step.call.task()))) {
     return {};
   }
   return {{step.call, sure, std::nullopt, 1, {"recorded"}}};

@@ -190,10 +190,10 @@ private:
     do {
       const TraceStep& step = session.steps[end];
       if (end == step_ && counts_ && scored_ != nullptr && step.call.task() != model_task) {
-        const std::vector<Prediction> made = scored_->predict(run_id_, {});
-        pass_.accuracy.count(made, step.call);
+        const Expectation expected = scored_->expect(run_id_, {});
+        pass_.accuracy.count(expected, step.call);
         if (settings_.watch) {
-          settings_.watch(session, end, made);
+          settings_.watch(session, end, expected.calls);
         }
       }
       body.calls.push_back(step.call);
@@ -400,6 +400,8 @@ Result<BacktestReport> run_backtest(std::vector<TraceSession> sessions,
   if (settings.runs_oracle) {
     auto owned = std::make_unique<Oracle>();
     Oracle& oracle = *owned;
+    learn_from(oracle, history);
+    oracle.set_learning(!settings.train_share);
     // What it runs ahead is asked for, so there is no waste to keep within bounds.
     machine.admission.bucket_max = endless_budget;
     machine.admission.bucket_first = endless_budget;

@@ -103,7 +103,8 @@ Result<json::Value> predict_recorded(const PredictSettings& settings) {
   Question question;
   question.limit = settings.limit;
   question.explains = true;
-  const std::vector<Prediction> predictions = predictor.predict(run_id, question);
+  const Expectation expected = predictor.expect(run_id, question);
+  const std::vector<Prediction>& predictions = expected.calls;
 
   json::Array list;
   for (const Prediction& prediction : predictions) {
@@ -126,6 +127,8 @@ Result<json::Value> predict_recorded(const PredictSettings& settings) {
   report.set("after_step", at == 0 ? json::Value() : json::Value(std::uint64_t{at - 1}));
   report.set("learned", std::move(learned));
   report.set("predictions", std::move(list));
+  report.set("tasks", report_of(expected.tasks));
+  report.set("end_probability", predictor.end_probability(run_id, question));
   report.set("admission_assumes", admission.assumes());
   report.set("recorded", recorded_call(session, at, predictions));
   return json::Value(std::move(report));

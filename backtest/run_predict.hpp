@@ -26,8 +26,9 @@ struct PredictSettings {
 /// What is predicted at a place of a recorded session by a predictor that has learned from the
 /// training files and from the sessions before it, and has seen of the session itself only what
 /// had happened: {"session", "after_step", "learned": {"sessions", "steps"}, "predictions": […],
-/// "recorded": {"task", "input", "rank"} or null}. The recorded call is looked at when all is
-/// predicted. Errors: those of reading; not_found for the session or the step.
+/// "tasks": […], "end_probability", "recorded": {"task", "input", "rank"} or null}. The recorded
+/// call is looked at when all is predicted. Errors: those of reading; not_found for the session or
+/// the step.
 Result<json::Value> predict_recorded(const PredictSettings& settings);
 
 }  // namespace forerun

@@ -181,7 +181,7 @@ Result<void> run_simulate(const SimulateSettings& settings, std::ostream& out,
   }
   simulation->heading = std::move(input->heading);
   if (has_page) {
-    if (auto written = write_page(settings.html, to_html(*simulation)); !written) {
+    if (auto written = write_page(settings.html, to_html(*simulation, *backtest)); !written) {
       return written;
     }
   }

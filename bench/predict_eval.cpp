@@ -122,9 +122,9 @@ bool measure(const std::filesystem::path& file, const Options& options) {
         graph.text(id, tenant, text);
       }
       auto began = std::chrono::steady_clock::now();
-      const std::vector<Prediction> made = graph.predict(id, {});
+      const Expectation expected = graph.expect(id, {});
       predicting.us.push_back(microseconds(began));
-      accuracy.count(made, step.call);
+      accuracy.count(expected, step.call);
       if (options.shows_coverage) {
         coverage.count(graph.predict(id, {.limit = Coverage::considered_max}), step.call);
       }

@@ -441,8 +441,9 @@ void CoordinatorMachine::show(const ClientRequest& request, const ShowPrediction
   json::Array list;
   // What would be said of a session that is not learned whole is said of one of its earlier steps.
   const bool is_learned = !open_past_.contains(session->run_id);
-  for (const Prediction& prediction :
-       is_learned ? predictor_->predict(session->run_id, question) : std::vector<Prediction>()) {
+  const Expectation expected =
+      is_learned ? predictor_->expect(session->run_id, question) : Expectation();
+  for (const Prediction& prediction : expected.calls) {
     list.emplace_back(prediction_report(*session, root, prediction));
   }
   json::Array running;
@@ -461,6 +462,10 @@ void CoordinatorMachine::show(const ClientRequest& request, const ShowPrediction
   report.set("not_learned_yet", open_past_.steps(session->run_id));
   report.set("running", std::move(running));
   report.set("predictions", std::move(list));
+  report.set("tasks", report_of(expected.tasks));
+  report.set("end_probability",
+             is_learned ? json::Value(predictor_->end_probability(session->run_id, question))
+                        : json::Value());
   reply(request.id, JsonReport{std::move(report)});
 }
 

@@ -103,6 +103,9 @@ constexpr std::size_t declared_forms_max = 4'096;
 constexpr double declared_calls_max = 8;
 constexpr double premise_probability_min = 0.02;
 constexpr double answer_probability_min = 0.001;
+constexpr double task_probability_min = 0.001;
+/// Of a parameter's likeliest value; below, nothing tells it.
+constexpr double filled_above = 0.25;
 /// Nothing learned is certain.
 constexpr double probability_max = 0.995;
 
@@ -401,11 +404,20 @@ struct Stating {
   double stated = 0;     ///< Just below sure_from where too little of what was so sure came true.
 };
 
+/// A form that is looked at, whether or not its arguments are known.
+struct TriedForm {
+  const Form* form = nullptr;
+  Key symbol = 0;
+  double score = 0;  ///< As the ranker has it before it knows with which arguments.
+};
+
 /// All calls that may come next and what describes that none of them does.
 struct Options {
   std::deque<std::pair<Key, Values>> values;  ///< By form.
   std::vector<Option> calls;
   std::vector<Likely> guessed;  ///< What contexts alone say, best first.
+  std::vector<TriedForm> tried;
+  double end = 0;  ///< What contexts say of the session's end.
   Features<call_features> none{};
   double none_probability = 1;
 };
@@ -593,7 +605,9 @@ public:
   void forget(std::string_view tenant);
   void declare(const DeclaredTasks& tasks);
   void set_learning(bool learns) { learns_ = learns; }
-  std::vector<Prediction> predict(const RunId& id, const Question& question);
+  /// Also the tasks, where `tasks` is not null.
+  std::vector<Prediction> predict(const RunId& id, const Question& question,
+                                  std::vector<ExpectedTask>* tasks);
   double end_probability(const RunId& id, const Question& question);
   PredictionSizes sizes() const;
 
@@ -635,6 +649,10 @@ private:
   Surroundings around(const Session& session, Key task) const;
   Values values_of(const Session& session, const Tenant& tenant, const Form& form,
                    Wanted wanted) const;
+  /// Of one of the form's parameters.
+  std::vector<Candidate> values_for(const Surroundings& surroundings, const Tenant& tenant,
+                                    const Form& form, std::size_t parameter,
+                                    std::size_t& parts_left, MadeValues& made, Wanted wanted) const;
   std::vector<Candidate> candidates(const Surroundings& surroundings, const Tenant& tenant, Key key,
                                     std::size_t depth, std::size_t& parts_left, MadeValues& made,
                                     Wanted wanted) const;
@@ -670,9 +688,15 @@ private:
   void learn_values(Tenant& tenant, Form& form, const Values& values, const json::Object& input,
                     Key input_hash) const;
   void predict_next(const Session& session, const Tenant& tenant, bool is_open, double scale,
-                    const Question& question, std::vector<Draft>& drafts) const;
+                    const Question& question, std::vector<Draft>& drafts,
+                    std::vector<ExpectedTask>* tasks = nullptr) const;
   void predict_beyond_open(Session& session, const Tenant& tenant, const Question& question,
-                           const Conversation& said, bool is_thinking, std::vector<Draft>& drafts);
+                           const Conversation& said, bool is_thinking, std::vector<Draft>& drafts,
+                           std::vector<ExpectedTask>* tasks);
+  std::vector<ExpectedTask> tasks_of(const Session& session, const Tenant& tenant,
+                                     const Options& all, const Question& question) const;
+  std::vector<std::string> unfilled(const Session& session, const Tenant& tenant,
+                                    const Form& form) const;
   bool is_model(const Call& call) const {
     return has_model() && call.task() == settings_.model_task;
   }
@@ -1198,18 +1222,26 @@ Values PredictionGraph::Impl::values_of(const Session& session, const Tenant& te
     }
   }
   for (std::size_t i = 0; i < form.parameters.size(); ++i) {
-    values.of.push_back(form.declared != nullptr
-                            ? bind_by_example(surroundings, form.name_keys[i],
-                                              *form.declared->example.find(form.names[i]),
-                                              tenant.declared_values)
-                            : candidates(surroundings, tenant, form.parameters[i], 0, parts_left,
-                                         values.made, wanted));
+    values.of.push_back(values_for(surroundings, tenant, form, i, parts_left, values.made, wanted));
     if (values.of.back().empty()) {
       values.of.clear();
       break;
     }
   }
   return values;
+}
+
+std::vector<Candidate> PredictionGraph::Impl::values_for(const Surroundings& surroundings,
+                                                         const Tenant& tenant, const Form& form,
+                                                         std::size_t parameter,
+                                                         std::size_t& parts_left, MadeValues& made,
+                                                         Wanted wanted) const {
+  return form.declared != nullptr
+             ? bind_by_example(surroundings, form.name_keys[parameter],
+                               *form.declared->example.find(form.names[parameter]),
+                               tenant.declared_values)
+             : candidates(surroundings, tenant, form.parameters[parameter], 0, parts_left, made,
+                          wanted);
 }
 
 std::vector<Candidate> PredictionGraph::Impl::candidates(const Surroundings& surroundings,
@@ -1506,6 +1538,7 @@ Options PredictionGraph::Impl::options(const Session& session, const Tenant& ten
   double known = 0;
   for (auto& [quick, likely, form] : considered) {
     likely.probability = is_open ? likely.probability : corrected(tenant.forms, likely.probability);
+    all.tried.push_back({form, likely.symbol, quick});
     Values values =
         values_of(session, tenant, *form, likely.symbol == look.came ? Wanted::all : Wanted::best);
     if (values.size() != form->parameters.size()) {
@@ -1530,6 +1563,7 @@ Options PredictionGraph::Impl::options(const Session& session, const Tenant& ten
       scores.push_back(tenant.calls.score(option.features));
     }
   }
+  all.end = end;
   all.none[37] = 1;
   all.none[38] = real::log(0.02 + end) + 2;
   all.none[39] = real::log(std::max(1 - known, 0.01));
@@ -2403,11 +2437,104 @@ Account PredictionGraph::Impl::account_of(const Session& session, const Tenant& 
   return account;
 }
 
+/// The parameters of a form that no value is likely for.
+std::vector<std::string> PredictionGraph::Impl::unfilled(const Session& session,
+                                                         const Tenant& tenant,
+                                                         const Form& form) const {
+  std::vector<std::string> names;
+  const Surroundings surroundings = around(session, form.task_key);
+  std::size_t parts_left = parts_per_form_max;
+  MadeValues made;
+  for (std::size_t i = 0; i < form.parameters.size(); ++i) {
+    const std::vector<Candidate> values =
+        values_for(surroundings, tenant, form, i, parts_left, made, Wanted::best);
+    if (values.empty() || values.front().share < filled_above) {
+      names.push_back(form.names[i]);
+    }
+  }
+  return names;
+}
+
+/// A form comes as its calls do; and of "none of them" it has what is expected of it, before it is
+/// known with which arguments, beyond its calls.
+std::vector<ExpectedTask> PredictionGraph::Impl::tasks_of(const Session& session,
+                                                          const Tenant& tenant, const Options& all,
+                                                          const Question& question) const {
+  struct Part {
+    double named = 0, beyond = 0;
+  };
+  std::vector<double> expected;
+  double best = 0;
+  for (const TriedForm& tried : all.tried) {
+    best = expected.empty() ? tried.score : std::max(best, tried.score);
+    expected.push_back(tried.score);
+  }
+  double sum = 0;
+  for (double& each : expected) {
+    each = real::exp(each - best);
+    sum += each;
+  }
+  std::vector<Part> parts;
+  double beyond_all = all.end;
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    Part& part = parts.emplace_back();
+    for (const Option& option : all.calls) {
+      part.named += option.form_key == all.tried[i].symbol ? option.ranked : 0;
+    }
+    part.beyond = std::max(0.0, (1 - all.end) * expected[i] / sum - part.named);
+    beyond_all += part.beyond;
+  }
+  struct Told {
+    ExpectedTask expected;
+    const Form* form = nullptr;  ///< Its likeliest.
+    double of_form = 0;
+  };
+  std::vector<Told> told;
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    const double probability =
+        parts[i].named +
+        (beyond_all > 0 ? all.none_probability * parts[i].beyond / beyond_all : 0.0);
+    const Form* form = all.tried[i].form;
+    auto at = std::find_if(told.begin(), told.end(),
+                           [&](const Told& each) { return each.expected.task == form->task; });
+    if (at == told.end()) {
+      at = told.insert(told.end(), Told{{form->task}, nullptr, 0});
+    }
+    at->expected.probability = std::min(at->expected.probability + probability, probability_max);
+    if (at->form == nullptr || probability > at->of_form) {
+      at->form = form;
+      at->of_form = probability;
+    }
+  }
+  std::erase_if(told, [&question](const Told& each) {
+    return each.expected.probability < task_probability_min ||
+           (question.wants && !question.wants(each.expected.task));
+  });
+  std::sort(told.begin(), told.end(), [](const Told& a, const Told& b) {
+    return a.expected.probability != b.expected.probability
+               ? a.expected.probability > b.expected.probability
+               : a.expected.task < b.expected.task;
+  });
+  told.resize(std::min(told.size(), question.limit));
+  std::vector<ExpectedTask> tasks;
+  for (Told& each : told) {
+    if (question.explains) {
+      each.expected.unfilled = unfilled(session, tenant, *each.form);
+    }
+    tasks.push_back(std::move(each.expected));
+  }
+  return tasks;
+}
+
 void PredictionGraph::Impl::predict_next(const Session& session, const Tenant& tenant, bool is_open,
                                          double scale, const Question& question,
-                                         std::vector<Draft>& drafts) const {
+                                         std::vector<Draft>& drafts,
+                                         std::vector<ExpectedTask>* tasks) const {
   const Options all =
       options(session, tenant, is_open, {.probability_min = question.probability_min / scale});
+  if (tasks != nullptr) {
+    *tasks = tasks_of(session, tenant, all, question);
+  }
   std::vector<std::pair<double, const Option*>> worth;
   for (const Option& option : all.calls) {
     const double probability = state(tenant, option).stated;
@@ -2445,10 +2572,11 @@ void PredictionGraph::Impl::predict_next(const Session& session, const Tenant& t
 
 void PredictionGraph::Impl::predict_beyond_open(Session& session, const Tenant& tenant,
                                                 const Question& question, const Conversation& said,
-                                                bool is_thinking, std::vector<Draft>& drafts) {
+                                                bool is_thinking, std::vector<Draft>& drafts,
+                                                std::vector<ExpectedTask>* tasks) {
   const bool asks_model = has_model() && !is_thinking;
   if (!asks_model) {
-    predict_next(session, tenant, true, 1, question, drafts);
+    predict_next(session, tenant, true, 1, question, drafts, tasks);
   }
   std::vector<Likely> outputs = nexts_.likely(output_contexts(session));
   std::sort(outputs.begin(), outputs.end(), more_likely);
@@ -2490,7 +2618,8 @@ void PredictionGraph::Impl::predict_beyond_open(Session& session, const Tenant& 
   }
 }
 
-std::vector<Prediction> PredictionGraph::Impl::predict(const RunId& id, const Question& question) {
+std::vector<Prediction> PredictionGraph::Impl::predict(const RunId& id, const Question& question,
+                                                       std::vector<ExpectedTask>* tasks) {
   const auto found = sessions_by_id_.find(id);
   if (found == sessions_by_id_.end()) {
     return {};
@@ -2523,13 +2652,13 @@ std::vector<Prediction> PredictionGraph::Impl::predict(const RunId& id, const Qu
   std::vector<Draft> drafts;
   const std::size_t open = open_tasks_.size();
   if (is_open && open == 1) {
-    predict_beyond_open(session, tenant->second, question, said, is_thinking, drafts);
+    predict_beyond_open(session, tenant->second, question, said, is_thinking, drafts, tasks);
   } else if (has_model() && !is_thinking) {
     if (open == 0) {
       predict_model(session, said, 1, drafts);
     }
   } else {
-    predict_next(session, tenant->second, is_open, 1, question, drafts);
+    predict_next(session, tenant->second, is_open, 1, question, drafts, tasks);
   }
   open_tasks_.clear();
   std::sort(drafts.begin(), drafts.end(), comes_before);
@@ -2634,7 +2763,13 @@ void PredictionGraph::set_learning(bool learns) {
 
 std::vector<Prediction> PredictionGraph::predict(const RunId& session,
                                                  const Question& question) const {
-  return impl_->predict(session, question);
+  return impl_->predict(session, question, nullptr);
+}
+
+Expectation PredictionGraph::expect(const RunId& session, const Question& question) const {
+  Expectation expected;
+  expected.calls = impl_->predict(session, question, &expected.tasks);
+  return expected;
 }
 
 double PredictionGraph::end_probability(const RunId& session, const Question& question) const {

@@ -89,6 +89,7 @@ public:
   void declare(const DeclaredTasks& tasks) override;
   void set_learning(bool learns) override;
   std::vector<Prediction> predict(const RunId& session, const Question& question) const override;
+  Expectation expect(const RunId& session, const Question& question) const override;
   double end_probability(const RunId& session, const Question& question) const override;
   PredictionSizes sizes() const;
 

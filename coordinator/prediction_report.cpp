@@ -1,11 +1,15 @@
 #include "coordinator/prediction_report.hpp"
 
+#include <algorithm>
 #include <cstdio>
 
 #include "base/formatted.hpp"
 
 namespace forerun {
 namespace {
+
+constexpr double end_told_above = 0.5;
+constexpr double task_told_above = 0.05;
 
 double number_of(const json::Value& value, const char* member) {
   const json::Value* found = value.find(member);
@@ -40,6 +44,64 @@ std::string admission_line(const json::Value& admission) {
   return line + "\n";
 }
 
+bool has_call_of(const json::Value* calls, const std::string& task) {
+  return calls != nullptr && calls->array() != nullptr &&
+         std::any_of(calls->array()->begin(), calls->array()->end(),
+                     [&task](const json::Value& each) { return text_of(each, "task") == task; });
+}
+
+/// Tasks that are expected, but not with which arguments. Where no call is named at least the
+/// likeliest of them is told.
+std::string tasks_text(const json::Value& report) {
+  const json::Value* calls = report.find("predictions");
+  const json::Value* tasks = report.find("tasks");
+  std::string text;
+  if (tasks == nullptr || tasks->array() == nullptr) {
+    return text;
+  }
+  for (const json::Value& each : *tasks->array()) {
+    const std::string task = text_of(each, "task");
+    const double probability = number_of(each, "probability");
+    std::string unfilled;
+    if (const json::Value* names = each.find("unfilled"); names && names->array()) {
+      for (const json::Value& name : *names->array()) {
+        unfilled += (unfilled.empty() ? "" : ", ") + (name.string() ? *name.string() : "");
+      }
+    }
+    const bool names_call = has_call_of(calls, task);
+    const bool is_told = probability >= task_told_above || (text.empty() && !names_call);
+    if (is_told && (!unfilled.empty() || !names_call)) {
+      text += "task " + task + " is expected, " + percent(probability) +
+              (unfilled.empty() ? ": no call of it is likely enough to be named"
+                                : ": nothing that is known tells its " + unfilled) +
+              "\n";
+    }
+  }
+  return text;
+}
+
+/// What came there, where a record tells it.
+std::string recorded_text(const json::Value& report) {
+  const json::Value* recorded = report.find("recorded");
+  if (recorded == nullptr || recorded->object() == nullptr) {
+    return {};
+  }
+  const std::string place = text_of(*recorded, "rank");
+  return "recorded: " + text_of(*recorded, "task") + " " + text_of(*recorded, "input") + "  (" +
+         (place.empty() ? "not expected" : "rank " + place) + ")\n";
+}
+
+/// Why no call is named.
+std::string nothing_text(const json::Value& report, const std::string& tasks) {
+  if (!tasks.empty()) {
+    return "no exact call is expected\n" + tasks;
+  }
+  const double end = number_of(report, "end_probability");
+  return end >= end_told_above
+             ? "nothing is expected: the session ends here, " + percent(end) + "\n"
+             : "nothing is expected: what follows here was never seen\n";
+}
+
 }  // namespace
 
 json::Object report_of(const Prediction& prediction) {
@@ -56,6 +118,22 @@ json::Object report_of(const Prediction& prediction) {
   report.set("premise_probability",
              prediction.premise ? json::Value(prediction.premise_probability) : json::Value());
   report.set("reasons", std::move(reasons));
+  return report;
+}
+
+json::Array report_of(const std::vector<ExpectedTask>& tasks) {
+  json::Array report;
+  for (const ExpectedTask& expected : tasks) {
+    json::Array unfilled;
+    for (const std::string& name : expected.unfilled) {
+      unfilled.emplace_back(name);
+    }
+    json::Object task;
+    task.set("task", expected.task);
+    task.set("probability", expected.probability);
+    task.set("unfilled", std::move(unfilled));
+    report.emplace_back(std::move(task));
+  }
   return report;
 }
 
@@ -83,8 +161,14 @@ std::string predictions_text(const json::Value& report) {
             " of its steps are still to be learned, and nothing runs ahead until they are\n";
   }
   const json::Value* list = report.find("predictions");
-  if (list == nullptr || list->array() == nullptr || list->array()->empty()) {
-    return text + "nothing is expected\n";
+  const std::string tasks = tasks_text(report);
+  const bool names_none = list == nullptr || list->array() == nullptr || list->array()->empty();
+  if (names_none && number_of(report, "not_learned_yet") > 0) {
+    return text;
+  }
+  if (names_none) {
+    text += nothing_text(report, tasks);
+    return text + recorded_text(report);
   }
   std::size_t rank = 0;
   for (const json::Value& each : *list->array()) {
@@ -103,15 +187,11 @@ std::string predictions_text(const json::Value& report) {
       text += admission_line(*admission);
     }
   }
+  text += tasks;
   if (const std::string assumes = text_of(report, "admission_assumes"); !assumes.empty()) {
     text += "admission assumes " + assumes + "\n";
   }
-  if (const json::Value* recorded = report.find("recorded"); recorded && recorded->object()) {
-    const std::string place = text_of(*recorded, "rank");
-    text += "recorded: " + text_of(*recorded, "task") + " " + text_of(*recorded, "input") + "  (" +
-            (place.empty() ? "not expected" : "rank " + place) + ")\n";
-  }
-  return text;
+  return text + recorded_text(report);
 }
 
 }  // namespace forerun

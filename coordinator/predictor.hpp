@@ -33,6 +33,15 @@ struct Prediction {
   std::vector<std::string> reasons;  ///< What it comes from, for people: see Question::explains.
 };
 
+/// A task that may come, whatever its arguments.
+struct ExpectedTask {
+  std::string task;
+  double probability = 0;  ///< That the next call is of this task. Not calibrated, unlike calls'.
+  /// Where it is asked with Question::explains: the parameters whose value nothing tells, since no
+  /// rule that was learned applies, or none is often right.
+  std::vector<std::string> unfilled{};
+};
+
 /// What is asked of a predictor: what may come after a session's observed steps followed by
 /// `beyond`.
 struct Question {
@@ -42,11 +51,19 @@ struct Question {
   double probability_min =
       0;  ///< Of call and premise together; what is less probable is left out, unbuilt. What is far
           ///< less probable may not be weighed at all, and the rest be stated a little higher.
-  /// Each answer tells the whole way to its probability: contexts, bindings, ranker, calibration and
-  /// rivals. Else its reasons are one line of the steps and one of each argument.
+  /// Each answer tells the whole way to its probability: contexts, bindings, ranker, calibration
+  /// and rivals. Else its reasons are one line of the steps and one of each argument.
   bool explains = false;
   /// Tasks worth naming; empty: all. Others are still expected, only not answered with.
   std::function<bool(const std::string& task)> wants{};
+};
+
+/// Calls and tasks that may come, each list most probable first.
+struct Expectation {
+  std::vector<Prediction> calls;
+  /// At most Question::limit, also those of which no call can be named. Predictors that know of
+  /// calls alone tell none.
+  std::vector<ExpectedTask> tasks{};
 };
 
 /// Learns from confirmed sessions and says what comes next. Pure and deterministic: equal calls in
@@ -78,6 +95,11 @@ public:
 
   /// What may come next, most probable first.
   virtual std::vector<Prediction> predict(const RunId& session, const Question& question) const = 0;
+
+  /// The same, and the tasks: for people, and to measure by. Nothing is run ahead for a task alone.
+  virtual Expectation expect(const RunId& session, const Question& question) const {
+    return {predict(session, question)};
+  }
 
   /// How likely the session ends there instead of calling anything. 0 where nothing is known, and
   /// beyond a step whose output is open. Predictors that know of no end say 0.

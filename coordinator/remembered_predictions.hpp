@@ -34,9 +34,13 @@ public:
   void forget(std::string_view tenant) override;
   void declare(const DeclaredTasks& tasks) override;
   void set_learning(bool learns) override;
-  /// `wants` is not part of a place: an answer holds what was wanted when it was made. Where reasons
-  /// are wanted it is made anew and not kept.
+  /// `wants` is not part of a place: an answer holds what was wanted when it was made. Where
+  /// reasons are wanted it is made anew and not kept.
   std::vector<Prediction> predict(const RunId& session, const Question& question) const override;
+  /// Made anew, not kept.
+  Expectation expect(const RunId& session, const Question& question) const override {
+    return predictor_->expect(session, question);
+  }
   double end_probability(const RunId& session, const Question& question) const override {
     return predictor_->end_probability(session, question);
   }

@@ -1,5 +1,9 @@
 #include "files/agent_log_parts.hpp"
 
+#include <algorithm>
+#include <charconv>
+#include <string_view>
+
 #include "files/line_reader.hpp"
 #include "speculation/protocol.hpp"
 
@@ -59,6 +63,88 @@ Result<void> check_session(const TraceSession& session, const std::string& place
     }
   }
   return {};
+}
+
+namespace {
+
+/// The line on which the byte stands that a parser's error names, such as "json: byte 12: …".
+std::size_t line_of_error(std::string_view text, std::string_view message) {
+  constexpr std::string_view before = "byte ";
+  const std::size_t found = message.find(before);
+  std::size_t byte = 0;
+  if (found != std::string_view::npos) {
+    const std::string_view digits = message.substr(found + before.size());
+    std::from_chars(digits.data(), digits.data() + digits.size(), byte);
+  }
+  text = text.substr(0, byte);
+  return 1 + static_cast<std::size_t>(std::count(text.begin(), text.end(), '\n'));
+}
+
+}  // namespace
+
+Result<void> read_documents(const std::filesystem::path& file, const TraceLimits& limits,
+                            std::size_t depth_max,
+                            const std::function<Result<void>(const json::Value& document,
+                                                             const DocumentPlace& place)>& each) {
+  Result<LineReader> reader = LineReader::open(file, {limits.line_bytes, limits.file_bytes});
+  if (!reader) {
+    return tl::unexpected(reader.error());
+  }
+  std::string line;
+  std::string whole;           // From the first line on, as long as no line has been a document.
+  std::optional<Error> first;  // Of the first line that is not blank.
+  bool are_lines = false;
+  bool is_one_line = true;
+  while (true) {
+    const Result<bool> more = reader->next(line);
+    if (!more) {
+      return tl::unexpected(more.error());
+    }
+    if (!*more) {
+      break;
+    }
+    if (!are_lines) {
+      whole += line;
+      whole += '\n';
+    }
+    if (is_blank(line)) {
+      continue;
+    }
+    if (first) {
+      is_one_line = false;
+      continue;
+    }
+    const Result<json::Value> value =
+        json::parse(line, {.bytes = limits.line_bytes, .depth = depth_max});
+    if (!value) {
+      Error error{value.error().code, reader->place() + ": " + value.error().message};
+      if (are_lines) {
+        return tl::unexpected(std::move(error));
+      }
+      first = std::move(error);
+      continue;
+    }
+    are_lines = true;
+    whole.clear();
+    if (auto taken = each(*value, {reader->place(), reader->number()}); !taken) {
+      return taken;
+    }
+  }
+  if (!first) {
+    return {};
+  }
+  if (is_one_line) {
+    return tl::unexpected(std::move(*first));
+  }
+  const Result<json::Value> value =
+      json::parse(whole, {.bytes = limits.file_bytes, .depth = depth_max});
+  if (!value) {
+    return fail(value.error().code,
+                first->message + "; read as one document over all lines: line " +
+                    std::to_string(line_of_error(whole, value.error().message)) + ": " +
+                    value.error().message + "; expected JSON Lines or one JSON document");
+  }
+  return each(*value, {file.string(), 0});
 }
 
 bool fits_output(const json::Value& output) {

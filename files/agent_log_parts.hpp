@@ -1,5 +1,8 @@
 #pragma once
 
+#include <cstddef>
+#include <filesystem>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -24,6 +27,20 @@ Result<std::string> name_of(const json::Value* value, const std::string& place);
 /// Checks limits that a trace has too. Errors: too_large.
 Result<void> check_session(const TraceSession& session, const std::string& place,
                            const TraceLimits& limits);
+
+/// Where a document of a log stands.
+struct DocumentPlace {
+  std::string text;      ///< "FILE:LINE", or "FILE" for one that takes the whole file.
+  std::size_t line = 0;  ///< 0: the whole file.
+};
+
+/// Hands over the JSON documents of a file, gzipped or not: one a line, or a single one over all
+/// lines. Ends with the first error of `each`, or its own: not_found, io, too_large, invalid; they
+/// name file and line.
+Result<void> read_documents(const std::filesystem::path& file, const TraceLimits& limits,
+                            std::size_t depth_max,
+                            const std::function<Result<void>(const json::Value& document,
+                                                             const DocumentPlace& place)>& each);
 
 /// Whether an output may stand in a trace.
 bool fits_output(const json::Value& output);

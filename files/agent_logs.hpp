@@ -16,8 +16,9 @@ struct AgentLogs {
   std::size_t unreadable = 0;  ///< Calls left out because their arguments are no JSON object.
 };
 
-/// JSON Lines, gzipped or not, one conversation a line: {"messages": [{"role", "content",
-/// "tool_calls", "tool_call_id"}, …]}, as the chat API of OpenAI and its many likes has them, with
+/// JSON Lines or one JSON document over all lines, gzipped or not, each a conversation or a list of
+/// them: {"messages": [{"role", "content", "tool_calls", "tool_call_id"}, …]}, or the messages
+/// alone, as the chat API of OpenAI and its many likes has them, with
 /// `id` or `session` as a name and `group` where they are there. What system and developer said
 /// before the first call is the session's context; what user and assistant said between calls
 /// reached the session before the next one; words beside a call do not count, as they come with it.
@@ -26,7 +27,7 @@ struct AgentLogs {
 Result<AgentLogs> read_openai_messages(const std::filesystem::path& file,
                                        const TraceLimits& limits = {});
 
-/// Spans as OTLP/JSON, one document or JSON Lines of them, gzipped or not, with the `gen_ai.*`
+/// Spans as OTLP/JSON, one document, a list of documents or JSON Lines of them, gzipped or not, with the `gen_ai.*`
 /// attributes of OpenTelemetry's semantic conventions. A span with `gen_ai.tool.name` is a call:
 /// `gen_ai.tool.call.arguments` and `gen_ai.tool.call.result` (null where it is absent), its start
 /// and end give the latency. A session is a `gen_ai.conversation.id`, else a trace. Thinking lasts

@@ -8,6 +8,9 @@
 namespace forerun {
 namespace {
 
+/// A list of conversations nests so much above a message's value.
+constexpr std::size_t conversation_depth_max = json::depth_max + 4;
+
 /// A message's words; what is no text (images, audio) is passed over. Nothing for a malformed one.
 std::optional<std::string> words_of(const json::Value* content) {
   if (content == nullptr || content->is_null()) {
@@ -33,14 +36,22 @@ class Conversations {
 public:
   Conversations(std::string place, AgentLogs& logs) : place_(std::move(place)), logs_(logs) {}
 
-  Result<TraceSession> read(const json::Value& line) {
-    const json::Value* messages = line.find("messages");
+  /// {"messages": […]}, or the list of messages alone.
+  Result<TraceSession> read(const json::Value& conversation) {
+    const bool is_list = conversation.array() != nullptr;
+    const json::Value* messages = is_list ? &conversation : conversation.find("messages");
+    if (messages == nullptr && conversation.object() == nullptr) {
+      return fail(Errc::invalid, place_ + ": " + std::string(kind_of(&conversation)) +
+                                     ", expected a conversation: a list of messages or an object "
+                                     "with \"messages\"");
+    }
     if (messages == nullptr || messages->array() == nullptr) {
       return fail(Errc::invalid, place_ + ": messages: " + std::string(kind_of(messages)) +
-                                     ", expected a list (a conversation a line)");
+                                     ", expected a list (of a conversation's messages)");
     }
     for (std::size_t i = 0; i < messages->array()->size(); ++i) {
-      at_ = place_ + ": messages[" + std::to_string(i) + "]";
+      at_ = place_ + ": " + (is_list ? "message " : "messages[") + std::to_string(i) +
+            (is_list ? "" : "]");
       if (auto taken = message((*messages->array())[i]); !taken) {
         return tl::unexpected(taken.error());
       }
@@ -207,68 +218,89 @@ private:
   std::map<std::string, std::vector<std::size_t>, std::less<>> open_;  ///< Calls without a result.
 };
 
-/// The conversation's own name, or where it stands.
-Result<std::string> conversation_name(const json::Value& line, const LineReader& reader) {
-  for (const char* member : {"id", "session"}) {
-    if (const json::Value* name = line.find(member); name != nullptr && !name->is_null()) {
-      return name_of(name, reader.place() + ": " + member);
-    }
-  }
-  return "line " + std::to_string(reader.number());
+/// A list of messages, not of conversations: its first element has a role.
+bool is_conversation(const json::Value& document) {
+  const json::Array* list = document.array();
+  return list == nullptr || (!list->empty() && list->front().find("role") != nullptr);
 }
+
+/// Takes conversations and names them.
+class Log {
+public:
+  explicit Log(const TraceLimits& limits) : limits_(limits) {}
+
+  Result<void> add_document(const json::Value& document, const DocumentPlace& place) {
+    const std::string line = place.line == 0 ? "" : "line " + std::to_string(place.line);
+    if (is_conversation(document)) {
+      return add(document, place.text, line.empty() ? "conversation 0" : line);
+    }
+    for (std::size_t i = 0; i < document.array()->size(); ++i) {
+      const std::string number = "conversation " + std::to_string(i);
+      if (auto added = add((*document.array())[i], place.text + ": " + number,
+                           line.empty() ? number : line + ", " + number);
+          !added) {
+        return added;
+      }
+    }
+    return {};
+  }
+  AgentLogs take() { return std::move(logs_); }
+
+private:
+  Result<void> add(const json::Value& conversation, const std::string& place, std::string unnamed) {
+    std::string name = std::move(unnamed);
+    for (const char* member : {"session", "id"}) {  // The latter counts.
+      const json::Value* given = conversation.find(member);
+      if (given != nullptr && !given->is_null()) {
+        const Result<std::string> read = name_of(given, place + ": " + member);
+        if (!read) {
+          return tl::unexpected(read.error());
+        }
+        name = *read;
+      }
+    }
+    if (!names_.insert(name).second) {
+      return fail(Errc::invalid, place + ": \"" + name +
+                                     "\" is an earlier conversation's name, expected a new one");
+    }
+    if (names_.size() > limits_.sessions) {
+      return fail(Errc::too_large,
+                  place + ": more than " + std::to_string(limits_.sessions) + " conversations");
+    }
+    Result<TraceSession> session = Conversations(place, logs_).read(conversation);
+    if (!session) {
+      return tl::unexpected(session.error());
+    }
+    if (const auto fits = check_session(*session, place, limits_); !fits) {
+      return fits;
+    }
+    const json::Value* group = conversation.find("group");
+    session->group = group != nullptr && group->string() != nullptr ? *group->string() : name;
+    session->name = std::move(name);
+    if (!session->steps.empty()) {
+      logs_.sessions.push_back(std::move(*session));
+    }
+    return {};
+  }
+
+  const TraceLimits& limits_;
+  AgentLogs logs_;
+  std::set<std::string, std::less<>> names_;
+};
 
 }  // namespace
 
 Result<AgentLogs> read_openai_messages(const std::filesystem::path& file,
                                        const TraceLimits& limits) {
-  Result<LineReader> reader = LineReader::open(file, {limits.line_bytes, limits.file_bytes});
-  if (!reader) {
-    return tl::unexpected(reader.error());
+  Log log(limits);
+  const auto read = read_documents(file, limits, conversation_depth_max,
+                                   [&log](const json::Value& document, const DocumentPlace& place) {
+                                     return log.add_document(document, place);
+                                   });
+  if (!read) {
+    return tl::unexpected(read.error());
   }
-  AgentLogs logs;
-  std::set<std::string, std::less<>> names;
-  std::string line;
-  while (true) {
-    const Result<bool> more = reader->next(line);
-    if (!more) {
-      return tl::unexpected(more.error());
-    }
-    if (!*more) {
-      return logs;
-    }
-    if (is_blank(line)) {
-      continue;
-    }
-    const Result<json::Value> value = json::parse(line, {.bytes = limits.line_bytes});
-    if (!value) {
-      return fail(value.error().code, reader->place() + ": " + value.error().message);
-    }
-    const Result<std::string> name = conversation_name(*value, *reader);
-    if (!name) {
-      return tl::unexpected(name.error());
-    }
-    if (!names.insert(*name).second) {
-      return fail(Errc::invalid, reader->place() + ": \"" + *name +
-                                     "\" is an earlier line's name, expected a new one");
-    }
-    Result<TraceSession> session = Conversations(reader->place(), logs).read(*value);
-    if (!session) {
-      return tl::unexpected(session.error());
-    }
-    if (const auto fits = check_session(*session, reader->place(), limits); !fits) {
-      return tl::unexpected(fits.error());
-    }
-    session->name = *name;
-    const json::Value* group = value->find("group");
-    session->group = group != nullptr && group->string() != nullptr ? *group->string() : *name;
-    if (!session->steps.empty()) {
-      logs.sessions.push_back(std::move(*session));
-    }
-    if (names.size() > limits.sessions) {
-      return fail(Errc::too_large, reader->place() + ": more than " +
-                                       std::to_string(limits.sessions) + " conversations");
-    }
-  }
+  return log.take();
 }
 
 }  // namespace forerun

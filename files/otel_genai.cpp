@@ -336,56 +336,25 @@ private:
 }  // namespace
 
 Result<AgentLogs> read_otel_genai(const std::filesystem::path& file, const TraceLimits& limits) {
-  Result<LineReader> reader = LineReader::open(file, {limits.line_bytes, limits.file_bytes});
-  if (!reader) {
-    return tl::unexpected(reader.error());
-  }
   AgentLogs logs;
   Spans spans(logs);
-  std::string line;
-  std::string whole;  // Of a document that is written over several lines.
-  bool is_whole = false;
-  bool is_first = true;
-  while (true) {
-    const Result<bool> more = reader->next(line);
-    if (!more) {
-      return tl::unexpected(more.error());
-    }
-    if (!*more) {
-      break;
-    }
-    if (is_blank(line)) {
-      continue;
-    }
-    if (is_whole) {
-      whole += line + '\n';
-      continue;
-    }
-    const Result<json::Value> value =
-        json::parse(line, {.bytes = limits.line_bytes, .depth = document_depth_max});
-    if (!value && is_first) {
-      is_whole = true;
-      whole = line + '\n';
-      is_first = false;
-      continue;
-    }
-    is_first = false;
-    if (!value) {
-      return fail(value.error().code, reader->place() + ": " + value.error().message);
-    }
-    if (const auto added = spans.add_document(*value, reader->place()); !added) {
-      return tl::unexpected(added.error());
-    }
-  }
-  if (is_whole) {
-    const Result<json::Value> value =
-        json::parse(whole, {.bytes = limits.file_bytes, .depth = document_depth_max});
-    if (!value) {
-      return fail(value.error().code, file.string() + ": " + value.error().message);
-    }
-    if (const auto added = spans.add_document(*value, file.string()); !added) {
-      return tl::unexpected(added.error());
-    }
+  const auto read = read_documents(
+      file, limits, document_depth_max,
+      [&spans](const json::Value& document, const DocumentPlace& place) -> Result<void> {
+        if (document.array() == nullptr) {
+          return spans.add_document(document, place.text);
+        }
+        for (std::size_t i = 0; i < document.array()->size(); ++i) {
+          if (auto added = spans.add_document((*document.array())[i],
+                                              place.text + ": [" + std::to_string(i) + "]");
+              !added) {
+            return added;
+          }
+        }
+        return {};
+      });
+  if (!read) {
+    return tl::unexpected(read.error());
   }
   Result<std::vector<TraceSession>> sessions = spans.sessions(file.string(), limits);
   if (!sessions) {

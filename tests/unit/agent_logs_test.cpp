@@ -112,6 +112,41 @@ TEST_CASE("a conversation becomes a session with its texts and calls", "[agent_l
   CHECK_FALSE(session.steps[2].latency.has_value());
 }
 
+TEST_CASE("a conversation may stand alone, in a list, and over many lines", "[agent_logs]") {
+  const std::string talk = "[{\"role\":\"user\",\n\"content\":\"Go.\"},\n\n" +
+                           calling(call("x", "f", R"({"n":1})")) + ",\n" + returned("x", "\"7\"") +
+                           "]";
+  const auto in_one_line = [](std::string text) {
+    std::erase(text, '\n');
+    return text;
+  };
+  const std::string object = "{\n\"messages\": " + talk + ",\"group\":\"g\"}\n";
+  for (const std::string& form :
+       {talk, object, "\n[\n" + object + "]", "[" + talk + "]", in_one_line(talk),
+        in_one_line(object), in_one_line("[" + talk + "]")}) {
+    const AgentLogs logs = messages(form);
+    INFO(form);
+    REQUIRE(logs.sessions.size() == 1);
+    const TraceSession& session = logs.sessions[0];
+    REQUIRE(session.steps.size() == 1);
+    CHECK(session.steps[0].call.canonical() == R"({"input":{"n":1},"task":"f"})");
+    CHECK(session.steps[0].texts == std::vector<std::string>{"Go."});
+    CHECK(session.steps[0].output == json::Value(7));
+    CHECK((session.group == "g") == (form.find("group") != std::string::npos));
+  }
+  const AgentLogs many = messages("[" + talk + ",\n{\"id\":\"named\",\"messages\":" + talk + "}]");
+  REQUIRE(many.sessions.size() == 2);
+  CHECK(many.sessions[0].name == "conversation 0");
+  CHECK(many.sessions[1].name == "named");
+  const AgentLogs lines =
+      messages(in_one_line(talk) + "\n" + in_one_line("[" + talk + "," + talk + "]") + "\n");
+  REQUIRE(lines.sessions.size() == 3);
+  CHECK(lines.sessions[0].name == "line 1");
+  CHECK(lines.sessions[2].name == "line 2, conversation 1");
+  CHECK(messages("[]").sessions.empty());
+  CHECK(messages("\n \n").sessions.empty());
+}
+
 TEST_CASE("the older form of a function call is read too", "[agent_logs]") {
   const AgentLogs logs = messages(
       R"({"messages":[{"role":"assistant","content":null,"function_call":{"name":"f","arguments":"{}"}},)"
@@ -143,7 +178,18 @@ TEST_CASE("a wrong conversation is refused by line, message and what was expecte
   CHECK_THAT(refused_messages("\n{\"messages\":"), Contains("log.jsonl:2: "));
   CHECK_THAT(refused_messages(R"({"message":[]})"),
              Contains("log.jsonl:1: messages: nothing, expected a list"));
-  CHECK_THAT(refused_messages(R"([{"role":"user"}])"), Contains("messages: nothing"));
+  CHECK_THAT(refused_messages(R"([{"role":"user","content":7}])"),
+             Contains("log.jsonl:1: message 0.content: a number"));
+  CHECK_THAT(refused_messages(R"([{"messages":[]},{"role":"user"}])"),
+             Contains("log.jsonl:1: conversation 1: messages: nothing, expected a list"));
+  CHECK_THAT(refused_messages("[7]"),
+             Contains("log.jsonl:1: conversation 0: a number, expected a conversation: a list"));
+  CHECK_THAT(refused_messages("\"hello\""), Contains("log.jsonl:1: a text, expected a conv"));
+  CHECK_THAT(refused_messages("[\n  {\"messages\": [],\n   \"id\": }\n]\n"),
+             Contains("log.jsonl:1: json: byte 1") &&
+                 Contains("read as one document over all lines: line 3: json: byte 30") &&
+                 Contains("expected JSON Lines or one JSON document"));
+  CHECK_THAT(refused_messages("{\"messages\":[]}\n{\n}\n"), Contains("log.jsonl:2: json: "));
   CHECK_THAT(refused_messages(R"({"messages":[{"content":"x"}]})"),
              Contains("messages[0].role: nothing, expected a text"));
   CHECK_THAT(refused_messages(R"({"messages":[{"role":"robot"}]})"),
@@ -161,7 +207,7 @@ TEST_CASE("a wrong conversation is refused by line, message and what was expecte
   CHECK_THAT(refused_messages(R"({"messages":[)" + returned("a", R"("1")") + "]}"),
              Contains("messages[0].tool_call_id: \"a\", expected the call of an earlier message"));
   CHECK_THAT(refused_messages("{\"id\":\"a\",\"messages\":[]}\n{\"id\":\"a\",\"messages\":[]}"),
-             Contains("log.jsonl:2: \"a\" is an earlier line's name"));
+             Contains("log.jsonl:2: \"a\" is an earlier conversation's name"));
   TraceLimits one_step;
   one_step.steps_per_session = 1;
   CHECK_THAT(refused_messages(R"({"messages":[)" +
@@ -193,7 +239,7 @@ TEST_CASE("tool spans become steps with their times", "[agent_logs]") {
                R"({"key":"n","value":{"intValue":"3"}},{"key":"l","value":{"arrayValue":{"values":)"
                R"([{"boolValue":true}]}}}]}}})");
   for (const std::string& form :
-       {document(list), "{\n" + document(list).substr(1),
+       {document(list), "{\n" + document(list).substr(1), "[" + document(list) + "]",
         document(span("late", "", 90'000, 90'001, tool("find", "{}", "1"), "t2")) + "\n" +
             document(list)}) {
     const AgentLogs logs = spans(form);
@@ -225,7 +271,9 @@ TEST_CASE("tool spans without arguments are counted, not guessed", "[agent_logs]
 
 TEST_CASE("a wrong span is refused by place and what was expected", "[agent_logs]") {
   CHECK_THAT(refused_spans("{\"spans\":[]}"), Contains("log.jsonl:1: resourceSpans: nothing"));
-  CHECK_THAT(refused_spans("{\n\"resourceSpans\": ["), Contains("log.jsonl: "));
+  CHECK_THAT(refused_spans("{\n\"resourceSpans\": ["),
+             Contains("log.jsonl:1: ") && Contains("line 3: "));
+  CHECK_THAT(refused_spans("[{}]"), Contains("log.jsonl:1: [0]: resourceSpans: nothing"));
   CHECK_THAT(refused_spans(document("") + "\n{"), Contains("log.jsonl:2: "));
   CHECK_THAT(refused_spans(document(R"({"spanId":"a"})")), Contains("span 0: traceId: nothing"));
   CHECK_THAT(

@@ -190,6 +190,105 @@ TEST_CASE("perfect prediction saves no less where the budget is small, and waste
   }
 }
 
+TEST_CASE("perfect prediction saves no less where a text comes before each call", "[backtest]") {
+  for (const bool model_steps : {false, true}) {
+    for (const bool repeats : {false, true}) {
+      std::vector<TraceSession> sessions = steady(60);
+      for (TraceSession& session : sessions) {
+        for (TraceStep& each : session.steps) {
+          each.think = second / 10;
+          each.texts = {repeats ? "next please: " + each.call.task() : "go on"};
+        }
+      }
+      BacktestSettings settings;
+      settings.model_steps = model_steps;
+      const BacktestReport report = ran(sessions, settings);
+      CHECK(report.measured.saved_ratio() <= report.oracle->saved_ratio());
+      CHECK(report.oracle->wasted == Duration(0));
+    }
+  }
+}
+
+TEST_CASE("a call is run ahead of the text before it where its values are known", "[backtest]") {
+  // All thinking is done before the text comes, so only what needs no text can be hidden.
+  std::vector<TraceSession> sessions = forked(20, 3, 4);
+  std::size_t session_number = 0;
+  for (TraceSession& session : sessions) {
+    session.context = "the key is " + std::to_string(7000 + ++session_number);
+    for (TraceStep& each : session.steps) {
+      each.call = call(each.call.task(), std::to_string(7000 + session_number));
+      each.think = Duration(0);
+      each.texts = {"thank you"};
+    }
+  }
+  const BacktestReport known = ran(sessions);
+  CHECK(known.oracle->hits + known.oracle->late_hits >= 20 * 5 - 5);
+  CHECK(known.oracle->saved_ratio() > 0.3);
+
+  // Each call's key stands in the text before it and nowhere else.
+  std::size_t number = 0;
+  for (TraceSession& session : sessions) {
+    for (TraceStep& each : session.steps) {
+      const std::string key = "W" + std::to_string(100'000 + 7919 * ++number);
+      each.call = call(each.call.task(), key);
+      each.texts = {"please look at " + key + ", soon"};
+    }
+  }
+  CHECK(ran(sessions).oracle->launched == 0);
+
+  // A call that was learned from had it: it may be guessed.
+  BacktestSettings settings;
+  settings.history = sessions;
+  for (TraceSession& session : settings.history) {
+    session.name += "-before";
+    for (TraceStep& each : session.steps) {
+      each.texts.clear();
+    }
+  }
+  CHECK(ran(sessions, settings).oracle->saved_ratio() > 0.3);
+  settings.history.clear();
+
+  // Nothing but the text's own word: "W10" is no part of "W100".
+  for (TraceSession& session : sessions) {
+    for (TraceStep& each : session.steps) {
+      each.texts = {"please look at x" + *each.call.input().find("key")->string()};
+    }
+  }
+  CHECK(ran(sessions).oracle->saved_ratio() > 0.3);
+}
+
+TEST_CASE("perfect prediction counts on, as the predictor does", "[backtest]") {
+  std::vector<TraceSession> sessions = steady(60);
+  std::size_t count = 995;
+  for (TraceSession& session : sessions) {
+    count += 3;
+    for (TraceStep& each : session.steps) {
+      each.call = call(each.call.task(), "page-" + std::to_string(count));
+      each.output = "page-" + std::to_string(++count);
+      each.think = second / 10;
+    }
+  }
+  const BacktestReport report = ran(sessions);
+  CHECK(report.measured.saved_ratio() > 0.3);
+  CHECK(report.measured.saved_ratio() <= report.oracle->saved_ratio());
+}
+
+TEST_CASE("a call waits for an output that alone holds its value", "[backtest]") {
+  std::vector<TraceSession> sessions = steady(20);
+  for (TraceSession& session : sessions) {
+    for (TraceStep& each : session.steps) {
+      each.think = Duration(0);
+    }
+  }
+  CHECK(ran(sessions).oracle->launched == 0);
+  for (TraceSession& session : sessions) {
+    for (const TraceStep& each : session.steps) {
+      session.context += " " + *each.call.input().find("key")->string();
+    }
+  }
+  CHECK(ran(sessions).oracle->saved_ratio() > 0.5);
+}
+
 TEST_CASE("a killed call wastes its slot until it is free", "[backtest]") {
   const auto sessions = forked(120, 2, 5);
   BacktestSettings settings;
@@ -242,6 +341,22 @@ TEST_CASE("where nothing can be predicted next to nothing is wasted", "[backtest
   const BacktestPass measured = ran(unpredictable(150)).measured;
   CHECK(measured.waste_ratio() <= 0.02);
   CHECK(measured.actual <= measured.serial);
+}
+
+TEST_CASE("a task counts as named where its argument was not known", "[backtest]") {
+  Prng prng(3);
+  std::vector<TraceSession> sessions = forked(60, 1, 1);
+  for (TraceSession& session : sessions) {
+    for (TraceStep& each : session.steps) {
+      each.call = call(each.call.task(), std::to_string(prng.next()));
+    }
+  }
+  BacktestSettings settings;
+  settings.runs_oracle = false;
+  const Accuracy accuracy = ran(sessions, settings).measured.accuracy;
+  CHECK(accuracy.call_top1 == 0);
+  CHECK(accuracy.task_top1 > accuracy.steps * 9 / 10);
+  CHECK(accuracy.task_top3 >= accuracy.task_top1);
 }
 
 TEST_CASE("what a dispatch costs is in both times, with speculation and without", "[backtest]") {

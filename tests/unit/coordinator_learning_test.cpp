@@ -137,6 +137,11 @@ public:
     const RunId run_id = open();
     const json::Value told = report(ask(ShowPredictions{run_id}));
     const json::Array& list = *told.find("predictions")->array();
+    if (scripted == nullptr && !list.empty()) {
+      const json::Array& tasks = *told.find("tasks")->array();
+      REQUIRE_FALSE(tasks.empty());
+      CHECK(*tasks.front().find("task") == *list.front().find("task"));
+    }
     return list.empty() ? "" : *list.front().find("task")->string();
   }
 
@@ -527,6 +532,7 @@ TEST_CASE("what waits to be learned is forgotten with the rest", "[coordinator_l
   const RunId run_id = std::get<SessionOpened>(cluster.ask(OpenSession{}, "one")).run_id;
   const json::Value told = cluster.report(cluster.ask(ShowPredictions{run_id}, "one"));
   CHECK(told.find("predictions")->array()->empty());
+  CHECK(told.find("tasks")->array()->empty());
 }
 
 TEST_CASE("texts of a session teach again after a restart, where they came",

@@ -133,6 +133,28 @@ TEST_CASE(
   CHECK_THAT(*untimed.find("because")->string(), Contains("no think_ms is recorded"));
 }
 
+TEST_CASE("where no call is expected it is told why", "[predict]") {
+  const Folder folder;
+  PredictSettings settings = settings_of(folder, line("s", {{"a", 1}, {"b", 2}, {"c", 3}}));
+  std::string drawn;
+  for (int i = 0; i < 40; ++i) {
+    drawn += line("d" + std::to_string(i), {{"a", 7919 * i + 13}});
+  }
+  settings.train = {folder.write("drawn.jsonl", drawn)};
+  settings.at = 0;
+  std::string text = predictions_text(*predict_recorded(settings));
+  CHECK_THAT(text, Contains("task a is expected, 9") &&
+                       Contains("%: nothing that is known tells its n\n") &&
+                       Contains("recorded: a {\"n\":1}  (not expected)\n"));
+  settings.at = 1;
+  text = predictions_text(*predict_recorded(settings));
+  CHECK_THAT(text, Contains("nothing is expected: the session ends here, "));
+  settings.train.clear();
+  settings.at = 0;
+  text = predictions_text(*predict_recorded(settings));
+  CHECK_THAT(text, Contains("nothing is expected: what follows here was never seen\n"));
+}
+
 TEST_CASE("a session or step that is not there is not found", "[predict]") {
   const Folder folder;
   PredictSettings settings = settings_of(folder, line("s", {{"a", 1}}));

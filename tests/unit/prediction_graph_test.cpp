@@ -333,6 +333,36 @@ TEST_CASE("a list is walked: the next element that was not used yet", "[predicti
   }
 }
 
+TEST_CASE("a task is expected where nothing tells its argument", "[prediction_graph]") {
+  History history;
+  Prng prng(7);
+  const auto drawn = [&prng] {
+    return R"({"city":"here","id":")" + std::to_string(prng.next()) + "\"}";
+  };
+  for (int i = 0; i < 60; ++i) {
+    history.teach({taken("greet"), taken("look", drawn()), taken("bye")});
+  }
+  const RunId id = history.open({taken("greet")});
+  Question question;
+  question.explains = true;
+  const Expectation expected = history.graph.expect(id, question);
+  CHECK((expected.calls.empty() || expected.calls.front().probability < 0.1));
+  REQUIRE_FALSE(expected.tasks.empty());
+  CHECK(expected.tasks.front().task == "look");
+  CHECK(expected.tasks.front().probability > 0.9);
+  CHECK(expected.tasks.front().unfilled == std::vector<std::string>{"id"});
+  // The calls are those of a question without tasks.
+  CHECK(written(expected.calls) == written(history.graph.predict(id, question)));
+
+  // Where the arguments are known, nothing is missing.
+  history.graph.observe(id, "t", call("look", drawn()), output("null"));
+  const Expectation next = history.graph.expect(id, question);
+  REQUIRE_FALSE(next.tasks.empty());
+  CHECK(next.tasks.front().task == "bye");
+  CHECK(next.tasks.front().probability > 0.9);
+  CHECK(next.tasks.front().unfilled.empty());
+}
+
 TEST_CASE("the end is learned like a call, so nothing is expected after the last step",
           "[prediction_graph]") {
   History history;

@@ -197,6 +197,14 @@ TEST_CASE("the page stands alone and escapes what it shows", "[simulate]") {
     CHECK_THAT(page, Contains(curve));
   }
   CHECK_THAT(page, !Contains("nan") && !Contains("inf\""));
+  // What it shows is explained, and under which settings.
+  for (const char* told :
+       {"<dt>Waste budget</dt><dd>15.0&nbsp;%", "<dt>Policy</dt><dd><b>value</b>",
+        "<dt>Seed</dt><dd>1:", "16 worker slots", "30 sessions with", "<dt>Calibration error</dt>",
+        "<dt>Perfect prediction</dt>", "<dt>Upper bound</dt>", ">40&nbsp;%</text>",
+        "@media print"}) {
+    CHECK_THAT(page, Contains(told));
+  }
   CHECK_FALSE(std::filesystem::exists(settings.html.string() + ".part"));
   settings.html = folder.directory.path() / "none" / "page.html";
   CHECK_THAT(refused(settings), Contains("page.html: cannot be written"));
