@@ -33,8 +33,9 @@ enum class Idea : std::uint8_t {
   declared,
   descriptions,
   telling_fields,
+  parts_of_texts,
 };
-inline constexpr std::size_t ideas = 19;
+inline constexpr std::size_t ideas = 20;
 const char* to_string(Idea idea);
 std::optional<Idea> parse_idea(std::string_view name);
 
