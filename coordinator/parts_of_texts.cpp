@@ -21,6 +21,7 @@ constexpr std::size_t prefix_bytes_max = 6;
 constexpr std::size_t capitals_min = 3;
 constexpr std::size_t document_depth_max = 12;
 constexpr std::size_t braces_tried_max = 8;
+constexpr std::size_t address_bytes_max = 512;   ///< Of a URL or a path whose parts are told.
 constexpr double number_min = 1e-6;              ///< JSON writes smaller ones with an exponent,
 constexpr double number_max = 9007199254740992;  ///< and larger ones are not exact.
 constexpr std::size_t number_bytes_max = 24;
@@ -253,7 +254,7 @@ private:
         continue;
       }
       if (is_one_of(c, "\"'`")) {
-        const std::size_t end = run.find(c, 1);
+        const std::size_t end = run.substr(0, part_bytes_max + 2).find(c, 1);
         if (end == std::string_view::npos || end == 1 ||
             (end + 1 < run.size() && is_alphanumeric(run[end + 1]))) {
           run.remove_prefix(1);
@@ -297,6 +298,7 @@ private:
 
   /// Returns how many bytes of `[label](address)` were read, 1 where it is no such thing.
   std::size_t read_link(std::string_view run) {
+    run = run.substr(0, address_bytes_max);
     const std::size_t close = run.find("](");
     const std::size_t end =
         close == std::string_view::npos ? close : run.find_first_of(") ", close + 2);
@@ -311,17 +313,21 @@ private:
   }
 
   void read_word(std::string_view word, std::string_view before, bool is_named) {
-    const bool is_address = word.find("://") != std::string_view::npos;
-    if (!is_address) {
-      const std::size_t sign = word.find_first_of("=:");
-      if (sign != std::string_view::npos && is_name(word.substr(0, sign))) {
-        const std::string_view value = without_edge(word.substr(sign + 1), "=:'");
-        if (!value.empty()) {
-          read_word(value, word.substr(0, sign), true);
-        }
+    if (word.size() > address_bytes_max) {
+      return;
+    }
+    const std::size_t sign = word.find_first_of("=:");
+    const bool has_name = sign != std::string_view::npos && is_name(word.substr(0, sign)) &&
+                          word.substr(sign, 3) != "://";
+    if (has_name) {
+      before = word.substr(0, sign);
+      is_named = true;
+      word = without_edge(word.substr(sign + 1), "=:'");
+      if (word.empty()) {
         return;
       }
     }
+    const bool is_address = word.find("://") != std::string_view::npos;
     const bool is_data = is_address || is_telling(word);
     const bool has_sign = word.front() == '#' && word.size() > 1;
     if (is_data || is_named) {
