@@ -172,8 +172,13 @@ public:
       const std::size_t end = std::min(text.find('\n'), text.size());
       const std::string_view line = without_edge(text.substr(0, end), spaces);
       text.remove_prefix(std::min(end + 1, text.size()));
+      const std::string_view next = without_edge(text.substr(0, text.find('\n')), spaces);
       if (!line.empty() && line.front() == '|') {
-        read_row(line, without_edge(text.substr(0, text.find('\n')), spaces));
+        read_row(line.substr(1), '|', is_rule(next));
+        continue;
+      }
+      if (const char comma = separator_of(line, next); comma != 0) {
+        read_row(line, comma, !is_in_table_);
         continue;
       }
       is_in_table_ = false;
@@ -205,23 +210,43 @@ private:
     }
   }
 
-  /// `| a | b |`, behind a row of names where a row of dashes follows that.
-  void read_row(std::string_view line, std::string_view next) {
-    const bool is_rule = line.find_first_not_of("|-: \t") == std::string_view::npos;
-    const bool names = !is_in_table_ && !next.empty() && next.front() == '|' &&
-                       next.find('-') != std::string_view::npos &&
-                       next.find_first_not_of("|-: \t") == std::string_view::npos;
+  static bool is_rule(std::string_view line) {
+    return !line.empty() && line.front() == '|' && line.find('-') != std::string_view::npos &&
+           line.find_first_not_of("|-: \t") == std::string_view::npos;
+  }
+
+  /// What separates the values of a line of names and values (CSV, TSV), which begins with a line
+  /// of names; 0: it is none.
+  char separator_of(std::string_view line, std::string_view next) const {
+    for (const char comma : {'\t', ','}) {
+      const auto count = std::count(line.begin(), line.end(), comma);
+      if (count == 0) {
+        continue;
+      }
+      if (is_in_table_) {
+        return static_cast<std::size_t>(count) + 1 == columns_.size() ? comma : '\0';
+      }
+      const bool names = std::all_of(line.begin(), line.end(), [&](char c) {
+        return c == comma || is_upper(c) || is_lower(c) || is_one_of(c, "_-");
+      });
+      return names && std::count(next.begin(), next.end(), comma) == count ? comma : '\0';
+    }
+    return '\0';
+  }
+
+  /// `a | b`: a table's first row is its names where `has_names` says so.
+  void read_row(std::string_view line, char separator, bool has_names) {
+    const bool names = !is_in_table_ && has_names;
     if (!is_in_table_) {
       columns_.clear();
     }
     is_in_table_ = true;
-    if (is_rule) {
+    if (separator == '|' && line.find_first_not_of("|-: \t") == std::string_view::npos) {
       return;
     }
-    line.remove_prefix(1);
     for (std::size_t column = 0; !line.empty() && column < table_columns_max && !is_done_;
          ++column) {
-      const std::size_t end = std::min(line.find('|'), line.size());
+      const std::size_t end = std::min(line.find(separator), line.size());
       const std::string_view cell = line.substr(0, end);
       line.remove_prefix(std::min(end + 1, line.size()));
       if (names) {
@@ -241,6 +266,7 @@ private:
   void read_words(std::string_view run, std::string_view name) {
     std::string_view before = name;
     bool is_named = !name.empty();
+    bool is_tag = false;
     while (!run.empty() && !is_done_) {
       const char c = run.front();
       if (c == '[') {
@@ -250,6 +276,7 @@ private:
         continue;
       }
       if (is_one_of(c, " \t\r,;(){}<>]|!?*")) {
+        is_tag = c == '<';
         run.remove_prefix(1);
         continue;
       }
@@ -283,16 +310,37 @@ private:
       const std::string_view raw = run.substr(0, end);
       run.remove_prefix(end);
       const std::string_view word = without_edge(raw, ".,:;!?'*=");
-      const bool names_next = is_one_of(raw.back(), ":=");
+      const bool names_next = is_one_of(raw.back(), ":=") ||
+                              (is_tag && !run.empty() && run.front() == '>' && is_name(word));
+      is_tag = false;
       if (word.empty()) {
         is_named = is_named || names_next;
         continue;
       }
       if (!names_next || has_digit(word)) {
         read_word(word, before, is_named);
+        if (is_upper(word.front()) && (is_named || (!before.empty() && is_lower(before.front())))) {
+          tell_name(word, word.end() == raw.end() ? run : std::string_view(), before, is_named);
+        }
       }
       before = has_digit(word) ? std::string_view() : word;
       is_named = names_next;
+    }
+  }
+
+  /// A name within a sentence: words that begin with a capital, one after another.
+  void tell_name(std::string_view word, std::string_view behind, std::string_view before,
+                 bool is_named) {
+    std::size_t end = 0;  // Of the name, in what stands behind its first word.
+    while (end + 1 < behind.size() && behind[end] == ' ' && is_upper(behind[end + 1])) {
+      ++end;
+      while (end < behind.size() &&
+             (is_alphanumeric(behind[end]) || is_one_of(behind[end], "'-"))) {
+        ++end;
+      }
+    }
+    if (end > 0 || (!is_named && !is_telling(word))) {
+      tell({word.data(), word.size() + end}, PartBy::word, before);
     }
   }
 

@@ -69,6 +69,9 @@ TEST_CASE("a sentence tells what names, counts and codes something, by the word 
   CHECK(has("moved 'a b.txt' to `notes/c.txt`", "a b.txt in quotes"));
   CHECK(has("moved 'a b.txt' to `notes/c.txt`", "notes/c.txt after 'to'"));
   CHECK(has("moved 'a b.txt' to `notes/c.txt`", "c.txt at the end of a path"));
+  CHECK(has("It was booked for Eva Lund in Rome.", "Eva Lund after 'for'"));
+  CHECK(has("It was booked for Eva Lund in Rome.", "Rome after 'in'"));
+  CHECK(has("City: Rome. Paris is next.", "Rome after 'City'"));
   CHECK(has("ORD-1, ORD-2", "ORD-2 that stands first or behind another"));
   CHECK(parts("all is well").empty());
 }
@@ -106,6 +109,11 @@ TEST_CASE("a table tells its cells by column", "[parts_of_texts]") {
   CHECK(has(named, "Eva Lund in column 'Owner'"));
   CHECK(has(named, "40 (number) in column 'Owner'"));
   CHECK(has("| A7 | Eva Lund |", "Eva Lund in column 2"));
+  const std::string commas = "id,full_name,sum\nA7,Eva Lund,40\nB8,,7\n";
+  CHECK(has(commas, "Eva Lund in column 'full_name'"));
+  CHECK(has(commas, "7 (number) in column 'sum'"));
+  CHECK(has("id\tcity\nA7\tRome", "Rome in column 'city'"));
+  CHECK(has("<order><id>A7</id><city>Rome</city></order>", "Rome after 'city'"));
 }
 
 TEST_CASE("numbers become texts and texts numbers only where they come back the same",
