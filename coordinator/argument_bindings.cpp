@@ -78,7 +78,7 @@ std::uint32_t first_unused(const Surroundings& around, Key name, std::uint32_t l
   for (std::size_t i = 0; i < walk_max && at != 0; ++i) {
     const SeenValue& value = memory.value(at);
     const Key hash = formed_hash(value, as);
-    if (!memory.was_used(SessionMemory::used_key(around.task, name, hash)) &&
+    if (hash != 0 && !memory.was_used(SessionMemory::used_key(around.task, name, hash)) &&
         (!must_be_mentioned || memory.is_mentioned(value))) {
       return at;
     }
@@ -177,24 +177,20 @@ bool is_open(const Surroundings& around, const Binding& rule, Key side) {
   return false;
 }
 
-/// Where an output holds a value, `: reservations[*]`; also one that stands in a document in a text
-/// of it.
+/// Where an output holds a value, as `: reservations[*]`. Of a document in one of its texts it is
+/// where that text stands, and then where the value stands in the document.
 std::string path_in_output(const SessionMemory& memory, const SeenValue& value,
                            const Output& output) {
   const SeenValue* root = &value;
   while (root->parent != 0 && memory.value(root->parent).json->string() == nullptr) {
     root = &memory.value(root->parent);
   }
-  const bool is_in_text = root->parent != 0 && !value.is_part;
-  const json::Value* const holder = is_in_text ? memory.value(root->parent).json : nullptr;
-  std::string path =
-      is_in_text ? path_of(*root->json, value.json) : path_of(output.value(), value.json);
-  if (holder != nullptr) {
-    const std::string outer = path_in_output(memory, memory.value(root->parent), output);
-    path = outer + (path.empty() ? "" : ": ") + path;
-    return path;
+  std::string outer;
+  if (root->parent != 0) {
+    outer = path_in_output(memory, memory.value(root->parent), output);
   }
-  return path.empty() ? "" : ": " + path;
+  const std::string path = path_of(root->parent != 0 ? *root->json : output.value(), value.json);
+  return outer + (path.empty() ? "" : ": ") + path;
 }
 
 std::string origin_of(const SessionMemory& memory, const SeenValue& value, From from) {
@@ -1085,6 +1081,27 @@ void Parameter::add_rule(const Surroundings& around, Key name, Key hash, const B
   task_sides_.push_back(side);
 }
 
+namespace {
+
+/// What the value is where a rule makes it of a text or a number; null: nothing.
+json::Value other_kind(const json::Value& value) {
+  return formed(value, value.string() != nullptr ? As::number : As::text);
+}
+
+/// The session's memory knows the value, or what a rule would make it of.
+bool is_seen(const Surroundings& around, Key hash, const json::Value& value) {
+  const auto knows = [&](Key key) {
+    return around.memory.latest_equal(key) != 0 || around.memory.latest_part(key) != 0;
+  };
+  if (knows(hash) || !around.converts) {
+    return knows(hash);
+  }
+  const json::Value other = other_kind(value);
+  return !other.is_null() && knows(hash_value(other));
+}
+
+}  // namespace
+
 void Parameter::learn_rules(const Surroundings& around, Key name, Key hash,
                             const json::Value& value, bool is_explained) {
   const SessionMemory& memory = around.memory;
@@ -1099,10 +1116,8 @@ void Parameter::learn_rules(const Surroundings& around, Key name, Key hash,
   if (part != 0 || whole != 0 || !around.converts) {
     return;
   }
-  const As as = value.string() != nullptr ? As::text : As::number;
-  const json::Value other =
-      formed(value, as == As::text ? As::number : As::text);  // What it was made of.
-  if (!other.is_null()) {
+  if (const json::Value other = other_kind(value); !other.is_null()) {
+    const As as = value.string() != nullptr ? As::text : As::number;
     const Key key = hash_value(other);
     learn_sources(around, name, hash, memory.latest_equal(key), converted_sources_max, as);
     learn_sources(around, name, hash, memory.latest_part(key), part_sources_max, as);
@@ -1185,7 +1200,7 @@ bool Parameter::is_routine(const Surroundings& around, Key hash, const json::Val
     }
   } else if (missed_ >= missed_min) {
     is_known = (value.string() != nullptr || value.number() != nullptr) &&
-               around.memory.latest_equal(hash) == 0 && !was_corrected() &&
+               !is_seen(around, hash, value) && !was_corrected() &&
                std::find(hashes_.begin(), hashes_.end(), hash) == hashes_.end();
   }
   if (is_known) {

@@ -16,6 +16,7 @@ constexpr std::size_t text_bytes_min = 4;
 constexpr std::size_t table_columns_max = 16;
 constexpr std::size_t line_name_bytes_max = 40;
 constexpr std::size_t line_name_words_max = 4;
+constexpr std::size_t shown_name_bytes_max = 40;
 constexpr std::size_t part_look_runs_max = 8;
 constexpr std::size_t prefix_bytes_max = 6;
 constexpr std::size_t capitals_min = 3;
@@ -461,7 +462,7 @@ Key key_of(const TextPart& part) {
 }
 
 std::string text_of(const TextPart& part) {
-  const std::string name = "'" + std::string(part.name) + "'";
+  const std::string name = "'" + json::clean_text(part.name, shown_name_bytes_max) + "'";
   switch (part.by) {
     case PartBy::word:
       return part.name.empty() ? "that stands first or behind another" : "after " + name;

@@ -909,6 +909,27 @@ TEST_CASE("arguments are found in texts of outputs, and numbers as texts and tex
   }
 }
 
+TEST_CASE("an argument that came from nowhere for long is bound once a text or a number has it",
+          "[prediction]") {
+  for (const std::uint64_t kind : {0, 7, 8}) {
+    CAPTURE(kind);
+    History history;
+    Prng prng(6);
+    for (int i = 0; i < 100; ++i) {
+      std::vector<Taken> steps = workflow(kind, prng);
+      steps[0] = taken(steps[0].call.task());
+      history.teach(steps);
+    }
+    for (int i = 0; i < 12; ++i) {
+      history.teach(workflow(kind, prng));
+    }
+    const std::vector<Taken> steps = workflow(kind, prng);
+    const auto made = history.graph.predict(history.open({steps[0]}), {.limit = 1});
+    REQUIRE(!made.empty());
+    CHECK(made.front().call == steps[1].call);
+  }
+}
+
 TEST_CASE("reasons say where in a text a value stands, and what was made of it", "[prediction]") {
   const auto reasons = [](std::uint64_t kind, std::size_t steps) {
     History history;
