@@ -1083,7 +1083,7 @@ std::uint32_t SessionMemory::output_value(std::size_t back, std::size_t n) const
   const std::uint32_t first = index_.get(mix(document, 9));
   const std::size_t at = first + n;
   if (first == 0 || at >= values_.size() || values_[at].side != Side::output ||
-      values_[at].document != document) {
+      values_[at].document != document || values_[at].is_part) {
     return 0;
   }
   return static_cast<std::uint32_t>(at);

@@ -130,8 +130,8 @@ public:
   std::string way_to(const SeenValue& part) const;
   /// The last word or number of the latest text that looks like this value; 0: none.
   std::uint32_t latest_like(const json::Value& value) const;
-  /// The n-th value of the output of the step `back` steps ago (1: the last step); 0: there is
-  /// none.
+  /// The n-th value of the output of the step `back` steps ago (1: the last step), no part of a
+  /// text; 0: there is none.
   std::uint32_t output_value(std::size_t back, std::size_t n) const;
   /// The first value of the latest text that equals this; 0: no text has it.
   std::uint32_t in_text(Key hash) const { return index_.get(mix(hash, 8)); }
