@@ -169,6 +169,7 @@ public:
   explicit Reader(const std::function<bool(const TextPart&)>& take) : take_(take) {}
 
   void read(std::string_view text) {
+    is_in_table_ = false;
     while (!text.empty() && !is_done_) {
       const std::size_t end = std::min(text.find('\n'), text.size());
       const std::string_view line = without_edge(text.substr(0, end), spaces);
@@ -192,9 +193,24 @@ public:
     }
   }
 
+  /// Tells of the last parts, where there were many.
+  void end() {
+    const std::size_t kept = std::min(last_parts, read_ - std::min(read_, first_parts));
+    for (std::size_t i = read_ - kept; i < read_ && !is_done_; ++i) {
+      is_done_ = !take_(last_[i % last_parts]);
+    }
+  }
+
 private:
+  static constexpr std::size_t first_parts = parts_per_text_max - last_parts;
+
   void take(const TextPart& part) {
-    is_done_ = is_done_ || told_++ == parts_per_text_max || !take_(part);
+    if (read_ < first_parts) {
+      is_done_ = is_done_ || !take_(part);
+    } else {
+      last_[read_ % last_parts] = part;
+    }
+    ++read_;
   }
 
   void tell(std::string_view text, PartBy by, std::string_view name = {}, std::size_t number = 0) {
@@ -425,7 +441,8 @@ private:
   }
 
   const std::function<bool(const TextPart&)>& take_;
-  std::size_t told_ = 0;
+  std::size_t read_ = 0;  ///< Parts so far.
+  std::array<TextPart, last_parts> last_;
   bool is_done_ = false;
   bool is_in_table_ = false;
   std::vector<std::string_view> columns_;  ///< The names of the table that is read.
@@ -445,12 +462,17 @@ bool may_have_parts(std::string_view text) {
 }
 
 void each_part(std::string_view text, const std::function<bool(const TextPart&)>& take) {
-  if (text.size() > part_text_bytes_max) {
+  Reader reader(take);
+  if (text.size() <= part_text_bytes_max) {
+    reader.read(text);
+  } else {
     // What is cut in two is no part.
-    const std::size_t end = text.find_last_of(spaces, part_text_bytes_max);
-    text = text.substr(0, end == std::string_view::npos ? 0 : end);
+    const std::size_t end = text.find_last_of(spaces, part_text_bytes_max - last_text_bytes);
+    reader.read(text.substr(0, end == std::string_view::npos ? 0 : end));
+    const std::size_t from = text.find_first_of(spaces, text.size() - last_text_bytes);
+    reader.read(text.substr(std::min(from, text.size())));
   }
-  Reader(take).read(text);
+  reader.end();
 }
 
 Key key_of(const TextPart& part) {

@@ -34,9 +34,12 @@ struct TextPart {
   bool is_number = false;  ///< It stands for a number: number_in_text().
 };
 
-/// Of one text: bytes looked at, and parts told.
+/// Of one text: bytes looked at, and parts told. Of a longer text, and of more parts, they are the
+/// first ones and the last, where a log says what came of it.
 inline constexpr std::size_t part_text_bytes_max = 4'096;
+inline constexpr std::size_t last_text_bytes = 1'024;
 inline constexpr std::size_t parts_per_text_max = 64;
+inline constexpr std::size_t last_parts = 24;
 inline constexpr std::size_t part_bytes_max = 120;
 
 /// Whether each_part() may find anything: all that most texts cost.

@@ -164,17 +164,20 @@ TEST_CASE("any text is read within bounds, to its end or not", "[parts_of_texts]
     }
   }
   for (const std::string& text : texts) {
+    CHECK(parts(text) == parts(text));
     std::size_t told = 0;
     each_part(text, [&](const TextPart& part) {
       ++told;
       CHECK(part.text.size() <= part_bytes_max);
       CHECK(!part.text.empty());
       CHECK(part.text.data() >= text.data());
-      CHECK(part.text.data() + part.text.size() <= text.data() + part_text_bytes_max);
+      CHECK(part.text.data() + part.text.size() <= text.data() + text.size());
       return true;
     });
     CHECK(told <= parts_per_text_max);
   }
+  texts[0] += "created job J-77";
+  CHECK(has(texts[0], "J-77 after 'job'"));
   std::size_t told = 0;
   each_part("A1 B2 C3", [&](const TextPart&) { return ++told < 2; });
   CHECK(told == 2);
