@@ -158,9 +158,8 @@ std::string_view without_bullet(std::string_view line) {
     at = line.find_first_not_of("0123456789");
     at = at != std::string_view::npos && at > 0 && is_one_of(line[at], ".)") ? at + 1 : 0;
   }
-  return at != std::string_view::npos && at > 0 && line[at] == ' '
-             ? without_edge(line.substr(at), spaces)
-             : line;
+  return at > 0 && at < line.size() && line[at] == ' ' ? without_edge(line.substr(at), spaces)
+                                                       : line;
 }
 
 /// Reads one text, line by line.
