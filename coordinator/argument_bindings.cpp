@@ -21,6 +21,10 @@ constexpr std::size_t back_max = 4;
 constexpr std::size_t back_values_max = 3;
 constexpr std::size_t sources_max = 10;
 constexpr std::size_t sources_explained_max = 4;  ///< Where a rule gave the value.
+constexpr std::size_t part_sources_max = 6;       ///< Two occurrences, told in some ways each.
+constexpr std::size_t converted_sources_max = 4;
+constexpr std::uint8_t source_part = 4;
+constexpr std::uint8_t source_converted = 6;
 constexpr std::size_t constant_bytes_max = 1'024;
 constexpr std::size_t looks_max = 24;
 constexpr float tries_max = 64;
@@ -45,13 +49,36 @@ std::uint32_t nth_of(const SessionMemory& memory, std::uint32_t last, std::size_
   return at;
 }
 
-std::uint32_t first_unused(const Surroundings& around, Key name, std::uint32_t last,
+/// The value as a rule gives it; null: it cannot be had so.
+json::Value formed(const json::Value& value, As as) {
+  if (const double* number = value.number(); number != nullptr && as == As::text) {
+    auto text = text_of_number(*number);
+    return text ? json::Value(std::move(*text)) : json::Value();
+  }
+  if (const std::string* text = value.string(); text != nullptr && as == As::number) {
+    const auto number = number_of_text(*text);
+    return number ? json::Value(*number) : json::Value();
+  }
+  return as == As::it_is ? value : json::Value();
+}
+
+/// Its hash; 0: it cannot be had so.
+Key formed_hash(const SeenValue& value, As as) {
+  if (as == As::it_is) {
+    return value.hash;
+  }
+  const json::Value made = formed(*value.json, as);
+  return made.is_null() ? 0 : hash_value(made);
+}
+
+std::uint32_t first_unused(const Surroundings& around, Key name, std::uint32_t last, As as,
                            bool must_be_mentioned) {
   const SessionMemory& memory = around.memory;
   std::uint32_t at = last == 0 ? 0 : memory.value(last).head;
   for (std::size_t i = 0; i < walk_max && at != 0; ++i) {
     const SeenValue& value = memory.value(at);
-    if (!memory.was_used(SessionMemory::used_key(around.task, name, value.hash)) &&
+    const Key hash = formed_hash(value, as);
+    if (hash != 0 && !memory.was_used(SessionMemory::used_key(around.task, name, hash)) &&
         (!must_be_mentioned || memory.is_mentioned(value))) {
       return at;
     }
@@ -60,7 +87,7 @@ std::uint32_t first_unused(const Surroundings& around, Key name, std::uint32_t l
   return 0;
 }
 
-std::uint32_t most_said_of(const Surroundings& around, Key name, std::uint32_t last) {
+std::uint32_t most_said_of(const Surroundings& around, Key name, std::uint32_t last, As as) {
   const SessionMemory& memory = around.memory;
   std::uint32_t best = 0;
   double most = 0;
@@ -68,7 +95,7 @@ std::uint32_t most_said_of(const Surroundings& around, Key name, std::uint32_t l
   for (std::size_t i = 0; i < about_max && at != 0; ++i) {
     const SeenValue& value = memory.value(at);
     if (value.parent != 0 &&
-        !memory.was_used(SessionMemory::used_key(around.task, name, value.hash))) {
+        !memory.was_used(SessionMemory::used_key(around.task, name, formed_hash(value, as)))) {
       const SeenValue& holder = memory.value(value.parent);
       const SessionMemory::Mention mention = memory.mention(holder.hash, *holder.json);
       const double said = mention.anywhere + mention.ahead;
@@ -97,11 +124,11 @@ std::uint32_t resolve(const Surroundings& around, Key name, const Binding& rule,
     case From::last:
       return last;
     case From::unused:
-      return first_unused(around, name, last, false);
+      return first_unused(around, name, last, rule.as, false);
     case From::mentioned:
-      return first_unused(around, name, last, true);
+      return first_unused(around, name, last, rule.as, true);
     case From::about:
-      return around.has_about ? most_said_of(around, name, last) : 0;
+      return around.has_about ? most_said_of(around, name, last, rule.as) : 0;
     case From::earliest:
       return memory.earliest_at(rule.place);
     case From::older:
@@ -150,6 +177,22 @@ bool is_open(const Surroundings& around, const Binding& rule, Key side) {
   return false;
 }
 
+/// Where an output holds a value, as `: reservations[*]`. Of a document in one of its texts it is
+/// where that text stands, and then where the value stands in the document.
+std::string path_in_output(const SessionMemory& memory, const SeenValue& value,
+                           const Output& output) {
+  const SeenValue* root = &value;
+  while (root->parent != 0 && memory.value(root->parent).json->string() == nullptr) {
+    root = &memory.value(root->parent);
+  }
+  std::string outer;
+  if (root->parent != 0) {
+    outer = path_in_output(memory, memory.value(root->parent), output);
+  }
+  const std::string path = path_of(root->parent != 0 ? *root->json : output.value(), value.json);
+  return outer + (path.empty() ? "" : ": ") + path;
+}
+
 std::string origin_of(const SessionMemory& memory, const SeenValue& value, From from) {
   static const char* const words[from_kinds] = {"",           "last ",         "next unused ",
                                                 "mentioned ", "first ever ",   "older ",
@@ -160,8 +203,10 @@ std::string origin_of(const SessionMemory& memory, const SeenValue& value, From 
   }
   const SeenStep& step = memory.steps()[value.document - 1];
   if (value.side == Side::output) {
-    const std::string path = step.output ? path_of(step.output->value(), value.json) : "";
-    return origin + "output of " + step.call.task() + (path.empty() ? "" : ": " + path);
+    const SeenValue& whole = value.is_part ? memory.value(value.parent) : value;
+    const std::string path = step.output ? path_in_output(memory, whole, *step.output) : "";
+    return origin + (value.is_part ? "in the text of " : "") + "output of " + step.call.task() +
+           path + (value.is_part ? " " + memory.way_to(value) : "");
   }
   origin += "input of " + step.call.task();
   for (const json::Member& member : step.call.input()) {
@@ -194,7 +239,8 @@ std::size_t size_of(const json::Value& value) {
 }
 
 std::uint16_t signature_of(const Binding& rule) {
-  const Key kind = static_cast<Key>(rule.from) * nth_max * 2 + rule.n;
+  const Key kind =
+      (static_cast<Key>(rule.as) * from_kinds + static_cast<Key>(rule.from)) * nth_max * 2 + rule.n;
   return static_cast<std::uint16_t>(mix(rule.place ^ rule.mold, kind) | 1U);
 }
 
@@ -205,7 +251,10 @@ std::string text_of(const Origin& origin, const SessionMemory& memory) {
     case Origin::Kind::constant:
       return "constant";
     case Origin::Kind::rule:
-      return origin_of(memory, memory.value(origin.at), origin.from);
+      return origin_of(memory, memory.value(origin.at), origin.from) +
+             (origin.as == As::text     ? ", as a text"
+              : origin.as == As::number ? ", as a number"
+                                        : "");
     case Origin::Kind::recognised:
       return "text, known from before";
     case Origin::Kind::corrected:
@@ -322,7 +371,7 @@ void Parameter::learn_look(const json::Value& value) {
 ValueRanker first_value_ranker() {
   const Features<value_features> weights = {0.75, 0.15, -0.8, 0.6, 0.4, 0,   -0.35, -0.15, 0.2, 0.5,
                                             0.2,  0.6,  0,    0.3, 0,   0,   0.2,   0.4,   0.4, 0.0,
-                                            0,    0,    0,    0,   1,   0.3, 0,     0};
+                                            0,    0,    0,    0,   1,   0.3, 0,     0,     0,   0};
   return ValueRanker(weights);
 }
 
@@ -356,6 +405,7 @@ struct Parameter::Claims {
   bool is_recognised = false;
   bool is_composed = false;
   bool is_projected = false;
+  bool is_converted = false;
   std::uint8_t corrected = 0;  ///< 1 + the kind of correction; 0: none.
 };
 
@@ -468,13 +518,18 @@ double Parameter::claim_by_rules(const Surroundings& around, const KindRecord& k
       if (hash == 0) {
         continue;
       }
-      const double known = familiar(value.look);
-      Claims& claims = claimed.offer(hash, rule_share(i, place, kinds) * known, value.json,
-                                     {Origin::Kind::rule, rule.from, at}, at);
+      const bool is_made = rule.mold != 0 || rule.as != As::it_is;
+      const json::Value* json = value.json;
+      if (is_made && (rule.as != As::it_is || !claimed.has(hash))) {
+        json = &made.emplace_front(make(value, rule));
+      }
+      const double known = familiar(rule.as == As::it_is ? value.look : look_of(*json));
+      Claims& claims = claimed.offer(hash, rule_share(i, place, kinds) * known, json,
+                                     {Origin::Kind::rule, rule.from, at, rule.as}, at);
       claims.familiar = known;
-      if (rule.mold != 0 && claims.count == 1) {
-        claims.value = &made.emplace_front(make(value, rule));
-        claims.is_projected = true;
+      if (is_made && claims.count == 1) {
+        claims.is_projected = rule.mold != 0;
+        claims.is_converted = rule.as != As::it_is;
       }
     }
   }
@@ -516,7 +571,7 @@ json::Value members_of(const json::Value& value, const std::vector<std::string>&
 /// The hash of what the rule makes of the value; 0: nothing.
 Key Parameter::given(const SeenValue& value, const Binding& rule) const {
   if (rule.mold == 0) {
-    return value.hash;
+    return formed_hash(value, rule.as);
   }
   const Mold* mold = find_mold(rule.mold);
   if (mold == nullptr) {
@@ -540,8 +595,11 @@ Key Parameter::given(const SeenValue& value, const Binding& rule) const {
   return hash;
 }
 
-/// @pre given(value, rule) != 0 and the rule has a mold.
+/// @pre given(value, rule) != 0
 json::Value Parameter::make(const SeenValue& value, const Binding& rule) const {
+  if (rule.mold == 0) {
+    return formed(*value.json, rule.as);
+  }
   const Mold& mold = *find_mold(rule.mold);
   if (!mold.is_each) {
     return members_of(*value.json, mold.names);
@@ -725,7 +783,9 @@ Features<value_features> Parameter::Describer::operator()(Key hash, const Claims
       meaning != nullptr ? meaning->share : 0.0,
       meaning != nullptr ? meaning->lift : 0.0,
       of_holder.anywhere,
-      of_holder.ahead};
+      of_holder.ahead,
+      seen != nullptr && seen->is_part ? 1.0 : 0.0,
+      claims.is_converted ? 1.0 : 0.0};
   for (std::size_t n = 0; around_.mask != nullptr && n < value_features; ++n) {
     features[n] *= (*around_.mask)[n];
   }
@@ -734,7 +794,7 @@ Features<value_features> Parameter::Describer::operator()(Key hash, const Claims
 
 /// What the leading rule gives, where it has been right for long; nothing where it does not apply.
 std::optional<Candidate> Parameter::settled(const Surroundings& around, const KindRecord& kinds,
-                                            std::size_t place) const {
+                                            std::size_t place, MadeValues& made) const {
   if (led_ < led_min || leader_ == no_rule ||
       (!around.open_tasks.empty() && is_open(around, rules_[leader_], task_sides_[leader_]))) {
     return std::nullopt;
@@ -745,20 +805,25 @@ std::optional<Candidate> Parameter::settled(const Surroundings& around, const Ki
     return std::nullopt;
   }
   const SeenValue& value = around.memory.value(at);
+  Key hash = value.hash;
   Claims claims;
-  claims.best = rule_share(leader_, place, kinds);
   claims.value = value.json;
-  claims.origin = {Origin::Kind::rule, rule.from, at};
+  claims.familiar = familiar(value.look);
+  if (rule.as != As::it_is) {
+    hash = given(value, rule);
+    if (hash == 0) {
+      return std::nullopt;
+    }
+    claims.value = &made.emplace_front(make(value, rule));
+    claims.familiar = familiar(look_of(*claims.value));
+    claims.is_converted = true;
+  }
+  claims.best = rule_share(leader_, place, kinds);
+  claims.origin = {Origin::Kind::rule, rule.from, at, rule.as};
   claims.seen = at;
   claims.count = 1;
-  claims.familiar = familiar(value.look);
-  return Candidate{value.hash,
-                   claims.best * claims.familiar,
-                   value.json,
-                   claims.origin,
-                   at,
-                   true,
-                   Describer(*this, around)(value.hash, claims)};
+  return Candidate{hash, claims.best * claims.familiar,         claims.value, claims.origin, at,
+                   true, Describer(*this, around)(hash, claims)};
 }
 
 std::vector<Candidate> Parameter::candidates(const Surroundings& around, const KindRecord& kinds,
@@ -766,7 +831,7 @@ std::vector<Candidate> Parameter::candidates(const Surroundings& around, const K
                                              std::span<const Composed> composed, MadeValues& made,
                                              Wanted wanted) const {
   const std::size_t place = followed_.find(around.previous);
-  if (const auto settled = this->settled(around, kinds, place)) {
+  if (const auto settled = this->settled(around, kinds, place, made)) {
     return {*settled};
   }
   composed = composed.first(std::min(composed.size(), composed_max));
@@ -840,7 +905,8 @@ Count Parameter::record_of(const Surroundings& around, const Candidate& candidat
     case Origin::Kind::rule: {
       Resolver resolve(around, name_);
       for (const Binding& rule : rules_) {
-        if (rule.from == candidate.origin.from && resolve(rule) == candidate.origin.at &&
+        if (rule.from == candidate.origin.from && rule.as == candidate.origin.as &&
+            resolve(rule) == candidate.origin.at &&
             (record.tries == 0 || rule.all.share(1) > record.share(1))) {
           record = rule.all;
         }
@@ -991,7 +1057,7 @@ void Parameter::add_rule(const Surroundings& around, Key name, Key hash, const B
     for (std::size_t n = i; n < std::min(i + 4, rules_.size()); ++n) {
       const Binding& each = rules_[n];
       if (each.from == rule.from && each.place == rule.place && each.n == rule.n &&
-          each.mold == rule.mold) {
+          each.mold == rule.mold && each.as == rule.as) {
         return;
       }
     }
@@ -1015,10 +1081,54 @@ void Parameter::add_rule(const Surroundings& around, Key name, Key hash, const B
   task_sides_.push_back(side);
 }
 
-void Parameter::learn_rules(const Surroundings& around, Key name, Key hash) {
+namespace {
+
+/// What the value is where a rule makes it of a text or a number; null: nothing.
+json::Value other_kind(const json::Value& value) {
+  return formed(value, value.string() != nullptr ? As::number : As::text);
+}
+
+/// The session's memory knows the value, or what a rule would make it of.
+bool is_seen(const Surroundings& around, Key hash, const json::Value& value) {
+  const auto knows = [&](Key key) {
+    return around.memory.latest_equal(key) != 0 || around.memory.latest_part(key) != 0;
+  };
+  if (knows(hash) || !around.converts) {
+    return knows(hash);
+  }
+  const json::Value other = other_kind(value);
+  return !other.is_null() && knows(hash_value(other));
+}
+
+}  // namespace
+
+void Parameter::learn_rules(const Surroundings& around, Key name, Key hash,
+                            const json::Value& value, bool is_explained) {
   const SessionMemory& memory = around.memory;
-  const std::size_t count = leader_ == no_rule ? sources_max : sources_explained_max;
-  std::uint32_t at = memory.latest_equal(hash);
+  const std::uint32_t whole = memory.latest_equal(hash);
+  learn_sources(around, name, hash, whole, leader_ == no_rule ? sources_max : sources_explained_max,
+                As::it_is);
+  if (whole != 0 && is_explained) {
+    return;
+  }
+  const std::uint32_t part = memory.latest_part(hash);
+  learn_sources(around, name, hash, part, part_sources_max, As::it_is);
+  if (part != 0 || whole != 0 || !around.converts) {
+    return;
+  }
+  if (const json::Value other = other_kind(value); !other.is_null()) {
+    const As as = value.string() != nullptr ? As::text : As::number;
+    const Key key = hash_value(other);
+    learn_sources(around, name, hash, memory.latest_equal(key), converted_sources_max, as);
+    learn_sources(around, name, hash, memory.latest_part(key), part_sources_max, as);
+  }
+}
+
+/// Rules that would have given this value, from where it, or what it is made of, was seen last.
+void Parameter::learn_sources(const Surroundings& around, Key name, Key hash, std::uint32_t latest,
+                              std::size_t count, As as) {
+  const SessionMemory& memory = around.memory;
+  std::uint32_t at = latest;
   for (std::size_t i = 0; i < count && at != 0; ++i) {
     const SeenValue& value = memory.value(at);
     const Key owner = value.side == Side::text
@@ -1029,8 +1139,12 @@ void Parameter::learn_rules(const Surroundings& around, Key name, Key hash) {
       binding.from = from;
       binding.n = static_cast<std::uint8_t>(n);
       binding.place = place;
-      binding.source =
-          static_cast<std::uint8_t>(static_cast<int>(value.side) + (value.is_after_word ? 1 : 0));
+      binding.as = as;
+      binding.source = as != As::it_is ? source_converted
+                       : value.is_part
+                           ? static_cast<std::uint8_t>(source_part + (value.is_by_look ? 0 : 1))
+                           : static_cast<std::uint8_t>(static_cast<int>(value.side) +
+                                                       (value.is_after_word ? 1 : 0));
       add_rule(around, name, hash, binding, from == From::named ? 0 : owner);
     };
     std::size_t n = 0;
@@ -1047,11 +1161,11 @@ void Parameter::learn_rules(const Surroundings& around, Key name, Key hash) {
     rule(From::older, 0, value.place);
     if (value.side != Side::text && memory.has_text()) {
       rule(From::mentioned, 0, value.place);
-      if (value.parent != 0) {
+      if (value.parent != 0 && !value.is_part) {
         rule(From::about, 0, value.place);
       }
     }
-    if (value.side == Side::output) {
+    if (value.side == Side::output && !value.is_part) {
       const std::size_t back = memory.steps().size() + 1 - value.document;
       for (std::size_t place = 0; back <= back_max && place < back_values_max; ++place) {
         if (memory.output_value(back, place) == at) {
@@ -1086,7 +1200,7 @@ bool Parameter::is_routine(const Surroundings& around, Key hash, const json::Val
     }
   } else if (missed_ >= missed_min) {
     is_known = (value.string() != nullptr || value.number() != nullptr) &&
-               around.memory.latest_equal(hash) == 0 && !was_corrected() &&
+               !is_seen(around, hash, value) && !was_corrected() &&
                std::find(hashes_.begin(), hashes_.end(), hash) == hashes_.end();
   }
   if (is_known) {
@@ -1166,7 +1280,7 @@ bool Parameter::learn(const Surroundings& around, KindRecord& kinds, std::string
   learn_constant(place, hash, value);
   learn_mold(place, value);
   if (led_ < led_few || led_ % looked_for_more == 0) {
-    learn_rules(around, name, hash);
+    learn_rules(around, name, hash, value, right != no_rule);
     learn_projections(around, name, hash, value);
   }
   return true;

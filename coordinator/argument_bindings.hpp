@@ -26,8 +26,16 @@ enum class From : std::uint8_t {
   about,  ///< The one there, not used yet, of whose object the session's text says most.
 };
 inline constexpr std::size_t from_kinds = 9;
-/// What a rule takes its value from: an input, an output, text by shape, text by the word before.
-inline constexpr std::size_t source_kinds = 4;
+/// What a rule takes its value from: an input, an output, text by shape, text by the word before,
+/// a part of an output's text by its look, by what stands near it, any of them as another kind.
+inline constexpr std::size_t source_kinds = 7;
+
+/// What becomes of a value that was found.
+enum class As : std::uint8_t {
+  it_is,
+  text,    ///< Of a number: text_of_number().
+  number,  ///< Of a text: number_of_text().
+};
 
 /// The tasks that a parameter's call has followed, the latest few: each has a place at which
 /// records keep what holds after it.
@@ -74,6 +82,7 @@ struct Binding {
   From from = From::nth;
   std::uint8_t n = 0;
   std::uint8_t source = 0;
+  As as = As::it_is;
 };
 
 struct Constant {
@@ -96,7 +105,7 @@ struct KindRecord {
 };
 
 /// What tells how well a value suits a parameter: see value_features().
-inline constexpr std::size_t value_features = 28;
+inline constexpr std::size_t value_features = 30;
 using ValueRanker = Ranker<value_features>;
 /// At first a value weighs as the odds of the best rule that gives it.
 ValueRanker first_value_ranker();
@@ -107,6 +116,7 @@ struct Origin {
   Kind kind = Kind::constant;
   From from = From::nth;  ///< Of a rule.
   std::uint32_t at = 0;   ///< What the rule found in the session's memory.
+  As as = As::it_is;
 };
 
 /// One value that a parameter may get.
@@ -170,6 +180,7 @@ struct Surroundings {
   std::span<const Meaning> meanings{};  ///< By value, ascending.
   bool corrects = true;                 ///< Texts are corrected: candidates of their own.
   bool has_about = true;                ///< Rules of what the text speaks of apply.
+  bool converts = true;                 ///< Numbers may be made texts, and texts numbers.
   const Features<value_features>* mask = nullptr;  ///< Features count so many times; none: once.
 };
 
@@ -218,7 +229,7 @@ private:
   std::size_t place_after(Key previous);
   double constant_share(const Constant& constant, std::size_t place) const;
   std::optional<Candidate> settled(const Surroundings& around, const KindRecord& kinds,
-                                   std::size_t place) const;
+                                   std::size_t place, MadeValues& made) const;
   double rule_share(std::size_t rule, std::size_t place, const KindRecord& kinds) const;
   bool is_routine(const Surroundings& around, Key hash, const json::Value& value);
   bool was_corrected() const;
@@ -236,7 +247,10 @@ private:
   json::Value make(const SeenValue& value, const Binding& rule) const;
   void learn_projections(const Surroundings& around, Key name, Key hash, const json::Value& value);
   void learn_constant(std::size_t place, Key hash, const json::Value& value);
-  void learn_rules(const Surroundings& around, Key name, Key hash);
+  void learn_rules(const Surroundings& around, Key name, Key hash, const json::Value& value,
+                   bool is_explained);
+  void learn_sources(const Surroundings& around, Key name, Key hash, std::uint32_t latest,
+                     std::size_t count, As as);
   /// `side`: whose documents have the rule's place: a task's outputs or inputs, or the text; 0:
   /// anybody's.
   void add_rule(const Surroundings& around, Key name, Key hash, const Binding& rule, Key side);

@@ -62,6 +62,7 @@ const std::array<IdeaParts, ideas>& all_ideas() {
       {Idea::telling_fields, "telling-fields", {}, {}},
       {Idea::trust, "trust", {}, {}},
       {Idea::number_of_steps, "number-of-steps", {}, {47}},
+      {Idea::parts_of_texts, "parts-of-texts", {28, 29}, {}},
   }};
   return all;
 }
@@ -790,6 +791,7 @@ Session& PredictionGraph::Impl::open(const RunId& id, std::string_view tenant) {
   limits.values = std::min(units, limits.values);
   limits.document_bytes = std::min(units, limits.document_bytes);
   limits.counts = has(Idea::counts);
+  limits.parts = has(Idea::parts_of_texts);
   std::string name(tenant);
   const Key key = tenant_of(name).key;
   sessions_.push_front(Session{id,
@@ -1206,6 +1208,7 @@ Surroundings PredictionGraph::Impl::around(const Session& session, Key task) con
                       open_tasks_,    &output_names_, session.meanings};
   around.corrects = has(Idea::corrected_texts);
   around.has_about = has(Idea::spoken_of);
+  around.converts = has(Idea::parts_of_texts);
   around.mask = settings_.without ? &value_mask_ : nullptr;
   return around;
 }

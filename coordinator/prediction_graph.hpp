@@ -35,8 +35,9 @@ enum class Idea : std::uint8_t {
   telling_fields,
   trust,
   number_of_steps,
+  parts_of_texts,
 };
-inline constexpr std::size_t ideas = 21;
+inline constexpr std::size_t ideas = 22;
 const char* to_string(Idea idea);
 std::optional<Idea> parse_idea(std::string_view name);
 

@@ -1,9 +1,9 @@
 #include "coordinator/session_memory.hpp"
 
 #include <algorithm>
-#include <charconv>
 
 #include "base/assert.hpp"
+#include "coordinator/ascii.hpp"
 #include "coordinator/task_names.hpp"
 
 namespace forerun::prediction {
@@ -25,6 +25,8 @@ constexpr Key one_more = 0x25;
 /// Numbers documents that are text.
 constexpr std::uint32_t text_bit = 1U << 31U;
 constexpr std::size_t walk_depth_max = 12;
+constexpr Key document_in_text = 0x26;
+constexpr std::size_t documents_in_texts_max = 8;  ///< Of one output.
 constexpr std::size_t columns_max = 16;
 /// What stays when steps are let go of: as many of the first as past sessions compare.
 constexpr std::size_t first_steps_max = 64;
@@ -33,8 +35,8 @@ constexpr std::size_t asked_per_step = 4;    ///< Calls and arguments that are k
 constexpr std::size_t words_per_text_max = 1'000;
 constexpr std::size_t last_words_max = 96;
 /// Of what may be held, what the first steps and the latest keep when others are let go of.
-constexpr std::size_t first_part = 8;
-constexpr std::size_t latest_part = 2;
+constexpr std::size_t kept_ahead_part = 8;
+constexpr std::size_t kept_behind_part = 2;
 constexpr std::size_t bytes_per_step = 450;  ///< Of the smallest call and its output, on the heap.
 constexpr std::size_t bytes_per_text_byte = 16;  ///< The words with their places.
 constexpr std::size_t word_bytes_max = 120;
@@ -54,30 +56,10 @@ constexpr double alike_min = 0.6;
 constexpr double alike_blamed_min = 0.2;
 constexpr Key name_of_output = 11;
 
-bool is_upper(char c) {
-  return c >= 'A' && c <= 'Z';
-}
-bool is_lower(char c) {
-  return c >= 'a' && c <= 'z';
-}
-bool is_digit(char c) {
-  return c >= '0' && c <= '9';
-}
-bool is_space(char c) {
-  return c == ' ' || c == '\n' || c == '\t' || c == '\r';
-}
-char to_lower(char c) {
-  return is_upper(c) ? static_cast<char>(c - 'A' + 'a') : c;
-}
-
 std::string lowered(std::string_view text) {
   std::string out(text);
   std::transform(out.begin(), out.end(), out.begin(), to_lower);
   return out;
-}
-
-bool has_digit(std::string_view text) {
-  return std::any_of(text.begin(), text.end(), is_digit);
 }
 
 std::string_view trimmed(std::string_view word) {
@@ -105,26 +87,6 @@ std::string shape_of(std::string_view word) {
     }
   }
   return shape;
-}
-
-std::optional<double> number_in(std::string_view word) {
-  std::string plain;
-  for (const char c : word) {
-    if (c == ',' || (c == '$' && plain.empty())) {
-      continue;
-    }
-    plain.push_back(c);
-  }
-  if (plain.empty() || plain.size() > 15 || !is_digit(plain.back())) {
-    return std::nullopt;
-  }
-  double number = 0;
-  const auto [end, error] =
-      std::from_chars(plain.data(), plain.data() + plain.size(), number, std::chars_format::fixed);
-  if (error != std::errc() || end != plain.data() + plain.size()) {
-    return std::nullopt;
-  }
-  return number;
 }
 
 /// Calls `take` with the stem of each word of a text: runs of letters, cut where a capital follows
@@ -346,6 +308,7 @@ void SessionMemory::link(SeenValue value) {
   const auto self = static_cast<std::uint32_t>(values_.size());
   const Key place = value.place;
   const Key hash = value.hash;
+  const Key equals = mix(hash, value.is_part ? equal_part : 4);
   value.head = self;
   if (const std::uint32_t before = latest_at(place); before != 0) {
     if (values_[before].document == value.document) {
@@ -359,13 +322,13 @@ void SessionMemory::link(SeenValue value) {
   } else {
     set(mix(place, 2), self);
   }
-  value.same_value = latest_equal(hash);
+  value.same_value = index_.get(equals);
   if (value.look == 0) {
     value.look = value.same_value != 0 ? values_[value.same_value].look : look_of(*value.json);
   }
   values_.push_back(value);
   set(mix(place, 1), self);
-  set(mix(hash, 4), self);
+  set(equals, self);
   if (value.name != 0) {
     set(mix(value.name, 3), self);
   }
@@ -433,6 +396,9 @@ Key SessionMemory::walk(const json::Value& value, Key place, Key name, bool in_a
     }
     if (const std::string* text = value.string(); text != nullptr && side == Side::output) {
       learn_name(*text);
+      if (limits_.parts && may_have_parts(*text)) {
+        texts_to_read_.push_back(self);
+      }
     }
   }
   return hash;
@@ -593,14 +559,14 @@ SessionMemory::Dropped SessionMemory::middle() const {
       return fits;
     }
   };
-  Room ahead{std::min(first_steps_max, limits_.steps / first_part), limits_.bytes / first_part,
-             limits_.values / first_part};
+  Room ahead{std::min(first_steps_max, limits_.steps / kept_ahead_part),
+             limits_.bytes / kept_ahead_part, limits_.values / kept_ahead_part};
   std::size_t first = 0;
   while (first < steps_.size() && ahead.take(steps_[first].bytes, values[first])) {
     ++first;
   }
-  Room behind{std::max(limits_.steps / latest_part, latest_steps_min), limits_.bytes / latest_part,
-              limits_.values / latest_part};
+  Room behind{std::max(limits_.steps / kept_behind_part, latest_steps_min),
+              limits_.bytes / kept_behind_part, limits_.values / kept_behind_part};
   std::size_t last = steps_.size();
   while (last > first && (behind.take(steps_[last - 1].bytes, values[last - 1]) ||
                           steps_.size() - last < latest_steps_min)) {
@@ -652,7 +618,7 @@ void SessionMemory::forget(Dropped dropped) {
     }
     link(value);
     if (const std::string* text = value.json->string();
-        text != nullptr && value.side == Side::output && !is_own) {
+        text != nullptr && value.side == Side::output && !is_own && !value.is_part) {
       learn_name(*text);
     }
   }
@@ -844,6 +810,7 @@ void SessionMemory::add_output(const std::optional<Output>& output, Key output_l
     return;
   }
   step.output = output;
+  step.parts.clear();
   const std::size_t bytes = output->canonical().size() + json::heap_bytes(output->value());
   step.bytes += bytes;
   bytes_ += bytes;
@@ -851,6 +818,103 @@ void SessionMemory::add_output(const std::optional<Output>& output, Key output_l
   set(mix(steps_.size(), 9), static_cast<std::uint32_t>(values_.size()));
   walk(step.output->value(), mix(step.task, static_cast<Key>(Side::output)), 0, false, 0,
        Side::output, left);
+  read_texts(left);
+}
+
+/// What the texts of the latest output hold: documents, which may bring more texts, and parts.
+void SessionMemory::read_texts(std::size_t left) {
+  std::size_t bytes_left = limits_.part_bytes;
+  std::size_t parts_left = limits_.parts_per_document;
+  std::size_t documents_left = documents_in_texts_max;
+  for (std::size_t i = 0; i < texts_to_read_.size() && bytes_left > 0 && left > 0; ++i) {
+    const std::uint32_t at = texts_to_read_[i];
+    const std::string& text = *values_[at].json->string();
+    if (documents_left > 0 && read_document(at, bytes_left, left)) {
+      --documents_left;
+      bytes_left -= std::min(bytes_left, text.size());
+    }
+    if (left > 0 && parts_left > 0) {
+      const std::size_t may = std::min(left, parts_left);
+      const std::size_t count = read_parts(at, may);
+      parts_left -= count;
+      left -= count;
+      bytes_left -= std::min(bytes_left, std::min(text.size(), part_text_bytes_max));
+    }
+  }
+  texts_to_read_.clear();
+}
+
+/// A value that no output holds, but its text says.
+void SessionMemory::own(json::Value value) {
+  SeenStep& step = steps_.back();
+  step.parts.push_front(std::move(value));
+  const std::size_t bytes =
+      sizeof(void*) + sizeof(json::Value) + json::heap_bytes(step.parts.front());
+  step.bytes += bytes;
+  bytes_ += bytes;
+}
+
+/// A document in a text is walked like what holds the text. Returns whether there was one.
+bool SessionMemory::read_document(std::uint32_t text, std::size_t bytes_max, std::size_t& left) {
+  auto document = document_in(*values_[text].json->string(), bytes_max);
+  if (!document) {
+    return false;
+  }
+  own(std::move(*document));
+  const Key place = mix(values_[text].place, document_in_text);
+  walk(steps_.back().parts.front(), place, 0, false, 1, Side::output, left);
+  values_.back().parent = values_.back().parent == 0 ? text : values_.back().parent;
+  return true;
+}
+
+/// Returns how many values it brought. @pre count_max > 0
+std::size_t SessionMemory::read_parts(std::uint32_t text, std::size_t count_max) {
+  const std::string_view whole = *values_[text].json->string();
+  const Key place = values_[text].place;
+  std::size_t count = 0;
+  TextPart last;  // What was told of last, and is kept.
+  Key hash = 0;
+  each_part(whole, [&](const TextPart& part) {
+    const bool is_same = part.text.data() == last.text.data() &&
+                         part.text.size() == last.text.size() && part.is_number == last.is_number;
+    if (!is_same) {
+      const double number = part.is_number ? number_in_text(part.text).value_or(0) : 0;
+      hash = part.is_number ? hash_number(number) : hash_string(part.text);
+      // What the output shows as a value of its own is taken from there.
+      const std::uint32_t known = latest_equal(hash);
+      if (known != 0 && values_[known].side == Side::output &&
+          values_[known].document == steps_.size()) {
+        return true;
+      }
+      own(part.is_number ? json::Value(number) : json::Value(part.text));
+      last = part;
+    }
+    SeenValue value;
+    value.hash = hash;
+    value.place = mix(place, key_of(part));
+    value.json = &steps_.back().parts.front();
+    value.side = Side::output;
+    value.document = static_cast<std::uint32_t>(steps_.size());
+    value.is_part = true;
+    value.is_by_look = part.by == PartBy::look || part.by == PartBy::quoted;
+    value.parent = text;
+    link(value);
+    ++parts_;
+    return ++count < count_max;
+  });
+  return count;
+}
+
+std::string SessionMemory::way_to(const SeenValue& part) const {
+  const SeenValue& text = values_[part.parent];
+  std::string way;
+  each_part(*text.json->string(), [&](const TextPart& each) {
+    if (mix(text.place, key_of(each)) == part.place) {
+      way = text_of(each);
+    }
+    return way.empty();
+  });
+  return way;
 }
 
 void SessionMemory::remember_text(std::string_view text, Key place, bool is_after_word) {
@@ -873,7 +937,7 @@ void SessionMemory::remember_word(std::string_view word, std::string_view before
   if (!before.empty()) {
     remember_text(word, mix(after_word, hash_text(lowered(before))), true);
   }
-  if (const auto number = number_in(word)) {
+  if (const auto number = number_in_text(word)) {
     text_at_ = place_in_text(word);
     text_values_.emplace_back(*number);
     remember(hash_number(*number), number_shape, 0, &text_values_.back(), Side::text);
@@ -1019,7 +1083,7 @@ std::uint32_t SessionMemory::output_value(std::size_t back, std::size_t n) const
   const std::uint32_t first = index_.get(mix(document, 9));
   const std::size_t at = first + n;
   if (first == 0 || at >= values_.size() || values_[at].side != Side::output ||
-      values_[at].document != document) {
+      values_[at].document != document || values_[at].is_part) {
     return 0;
   }
   return static_cast<std::uint32_t>(at);

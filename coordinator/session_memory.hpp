@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <forward_list>
 #include <map>
 #include <optional>
 #include <string>
@@ -9,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "coordinator/parts_of_texts.hpp"
 #include "coordinator/prediction_hash.hpp"
 #include "coordinator/word_likeness.hpp"
 #include "speculation/call.hpp"
@@ -26,7 +28,10 @@ struct MemoryLimits {
   std::size_t tokens = 8'192;               ///< Of all texts, in reading order.
   std::size_t names = 512;                  ///< Different words that outputs are made of.
   std::size_t document_bytes = 64U << 10U;  ///< Of a larger call or output no value is remembered.
+  std::size_t parts_per_document = 96;      ///< Parts of an output's texts, of its values.
+  std::size_t part_bytes = 16U << 10U;      ///< Of an output's texts, looked at for parts.
   bool counts = true;                       ///< What follows an argument in a count is a value too.
+  bool parts = true;                        ///< Parts of texts are values too.
 };
 
 enum class Side : std::uint8_t { input, output, text };
@@ -43,11 +48,13 @@ struct SeenValue {
       0;  ///< Of an input or output, its step's number from 1; of a text another number.
   Side side = Side::input;
   bool is_after_word = false;    ///< Its place in the text is the word before it.
+  bool is_part = false;          ///< Of an output's text, which is its parent.
+  bool is_by_look = false;       ///< A part whose place says nothing of what stands near it.
   std::uint32_t head = 0;        ///< First at this place in this document.
   std::uint32_t next = 0;        ///< Next at this place in this document.
   std::uint32_t older = 0;       ///< Last at this place in an earlier document.
   std::uint32_t same_value = 0;  ///< The latest equal value before this.
-  std::uint32_t parent = 0;      ///< The object or array that holds it.
+  std::uint32_t parent = 0;      ///< The object or array, or the text, that holds it.
   std::uint32_t text_at = 0;     ///< Of text: where it stands, in bytes of all texts.
 };
 
@@ -60,6 +67,7 @@ struct SeenStep {
   Key input_labels = 0;   ///< The input's fields that take few values.
   Key output_labels = 0;  ///< The same of the output, with its shape.
   std::size_t bytes = 0;  ///< About what call and output take, as the memory reckons.
+  std::forward_list<json::Value> parts{};  ///< Of the output's texts.
 };
 
 /// One session's working memory: its steps, and every small value of inputs, outputs and text by
@@ -112,11 +120,18 @@ public:
   std::uint32_t latest_at(Key place) const { return index_.get(mix(place, 1)); }
   std::uint32_t earliest_at(Key place) const { return index_.get(mix(place, 2)); }
   std::uint32_t latest_named(Key name) const { return index_.get(mix(name, 3)); }
+  /// The latest that is a value of its own: no part of a text.
   std::uint32_t latest_equal(Key hash) const { return index_.get(mix(hash, 4)); }
+  /// The latest equal part of an output's text.
+  std::uint32_t latest_part(Key hash) const {
+    return parts_ == 0 ? 0 : index_.get(mix(hash, equal_part));
+  }
+  /// How a part is found in its text, for people. @pre it is a part.
+  std::string way_to(const SeenValue& part) const;
   /// The last word or number of the latest text that looks like this value; 0: none.
   std::uint32_t latest_like(const json::Value& value) const;
-  /// The n-th value of the output of the step `back` steps ago (1: the last step); 0: there is
-  /// none.
+  /// The n-th value of the output of the step `back` steps ago (1: the last step), no part of a
+  /// text; 0: there is none.
   std::uint32_t output_value(std::size_t back, std::size_t n) const;
   /// The first value of the latest text that equals this; 0: no text has it.
   std::uint32_t in_text(Key hash) const { return index_.get(mix(hash, 8)); }
@@ -178,6 +193,8 @@ private:
     std::size_t used_ = 0;
   };
 
+  static constexpr Key equal_part = 12;
+
   void set(Key key, std::uint32_t number);
   void remember(Key hash, Key place, Key name, const json::Value* json, Side side,
                 bool is_after_word = false);
@@ -191,6 +208,10 @@ private:
                  Side side, std::size_t& left);
   Key walk_object(const json::Object& object, Key place, std::size_t depth, Side side,
                   std::size_t& left);
+  void read_texts(std::size_t left);
+  bool read_document(std::uint32_t text, std::size_t bytes_max, std::size_t& left);
+  std::size_t read_parts(std::uint32_t text, std::size_t count_max);
+  void own(json::Value value);
   void remember_text(std::string_view text, Key place, bool is_after_word = false);
   void remember_word(std::string_view word, std::string_view before);
   void remember_phrases(std::string_view text);
@@ -254,9 +275,11 @@ private:
   mutable std::map<std::uint32_t, std::vector<Corrected>> corrected_;
   std::size_t marks_ = 0;
   std::vector<std::pair<Key, std::uint32_t>>
-      changes_;                      ///< What set() replaced since the outermost mark.
-  std::size_t bytes_ = 0;            ///< Of steps_.
-  std::size_t text_bytes_held_ = 0;  ///< Of the texts, with their words.
+      changes_;                               ///< What set() replaced since the outermost mark.
+  std::size_t bytes_ = 0;                     ///< Of steps_.
+  std::size_t text_bytes_held_ = 0;           ///< Of the texts, with their words.
+  std::size_t parts_ = 0;                     ///< That came, whether they still are there or not.
+  std::vector<std::uint32_t> texts_to_read_;  ///< While an output is read: those with parts.
 };
 
 /// Where a value stands in its document, for people: `reservations[*]`. Empty when it is not in

@@ -14,6 +14,7 @@ forerun_test(coordinator_tests unit
                unit/known_nodes_test.cpp
                unit/open_past_test.cpp
                unit/overdue_tasks_test.cpp
+               unit/parts_of_texts_test.cpp
                unit/prediction_graph_test.cpp
                unit/prediction_parts_test.cpp
                unit/prediction_reasons_test.cpp

@@ -891,6 +891,155 @@ TEST_CASE("of a list's items the one that the text speaks of is taken", "[predic
   CHECK(made.front().call == call("open", R"({"id":"u773"})"));
 }
 
+namespace {
+
+/// A made-up workflow whose later calls take what only the first one's output says.
+std::vector<Taken> workflow(std::uint64_t kind, Prng& prng) {
+  const auto number = [&] { return std::to_string(10'000 + prng.below(900'000)); };
+  const auto code = [&] {
+    std::string made;
+    for (int i = 0; i < 9; ++i) {
+      made.push_back("0123456789abcdef"[prng.below(16)]);
+    }
+    return "c" + made;
+  };
+  const std::string asked = R"({"q":")" + code() + "\"}";
+  const std::string a = code(), b = code(), n = number(), m = number();
+  const auto takes = [](const std::string& task, const std::string& value) {
+    return taken(task, R"({"v":)" + value + "}");
+  };
+  const auto text = [](const std::string& value) { return "\"" + value + "\""; };
+  switch (kind) {
+    case 0:  // Ids in a sentence.
+      return {taken("order", asked, text("Created order ORD-" + n + " for b" + m + "@x.org")),
+              takes("ship", text("ORD-" + n)), takes("mail", text("b" + m + "@x.org"))};
+    case 1: {  // One whose words are not always the same.
+      const char* const said[] = {"Ticket % is open.", "We opened % now", "See: %, since today"};
+      std::string sentence = said[prng.below(3)];
+      sentence.replace(sentence.find('%'), 1, a);
+      return {taken("ticket", asked, R"({"message":")" + sentence + "\"}"),
+              takes("assign", text(a))};
+    }
+    case 2:  // The parts of a URL.
+      return {
+          taken("start", asked, R"({"at":"https://api.x.org/v1/jobs/)" + a + "?page=" + n + "\"}"),
+          takes("poll", text(a)), takes("turn", n)};
+    case 3:  // A table, whose rows are walked.
+      return {taken("list", asked,
+                    text("| bill | sum |\\n|---|---|\\n| " + a + " | " + n + " |\\n| " + b + " | " +
+                         m + " |")),
+              takes("bill", text(a)), takes("bill", text(b)), takes("pay", n)};
+    case 4:  // A link.
+      return {taken("find", asked, text("Found [the guide](https://x.org/d/" + a + ") for you")),
+              takes("fetch", text("https://x.org/d/" + a))};
+    case 5:  // Lines of names and values.
+      return {taken("track", asked,
+                    text("Shipment ID: " + a + "\\nPlace: hall " + n + " east\\nState: moving")),
+              takes("locate", text(a)), takes("go", text("hall " + n + " east"))};
+    case 6:  // A document in a text.
+      return {taken("tool", asked,
+                    R"({"content":"{\"id\":\")" + a + R"(\",\"items\":[{\"ref\":\")" + b +
+                        R"(\"}]}"})"),
+              takes("load", text(a)), takes("item", text(b))};
+    case 7:  // A number that becomes a text.
+      return {taken("user", asked, R"({"id":)" + n + "}"), takes("get_user", text(n))};
+    case 8:  // A text that becomes a number.
+      return {taken("room", asked, R"({"id":")" + n + "\"}"), takes("get_room", n)};
+    default:  // Numbers that are walked as texts.
+      return {taken("rows", asked, R"({"ids":[)" + n + "," + m + "]}"), takes("row", text(n)),
+              takes("row", text(m))};
+  }
+}
+constexpr std::uint64_t workflows = 10;
+
+/// Of the calls of the last sessions behind their first, how many were the first guess.
+std::vector<double> shares_named(std::optional<Idea> without) {
+  PredictionSettings settings;
+  settings.without = without;
+  History history(settings);
+  Prng prng(17);
+  std::vector<double> came(workflows), all(workflows);
+  for (int i = 0; i < 600; ++i) {
+    const std::uint64_t kind = prng.below(workflows);
+    const std::vector<Taken> steps = workflow(kind, prng);
+    const RunId id = history.open({steps[0]});
+    for (std::size_t n = 1; n < steps.size(); ++n) {
+      const auto predictions = history.graph.predict(id, {.limit = 1});
+      if (i >= 400) {
+        all[kind] += 1;
+        came[kind] += !predictions.empty() && predictions.front().call == steps[n].call ? 1 : 0;
+      }
+      history.graph.observe(id, "t", steps[n].call, steps[n].output);
+    }
+    history.graph.end(id);
+  }
+  for (std::uint64_t kind = 0; kind < workflows; ++kind) {
+    came[kind] /= all[kind];
+  }
+  return came;
+}
+
+}  // namespace
+
+TEST_CASE("arguments are found in texts of outputs, and numbers as texts and texts as numbers",
+          "[prediction]") {
+  const std::vector<double> with = shares_named(std::nullopt);
+  const std::vector<double> without = shares_named(Idea::parts_of_texts);
+  for (std::uint64_t kind = 0; kind < workflows; ++kind) {
+    CAPTURE(kind);
+    CHECK(with[kind] >= 0.95);
+    CHECK(without[kind] <= 0.05);
+  }
+}
+
+TEST_CASE("an argument that came from nowhere for long is bound once a text or a number has it",
+          "[prediction]") {
+  for (const std::uint64_t kind : {0, 7, 8}) {
+    CAPTURE(kind);
+    History history;
+    Prng prng(6);
+    for (int i = 0; i < 100; ++i) {
+      std::vector<Taken> steps = workflow(kind, prng);
+      steps[0] = taken(steps[0].call.task());
+      history.teach(steps);
+    }
+    for (int i = 0; i < 12; ++i) {
+      history.teach(workflow(kind, prng));
+    }
+    const std::vector<Taken> steps = workflow(kind, prng);
+    const auto made = history.graph.predict(history.open({steps[0]}), {.limit = 1});
+    REQUIRE(!made.empty());
+    CHECK(made.front().call == steps[1].call);
+  }
+}
+
+TEST_CASE("reasons say where in a text a value stands, and what was made of it", "[prediction]") {
+  const auto reasons = [](std::uint64_t kind, std::size_t steps) {
+    History history;
+    Prng prng(9);
+    for (int i = 0; i < 40; ++i) {
+      history.teach(workflow(kind, prng));
+    }
+    std::vector<Taken> open = workflow(kind, prng);
+    open.erase(open.begin() + static_cast<std::ptrdiff_t>(steps), open.end());
+    const auto made = history.graph.predict(history.open(open), {.limit = 1, .explains = true});
+    REQUIRE(!made.empty());
+    std::string lines;
+    for (const std::string& line : made.front().reasons) {
+      lines += line + "\n";
+    }
+    return lines;
+  };
+  using Catch::Matchers::Contains;
+  CHECK_THAT(reasons(0, 1), Contains("in the text of output of order after 'order'") ||
+                                Contains("in the text of output of order by its look"));
+  CHECK_THAT(reasons(2, 2), Contains("in the text of output of start: at after 'page'"));
+  CHECK_THAT(reasons(3, 3), Contains("in the text of output of list in column 'sum'"));
+  CHECK_THAT(reasons(6, 2), Contains("output of tool: content: items[*].ref"));
+  CHECK_THAT(reasons(7, 1), Contains("output of user: id, as a text"));
+  CHECK_THAT(reasons(8, 1), Contains("output of room: id, as a number"));
+}
+
 TEST_CASE("where sessions end the end is likely, elsewhere not", "[prediction]") {
   History history;
   for (int i = 0; i < 20; ++i) {
