@@ -237,9 +237,9 @@ private:
     return is_named_;
   }
   void take_text(Field& whole, const std::string& text, const OutputPart& part_of) {
-    const TextParts parts = parts_of_text(text, part_of);
+    const LabelWords parts = label_words(text, part_of);
     whole.frame.learn(parts);
-    std::array<bool, text_parts_max> is_wanted{};
+    std::array<bool, label_words_max> is_wanted{};
     for (std::size_t i = 0; i < parts.count; ++i) {
       const OutputPart& part = parts.parts[i];
       is_wanted[i] = part.kind != PartKind::after_word || whole.frame.has(part.behind) ||
@@ -278,7 +278,7 @@ TellingFields::Saying TellingFields::read(const json::Value& output, Key all) {
   said.all = all;
   said.version = version_;
   Reading reading(*this, all);
-  each_part(output, true, [&](const OutputPart& part) { reading.take(part); });
+  each_output_part(output, true, [&](const OutputPart& part) { reading.take(part); });
   const ChosenValues values = chosen_values(output);
   said.chosen = as_one(values, none_left_out);
   for (std::size_t i = 0; i < chosen_.size(); ++i) {
@@ -316,7 +316,7 @@ void TellingFields::each_chosen(const json::Value& output, const Take& take) con
     return;
   }
   const auto take_text = [&](const OutputPart& whole, const std::string& text) {
-    const TextParts parts = parts_of_text(text, whole);
+    const LabelWords parts = label_words(text, whole);
     for (std::size_t i = 0; i < parts.count; ++i) {
       for (std::size_t n = 0; n < chosen_.size(); ++n) {
         if (chosen_[n].path == parts.parts[i].path) {
@@ -327,7 +327,7 @@ void TellingFields::each_chosen(const json::Value& output, const Take& take) con
   };
   const bool wants_lists = std::any_of(chosen_.begin(), chosen_.end(),
                                        [](const Chosen& each) { return each.is_of_list; });
-  each_part(output, wants_lists, [&](const OutputPart& part) {
+  each_output_part(output, wants_lists, [&](const OutputPart& part) {
     bool has_text = false;
     for (std::size_t n = 0; n < chosen_.size(); ++n) {
       if (chosen_[n].path == part.path) {

@@ -7,7 +7,7 @@ namespace forerun::prediction {
 namespace {
 
 constexpr std::size_t text_bytes_max = 512;
-constexpr std::size_t part_bytes_max = 40;
+constexpr std::size_t label_text_max = 40;
 
 constexpr Key item = 0x92;
 constexpr Key size_of_list = 0x93;
@@ -32,7 +32,7 @@ bool is_of_word(char c) {
 
 bool is_short(const json::Value& value) {
   const std::string* text = value.string();
-  return text != nullptr ? text->size() <= part_bytes_max
+  return text != nullptr ? text->size() <= label_text_max
                          : value.array() == nullptr && value.object() == nullptr;
 }
 
@@ -145,11 +145,11 @@ std::string text_of(const OutputPart& part) {
                                 : json::canonical(std::string(part.text));
 }
 
-TextParts parts_of_text(std::string_view text, const OutputPart& whole) {
-  TextParts found;
+LabelWords label_words(std::string_view text, const OutputPart& whole) {
+  LabelWords found;
   text = text.substr(0, text_bytes_max);
   const auto add = [&](PartKind kind, Key key, std::string_view part, Key behind = 0) {
-    if (part.empty() || part.size() > part_bytes_max) {
+    if (part.empty() || part.size() > label_text_max) {
       return;
     }
     OutputPart& made = found.parts[found.count++];
@@ -196,7 +196,7 @@ TextParts parts_of_text(std::string_view text, const OutputPart& whole) {
   return found;
 }
 
-void FrameWords::learn(const TextParts& text) {
+void FrameWords::learn(const LabelWords& text) {
   for (std::size_t i = 0; i < text.count; ++i) {
     if (text.parts[i].kind != PartKind::after_word) {
       continue;

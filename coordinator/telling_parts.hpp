@@ -30,7 +30,7 @@ enum class PartKind : std::uint8_t {
 
 struct OutputPart {
   PartKind kind = PartKind::scalar;
-  bool is_of_list = false;  ///< Found only where more is wanted of a list: each_part().
+  bool is_of_list = false;  ///< Found only where more is wanted of a list: each_output_part().
   Key path = 0;             ///< Where it is found again in the next output.
   Key base = 0;             ///< The path of the scalar, or of the list, that it is a part of.
   Key value = 0;            ///< Equal for equal parts.
@@ -46,16 +46,16 @@ struct OutputPart {
 std::string text_of(const OutputPart& part);
 
 /// The words of a text that may be labels, in their order: its first and last ones, those behind
-/// another, and what stands before its digits. At most text_parts_max.
+/// another, and what stands before its digits. At most label_words_max.
 inline constexpr std::size_t text_words_max = 32;  ///< A text's first ones are looked at.
 inline constexpr std::size_t words_by_number = 8;  ///< So many are known by their number.
-inline constexpr std::size_t text_parts_max = text_words_max + words_by_number + 2;
-struct TextParts {
-  std::array<OutputPart, text_parts_max> parts;
+inline constexpr std::size_t label_words_max = text_words_max + words_by_number + 2;
+struct LabelWords {
+  std::array<OutputPart, label_words_max> parts;
   std::size_t count = 0;
 };
 /// `whole`: the part that holds the text.
-TextParts parts_of_text(std::string_view text, const OutputPart& whole);
+LabelWords label_words(std::string_view text, const OutputPart& whole);
 
 /// The words that stand in most texts of one place. Words are counted in windows of some texts, and
 /// forgotten where they stood in less than half of one (lossy counting: Manku and Motwani 2002).
@@ -65,7 +65,7 @@ public:
   static constexpr std::uint8_t window = 16;
 
   /// The `after_word` parts of one text tell its words, each once.
-  void learn(const TextParts& text);
+  void learn(const LabelWords& text);
   bool has(Key word) const;
 
 private:
@@ -164,9 +164,9 @@ void each(const json::Value& value, Key path, std::size_t depth, Left& left, boo
 
 /// Calls take(part) for each scalar, and what lists say. `wants_lists`: more than how many
 /// items, up to items_max, is wanted of lists. What is found in texts and numbers depends on
-/// others: parts_of_text(), NumberRanges.
+/// others: label_words(), NumberRanges.
 template <class Take>
-void each_part(const json::Value& output, bool wants_lists, const Take& take) {
+void each_output_part(const json::Value& output, bool wants_lists, const Take& take) {
   telling::Left left;
   telling::each(output, telling::root, 0, left, wants_lists, take);
 }
