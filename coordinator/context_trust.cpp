@@ -35,7 +35,11 @@ double ContextTrust::doubt(std::size_t at, const Context& context) const {
 void ContextTrust::learn(std::span<const Context* const> contexts, std::span<const Likely> prior,
                          Key symbol) {
   FORERUN_ASSERT(contexts.size() <= contexts_max);
-  double share = 0;
+  // What none of them has seen is one of all that is new.
+  const bool is_new = std::all_of(contexts.begin(), contexts.end(), [&](const Context* each) {
+    return each == nullptr || !(each->count(symbol) > 0);
+  });
+  double share = is_new ? 1 : 0;
   for (std::size_t i = 0; i < contexts.size(); ++i) {
     if (i == 1 && !prior.empty()) {
       double all = 0, its = 0;

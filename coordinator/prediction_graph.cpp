@@ -124,14 +124,13 @@ constexpr std::uint64_t lessons_every = 16;
 constexpr std::size_t reliability_bins = 10;
 constexpr std::size_t reliability_guesses = 3;
 constexpr double reliability_prior = 4;
-constexpr double reliability_memory = 40;
+constexpr double reliability_memory = 250;
 constexpr double doubted_from = 0.86;
 constexpr double doubted_whole = 0.9;
 constexpr double lower_bound_errors = 1.282;
-/// What is stated at sure_from and more came true so often, or it is stated just below. A little
-/// more than is wanted: it is known from some hundreds.
+/// What is stated at sure_from and more came true so often, or it is stated just below.
 constexpr double sure_from = 0.9;
-constexpr double sure_min = 0.955;
+constexpr double sure_min = 0.95;
 constexpr double sure_memory = 1'000;
 constexpr double just_below_sure = 0.8999;
 
@@ -228,9 +227,11 @@ struct SureRecord {
       bin.came *= 0.5;
     }
   }
+  /// Enough came true: by one standard error, so not before twenty did in a row.
   bool holds(double probability) const {
     const Bin& bin = bins[bin_of(probability)];
-    return bin.came >= sure_min * bin.tries;
+    return bin.tries > 0 &&
+           bin.came >= sure_min * bin.tries + std::sqrt(sure_min * (1 - sure_min) * bin.tries);
   }
 };
 
@@ -581,6 +582,7 @@ public:
         outputs_(settings.outputs_max),
         fields_(settings.fields_max),
         telling_(std::max<std::size_t>(1, settings.fields_max / fields_per_document_max)),
+        output_trust_(telling_.limit()),
         output_names_(settings.fields_max),
         word_weights_(settings.word_weights_max) {
     model_form_.task = settings_.model_task;
@@ -632,6 +634,7 @@ private:
   static Key number_context(const Session& session);
   double ends_here(const Session& session) const;
   const ContextTrust* trust_of(const Tenant& tenant, bool is_open) const;
+  const ContextTrust* output_trust(const Session& session) const;
   std::vector<Likely> guess(const Session& session, const Tenant& tenant, bool is_open) const;
   const Form* form_of(Key symbol) const;
   Key declared_form(Key tenant, const DeclaredPrior::Declared& declared) const;
@@ -645,7 +648,8 @@ private:
   static void learn_guess(const std::vector<Likely>& made, Tenant& tenant, Key symbol);
   void learn_next(const Session& session, Tenant& tenant, Key symbol);
   void learn_call(Session& session, Tenant& tenant, const SeenStep& step);
-  void learn_output(const Session& session, const std::optional<Output>& output);
+  void learn_output(const Session& session, const Tenant& owner,
+                    const std::optional<Output>& output);
 
   Surroundings around(const Session& session, Key task) const;
   Values values_of(const Session& session, const Tenant& tenant, const Form& form,
@@ -742,7 +746,8 @@ private:
   BoundedTable<std::optional<Output>> outputs_;
   Doorkeeper outputs_door_;
   BoundedTable<Field> fields_;
-  BoundedTable<TellingFields> telling_;  ///< By task.
+  BoundedTable<TellingFields> telling_;      ///< By task.
+  BoundedTable<ContextTrust> output_trust_;  ///< By task: in what output_contexts() gives.
   BoundedTable<bool> output_names_;
   BoundedTable<WordWeights> word_weights_;  ///< By tenant and word.
   DeclaredPrior declared_;
@@ -1152,6 +1157,11 @@ double PredictionGraph::Impl::ends_here(const Session& session) const {
 
 const ContextTrust* PredictionGraph::Impl::trust_of(const Tenant& tenant, bool is_open) const {
   return !has(Idea::trust) ? nullptr : is_open ? &tenant.open : &tenant.answered;
+}
+
+/// A task that answers at random when it is asked the same again is not believed to repeat itself.
+const ContextTrust* PredictionGraph::Impl::output_trust(const Session& session) const {
+  return has(Idea::trust) ? output_trust_.find(session.memory.steps().back().task) : nullptr;
 }
 
 /// What the contexts say; the likeliest first, as many as are considered.
@@ -1814,7 +1824,7 @@ void PredictionGraph::Impl::learn_parameter(const Surroundings& surroundings, Te
   }
 }
 
-void PredictionGraph::Impl::learn_output(const Session& session,
+void PredictionGraph::Impl::learn_output(const Session& session, const Tenant& owner,
                                          const std::optional<Output>& output) {
   const SeenStep& last = session.memory.steps().back();
   Key symbol = failed_symbol;
@@ -1834,7 +1844,14 @@ void PredictionGraph::Impl::learn_output(const Session& session,
       }
     }
   }
-  nexts_.teach(output_contexts(session), symbol);
+  const ContextKeys contexts = output_contexts(session);
+  if (has(Idea::trust) && owner.is_lesson()) {
+    std::array<const Context*, ContextTrust::contexts_max> found;
+    const std::span<const Context*> known = std::span(found).first(contexts.size());
+    nexts_.find(contexts, known);
+    output_trust_.touch(session.memory.steps().back().task).learn(known, {}, symbol);
+  }
+  nexts_.teach(contexts, symbol);
 }
 
 void PredictionGraph::Impl::text(const RunId& id, std::string_view tenant, std::string_view text) {
@@ -1953,7 +1970,7 @@ void PredictionGraph::Impl::observe(const RunId& id, std::string_view tenant, co
   }
   forget_steps(session, session.memory.add_call(std::move(step)));
   if (learns_) {
-    learn_output(session, output);
+    learn_output(session, owner, output);
   }
   session.memory.add_output(output,
                             read_answer(session, task, output ? &output->value() : nullptr));
@@ -2581,7 +2598,7 @@ void PredictionGraph::Impl::predict_beyond_open(Session& session, const Tenant& 
   if (!asks_model) {
     predict_next(session, tenant, true, 1, question, drafts, tasks);
   }
-  std::vector<Likely> outputs = nexts_.likely(output_contexts(session));
+  std::vector<Likely> outputs = nexts_.likely(output_contexts(session), {}, output_trust(session));
   std::sort(outputs.begin(), outputs.end(), more_likely);
   std::size_t tried = 0;
   for (const Likely& likely : outputs) {
