@@ -3,12 +3,14 @@
 #include <curl/curl.h>
 #include <signal.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <map>
 #include <mutex>
 #include <set>
+#include <string>
+#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -106,10 +108,11 @@ curl_socket_t open_socket(void* data, curlsocktype, curl_sockaddr* address) {
   return made;
 }
 
-/// What tells a socket from another that has its number later.
-ino_t inode_of(curl_socket_t socket) {
-  struct stat status {};
-  return ::fstat(socket, &status) == 0 ? status.st_ino : 0;
+/// What tells a socket from another that has its number later, `socket:[INODE]`; empty: it is
+/// closed. Read from its link: the number may be another thread's by now, so it is not used.
+std::string name_of(curl_socket_t socket) {
+  std::error_code closed;
+  return std::filesystem::read_symlink("/proc/self/fd/" + std::to_string(socket), closed).string();
 }
 
 void set_up(HttpTransfer& transfer, const HttpLoopSettings& settings) {
@@ -385,14 +388,14 @@ private:
           kept != CURL_SOCKET_BAD) {
         used.push_back(kept);
       }
-      std::map<curl_socket_t, ino_t> inodes;
+      std::map<curl_socket_t, std::string> names;
       for (const curl_socket_t socket : used) {
-        inodes.emplace(socket, inode_of(socket));
+        names.emplace(socket, name_of(socket));
       }
       drop_transfer(active);
       dead_handles =
-          static_cast<std::uint32_t>(std::count_if(inodes.begin(), inodes.end(), [](auto& each) {
-            return each.second != 0 && inode_of(each.first) == each.second;
+          static_cast<std::uint32_t>(std::count_if(names.begin(), names.end(), [](auto& each) {
+            return !each.second.empty() && name_of(each.first) == each.second;
           }));
     } else {
       waiting_.erase({active.again_at, id});
