@@ -42,18 +42,14 @@ void ContextTrust::learn(std::span<const Context* const> contexts, std::span<con
   double share = is_new ? 1 : 0;
   for (std::size_t i = 0; i < contexts.size(); ++i) {
     if (i == 1 && !prior.empty()) {
-      double all = 0, its = 0;
-      for (const Likely& each : prior) {
-        all += each.probability;
-        its += each.symbol == symbol ? each.probability : 0;
-      }
+      const auto [all, its] = share_of(prior, symbol);
       share = share * (1 - all) + its;
     }
     const Context* const context = contexts[i];
     if (context == nullptr || !(context->total() > 0)) {
       continue;
     }
-    const double count = context->count(symbol);
+    const double count = context->count(symbol);  // Looked up once for all doubts.
     const auto told = [&](double doubt) {
       const double unseen = doubt * context->distinct();
       return (count + unseen * share) / (context->total() + unseen);
@@ -62,8 +58,8 @@ void ContextTrust::learn(std::span<const Context* const> contexts, std::span<con
     const double before = told(doubt_of[record.best]);
     if (i > 0) {
       for (std::size_t d = 0; d < doubts; ++d) {
-        record.told[d] = told_kept * record.told[d] +
-                         static_cast<float>(real::log(std::max(told(doubt_of[d]), told_min)));
+        const double share_told = std::max(told(doubt_of[d]), told_min);
+        record.told[d] = told_kept * record.told[d] + static_cast<float>(real::log(share_told));
       }
       const auto best = static_cast<std::size_t>(
           std::max_element(record.told.begin(), record.told.end()) - record.told.begin());

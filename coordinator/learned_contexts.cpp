@@ -200,6 +200,15 @@ std::vector<Likely> LearnedContexts::likely(std::span<const Key> contexts,
   return blended;
 }
 
+PriorShare share_of(std::span<const Likely> prior, Key symbol) {
+  PriorShare share;
+  for (const Likely& each : prior) {
+    share.all += each.probability;
+    share.its += each.symbol == symbol ? each.probability : 0;
+  }
+  return share;
+}
+
 std::vector<LearnedContexts::Said> LearnedContexts::said_of(Key symbol,
                                                             std::span<const Key> contexts,
                                                             std::span<const Likely> prior,
@@ -214,11 +223,7 @@ std::vector<LearnedContexts::Said> LearnedContexts::said_of(Key symbol,
   };
   for (std::size_t i = 0; i < contexts.size(); ++i) {
     if (i == 1 && !prior.empty()) {
-      double all = 0, its = 0;
-      for (const Likely& each : prior) {
-        all += each.probability;
-        its += each.symbol == symbol ? each.probability : 0;
-      }
+      const auto [all, its] = share_of(prior, symbol);
       add({of_prior, all, its, all}, 1 - all);
     }
     const Context* context = contexts_.find(contexts[i]);

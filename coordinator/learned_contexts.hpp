@@ -32,6 +32,12 @@ public:
   /// Followers seen so far, less those forgotten.
   double distinct() const { return distinct_; }
   double count(Key symbol) const;
+  /// How likely the symbol is, where it is `otherwise` by what knows less; `doubt`: how much the
+  /// different followers count against the context (ContextTrust). @pre total() > 0
+  double share(Key symbol, double otherwise, double doubt) const {
+    const double unseen = doubt * distinct();
+    return (count(symbol) + unseen * otherwise) / (total() + unseen);
+  }
   /// Its followers are on their way from the machine's memory meanwhile.
   void prefetch() const {
     if (more_) {
@@ -56,6 +62,12 @@ private:
   std::uint8_t room_ = inside_max;
   std::uint16_t distinct_ = 0;
 };
+
+/// How likely a prior holds the symbol, and all that it names.
+struct PriorShare {
+  double all = 0, its = 0;
+};
+PriorShare share_of(std::span<const Likely> prior, Key symbol);
 
 class ContextTrust;
 

@@ -646,6 +646,8 @@ private:
   double calls_allowed(const Tenant& tenant, const Form& form, double doubt) const;
   void learn_declared(Tenant& tenant, const Options& all, const Call& call, Key form_key) const;
   static void learn_guess(const std::vector<Likely>& made, Tenant& tenant, Key symbol);
+  void learn_trust(ContextTrust& trust, std::span<const Key> contexts,
+                   std::span<const Likely> prior, Key symbol) const;
   void learn_next(const Session& session, Tenant& tenant, Key symbol);
   void learn_call(Session& session, Tenant& tenant, const SeenStep& step);
   void learn_output(const Session& session, const Tenant& owner,
@@ -1184,6 +1186,14 @@ void PredictionGraph::Impl::learn_guess(const std::vector<Likely>& made, Tenant&
   }
 }
 
+void PredictionGraph::Impl::learn_trust(ContextTrust& trust, std::span<const Key> contexts,
+                                        std::span<const Likely> prior, Key symbol) const {
+  std::array<const Context*, ContextTrust::contexts_max> found;
+  const std::span<const Context*> known = std::span(found).first(contexts.size());
+  nexts_.find(contexts, known);
+  trust.learn(known, prior, symbol);
+}
+
 void PredictionGraph::Impl::learn_next(const Session& session, Tenant& tenant, Key symbol) {
   if (session.has_said_last) {
     const SeenStep& last = session.memory.steps().back();
@@ -1195,13 +1205,8 @@ void PredictionGraph::Impl::learn_next(const Session& session, Tenant& tenant, K
   const ContextKeys open = next_contexts(session, true);
   if (has(Idea::trust) && tenant.is_lesson()) {
     const std::vector<Likely> declared = declared_next(session);
-    std::array<const Context*, ContextTrust::contexts_max> found;
-    for (const auto& [contexts, trust] :
-         {std::pair(&answered, &tenant.answered), std::pair(&open, &tenant.open)}) {
-      const std::span<const Context*> known = std::span(found).first(contexts->size());
-      nexts_.find(*contexts, known);
-      trust->learn(known, declared, symbol);
-    }
+    learn_trust(tenant.answered, answered, declared, symbol);
+    learn_trust(tenant.open, open, declared, symbol);
   }
   ContextKeys taught = answered;
   taught.append(open.from(3));
@@ -1846,10 +1851,7 @@ void PredictionGraph::Impl::learn_output(const Session& session, const Tenant& o
   }
   const ContextKeys contexts = output_contexts(session);
   if (has(Idea::trust) && owner.is_lesson()) {
-    std::array<const Context*, ContextTrust::contexts_max> found;
-    const std::span<const Context*> known = std::span(found).first(contexts.size());
-    nexts_.find(contexts, known);
-    output_trust_.touch(session.memory.steps().back().task).learn(known, {}, symbol);
+    learn_trust(output_trust_.touch(last.task), contexts, {}, symbol);
   }
   nexts_.teach(contexts, symbol);
 }
@@ -2272,8 +2274,9 @@ std::vector<ContextSaid> PredictionGraph::Impl::contexts_said(
 /// Why the open output is expected to be this.
 std::string PredictionGraph::Impl::premise_text(const Session& session,
                                                 const Likely& likely) const {
-  const std::vector<ContextSaid> said = contexts_said(likely.symbol, output_contexts(session), {},
-                                                      nullptr, texts_of_output_contexts(session));
+  const std::vector<ContextSaid> said =
+      contexts_said(likely.symbol, output_contexts(session), {}, output_trust(session),
+                    texts_of_output_contexts(session));
   const auto heaviest = std::max_element(
       said.begin(), said.end(),
       [](const ContextSaid& a, const ContextSaid& b) { return a.weight < b.weight; });

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "base/real.hpp"
+#include "coordinator/context_trust.hpp"
 
 namespace forerun::prediction {
 
@@ -38,7 +39,6 @@ constexpr std::uint32_t dull_for = 1'024;
 /// What agrees so much less than another candidate waits for that one to be compared.
 constexpr float agrees_less = 0.1F;
 constexpr std::uint32_t agreed_over = 64;  ///< So many of the last outputs count.
-constexpr double doubt = 0.6;              ///< As LearnedContexts blends.
 constexpr double share_min = 1e-3;
 
 constexpr Key absent = 0x97;
@@ -94,8 +94,7 @@ double share(const Context* context, Key symbol, double otherwise) {
   if (context == nullptr || !(context->total() > 0)) {
     return otherwise;
   }
-  const double unseen = doubt * context->distinct();
-  return (context->count(symbol) + unseen * otherwise) / (context->total() + unseen);
+  return context->share(symbol, otherwise, ContextTrust::first_doubt);
 }
 
 }  // namespace
