@@ -1,6 +1,6 @@
 /// forerun-predict-scale [TASKS] [STEPS]: teaches the predictor made-up sessions until it has
-/// learned so many steps of so many tasks, and prints how fast it learned, all steps and the last
-/// tenth, how long a prediction then takes, and how much memory the process holds. Times are the
+/// learned so many steps of so many tasks, and prints how fast it learned, all steps and each tenth
+/// of them, how long a prediction then takes, and how much memory the process holds. Times are the
 /// thread's own processor time, so that what else the machine does is not counted.
 
 #include <sys/resource.h>
@@ -70,7 +70,7 @@ int main(int argc, char** argv) {
   Sessions sessions(tasks);
   RunId id;
   double learning = 0;
-  double last_tenth = 0;
+  double tenths[10] = {};
   for (std::size_t learned = 0; learned < steps; learned += steps_per_session) {
     ++id.counter;
     std::vector<std::pair<Call, Output>> made;
@@ -83,7 +83,7 @@ int main(int argc, char** argv) {
     graph.end(id);
     const double took = processor_seconds() - from;
     learning += took;
-    last_tenth += learned >= steps - steps / 10 ? took : 0;
+    tenths[std::min<std::size_t>(9, learned * 10 / steps)] += took;
   }
   graph.set_learning(false);
   std::vector<double> us;
@@ -103,8 +103,13 @@ int main(int argc, char** argv) {
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
   const PredictionSizes sizes = graph.sizes();
-  std::printf("%zu tasks, %zu steps: learned %.0f steps/s, the last tenth %.0f\n", tasks, steps,
-              static_cast<double>(steps) / learning, static_cast<double>(steps) / 10 / last_tenth);
+  std::printf("%zu tasks, %zu steps: learned %.0f steps/s\n", tasks, steps,
+              static_cast<double>(steps) / learning);
+  std::printf("each tenth:");
+  for (const double took : tenths) {
+    std::printf(" %.0f", static_cast<double>(steps) / 10 / took);
+  }
+  std::printf("\n");
   std::printf("predict us: p50 %.1f p99 %.1f max %.1f; first guess right %.3f\n", us[us.size() / 2],
               us[us.size() * 99 / 100], us.back(),
               static_cast<double>(right) / static_cast<double>(us.size()));

@@ -50,7 +50,8 @@ struct KeyHash {
 /// them, takes the mark that a touch left and stops where there is none (CLOCK: Corbató 1968).
 /// Their order never reaches an output. Entries stay where they are until they go. Open addressing
 /// with linear probing; an erased slot is closed by moving back what was displaced (Knuth, The Art
-/// of Computer Programming 3, 6.4, algorithm R).
+/// of Computer Programming 3, 6.4, algorithm R). The hand goes by entries, not by slots: it would
+/// empty the slots behind it while those before it fill up, and probing takes its time in them.
 template <class T>
 class BoundedTable {
 public:
@@ -64,29 +65,36 @@ public:
   T& touch(Key key) {
     std::size_t slot = slot_of(key);
     if (slots_[slot].entry != none) {
-      slots_[slot].is_touched = true;
+      is_touched_[slots_[slot].entry] = true;
       return entry(slots_[slot].entry);
     }
-    std::uint32_t at = static_cast<std::uint32_t>(size_);
-    if (size_ >= limit_) {
+    std::uint32_t at = static_cast<std::uint32_t>(size());
+    if (size() >= limit_) {
       at = make_room();
       entry(at) = T{};
+      keys_[at] = key;
+      is_touched_[at] = true;
     } else {
-      if (size_ % chunk_entries == 0) {
-        chunks_.push_back(std::make_unique<T[]>(std::min(chunk_entries, limit_ - size_)));
+      if (size() % chunk_entries == 0) {
+        chunks_.push_back(std::make_unique<T[]>(std::min(chunk_entries, limit_ - size())));
       }
-      ++size_;
-      if (8 * size_ > 5 * slots_.size()) {
+      keys_.push_back(key);
+      is_touched_.push_back(true);
+      if (8 * size() > 5 * slots_.size()) {
         grow();
       }
     }
-    slot = slot_of(key);
-    slots_[slot] = {key, at, true};
+    slots_[slot_of(key)] = {key, at};
     return entry(at);
   }
-  std::size_t size() const { return size_; }
-  bool is_full() const { return size_ >= limit_; }
+  std::size_t size() const { return keys_.size(); }
+  bool is_full() const { return size() >= limit_; }
   std::size_t limit() const { return limit_; }
+
+  /// How many slots are looked at to find the key, or that it is absent: for tests.
+  std::size_t probes(Key key) const {
+    return ((slot_of(key) - KeyHash{}(key)) & (slots_.size() - 1)) + 1;
+  }
 
   /// Many keys are looked up faster when the processor is told of all of them before: first of
   /// their slots, then of their entries.
@@ -106,7 +114,6 @@ private:
   struct Slot {
     Key key = 0;
     std::uint32_t entry = none;
-    bool is_touched = false;
   };
 
   T& entry(std::uint32_t at) { return chunks_[at / chunk_entries][at % chunk_entries]; }
@@ -122,27 +129,25 @@ private:
   }
   /// The entry that goes. @pre there is one.
   std::uint32_t make_room() {
-    for (std::size_t swept = 0;; hand_ = (hand_ + 1) & (slots_.size() - 1)) {
-      Slot& slot = slots_[hand_];
-      if (slot.entry == none) {
-        continue;
-      }
-      if (!slot.is_touched || ++swept >= sweep_max) {
-        const std::uint32_t at = slot.entry;
-        erase(hand_);
+    for (std::size_t swept = 0;; is_touched_[hand_] = false, hand_ = after(hand_)) {
+      if (!is_touched_[hand_] || ++swept >= sweep_max) {
+        const std::size_t at = hand_;
+        hand_ = after(at);
+        erase(slot_of(keys_[at]));
         prefetch_next();
-        return at;
+        return static_cast<std::uint32_t>(at);
       }
-      slot.is_touched = false;
     }
   }
+  std::size_t after(std::size_t at) const { return at + 1 < size() ? at + 1 : 0; }
   /// What goes soon is on its way from the machine's memory when it goes.
   void prefetch_next() const {
-    constexpr std::size_t slots_ahead = 6;
-    const std::size_t end = std::min(hand_ + slots_ahead, slots_.size());
+    constexpr std::size_t entries_ahead = 4;
+    const std::size_t end = std::min(hand_ + entries_ahead, size());
     for (std::size_t at = hand_; at < end; ++at) {
-      if (slots_[at].entry != none && !slots_[at].is_touched) {
-        __builtin_prefetch(&entry(slots_[at].entry), 1);
+      if (!is_touched_[at]) {
+        prefetch_slot(keys_[at]);
+        __builtin_prefetch(&entry(static_cast<std::uint32_t>(at)), 1);
       }
     }
   }
@@ -168,9 +173,10 @@ private:
   }
 
   std::size_t limit_;
-  std::size_t size_ = 0;
   std::size_t hand_ = 0;
   std::vector<Slot> slots_;
+  std::vector<Key> keys_;  ///< Of the entries.
+  std::vector<bool> is_touched_;
   std::vector<std::unique_ptr<T[]>> chunks_;
 };
 

@@ -2,6 +2,7 @@ forerun_test(coordinator_tests unit
              SOURCES
                unit/admission_test.cpp
                unit/adoption_test.cpp
+               unit/bounded_table_test.cpp
                unit/context_trust_test.cpp
                unit/coordinator_audit_test.cpp
                unit/coordinator_effects_test.cpp

@@ -1,7 +1,6 @@
 #include <catch2/catch.hpp>
 #include <memory>
 
-#include "coordinator/prediction_hash.hpp"
 #include "coordinator/remembered_predictions.hpp"
 
 using namespace forerun;
@@ -137,59 +136,4 @@ TEST_CASE_METHOD(Fixture, "one session's answers are not another's, and wishes a
   question.wants = [](const std::string& task) { return task != "likely"; };
   CHECK(predictor.predict(run(1), question).empty());
   CHECK(inner->asked == 2);
-}
-
-TEST_CASE("a bounded table keeps what was learned last, wherever its slots lie",
-          "[remembered_predictions]") {
-  using prediction::Key;
-  constexpr Key limit = 50;
-  prediction::BoundedTable<Key> table(limit);
-  // Keys that share their low bits meet in the slots.
-  const auto key = [](Key n) { return (n % 7) + (n << 20U); };
-  for (Key n = 0; n < 1'000; ++n) {
-    table.touch(key(n)) = n;
-    table.touch(key(n < 10 ? 0 : n / 10 * 10)) = n < 10 ? 0 : n / 10 * 10;
-    for (Key seen = 0; seen <= n; ++seen) {
-      const Key* found = table.find(key(seen));
-      if (n < limit) {
-        REQUIRE(found != nullptr);
-      }
-      if (found != nullptr) {
-        REQUIRE(*found == seen);
-      }
-    }
-    REQUIRE(table.find(key(n)) != nullptr);
-    REQUIRE(table.size() <= limit);
-  }
-  // Forty-nine others may be younger than it; twice as many push it out for certain.
-  CHECK(table.find(key(990)) != nullptr);
-  CHECK(table.find(key(880)) == nullptr);
-}
-
-TEST_CASE("what comes once pushes nothing out of a full table, what comes twice gets in",
-          "[remembered_predictions]") {
-  using prediction::Key;
-  using prediction::mix;
-  constexpr Key limit = 64;
-  prediction::BoundedTable<Key> table(limit);
-  prediction::Doorkeeper door;
-  const auto come = [&](Key key) {
-    const bool is_in = door.lets_in(table, key);
-    if (is_in) {
-      table.touch(key) = key;
-    }
-    return is_in;
-  };
-  for (Key n = 0; n < limit; ++n) {
-    REQUIRE(come(mix(1, n)));
-  }
-  CHECK_FALSE(come(mix(2, 0)));
-  CHECK(come(mix(2, 0)));
-  CHECK(table.find(mix(2, 0)) != nullptr);
-  Key let_in = 0;
-  for (Key n = 0; n < 1'000; ++n) {
-    let_in += come(mix(3, n)) ? 1 : 0;
-  }
-  CHECK(let_in < 250);  // Those that share a mark with another.
-  CHECK(table.size() == limit);
 }
