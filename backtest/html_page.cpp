@@ -364,7 +364,10 @@ std::string how_measured(const Simulation& simulation, const BacktestSettings& s
                 {"Policy", policy},
                 {"Machine", std::to_string(settings.slots) + " worker slots; chains of at most " +
                                 std::to_string(settings.admission.depth_max) +
-                                " calls run ahead; sessions one after another"},
+                                " calls run ahead; " +
+                                (settings.concurrency > 1
+                                     ? std::to_string(settings.concurrency) + " sessions side by side"
+                                     : "sessions one after another")},
                 {"Time",
                  "virtual: nothing was run. Recorded times count as they are, missing ones "
                  "are drawn"},

@@ -107,7 +107,7 @@ Result<Catalog> catalog_of(const std::vector<TraceSession>& sessions,
   return Catalog::make(std::move(list), {}, {});
 }
 
-/// Follows sessions one after another, as their client would.
+/// Follows sessions as their clients would: each client one after another, so many side by side.
 class Pass {
 public:
   /// `scored`: whose predictions are counted right or wrong; `oracle`: who is told what it follows.
@@ -118,15 +118,21 @@ public:
         settings_(settings),
         cluster_(cluster),
         scored_(scored),
-        oracle_(oracle) {}
+        oracle_(oracle),
+        clients_(std::min<std::size_t>(settings.concurrency, sessions.size())),
+        times_(sessions.size()) {}
 
   BacktestPass run() {
-    if (settings_.warm_up == 0) {
-      begin_counting();
+    open_more();
+    cluster_.run([this] { return ended_ == sessions_.size(); });
+    FORERUN_ASSERT(ended_ == sessions_.size());
+    for (std::size_t i = settings_.warm_up; i < times_.size(); ++i) {
+      pass_.sessions += 1;
+      pass_.serial += times_[i].serial;
+      pass_.actual += times_[i].actual;
+      pass_.serial_s.push_back(seconds(times_[i].serial));
+      pass_.actual_s.push_back(seconds(times_[i].actual));
     }
-    open();
-    cluster_.run([this] { return next_ >= sessions_.size(); });
-    FORERUN_ASSERT(next_ >= sessions_.size());
     const CoordinatorCounters& counters = cluster_.machine().counters();
     pass_.launched = counters.speculations - before_.speculations;
     pass_.hits = counters.hits - before_.hits;
@@ -138,59 +144,82 @@ public:
   }
 
 private:
-  void begin_counting() {
-    counts_ = true;
-    before_ = cluster_.machine().counters();
-    cluster_.restart_budget();
+  /// Follows one session at a time. Stays where it is: what is to happen refers to it.
+  struct Client {
+    bool is_busy = false;
+    std::size_t session = 0;  ///< Of sessions_.
+    std::size_t step = 0;
+    RunId run_id;
+    Instant began{};
+    Duration serial{};
+  };
+  struct Times {
+    Duration serial{}, actual{};
+  };
+
+  const TraceSession& session_of(const Client& client) const { return sessions_[client.session]; }
+
+  /// Each idle client gets the next session. Those that only teach end before the others begin.
+  void open_more() {
+    if (ended_ == settings_.warm_up && !counts_) {
+      counts_ = true;
+      before_ = cluster_.machine().counters();
+      cluster_.restart_budget();
+    }
+    for (Client& client : clients_) {
+      if (!client.is_busy && next_ < (counts_ ? sessions_.size() : settings_.warm_up)) {
+        client = {};
+        client.is_busy = true;
+        client.session = next_++;
+        open(client);
+      }
+    }
   }
 
-  void open() {
-    const TraceSession& session = sessions_[next_];
+  void open(Client& client) {
     OpenSession body;
-    body.context = session.context;
-    body.world = session.name;
-    cluster_.ask(tenant_of(session), body, [this](const ResponseBody& answer) {
+    body.context = session_of(client).context;
+    body.world = session_of(client).name;
+    cluster_.ask(tenant_of(session_of(client)), body, [this, &client](const ResponseBody& answer) {
       const auto* opened = std::get_if<SessionOpened>(&answer);
       FORERUN_ASSERT(opened != nullptr);
-      run_id_ = opened->run_id;
+      client.run_id = opened->run_id;
       if (oracle_ != nullptr) {
-        oracle_->follow(run_id_, sessions_[next_]);
+        oracle_->follow(client.run_id, session_of(client));
       }
-      began_ = cluster_.now();
-      serial_ = Duration::zero();
-      step_ = 0;
-      before_call();
+      client.began = cluster_.now();
+      before_call(client);
     });
   }
 
   /// The texts that reach the session before the call, then the thinking.
-  void before_call() {
-    const TraceSession& session = sessions_[next_];
-    if (step_ >= session.steps.size()) {
-      finish();
+  void before_call(Client& client) {
+    const TraceSession& session = session_of(client);
+    if (client.step >= session.steps.size()) {
+      finish(client);
       return;
     }
-    const TraceStep& step = session.steps[step_];
+    const TraceStep& step = session.steps[client.step];
     for (const std::string& text : step.texts) {
       AddText body;
-      body.run_id = run_id_;
+      body.run_id = client.run_id;
       body.text = text;
       cluster_.ask(tenant_of(session), body, [](const ResponseBody&) {});
     }
-    serial_ += *step.think;
-    cluster_.after(*step.think, [this] { confirm(); });
+    client.serial += *step.think;
+    cluster_.after(*step.think, [this, &client] { confirm(client); });
   }
 
-  void confirm() {
-    const TraceSession& session = sessions_[next_];
+  void confirm(Client& client) {
+    const TraceSession& session = session_of(client);
     ConfirmCalls body;
-    body.run_id = run_id_;
-    std::size_t end = step_;
+    body.run_id = client.run_id;
+    std::size_t end = client.step;
     Duration longest{};
     do {
       const TraceStep& step = session.steps[end];
-      if (end == step_ && counts_ && scored_ != nullptr && step.call.task() != model_task) {
-        const Expectation expected = scored_->expect(run_id_, {});
+      if (end == client.step && counts_ && scored_ != nullptr && step.call.task() != model_task) {
+        const Expectation expected = scored_->expect(client.run_id, {});
         pass_.accuracy.count(expected, step.call);
         if (settings_.watch) {
           settings_.watch(session, end, expected.calls);
@@ -203,50 +232,54 @@ private:
     } while (end < session.steps.size() && session.steps[end].beside_previous &&
              body.calls.size() < calls_per_request_max);
     body.is_list = body.calls.size() > 1;
-    serial_ += longest;
-    const std::size_t first = step_;
-    step_ = end;
-    cluster_.ask(tenant_of(session), body, [this, first](const ResponseBody& answer) {
-      const auto* answers = std::get_if<StepAnswers>(&answer);
-      FORERUN_ASSERT(answers != nullptr);
-      bool is_hit = false;
-      for (std::size_t i = 0; i < answers->steps.size(); ++i) {
-        const StepAnswer& each = answers->steps[i];
-        FORERUN_ASSERT(!each.failed);
-        if (counts_ && each.origin != Origin::miss) {
-          const json::Value& recorded = sessions_[next_].steps[first + i].output;
-          pass_.wrong_answers += each.output == json::canonical(recorded) ? 0 : 1;
-        }
-        is_hit = is_hit || each.origin == Origin::hit;
-      }
-      cluster_.after(is_hit ? settings_.costs.hit : Duration::zero(), [this] { before_call(); });
-    });
+    client.serial += longest;
+    client.step = end;
+    ask(client, std::move(body));
   }
 
-  void finish() {
-    const Duration took = cluster_.now() - began_;
-    if (counts_) {
-      if (scored_ != nullptr) {
-        std::vector<Prediction> made = scored_->predict(run_id_, {});
-        std::erase_if(made, [](const Prediction& each) { return each.call.task() == model_task; });
-        pass_.accuracy.count_end(made);
+  /// Who is sent away, because too many wait, comes back when it is told to.
+  void ask(Client& client, ConfirmCalls body) {
+    cluster_.ask(tenant_of(session_of(client)), body,
+                 [this, &client, body](const ResponseBody& answer) {
+                   if (const auto* failed = std::get_if<RequestFailed>(&answer)) {
+                     FORERUN_ASSERT(failed->retry_after > Duration::zero());
+                     pass_.sent_away += counts_ ? 1 : 0;
+                     cluster_.after(failed->retry_after, [this, &client, body] { ask(client, body); });
+                     return;
+                   }
+                   answered(client, std::get<StepAnswers>(answer));
+                 });
+  }
+
+  void answered(Client& client, const StepAnswers& answers) {
+    bool is_hit = false;
+    const std::size_t first = client.step - answers.steps.size();
+    for (std::size_t i = 0; i < answers.steps.size(); ++i) {
+      const StepAnswer& each = answers.steps[i];
+      FORERUN_ASSERT(!each.failed);
+      if (counts_ && each.origin != Origin::miss) {
+        const json::Value& recorded = session_of(client).steps[first + i].output;
+        pass_.wrong_answers += each.output == json::canonical(recorded) ? 0 : 1;
       }
-      pass_.sessions += 1;
-      pass_.serial += serial_;
-      pass_.actual += took;
-      pass_.serial_s.push_back(seconds(serial_));
-      pass_.actual_s.push_back(seconds(took));
+      is_hit = is_hit || each.origin == Origin::hit;
+    }
+    cluster_.after(is_hit ? settings_.costs.hit : Duration::zero(),
+                   [this, &client] { before_call(client); });
+  }
+
+  void finish(Client& client) {
+    times_[client.session] = {client.serial, cluster_.now() - client.began};
+    if (counts_ && scored_ != nullptr) {
+      std::vector<Prediction> made = scored_->predict(client.run_id, {});
+      std::erase_if(made, [](const Prediction& each) { return each.call.task() == model_task; });
+      pass_.accuracy.count_end(made);
     }
     EndSession body;
-    body.run_id = run_id_;
-    cluster_.ask(tenant_of(sessions_[next_]), body, [this](const ResponseBody&) {
-      ++next_;
-      if (next_ == settings_.warm_up) {
-        begin_counting();
-      }
-      if (next_ < sessions_.size()) {
-        open();
-      }
+    body.run_id = client.run_id;
+    cluster_.ask(tenant_of(session_of(client)), body, [this, &client](const ResponseBody&) {
+      client.is_busy = false;
+      ++ended_;
+      open_more();
     });
   }
 
@@ -255,14 +288,13 @@ private:
   VirtualCluster& cluster_;
   const Predictor* scored_;
   Oracle* oracle_;
+  std::vector<Client> clients_;
+  std::vector<Times> times_;  ///< Of each session.
   BacktestPass pass_;
   CoordinatorCounters before_;
   bool counts_ = false;
   std::size_t next_ = 0;
-  std::size_t step_ = 0;
-  RunId run_id_;
-  Instant began_{};
-  Duration serial_{};
+  std::size_t ended_ = 0;
 };
 
 /// What the brain would refuse in the midst of a run.
@@ -288,8 +320,9 @@ Result<void> check_sessions(const std::vector<TraceSession>& sessions) {
 
 /// Whether a session without speculation takes longer than its recorded times, one call after the
 /// other and the longest of those side by side.
-bool waits_beside_calls(const std::vector<TraceSession>& sessions, const ClusterCosts& costs) {
-  return costs.dispatch > Duration::zero() ||
+bool waits_beside_calls(const std::vector<TraceSession>& sessions,
+                        const BacktestSettings& settings) {
+  return settings.costs.dispatch > Duration::zero() || settings.concurrency > settings.slots ||
          std::any_of(sessions.begin(), sessions.end(), [](const TraceSession& session) {
            return std::any_of(session.steps.begin(), session.steps.end(),
                               [](const TraceStep& step) { return step.beside_previous; });
@@ -408,7 +441,7 @@ Result<BacktestReport> run_backtest(std::vector<TraceSession> sessions,
     VirtualCluster cluster(machine, std::move(owned), world, settings.slots, settings.costs);
     report.oracle = Pass(measured, settings, cluster, nullptr, &oracle).run();
   }
-  if (waits_beside_calls(measured, settings.costs)) {
+  if (waits_beside_calls(measured, settings)) {
     // What the same machine takes without speculation: calls side by side wait for slots, and for
     // each other where one writes what another touches.
     machine.admission = settings.admission;
@@ -462,6 +495,7 @@ json::Value BacktestReport::to_json() const {
   }
   out.set("reliability", std::move(bins));
   out.set("wrong_answers", measured.wrong_answers);
+  out.set("sent_away", measured.sent_away);
   json::Array off;
   for (const auto& [tenant, task] : measured.turned_off) {
     json::Object row;

@@ -46,6 +46,10 @@ Result<void> check_ranges(const SimulateSettings& settings) {
     return out_of("--slots", std::to_string(settings.slots),
                   "1 to " + std::to_string(simulate_slots_max));
   }
+  if (settings.concurrency < 1 || settings.concurrency > simulate_concurrency_max) {
+    return out_of("--concurrency", std::to_string(settings.concurrency),
+                  "1 to " + std::to_string(simulate_concurrency_max));
+  }
   if (settings.depth < 1 || settings.depth > simulate_depth_max) {
     return out_of("--depth", std::to_string(settings.depth),
                   "1 to " + std::to_string(simulate_depth_max));
@@ -73,6 +77,7 @@ Result<BacktestSettings> backtest_settings(const SimulateSettings& settings) {
   backtest.admission.waste_ratio_max = settings.budget;
   backtest.usefulness.control_share = settings.control_share;
   backtest.slots = settings.slots;
+  backtest.concurrency = settings.concurrency;
   backtest.warm_up = settings.warm_up;
   backtest.train_share = settings.train_share;
   backtest.model_steps = settings.model_steps;
@@ -107,6 +112,10 @@ std::string plan_of(const SimulateSettings& settings, std::size_t history) {
   if (settings.control_share > 0) {
     text += "; a control share of " + formatted("%g", settings.control_share) +
             " of the sessions runs nothing ahead";
+  }
+  if (settings.concurrency > 1) {
+    text += "; " + std::to_string(settings.concurrency) + " sessions side by side on " +
+            std::to_string(settings.slots) + " slots";
   }
   text += settings.model_steps ? "; the agent's thinking is a task too" : "";
   return text;

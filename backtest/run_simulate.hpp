@@ -20,6 +20,7 @@ struct SimulateSettings {
   std::size_t warm_up = 0;
   std::string policy = "value";  ///< value or bands.
   std::uint32_t slots = 16;
+  std::uint32_t concurrency = 1;  ///< Sessions side by side, on the same slots.
   std::uint32_t depth = 8;
   double budget = 0.15;
   double control_share = 0;  ///< Of sessions that run nothing ahead; they are counted too.
@@ -35,6 +36,7 @@ struct SimulateSettings {
 };
 
 inline constexpr std::uint32_t simulate_slots_max = 4096;
+inline constexpr std::uint32_t simulate_concurrency_max = 10'000;
 inline constexpr std::uint32_t simulate_depth_max = 64;
 
 /// Reads the sessions, replays them in virtual time, writes the page and prints the report to

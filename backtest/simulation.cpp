@@ -218,6 +218,11 @@ std::string to_table(const Simulation& simulation) {
   if (!measured.turned_off.empty()) {
     add_row(text, "turned off", turned_off_text(measured));
   }
+  if (measured.sent_away > 0) {
+    add_row(text, "sent away",
+            std::to_string(measured.sent_away) +
+                " times, because too many calls waited; each came back when told to");
+  }
   if (measured.wrong_answers > 0) {
     add_row(text, "wrong answers",
             std::to_string(measured.wrong_answers) +

@@ -40,6 +40,8 @@ void add_simulate(CLI::App& app, Action& chosen) {
       ->check(CLI::IsMember({"value", "bands"}))
       ->capture_default_str();
   command.add_option("--slots", simulate.slots, "Worker slots")->capture_default_str();
+  command.add_option("--concurrency", simulate.concurrency, "Sessions side by side on these slots")
+      ->capture_default_str();
   command.add_option("--depth", simulate.depth, "Longest chain of guesses")->capture_default_str();
   command.add_option("--budget", simulate.budget, "Waste at most, of useful worker time")
       ->capture_default_str();

@@ -416,6 +416,73 @@ TEST_CASE("sessions that warm up are not counted", "[backtest]") {
   CHECK_THAT(refused(steady(60), settings), Catch::Contains("the first 60 only teach"));
 }
 
+TEST_CASE("sessions side by side share the slots, with speculation and without", "[backtest]") {
+  std::vector<TraceSession> sessions;
+  for (const char* name : {"a", "b", "c"}) {
+    TraceSession session;
+    session.name = session.group = name;
+    session.steps.push_back(step("only", name, "done", second, Duration::zero()));
+    sessions.push_back(std::move(session));
+  }
+  BacktestSettings settings;
+  settings.slots = 1;
+  // One after another; the second waits for the first, and the third begins as the first ends.
+  for (const auto& [concurrency, of_all] : {std::pair(1U, 3), std::pair(2U, 5), std::pair(3U, 6)}) {
+    settings.concurrency = concurrency;
+    const BacktestReport report = ran(sessions, settings);
+    CHECK(report.measured.serial == of_all * second);
+    CHECK(report.measured.actual == of_all * second);
+    CHECK(report.measured.sessions == 3);
+  }
+  settings.slots = 3;
+  CHECK(ran(sessions, settings).measured.actual == 3 * second);
+}
+
+TEST_CASE("running ahead takes no slot from sessions side by side", "[backtest]") {
+  const auto sessions = steady(100);
+  for (const std::uint32_t concurrency : {1U, 4U, 16U, 150U}) {
+    BacktestSettings settings;
+    settings.slots = 4;
+    settings.concurrency = concurrency;
+    const BacktestPass measured = ran(sessions, settings).measured;
+    INFO(concurrency << " side by side: saved " << measured.saved_ratio());
+    CHECK(measured.saved_ratio() >= (concurrency == 1 ? 0.1 : 0.0));
+    CHECK(measured.wrong_answers == 0);
+  }
+}
+
+TEST_CASE("a call that is sent away comes back until it is answered", "[backtest]") {
+  // More than may wait without a question of how long.
+  const std::size_t count = CoordinatorSettings().confirmed_waiting_free + 100;
+  std::vector<TraceSession> sessions;
+  for (std::size_t i = 0; i < count; ++i) {
+    TraceSession session;
+    session.name = session.group = "crowd-" + std::to_string(i);
+    session.steps.push_back(step("first", "k", "done", second, Duration::zero()));
+    session.steps.push_back(step("second", "k", "done", second, Duration::zero()));
+    sessions.push_back(std::move(session));
+  }
+  BacktestSettings settings;
+  settings.slots = 1;
+  settings.concurrency = static_cast<std::uint32_t>(count);
+  settings.runs_oracle = false;
+  const BacktestPass measured = ran(sessions, settings).measured;
+  CHECK(measured.sent_away > 0);
+  CHECK(measured.sessions == count);
+  CHECK(measured.actual <= measured.serial);
+}
+
+TEST_CASE("sessions that warm up have all taught before others begin", "[backtest]") {
+  BacktestSettings settings;
+  settings.warm_up = 20;
+  settings.concurrency = 64;
+  settings.slots = 64;
+  const BacktestPass measured = ran(steady(40), settings).measured;
+  CHECK(measured.sessions == 20);
+  // All twenty are side by side and ask at once: what they know is of those that warmed up.
+  CHECK(measured.accuracy.call_top1 > measured.accuracy.steps * 9 / 10);
+}
+
 TEST_CASE("a history is learned from before the first session", "[backtest]") {
   for (const bool model_steps : {false, true}) {
     BacktestSettings settings;

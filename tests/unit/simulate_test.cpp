@@ -96,7 +96,7 @@ TEST_CASE("the report's JSON has every member that is promised", "[simulate]") {
   for (const char* member :
        {"sessions", "steps", "serial_s", "actual_s", "saved_ratio", "oracle_saved_ratio",
         "waste_ratio", "budget", "launched", "hits", "late_hits", "next_task_top1",
-        "next_task_top3", "exact_call_top1", "exact_call_top3", "brier", "ece"}) {
+        "next_task_top3", "exact_call_top1", "exact_call_top3", "brier", "ece", "sent_away"}) {
     CHECK(number(value, member) >= 0);
   }
   REQUIRE(value.find("reliability")->array() != nullptr);
@@ -220,6 +220,8 @@ TEST_CASE("a wrong setting is refused by flag and range", "[simulate]") {
     return refused(settings);
   };
   CHECK_THAT(with([](auto& s) { s.slots = 0; }), Contains("--slots: 0, expected 1 to 4096"));
+  CHECK_THAT(with([](auto& s) { s.concurrency = 0; }),
+             Contains("--concurrency: 0, expected 1 to 10000"));
   CHECK_THAT(with([](auto& s) { s.depth = 65; }), Contains("--depth: 65, expected 1 to 64"));
   CHECK_THAT(with([](auto& s) { s.budget = 1.5; }), Contains("--budget: 1.5"));
   CHECK_THAT(with([](auto& s) { s.train_share = -1; }), Contains("--train-share: -1"));
