@@ -82,6 +82,7 @@ Result<BacktestSettings> backtest_settings(const SimulateSettings& settings) {
   backtest.train_share = settings.train_share;
   backtest.model_steps = settings.model_steps;
   backtest.seed = settings.seed;
+  backtest.runs_oracle = settings.has_oracle;
   if (!settings.costs.empty()) {
     const auto costs = read_costs(settings.costs);
     if (!costs) {

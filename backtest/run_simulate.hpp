@@ -29,6 +29,7 @@ struct SimulateSettings {
   std::string read_only;
   std::filesystem::path catalog;  ///< Empty: none, or an export's own.
   std::filesystem::path costs;    ///< Empty: the cluster costs nothing.
+  bool has_oracle = true;         ///< Perfect prediction is run too.
   bool sweep = false;
   std::filesystem::path html;  ///< Empty: none. Brings the sweep and the budgets with it.
   std::uint64_t seed = 1;

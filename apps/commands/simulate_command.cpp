@@ -9,6 +9,7 @@ namespace {
 
 struct Settings {
   SimulateSettings simulate;
+  bool has_no_oracle = false;
   std::string output = "text";
 };
 
@@ -18,6 +19,7 @@ void add_simulate(CLI::App& app, Action& chosen) {
   const auto s = std::make_shared<Settings>();
   CLI::App& command = add_command(
       app, "simulate", "Say what running ahead would save on recorded sessions", chosen, [s] {
+        s->simulate.has_oracle = !s->has_no_oracle;
         s->simulate.is_json = s->output == "json";
         return report(run_simulate(s->simulate, std::cout, std::cerr));
       });
@@ -64,6 +66,8 @@ void add_simulate(CLI::App& app, Action& chosen) {
       ->check(existing_file());
   command.add_option("--costs", simulate.costs, "TOML or JSON: dispatch_us, hit_us, kill_us")
       ->check(existing_file());
+  command.add_flag("--no-oracle", s->has_no_oracle,
+                   "Leave out the run with perfect prediction (a sweep has it)");
   command.add_flag("--sweep", simulate.sweep, "Also over the ratio of tool to think time");
   command.add_option("--html", simulate.html, "Write the curves as one page, sweep included");
   command.add_option("--seed", simulate.seed, "Of modelled times")

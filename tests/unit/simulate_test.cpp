@@ -115,6 +115,17 @@ TEST_CASE("the report's JSON has every member that is promised", "[simulate]") {
   }
 }
 
+TEST_CASE("perfect prediction can be left out", "[simulate]") {
+  const Folder folder;
+  SimulateSettings settings;
+  settings.traces = {folder.write("a.jsonl", traces(30))};
+  const json::Value whole = ran_json(settings);
+  settings.has_oracle = false;
+  const json::Value without = ran_json(settings);
+  CHECK(without.find("oracle_saved_ratio")->is_null());
+  CHECK(number(without, "saved_ratio") == number(whole, "saved_ratio"));
+}
+
 TEST_CASE("time models fill only what was not recorded", "[simulate]") {
   const Folder folder;
   SimulateSettings settings;
