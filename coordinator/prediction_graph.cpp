@@ -33,40 +33,6 @@ namespace {
 
 using namespace prediction;
 
-struct IdeaParts {
-  Idea idea;
-  const char* name;
-  std::vector<std::size_t> value_features{}, call_features{};  ///< That say it to the rankers.
-};
-
-const std::array<IdeaParts, ideas>& all_ideas() {
-  static const std::array<IdeaParts, ideas> all = {{
-      {Idea::corrected_texts, "corrected-texts", {22, 23}, {36}},
-      {Idea::composed_values, "composed-values", {20, 21}, {46}},
-      {Idea::meanings, "meanings", {24, 25}, {}},
-      {Idea::spoken_of, "spoken-of", {26, 27}, {}},
-      {Idea::own_words, "own-words", {17, 19}, {41}},
-      {Idea::read_next, "read-next", {18}, {42, 43, 44}},
-      {Idea::same_arguments, "same-arguments", {}, {40}},
-      {Idea::importance, "importance", {}, {45}},
-      {Idea::past, "past", {}, {7, 8, 23}},
-      {Idea::names, "names", {}, {24, 25, 26, 43}},
-      {Idea::words, "words", {}, {27}},
-      {Idea::long_contexts, "long-contexts", {}, {28, 29, 30, 31, 32, 33}},
-      {Idea::ranking_calls, "ranking-calls", {}, {}},
-      {Idea::ranking_values, "ranking-values", {}, {}},
-      {Idea::labels, "labels", {}, {}},
-      {Idea::counts, "counts", {}, {}},
-      {Idea::declared, "declared", {}, {}},
-      {Idea::descriptions, "descriptions", {}, {}},
-      {Idea::telling_fields, "telling-fields", {}, {}},
-      {Idea::trust, "trust", {}, {}},
-      {Idea::number_of_steps, "number-of-steps", {}, {47}},
-      {Idea::parts_of_texts, "parts-of-texts", {28, 29}, {}},
-  }};
-  return all;
-}
-
 constexpr Key start_task = 0x41;     ///< Stands before a session's first step.
 constexpr Key end_symbol = 0x42;     ///< The session ends.
 constexpr Key failed_symbol = 0x43;  ///< The step has no output.
@@ -589,14 +555,12 @@ public:
     model_form_.names = {conversation_parameter};
     value_mask_.fill(1);
     call_mask_.fill(1);
-    for (const IdeaParts& each : all_ideas()) {
-      if (!has(each.idea)) {
-        for (const std::size_t at : each.value_features) {
-          value_mask_[at] = 0;
-        }
-        for (const std::size_t at : each.call_features) {
-          call_mask_[at] = 0;
-        }
+    if (settings.without) {
+      for (const std::size_t at : value_features_of(*settings.without)) {
+        value_mask_[at] = 0;
+      }
+      for (const std::size_t at : call_features_of(*settings.without)) {
+        call_mask_[at] = 0;
       }
     }
   }
@@ -2797,24 +2761,6 @@ Expectation PredictionGraph::expect(const RunId& session, const Question& questi
 
 double PredictionGraph::end_probability(const RunId& session, const Question& question) const {
   return impl_->end_probability(session, question);
-}
-
-const char* to_string(Idea idea) {
-  for (const IdeaParts& each : all_ideas()) {
-    if (each.idea == idea) {
-      return each.name;
-    }
-  }
-  return "?";
-}
-
-std::optional<Idea> parse_idea(std::string_view name) {
-  for (const IdeaParts& each : all_ideas()) {
-    if (each.name == name) {
-      return each.idea;
-    }
-  }
-  return std::nullopt;
 }
 
 PredictionSizes PredictionGraph::sizes() const {

@@ -7,39 +7,10 @@
 #include <string>
 #include <string_view>
 
+#include "coordinator/ideas.hpp"
 #include "coordinator/predictor.hpp"
 
 namespace forerun {
-
-/// What predictions are made of, beyond counts of what followed what: each can be left out, to
-/// measure what it is worth.
-enum class Idea : std::uint8_t {
-  corrected_texts,
-  composed_values,
-  meanings,
-  spoken_of,
-  own_words,
-  read_next,
-  same_arguments,
-  importance,
-  past,
-  names,
-  words,
-  long_contexts,
-  ranking_calls,
-  ranking_values,
-  labels,
-  counts,
-  declared,
-  descriptions,
-  telling_fields,
-  trust,
-  number_of_steps,
-  parts_of_texts,
-};
-inline constexpr std::size_t ideas = 22;
-const char* to_string(Idea idea);
-std::optional<Idea> parse_idea(std::string_view name);
 
 struct PredictionSettings {
   std::optional<Idea> without;        ///< For measuring what it is worth.

@@ -12,6 +12,7 @@ forerun_test(coordinator_tests unit
                unit/declared_prior_test.cpp
                unit/hedging_test.cpp
                unit/history_test.cpp
+               unit/ideas_test.cpp
                unit/known_nodes_test.cpp
                unit/open_past_test.cpp
                unit/overdue_tasks_test.cpp
