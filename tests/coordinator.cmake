@@ -22,6 +22,7 @@ forerun_test(coordinator_tests unit
                unit/prediction_reasons_test.cpp
                unit/queue_pace_test.cpp
                unit/rechecks_test.cpp
+               unit/reliability_test.cpp
                unit/remembered_predictions_test.cpp
                unit/run_ids_test.cpp
                unit/run_times_test.cpp
