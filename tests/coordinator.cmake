@@ -10,6 +10,7 @@ forerun_test(coordinator_tests unit
                unit/coordinator_machine_test.cpp
                unit/coordinator_state_test.cpp
                unit/declared_prior_test.cpp
+               unit/fillings_test.cpp
                unit/hedging_test.cpp
                unit/history_test.cpp
                unit/ideas_test.cpp
