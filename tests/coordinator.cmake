@@ -27,6 +27,7 @@ forerun_test(coordinator_tests unit
                unit/remembered_predictions_test.cpp
                unit/run_ids_test.cpp
                unit/run_times_test.cpp
+               unit/step_labels_test.cpp
                unit/telling_fields_test.cpp
                unit/turning_off_test.cpp
                unit/usefulness_test.cpp
