@@ -29,6 +29,7 @@ forerun_test(coordinator_tests unit
                unit/run_times_test.cpp
                unit/step_labels_test.cpp
                unit/telling_fields_test.cpp
+               unit/telling_words_test.cpp
                unit/turning_off_test.cpp
                unit/usefulness_test.cpp
                unit/usual_times_test.cpp
