@@ -71,4 +71,12 @@ void ContextTrust::learn(std::span<const Context* const> contexts, std::span<con
   }
 }
 
+void ContextTrust::learn(const LearnedContexts& contexts, std::span<const Key> keys,
+                         std::span<const Likely> prior, Key symbol) {
+  std::array<const Context*, contexts_max> found;
+  const std::span<const Context*> known = std::span(found).first(keys.size());
+  contexts.find(keys, known);
+  learn(known, prior, symbol);
+}
+
 }  // namespace forerun::prediction

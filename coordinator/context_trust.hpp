@@ -25,6 +25,9 @@ public:
   /// LearnedContexts::likely().
   /// @pre at most contexts_max
   void learn(std::span<const Context* const> contexts, std::span<const Likely> prior, Key symbol);
+  /// The same, of contexts that are looked up.
+  void learn(const LearnedContexts& contexts, std::span<const Key> keys,
+             std::span<const Likely> prior, Key symbol);
 
 private:
   static constexpr std::size_t doubts = 7;
