@@ -21,6 +21,7 @@ forerun_test(coordinator_tests unit
                unit/prediction_graph_test.cpp
                unit/prediction_parts_test.cpp
                unit/prediction_reasons_test.cpp
+               unit/prediction_session_test.cpp
                unit/queue_pace_test.cpp
                unit/rechecks_test.cpp
                unit/reliability_test.cpp
