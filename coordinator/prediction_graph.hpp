@@ -66,7 +66,7 @@ public:
   PredictionSizes sizes() const;
 
 private:
-  class Impl;
+  class Impl;  ///< graph.hpp
   std::unique_ptr<Impl> impl_;
 };
 
