@@ -27,7 +27,7 @@ std::string origin_of(const SessionMemory& memory, const SeenValue& value, From 
                                                 "recent ",    "latest named ", "spoken of "};
   std::string origin = words[static_cast<std::size_t>(from)];
   if (value.side == Side::text) {
-    return origin + "text";
+    return origin + (value.is_moment ? "day or time of the text" : "text");
   }
   const SeenStep& step = memory.steps()[value.document - 1];
   if (value.side == Side::output) {

@@ -7,6 +7,7 @@
 #include "coordinator/fillings.hpp"
 #include "coordinator/learned_contexts.hpp"
 #include "coordinator/ranker.hpp"
+#include "coordinator/records.hpp"
 #include "coordinator/session_contexts.hpp"
 #include "coordinator/session_memory.hpp"
 
@@ -14,7 +15,7 @@ namespace forerun::prediction {
 
 /// What tells how likely a whole call is: see describe(). Who adds a feature gives it its place
 /// there, its first weight, its group for people, and its idea (ideas.cpp).
-inline constexpr std::size_t call_features = 48;
+inline constexpr std::size_t call_features = 51;
 using CallRanker = Ranker<call_features>;
 /// At first a call is as likely as its form by the contexts times its arguments by their rules.
 CallRanker first_call_ranker();
@@ -71,6 +72,7 @@ struct FormFeatures {
 
 /// What describes a call, the `rank`-th of its form. `has_near`: past sessions are alike.
 Features<call_features> describe(const SessionMemory& memory, bool has_near, const Option& option,
-                                 const FormFeatures& of_form, std::size_t rank);
+                                 const FormFeatures& of_form, std::size_t rank,
+                                 const Together& together);
 
 }  // namespace forerun::prediction

@@ -27,6 +27,7 @@ MemoryLimits memory_limits(const PredictionSettings& settings) {
   limits.document_bytes = std::min(units, limits.document_bytes);
   limits.counts = settings.without != Idea::counts;
   limits.parts = settings.without != Idea::parts_of_texts;
+  limits.days = settings.without != Idea::written_dates;
   return limits;
 }
 

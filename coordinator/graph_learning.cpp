@@ -21,7 +21,7 @@ void Graph::text(const RunId& id, std::string_view tenant, std::string_view text
   if (!session.memory.has_fresh_words() && learns_) {
     end_turn(session, owner);
   }
-  session.memory.add_text(text.substr(0, text_bytes_max));
+  session.memory.add_text(text.substr(0, text_bytes_max), owner.years.usual());
   if (has_model()) {
     session.said.text(text);
     if (session.memory.steps().empty()) {
@@ -130,6 +130,7 @@ void Graph::learn_call(Session& session, Tenant& tenant, const SeenStep& step) {
     learn_declared(tenant, all, call, form_key);
   }
   learn_next(session, tenant, form_key);
+  tenant.years.learn(call.input());
   tenant.importance.learn(session.forms.empty() ? start_task : session.forms.back(), form_key);
   session.forms.push_back(form_key);
   if (call.input().size() > parameters_per_call_max) {

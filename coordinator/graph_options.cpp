@@ -193,8 +193,9 @@ Options Graph::options(const Session& session, const Tenant& tenant, bool is_ope
   }
   LongContexts long_contexts{};
   contexts_.find(prediction::long_contexts(session.memory, session.tenant), long_contexts);
-  all.calls.reserve(considered.size() * calls_per_form_max);
+  all.calls.reserve(considered.size() * (calls_per_form_max + Records::fillings_max));
   std::vector<double> scores;
+  std::vector<Filling> fillings;
   double known = 0;
   for (auto& [quick, likely, form] : considered) {
     likely.probability = is_open ? likely.probability : tenant.forms.corrected(likely.probability);
@@ -208,13 +209,21 @@ Options Graph::options(const Session& session, const Tenant& tenant, bool is_ope
     const FormFeatures of_form =
         describe_form(session, tenant, *form, likely, precedents, long_contexts, is_open);
     std::size_t rank = 0;
-    for (const Filling& filling : Fillings(*form, kept, calls_per_form_max)) {
+    const Fillings best(*form, kept, calls_per_form_max);
+    const Records records(session.memory, *form, kept);
+    fillings.assign(best.begin(), best.end());
+    if (has(Idea::records)) {
+      const std::vector<Filling> more = records.fillings(best);
+      fillings.insert(fillings.end(), more.begin(), more.end());
+    }
+    for (const Filling& filling : fillings) {
       if (wants_few && rank > 0 && filling.share < share_min_of_few) {
         break;
       }
       Option& option = all.calls.emplace_back(
           Option{form, &kept, likely.symbol, likely.probability, filling, {}, 0, 0});
-      option.features = describe(session.memory, !session.near.empty(), option, of_form, rank++);
+      option.features = describe(session.memory, !session.near.empty(), option, of_form, rank++,
+                                 records.together(filling));
       for (std::size_t n = 0; settings_.without && n < call_features; ++n) {
         option.features[n] *= call_mask_[n];
       }

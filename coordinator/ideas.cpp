@@ -37,6 +37,8 @@ const std::array<IdeaParts, ideas>& all_ideas() {
       {Idea::trust, "trust", {}, {}},
       {Idea::number_of_steps, "number-of-steps", {}, {47}},
       {Idea::parts_of_texts, "parts-of-texts", {28, 29}, {}},
+      {Idea::written_dates, "written-dates", {}, {}},
+      {Idea::records, "records", {}, {48, 49, 50}},
   }};
   return all;
 }

@@ -33,8 +33,10 @@ enum class Idea : std::uint8_t {
   trust,
   number_of_steps,
   parts_of_texts,
+  written_dates,
+  records,
 };
-inline constexpr std::size_t ideas = 22;
+inline constexpr std::size_t ideas = 24;
 const char* to_string(Idea idea);
 std::optional<Idea> parse_idea(std::string_view name);
 

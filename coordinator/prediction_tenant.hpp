@@ -13,6 +13,7 @@
 #include "coordinator/past_sessions.hpp"
 #include "coordinator/reliability.hpp"
 #include "coordinator/task_names.hpp"
+#include "coordinator/written_dates.hpp"
 
 namespace forerun::prediction {
 
@@ -26,6 +27,7 @@ struct Tenant {
   PastSessions past;
   PastSessions past_turns;  ///< From one text to the next.
   TaskNames names;
+  UsualYear years;  ///< Of days that its calls took.
   Importance importance;
   DeclaredRecord declared_calls;
   ContextTrust answered, open;  ///< In what next_contexts() gives.

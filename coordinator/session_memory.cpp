@@ -5,6 +5,7 @@
 #include "base/assert.hpp"
 #include "coordinator/ascii.hpp"
 #include "coordinator/task_names.hpp"
+#include "coordinator/written_dates.hpp"
 
 namespace forerun::prediction {
 
@@ -987,7 +988,49 @@ std::string_view SessionMemory::spelling_of(Key word) const {
   return {};
 }
 
-void SessionMemory::add_text(std::string_view text) {
+/// What a text writes of days and times, as calls have it: the day, and with a time near it both.
+void SessionMemory::remember_moments(std::string_view text, int usual_year) {
+  const WrittenMoments moments = moments_in(text);
+  for (const WrittenDay& day : moments.days) {
+    const int year = day.year != 0 ? day.year : usual_year;
+    if (year == 0) {
+      continue;
+    }
+    const std::string spelled = iso_day(year, day);
+    if (!day.is_iso) {
+      remember_moment(spelled, day.at, day.before);
+    }
+    if (day.time) {
+      const std::string time = iso_time(*day.time) + ":00";
+      remember_moment(spelled + " " + time, day.at, day.before);
+      remember_moment(spelled + "T" + time, day.at, day.before);
+      remember_moment(spelled + "T" + time + "Z", day.at, day.before);
+    }
+  }
+  for (const WrittenTime& time : moments.times) {
+    remember_moment(iso_time(time), time.at, {});
+  }
+}
+
+void SessionMemory::remember_moment(std::string spelled, std::size_t at, std::string_view before) {
+  if (text_values_.size() >= limits_.values_of_text) {
+    return;
+  }
+  text_index_.set(mix(lower_word, hash_text(lowered(spelled)), 7), 1);
+  const Key hash = hash_string(spelled);
+  const Key shape = hash_text(shape_of(spelled));
+  text_values_.emplace_back(std::move(spelled));
+  text_at_ = text_bytes_ + static_cast<std::uint32_t>(at) + 1;
+  remember(hash, mix(word_shape, shape), 0, &text_values_.back(), Side::text);
+  values_.back().is_moment = true;
+  if (!before.empty()) {
+    remember(hash, mix(after_word, hash_text(lowered(before))), 0, &text_values_.back(), Side::text,
+             true);
+    values_.back().is_moment = true;
+  }
+}
+
+void SessionMemory::add_text(std::string_view text, int usual_year) {
   FORERUN_ASSERT(marks_ == 0);
   corrected_.clear();
   text = text.substr(0, limits_.document_bytes);
@@ -1060,6 +1103,9 @@ void SessionMemory::add_text(std::string_view text) {
     at = end;
   }
   end_run();
+  if (limits_.days) {
+    remember_moments(text, usual_year);
+  }
   text_bytes_ += static_cast<std::uint32_t>(text.size());
   if (lower_text_.size() + text.size() < lower_text_bytes_max) {
     text_bytes_held_ += bytes_per_text_byte * text.size();

@@ -32,6 +32,7 @@ struct MemoryLimits {
   std::size_t part_bytes = 16U << 10U;      ///< Of an output's texts, looked at for parts.
   bool counts = true;                       ///< What follows an argument in a count is a value too.
   bool parts = true;                        ///< Parts of texts are values too.
+  bool days = true;                         ///< Days that texts write are values too.
 };
 
 enum class Side : std::uint8_t { input, output, text };
@@ -50,6 +51,7 @@ struct SeenValue {
   bool is_after_word = false;    ///< Its place in the text is the word before it.
   bool is_part = false;          ///< Of an output's text, which is its parent.
   bool is_by_look = false;       ///< A part whose place says nothing of what stands near it.
+  bool is_moment = false;        ///< A day or a time that a text writes in another way.
   std::uint32_t head = 0;        ///< First at this place in this document.
   std::uint32_t next = 0;        ///< Next at this place in this document.
   std::uint32_t older = 0;       ///< Last at this place in an earlier document.
@@ -77,7 +79,8 @@ class SessionMemory {
 public:
   explicit SessionMemory(const MemoryLimits& limits) : limits_(limits) { values_.resize(1); }
 
-  void add_text(std::string_view text);
+  /// `usual_year`: of days that the text writes without one; 0: it is not known.
+  void add_text(std::string_view text, int usual_year = 0);
   /// Steps that were let go of, by their number from 0 when they were there.
   struct Dropped {
     std::size_t from = 0, count = 0;
@@ -215,6 +218,8 @@ private:
   void remember_text(std::string_view text, Key place, bool is_after_word = false);
   void remember_word(std::string_view word, std::string_view before);
   void remember_phrases(std::string_view text);
+  void remember_moments(std::string_view text, int usual_year);
+  void remember_moment(std::string spelled, std::size_t at, std::string_view before);
   void remember_next(const json::Value& value, Key place);
   void read_tokens(std::string_view text);
   void read_on(Key hash);

@@ -24,6 +24,7 @@ forerun_test(coordinator_tests unit
                unit/prediction_session_test.cpp
                unit/queue_pace_test.cpp
                unit/rechecks_test.cpp
+               unit/records_test.cpp
                unit/reliability_test.cpp
                unit/remembered_predictions_test.cpp
                unit/run_ids_test.cpp
@@ -34,5 +35,6 @@ forerun_test(coordinator_tests unit
                unit/turning_off_test.cpp
                unit/usefulness_test.cpp
                unit/usual_times_test.cpp
+               unit/written_dates_test.cpp
                support/scripted_cluster.cpp
              DEPENDS forerun::coordinator forerun::storage)
