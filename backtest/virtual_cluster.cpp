@@ -1,6 +1,7 @@
 #include "backtest/virtual_cluster.hpp"
 
 #include "base/assert.hpp"
+#include "speculation/protocol.hpp"
 
 namespace forerun {
 
@@ -31,9 +32,13 @@ VirtualCluster::VirtualCluster(CoordinatorSettings settings, std::unique_ptr<Pre
   Join join;
   join.name = node_;
   join.instance = 1;
-  WorkerOffer offer;
-  offer.slots = slots;
-  join.workers.push_back(offer);
+  while (slots > 0) {
+    WorkerOffer offer;
+    offer.worker.uuid.bytes.back() = static_cast<std::uint8_t>(join.workers.size());
+    offer.slots = std::min<std::uint32_t>(slots, slots_per_worker_max);
+    slots -= offer.slots;
+    join.workers.push_back(offer);
+  }
   step(NodeSaid{only_connection, NodeId{node_}, join});
 }
 

@@ -137,6 +137,7 @@ struct Parameter::Claims {
   double others = 0;  ///< Odds of all other claims.
   double constant = 0;
   double familiar = 1;
+  double by_rules = -1;  ///< Candidate::allowed, as its rules have it; below 0: no rule gives it.
   const json::Value* value = nullptr;
   Origin origin{};
   std::uint32_t seen = 0;
@@ -241,16 +242,35 @@ double Parameter::constant_share(const Constant& constant, std::size_t place) co
   return (constant.after[place] + after.seen * share) / (after.total + after.seen);
 }
 
+namespace {
+
+double stale_share(const Binding& rule) {
+  constexpr double prior = 0.3;  // Of a rule that was never tried with an old text.
+  return rule.stale.share(prior);
+}
+
+/// Candidate::allowed, as this rule has it; `waits`: another text is still to come.
+double allowed_by(const Binding& rule, const SessionMemory& memory, std::uint32_t at, bool waits) {
+  const bool is_old = is_stale(memory, at) || (waits && memory.value(at).side == Side::text);
+  return is_old ? stale_share(rule) : 1.0;
+}
+
+}  // namespace
+
 /// Returns the largest share of a rule whose value is still to come.
 double Parameter::claim_by_rules(const Surroundings& around, const KindRecord& kinds,
                                  std::size_t place, Claimed& claimed, MadeValues& made) const {
   double blocked = 0;
   Resolver resolve(around, name_);
+  const bool waits = waits_for_text(around.memory);
   for (std::size_t i = 0; i < rules_.size(); ++i) {
     const Binding& rule = rules_[i];
     if (!around.open_tasks.empty() && is_open(around, rule, task_sides_[i])) {
       blocked = std::max(blocked, rule_share(i, place, kinds));
       continue;
+    }
+    if (waits && task_sides_[i] == task_side(0, Side::text)) {
+      blocked = std::max(blocked, rule_share(i, place, kinds) * (1 - stale_share(rule)));
     }
     if (const std::uint32_t at = resolve(rule); at != 0) {
       const SeenValue& value = around.memory.value(at);
@@ -267,6 +287,7 @@ double Parameter::claim_by_rules(const Surroundings& around, const KindRecord& k
       Claims& claims = claimed.offer(hash, rule_share(i, place, kinds) * known, json,
                                      {Origin::Kind::rule, rule.from, at, rule.as}, at);
       claims.familiar = known;
+      claims.by_rules = std::max(claims.by_rules, allowed_by(rule, around.memory, at, waits));
       if (is_made && claims.count == 1) {
         claims.is_projected = rule.mold != 0;
         claims.is_converted = rule.as != As::it_is;
@@ -470,7 +491,8 @@ std::optional<Candidate> Parameter::settled(const Surroundings& around, const Ki
   claims.seen = at;
   claims.count = 1;
   return Candidate{hash, claims.best * claims.familiar,         claims.value, claims.origin, at,
-                   true, Describer(*this, around)(hash, claims)};
+                   true, allowed_by(rule, around.memory, at, waits_for_text(around.memory)),
+                   Describer(*this, around)(hash, claims)};
 }
 
 std::vector<Candidate> Parameter::candidates(const Surroundings& around, const KindRecord& kinds,
@@ -532,8 +554,12 @@ std::vector<Candidate> Parameter::candidates(const Surroundings& around, const K
   for (std::size_t i = 0; i < candidates.capacity() && i < count; ++i) {
     const Ranked& each = ranked[i];
     const Claims& claims = claimed[each.claim];
+    const bool is_by_rules = claims.by_rules >= 0 && !claims.is_recognised && !claims.is_composed &&
+                             claims.corrected == 0;
+    const double allowed = std::min(is_by_rules ? std::max(claims.by_rules, claims.constant) : 1.0,
+                                    claims.best + 1 - blocked);
     candidates.push_back({each.hash, each.share, each.value, claims.origin, claims.seen, false,
-                          features[each.claim]});
+                          allowed, features[each.claim]});
   }
   return candidates;
 }

@@ -79,6 +79,7 @@ struct Binding {
   Key place = 0;  ///< Or the name, for `named`.
   Key mold = 0;   ///< Of the object found only the members of this mold; 0: the value as it is.
   Count all;
+  Count stale;  ///< Where it gave a value of a text behind which another, or a step, had come.
   From from = From::nth;
   std::uint8_t n = 0;
   std::uint8_t source = 0;
@@ -127,6 +128,10 @@ struct Candidate {
   Origin origin;
   std::uint32_t seen = 0;   ///< In the session's memory; 0: a constant that it has not seen.
   bool is_settled = false;  ///< Its rule was right for so long that no other value is considered.
+  /// No call with this value is likelier than so. The ranker learns when calls come: it knows
+  /// nothing of an output that is still open and holds the value by a better rule, nor of a text
+  /// that is still to come where the rule was only ever right with a new one.
+  double allowed = 1;
   Features<value_features> features{};
 };
 
@@ -260,6 +265,7 @@ private:
   std::string text_;  ///< The name itself.
   double total_ = 0;
   double constants_seen_ = 0;  ///< Different ones, less those forgotten.
+  std::array<float, 3> texts_{};  ///< Its calls behind none, one, or more texts in a row.
   struct After {
     double total = 0, seen = 0;
   };
@@ -269,6 +275,8 @@ private:
     double count = 0;
   };
   double familiar(Key look) const;
+  void learn_texts(std::size_t fresh);
+  bool waits_for_text(const SessionMemory& memory) const;
   void learn_look(const json::Value& value);
 
   std::vector<Look> looks_;

@@ -307,6 +307,28 @@ bool Parameter::is_routine(const Surroundings& around, Key hash, const json::Val
   return is_known;
 }
 
+/// Behind how many texts its calls come.
+void Parameter::learn_texts(std::size_t fresh) {
+  constexpr float counted_max = 64;
+  texts_[std::min(fresh, texts_.size() - 1)] += 1;
+  if (texts_[0] + texts_[1] + texts_[2] > counted_max) {
+    for (float& each : texts_) {
+      each *= 0.5F;
+    }
+  }
+}
+
+/// Nearly all of its calls came behind more texts than have come.
+bool Parameter::waits_for_text(const SessionMemory& memory) const {
+  constexpr float nearly_all = 0.9F;
+  float here = 0;
+  for (std::size_t i = 0; i < std::min(memory.fresh_texts() + 1, texts_.size()); ++i) {
+    here += texts_[i];
+  }
+  const float all = texts_[0] + texts_[1] + texts_[2];
+  return all - here > nearly_all * all;
+}
+
 /// `right`: a rule that was right, the best of them; no_rule: none was.
 void Parameter::learn_leader(std::uint8_t right, bool leader_was_right, bool is_known, Key hash) {
   constexpr std::uint8_t count_max = 0xff;
@@ -331,6 +353,7 @@ bool Parameter::learn(const Surroundings& around, KindRecord& kinds, std::string
   }
   const Key name = name_;
   const Key hash = hash_value(value);
+  learn_texts(around.memory.fresh_texts());
   if (is_routine(around, hash, value)) {
     return false;
   }
@@ -353,6 +376,9 @@ bool Parameter::learn(const Surroundings& around, KindRecord& kinds, std::string
       kinds.learn(rule, hit);
     }
     rule.all.add(hit);
+    if (is_stale(around.memory, at)) {
+      rule.stale.add(hit);
+    }
     after_rules_[place * rules_max + i].add(hit);
     if (hit) {
       leader_was_right = leader_was_right || i == leader_;

@@ -105,6 +105,10 @@ std::uint32_t resolve(const Surroundings& around, Key name, const Binding& rule,
   return 0;
 }
 
+bool is_stale(const SessionMemory& memory, std::uint32_t at) {
+  return memory.value(at).side == Side::text && !memory.is_of_latest_text(at);
+}
+
 bool is_open(const Surroundings& around, const Binding& rule, Key side) {
   for (const Key open : around.open_tasks) {
     const bool is_its = rule.from == From::back ? rule.n <= around.open_tasks.size()

@@ -47,6 +47,8 @@ private:
   std::uint32_t latest_ = 0;
 };
 
+/// The value is a text's, behind which another text, or a step, has come.
+bool is_stale(const SessionMemory& memory, std::uint32_t at);
 /// What the rule gives will be something else once the open output is there.
 bool is_open(const Surroundings& around, const Binding& rule, Key side);
 

@@ -181,9 +181,11 @@ Options Graph::options(const Session& session, const Tenant& tenant, bool is_ope
                are_of_contexts ? forms_tried_of_contexts_max : forms_tried_max);
   const bool wants_few = look.probability_min >= probability_min_of_few;
   if (wants_few) {
-    std::erase_if(considered,
-                  [best = considered.empty() ? 0 : considered.front().score](
-                      const Considered& each) { return each.score < best - far_behind; });
+    // What contexts alone make probable is kept: the score knows nothing of its arguments yet.
+    std::erase_if(considered, [best = considered.empty() ? 0 : considered.front().score,
+                               &look](const Considered& each) {
+      return each.score < best - far_behind && each.likely.probability < look.probability_min;
+    });
   }
   for (const Considered& each : considered) {
     values_.prefetch_slots(*each.form);
@@ -240,9 +242,13 @@ Options Graph::options(const Session& session, const Tenant& tenant, bool is_ope
   for (std::size_t i = 0; i < scores.size(); ++i) {
     // However sure the features are: no surer than so many calls of this form allow (Laplace's rule
     // of succession).
-    all.calls[i].ranked = scores[i];
-    all.calls[i].probability =
-        std::min(scores[i], forms_.calls_allowed(*all.calls[i].form, tenant.declared_calls, 2));
+    Option& option = all.calls[i];
+    option.ranked = scores[i];
+    double allowed = forms_.calls_allowed(*option.form, tenant.declared_calls, 2);
+    for (std::size_t n = 0; n < option.values->size(); ++n) {
+      allowed = std::min(allowed, option.value(n).allowed);
+    }
+    option.probability = std::min(scores[i], allowed);
   }
   return all;
 }

@@ -27,6 +27,7 @@
 #include "coordinator/open_past.hpp"
 #include "coordinator/opening_keys.hpp"
 #include "coordinator/overdue_tasks.hpp"
+#include "coordinator/peak_load.hpp"
 #include "coordinator/predictor.hpp"
 #include "coordinator/queue_pace.hpp"
 #include "coordinator/run_ids.hpp"
@@ -336,6 +337,8 @@ private:
   OpenStep* step_of(const QueuedBranch& queued);
   PoolQueue* next_queue(const std::set<const PoolQueue*>& without);
   void pump();
+  std::size_t confirmed_now() const;
+  std::size_t slots_left_free() const;
   bool pool_is_full(const std::string& pool) const;
   Duration expected_wait(const std::vector<Call>& calls) const;
   std::optional<RequestFailed> refusal_of_size(std::size_t bytes) const;
@@ -547,6 +550,7 @@ private:
   std::map<std::string, PoolQueue> queues_;  ///< By pool.
   std::size_t queued_ = 0;                   ///< Sum of PoolQueue::waiting.
   std::uint64_t queued_ever_ = 0;
+  PeakLoad confirmed_peak_;  ///< Of confirmed_now().
   std::map<std::string, std::uint32_t> pool_running_;
   std::set<std::pair<double, BranchToken>>
       speculative_;  ///< Running speculative branches, least valuable first.

@@ -8,6 +8,8 @@ namespace forerun {
 
 namespace {
 
+/// Nobody notices that a confirmed call waits so long.
+constexpr Duration kill_cost_small = std::chrono::milliseconds(20);
 /// Whatever a node says: no kill counts as longer.
 constexpr Duration kill_time_max = std::chrono::minutes(1);
 
@@ -23,6 +25,22 @@ void CoordinatorMachine::enqueue(Session& session, OpenStep& step, std::size_t i
   queue.branches.push_back({session.run_id, step.number, index, queued_ever_++});
   ++queue.waiting;
   ++queued_;
+  confirmed_peak_.note(now_, confirmed_now());
+}
+
+/// Confirmed branches that run or wait for a slot.
+std::size_t CoordinatorMachine::confirmed_now() const {
+  return queued_ + branches_.size() - speculative_.size();
+}
+
+/// Where a kill takes long, confirmed work that finds no free slot waits for it. So many are left
+/// free for it to grow again to what it was of late.
+std::size_t CoordinatorMachine::slots_left_free() const {
+  if (settings_.admission.kill_cost <= kill_cost_small) {
+    return 0;
+  }
+  const std::size_t peak = confirmed_peak_.peak(now_);
+  return peak - std::min(peak, confirmed_now());
 }
 
 bool CoordinatorMachine::pool_is_full(const std::string& pool) const {

@@ -309,8 +309,9 @@ CoordinatorMachine::Weighed CoordinatorMachine::weigh(const Session& session,
   Candidate& candidate = weighed.candidate;
   candidate.confidence = joint;
   candidate.depth = node.depth + 1;
-  candidate.has_free_slot = membership_.free_slots() >= weighed.branches.size();
-  candidate.has_idle_slot = membership_.free_slots() >= queued_ + weighed.branches.size();
+  const std::size_t needed = weighed.branches.size() + slots_left_free();
+  candidate.has_free_slot = membership_.free_slots() >= needed;
+  candidate.has_idle_slot = membership_.free_slots() >= queued_ + needed;
   for (const std::size_t i : weighed.branches) {
     candidate.expected += typical(*weighed.plan.tasks[i]);
   }

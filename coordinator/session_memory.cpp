@@ -23,8 +23,6 @@ constexpr Key phrase_shape = 0x34;
 constexpr Key lower_word = 0x35;
 constexpr Key text_token = 10;
 constexpr Key one_more = 0x25;
-/// Numbers documents that are text.
-constexpr std::uint32_t text_bit = 1U << 31U;
 constexpr std::size_t walk_depth_max = 12;
 constexpr Key document_in_text = 0x26;
 constexpr std::size_t documents_in_texts_max = 8;  ///< Of one output.
@@ -41,6 +39,7 @@ constexpr std::size_t kept_behind_part = 2;
 constexpr std::size_t bytes_per_step = 450;  ///< Of the smallest call and its output, on the heap.
 constexpr std::size_t bytes_per_text_byte = 16;  ///< The words with their places.
 constexpr std::size_t word_bytes_max = 120;
+constexpr std::size_t whole_text_bytes_max = 4'096;
 constexpr std::size_t lower_text_bytes_max = 32U << 10U;
 constexpr std::size_t tokens_of_value_max = 16;
 constexpr std::size_t tokens_ahead = 24;
@@ -949,6 +948,23 @@ void SessionMemory::remember_word(std::string_view word, std::string_view before
   }
 }
 
+/// A question often is an argument as it was asked.
+void SessionMemory::remember_whole(std::string_view text) {
+  while (!text.empty() && is_space(text.front())) {
+    text.remove_prefix(1);
+  }
+  while (!text.empty() && is_space(text.back())) {
+    text.remove_suffix(1);
+  }
+  if (text.size() > whole_text_bytes_max || std::none_of(text.begin(), text.end(), is_space) ||
+      text_values_.size() >= limits_.values_of_text) {
+    return;
+  }
+  text_values_.emplace_back(text);
+  text_at_ = place_in_text(text);
+  remember(hash_string(text), mix(phrase_shape, 4), 0, &text_values_.back(), Side::text);
+}
+
 void SessionMemory::remember_phrases(std::string_view text) {
   // Quoted phrases, and runs of words that begin with a capital.
   for (const char quote : {'\'', '"', '`'}) {
@@ -1040,6 +1056,7 @@ void SessionMemory::add_text(std::string_view text, int usual_year) {
   words_of_.clear();
   word_stems_.clear();
   read_tokens(text);
+  remember_whole(text);
   remember_phrases(text);
   if (!has_fresh_words_) {
     read_to_ = text_bytes_;

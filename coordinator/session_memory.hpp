@@ -117,6 +117,15 @@ public:
     return has_fresh_words_ && values_[index].side == Side::text &&
            values_[index].document >= fresh_from_;
   }
+  /// It is of the latest text, and no step has followed it.
+  bool is_of_latest_text(std::uint32_t index) const {
+    return has_fresh_words_ && values_[index].side == Side::text &&
+           values_[index].document == latest_text();
+  }
+  /// So many texts came since the last step.
+  std::size_t fresh_texts() const {
+    return has_fresh_words_ ? latest_text() - fresh_from_ + 1 : 0;
+  }
   const SeenValue& value(std::uint32_t index) const { return values_[index]; }
 
   /// The last value at a place in the latest document that has the place; 0: none.
@@ -197,6 +206,9 @@ private:
   };
 
   static constexpr Key equal_part = 12;
+  /// Numbers documents that are text.
+  static constexpr std::uint32_t text_bit = 1U << 31U;
+  std::uint32_t latest_text() const { return text_bit | texts_; }
 
   void set(Key key, std::uint32_t number);
   void remember(Key hash, Key place, Key name, const json::Value* json, Side side,
@@ -217,6 +229,7 @@ private:
   void own(json::Value value);
   void remember_text(std::string_view text, Key place, bool is_after_word = false);
   void remember_word(std::string_view word, std::string_view before);
+  void remember_whole(std::string_view text);
   void remember_phrases(std::string_view text);
   void remember_moments(std::string_view text, int usual_year);
   void remember_moment(std::string spelled, std::size_t at, std::string_view before);

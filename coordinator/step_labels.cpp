@@ -179,7 +179,7 @@ std::string StepLabels::labels_text(Key task, Side side, const json::Value* valu
     for (const std::string& each : fields->chosen_texts(*value)) {
       text += (text.empty() ? "" : ", ") + json::clean_text(each, label_bytes_max);
     }
-    return text + " in the fields that tell what follows";
+    return text + ", which tells what follows";
   }
   const auto add = [&](const std::string& label) {
     text += told == labels_told  ? ", ..."

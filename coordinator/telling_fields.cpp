@@ -6,6 +6,7 @@
 
 #include "base/real.hpp"
 #include "coordinator/context_trust.hpp"
+#include "coordinator/session_memory.hpp"
 
 namespace forerun::prediction {
 
@@ -372,7 +373,10 @@ std::vector<std::string> TellingFields::chosen_texts(const json::Value& output) 
   std::vector<std::string> texts(chosen_.size(), "nothing");
   each_chosen(output, [&](std::size_t n, const OutputPart& part) {
     const Field* const known = is_range(part.kind) ? find(part.path) : nullptr;
-    texts[n] = known != nullptr ? known->ranges.text_of(number_in_range(part)) : text_of(part);
+    const json::Value* const holder = holder_of(output, part);
+    const std::string path = holder == nullptr ? std::string() : path_of(output, holder);
+    texts[n] = (path.empty() ? "" : path + " ") +
+               (known != nullptr ? known->ranges.text_of(number_in_range(part)) : text_of(part));
   });
   return texts;
 }

@@ -145,6 +145,28 @@ std::string text_of(const OutputPart& part) {
                                 : json::canonical(std::string(part.text));
 }
 
+const json::Value* holder_of(const json::Value& output, const OutputPart& part) {
+  const std::string* const text = output.string();
+  const bool is_in_text = text != nullptr && part.scalar == nullptr && part.list == nullptr &&
+                          part.text.data() >= text->data() &&
+                          part.text.data() + part.text.size() <= text->data() + text->size();
+  if (&output == part.scalar || is_in_text ||
+      (output.array() != nullptr && output.array() == part.list)) {
+    return &output;
+  }
+  const json::Value* found = nullptr;
+  if (const json::Array* array = output.array()) {
+    for (auto each = array->begin(); found == nullptr && each != array->end(); ++each) {
+      found = holder_of(*each, part);
+    }
+  } else if (const json::Object* object = output.object()) {
+    for (auto each = object->begin(); found == nullptr && each != object->end(); ++each) {
+      found = holder_of(each->value, part);
+    }
+  }
+  return found;
+}
+
 LabelWords label_words(std::string_view text, const OutputPart& whole) {
   LabelWords found;
   text = text.substr(0, text_bytes_max);

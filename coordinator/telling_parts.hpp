@@ -44,6 +44,8 @@ struct OutputPart {
 
 /// The part as people would name it.
 std::string text_of(const OutputPart& part);
+/// The value of the output that is the part, or whose text holds it; null: there is none.
+const json::Value* holder_of(const json::Value& output, const OutputPart& part);
 
 /// The words of a text that may be labels, in their order: its first and last ones, those behind
 /// another, and what stands before its digits. At most label_words_max.

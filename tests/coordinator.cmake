@@ -15,6 +15,7 @@ forerun_test(coordinator_tests unit
                unit/history_test.cpp
                unit/ideas_test.cpp
                unit/known_nodes_test.cpp
+               unit/looking_ahead_test.cpp
                unit/open_past_test.cpp
                unit/overdue_tasks_test.cpp
                unit/parts_of_texts_test.cpp

@@ -451,6 +451,34 @@ TEST_CASE("running ahead takes no slot from sessions side by side", "[backtest]"
   }
 }
 
+TEST_CASE("where killing takes long nothing runs ahead in the last slots", "[backtest]") {
+  const auto sessions = forked(120, 3, 8);
+  for (const auto& [slots, concurrency] : {std::pair(2U, 3U), std::pair(4U, 5U)}) {
+    BacktestSettings settings;
+    settings.slots = slots;
+    settings.concurrency = concurrency;
+    settings.costs.kill = second;
+    settings.admission.kill_cost = second;
+    settings.runs_oracle = false;
+    const BacktestPass measured = ran(sessions, settings).measured;
+    INFO(slots << " slots: saved " << measured.saved_ratio());
+    CHECK(measured.saved_ratio() >= -0.002);
+  }
+  BacktestSettings settings;
+  settings.costs.kill = second;
+  settings.admission.kill_cost = second;
+  settings.runs_oracle = false;
+  CHECK(ran(steady(100), settings).measured.saved_ratio() > 0.1);
+}
+
+TEST_CASE("more slots than one worker may have are several workers'", "[backtest]") {
+  BacktestSettings settings;
+  settings.runs_oracle = false;
+  const BacktestPass few = ran(steady(20), settings).measured;
+  settings.slots = 4'096;
+  CHECK(ran(steady(20), settings).measured.actual == few.actual);
+}
+
 TEST_CASE("a call that is sent away comes back until it is answered", "[backtest]") {
   // More than may wait without a question of how long.
   const std::size_t count = CoordinatorSettings().confirmed_waiting_free + 100;

@@ -1,6 +1,7 @@
 #include "coordinator/telling_fields.hpp"
 
 #include <catch2/catch.hpp>
+#include <tuple>
 #include <functional>
 #include <string>
 
@@ -50,11 +51,14 @@ std::string named(std::uint64_t label) {
 }  // namespace
 
 TEST_CASE("a field deep in an output is chosen when it tells what follows", "[telling_fields]") {
-  const std::pair<const char*, const char*> shapes[] = {
-      {R"({"result":{"label":)", "}}"},    {R"({"a":{"b":{"c":{"label":)", "}}}}"}, {"[", "]"},
-      {R"({"labels":["x",)", R"(,"y"]})"}, {R"({"items":[{"label":)", "}]}"},
+  const std::tuple<const char*, const char*, std::string> shapes[] = {
+      {R"({"result":{"label":)", "}}", "result.label "},
+      {R"({"a":{"b":{"c":{"label":)", "}}}}", "a.b.c.label "},
+      {"[", "]", "[*] "},
+      {R"({"labels":["x",)", R"(,"y"]})", "labels[*] "},
+      {R"({"items":[{"label":)", "}]}", "items[*].label "},
   };
-  for (const auto& [before, after] : shapes) {
+  for (const auto& [before, after, place] : shapes) {
     CAPTURE(before);
     Played played;
     const auto make = [&, before = before, after = after](std::uint64_t label, Prng&) {
@@ -66,7 +70,7 @@ TEST_CASE("a field deep in an output is chosen when it tells what follows", "[te
     CHECK(!played.are_alike(make(0, played.prng), make(1, played.prng)));
     CHECK(!played.are_alike(make(1, played.prng), make(2, played.prng)));
     CHECK(played.fields.chosen_texts(*json::parse(make(1, played.prng))) ==
-          std::vector<std::string>{named(1)});
+          std::vector<std::string>{place + named(1)});
     CHECK(played.fields.chosen_texts(json::Value()) == std::vector<std::string>{"nothing"});
   }
 }
@@ -251,9 +255,9 @@ TEST_CASE("what a chosen field says is told in words", "[telling_fields]") {
     return played.fields.chosen_texts(parsed(place.make(label, played.prng))).front();
   };
   const std::vector<LabelPlace> places = hidden_labels();
-  CHECK(texts_of(places[0], 2) == "\"odd\"");
+  CHECK(texts_of(places[0], 2) == "deep.text \"odd\"");
   CHECK(texts_of(places[3], 0).find("below 1000") != std::string::npos);
-  CHECK(texts_of(places[6], 0) == "\"a\"");
+  CHECK(texts_of(places[6], 0) == "checks \"a\"");
 }
 
 TEST_CASE("a field that another one makes needless is dropped", "[telling_fields]") {
