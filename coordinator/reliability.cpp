@@ -14,7 +14,7 @@ constexpr double doubted_whole = 0.9;
 constexpr double lower_bound_errors = 1.282;
 constexpr double sure_min = 0.95;
 constexpr double sure_memory = 1'000;
-constexpr double just_below_sure = 0.8999;
+constexpr double just_below_sure = 0.899;
 
 }  // namespace
 

@@ -180,6 +180,13 @@ public:
 private:
   static Result<std::int64_t> moment(const json::Value& span, const char* member,
                                      const std::string& place) {
+    // Proto3's JSON has 64-bit numbers as texts, and readers take numbers too.
+    constexpr double number_max = 9e18;
+    const json::Value* const number = span.find(member);
+    if (number != nullptr && number->number() != nullptr && *number->number() >= 0 &&
+        *number->number() <= number_max) {
+      return static_cast<std::int64_t>(*number->number() / 1000);
+    }
     const std::string digits = attribute_text(span, member);
     std::uint64_t nanoseconds = 0;
     const auto [end, problem] =
@@ -189,7 +196,7 @@ private:
       return fail(Errc::invalid,
                   place + ": " + member + ": " +
                       (digits.empty() ? std::string(kind_of(found)) : "\"" + digits + "\"") +
-                      ", expected nanoseconds as a text of digits");
+                      ", expected nanoseconds, as a text of digits or a number");
     }
     return static_cast<std::int64_t>(nanoseconds / 1000);
   }

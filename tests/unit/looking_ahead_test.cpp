@@ -47,12 +47,13 @@ struct Sessions {
 
 TEST_CASE("a value that an open output holds is not guessed to be one of old", "[looking_ahead]") {
   Sessions sessions;
-  for (int i = 0; i < 150; ++i) {
+  for (int i = 0; i < 300; ++i) {
     const std::string key = "k" + std::to_string(i * 7919);
     sessions.begin();
     sessions.step(call_of("classify"), returned("key", key));
-    sessions.step(call_of("log", "key", key), returned("shard", key + "s"));
-    sessions.step(call_of("audit", "key", key), returned("shard", key + "a"));
+    for (const char* task : {"log", "audit", "do", "fin"}) {
+      sessions.step(call_of(task, "key", key), returned("shard", task + key));
+    }
     sessions.end();
   }
   sessions.begin();
