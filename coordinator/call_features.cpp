@@ -11,7 +11,7 @@ CallRanker first_call_ranker() {
       0.65, 1.25, 0.75, 0.9, 0.15, -0.3, 0.05, 0.4,  -0.4, -0.15, -0.1, 0.2,  0.15, 0,   0.1, 0.1,
       -0.1, -0.5, 0.15, 0,   -0.1, -0.3, 0.1,  0.4,  0.8,  0.7,   -0.4, 0.35, 0.2,  0.2, 0.2, 0.2,
       0.2,  0.2,  0,    0,   0,    0.4,  0,    0.65, -0.5, 0.2,   0.2,  0.4,  0,    0,   0,   0.3,
-      0.2,  0.2,  0.1};
+      0.2,  0.2,  0.1,  0.3};
   return CallRanker(weights);
 }
 
@@ -20,7 +20,7 @@ const std::vector<FeatureGroup>& feature_groups() {
       {"what its contexts say", {0, 8}},
       {"how sure its arguments are", {1, 9, 11}},
       {"how often its arguments were right", {2}},
-      {"whether the session made this call before", {3, 4}},
+      {"whether the session made this call before", {3, 4, 51}},
       {"whether the session called its task before", {5, 6}},
       {"where its arguments come from",
        {10, 12, 13, 14, 15, 16, 17, 18, 19, 20, 22, 34, 35, 36, 40, 41, 42, 44, 46, 48, 49, 50}},
@@ -47,9 +47,12 @@ Evidence evidence_for(const LongContexts& contexts, const Likely& form, bool is_
 
 Features<call_features> describe(const SessionMemory& memory, bool has_near, const Option& option,
                                  const FormFeatures& of_form, std::size_t rank,
-                                 const Together& together) {
+                                 const Together& together, double repeats) {
   const std::size_t parameters = option.values->size();
   const bool was_called = memory.was_called(option.form->task_key, option.filling.input_hash);
+  const bool is_last_again = was_called && !memory.steps().empty() &&
+                             memory.steps().back().task == option.form->task_key &&
+                             memory.steps().back().input_hash == option.filling.input_hash;
   std::array<std::uint32_t, 3> documents{};  ///< Up to three different ones.
   std::size_t sources = 0;
   double least = 1;
@@ -132,7 +135,8 @@ Features<call_features> describe(const SessionMemory& memory, bool has_near, con
           0.0,
           static_cast<double>(together.count) / count,
           together.is_next ? 1.0 : 0.0,
-          together.is_previous ? 1.0 : 0.0};
+          together.is_previous ? 1.0 : 0.0,
+          is_last_again ? repeats : 0.0};
 }
 
 }  // namespace forerun::prediction

@@ -15,7 +15,7 @@ namespace forerun::prediction {
 
 /// What tells how likely a whole call is: see describe(). Who adds a feature gives it its place
 /// there, its first weight, its group for people, and its idea (ideas.cpp).
-inline constexpr std::size_t call_features = 51;
+inline constexpr std::size_t call_features = 52;
 using CallRanker = Ranker<call_features>;
 /// At first a call is as likely as its form by the contexts times its arguments by their rules.
 CallRanker first_call_ranker();
@@ -70,9 +70,10 @@ struct FormFeatures {
   Evidence evidence{};
 };
 
-/// What describes a call, the `rank`-th of its form. `has_near`: past sessions are alike.
+/// What describes a call, the `rank`-th of its form. `has_near`: past sessions are alike;
+/// `repeats`: the odds that the last call is made again (logarithm).
 Features<call_features> describe(const SessionMemory& memory, bool has_near, const Option& option,
                                  const FormFeatures& of_form, std::size_t rank,
-                                 const Together& together);
+                                 const Together& together, double repeats);
 
 }  // namespace forerun::prediction

@@ -119,6 +119,7 @@ private:
                                    const Precedents& precedents, std::span<const Likely> forms,
                                    std::size_t tried_max) const;
   double ends_here(const Session& session) const;
+  double repeats_last(const Session& session, bool is_open) const;
   FormFeatures describe_form(const Session& session, const Tenant& tenant, const Form& form,
                              const Likely& likely, const Precedents& precedents,
                              const LongContexts& long_contexts, bool is_open) const;

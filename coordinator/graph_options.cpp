@@ -70,6 +70,23 @@ Precedents Graph::precedents(const Session& session, const Tenant& tenant) const
   return found;
 }
 
+/// How likely the last call is made again, as odds (logarithm); 0 where nothing tells it.
+double Graph::repeats_last(const Session& session, bool is_open) const {
+  constexpr double odds_max = 4;
+  double same = 0;
+  double all = 0;
+  for (const Likely& each :
+       contexts_.likely(repeat_contexts(session.memory, session.tenant, is_open))) {
+    same += each.symbol == same_symbol ? each.probability : 0;
+    all += each.probability;
+  }
+  if (all <= 0) {
+    return 0;
+  }
+  const double unknown = (1 - all) / 2;
+  return std::clamp(real::log((same + unknown) / (1 - same - unknown)), -odds_max, odds_max);
+}
+
 FormFeatures Graph::describe_form(const Session& session, const Tenant& tenant, const Form& form,
                                   const Likely& likely, const Precedents& precedents,
                                   const LongContexts& long_contexts, bool is_open) const {
@@ -198,6 +215,7 @@ Options Graph::options(const Session& session, const Tenant& tenant, bool is_ope
   all.calls.reserve(considered.size() * (calls_per_form_max + Records::fillings_max));
   std::vector<double> scores;
   std::vector<Filling> fillings;
+  const double repeats = repeats_last(session, is_open);
   double known = 0;
   for (auto& [quick, likely, form] : considered) {
     likely.probability = is_open ? likely.probability : tenant.forms.corrected(likely.probability);
@@ -225,7 +243,7 @@ Options Graph::options(const Session& session, const Tenant& tenant, bool is_ope
       Option& option = all.calls.emplace_back(
           Option{form, &kept, likely.symbol, likely.probability, filling, {}, 0, 0});
       option.features = describe(session.memory, !session.near.empty(), option, of_form, rank++,
-                                 records.together(filling));
+                                 records.together(filling), repeats);
       for (std::size_t n = 0; settings_.without && n < call_features; ++n) {
         option.features[n] *= call_mask_[n];
       }

@@ -39,6 +39,7 @@ const std::array<IdeaParts, ideas>& all_ideas() {
       {Idea::parts_of_texts, "parts-of-texts", {28, 29}, {}},
       {Idea::written_dates, "written-dates", {}, {}},
       {Idea::records, "records", {}, {48, 49, 50}},
+      {Idea::made_again, "made-again", {}, {51}},
   }};
   return all;
 }

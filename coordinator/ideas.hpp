@@ -35,8 +35,9 @@ enum class Idea : std::uint8_t {
   parts_of_texts,
   written_dates,
   records,
+  made_again,
 };
-inline constexpr std::size_t ideas = 24;
+inline constexpr std::size_t ideas = 25;
 const char* to_string(Idea idea);
 std::optional<Idea> parse_idea(std::string_view name);
 

@@ -131,6 +131,18 @@ Key number_context(const SessionMemory& memory, Key tenant) {
   return mix(tenant, 0x7c, std::min(memory.steps().size(), numbered_steps_max));
 }
 
+ContextKeys repeat_contexts(const SessionMemory& memory, Key tenant, bool is_open) {
+  if (memory.steps().empty()) {
+    return {};
+  }
+  const SeenStep& last = memory.steps().back();
+  ContextKeys keys = {mix(tenant, 0x7e, last.task)};
+  if (!is_open) {
+    keys.push_back(mix(tenant, 0x7f, last.task, last.output_labels));
+  }
+  return keys;
+}
+
 ContextKeys model_contexts(const SessionMemory& memory, Key tenant) {
   const std::vector<SeenStep>& steps = memory.steps();
   const Key last = steps.empty() ? start_task : steps.back().task;

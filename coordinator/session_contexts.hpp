@@ -38,6 +38,9 @@ extern const std::array<const char*, std::tuple_size_v<LongContexts>> texts_of_l
 
 /// How many steps there were: whether the session ends.
 Key number_context(const SessionMemory& memory, Key tenant);
+/// What tells whether the last call is made again: its task, and with an answer that is there what
+/// it says. Empty before the first step.
+ContextKeys repeat_contexts(const SessionMemory& memory, Key tenant, bool is_open);
 /// Whether the model is asked.
 ContextKeys model_contexts(const SessionMemory& memory, Key tenant);
 

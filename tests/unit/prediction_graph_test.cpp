@@ -1072,3 +1072,51 @@ TEST_CASE("every idea has a name of its own and can be left out", "[prediction]"
   }
   CHECK(!parse_idea("something else"));
 }
+
+namespace {
+
+/// Of pages that are got one after the other, and again where that failed: how often the next call
+/// was named first, in the second half.
+double share_of_retries(const PredictionSettings& settings) {
+  PredictionGraph graph(settings);
+  Prng prng(11);
+  double asked = 0;
+  double right = 0;
+  for (std::uint64_t n = 1; n <= 300; ++n) {
+    json::Array urls;
+    for (int i = 0; i < 3; ++i) {
+      urls.emplace_back("page-" + std::to_string(prng.below(1'000'000)));
+    }
+    const std::vector<json::Value> order(urls.begin(), urls.end());
+    json::Object plan;
+    plan.set("urls", std::move(urls));
+    graph.observe(run(n), "t", call("plan"), Output::make(json::Value(std::move(plan))));
+    for (const json::Value& url : order) {
+      for (bool has_failed = true; has_failed;) {
+        json::Object input;
+        input.set("url", *url.string());
+        const Call get = Call::make("get", std::move(input));
+        const std::vector<Prediction> made = graph.predict(run(n), {});
+        asked += n > 150 ? 1 : 0;
+        right += n > 150 && !made.empty() && made.front().call == get ? 1 : 0;
+        has_failed = prng.below(3) == 0;
+        json::Object output;
+        output.set(has_failed ? "error" : "etag",
+                   has_failed ? "timeout" : std::to_string(prng.next()));
+        graph.observe(run(n), "t", get, Output::make(json::Value(std::move(output))));
+      }
+    }
+    graph.end(run(n));
+  }
+  return right / asked;
+}
+
+}  // namespace
+
+TEST_CASE("an answer tells whether its call is made again", "[prediction_graph]") {
+  PredictionSettings without;
+  without.without = Idea::made_again;
+  const double right = share_of_retries({});
+  CHECK(right >= 0.9);
+  CHECK(right >= share_of_retries(without) + 0.03);
+}
