@@ -356,24 +356,24 @@ std::string how_measured(const Simulation& simulation, const BacktestSettings& s
              html_percent(settings.admission.idle_above);
   }
   return "<h2>How it was measured</h2>\n" +
-         terms({{"Replayed", escaped(simulation.heading)},
-                {"Counted", counted},
-                {"Waste budget", html_percent(simulation.report.budget) +
-                                     " of the worker time of calls that were asked for: so much "
-                                     "may go to calls that were not"},
-                {"Policy", policy},
-                {"Machine", std::to_string(settings.slots) + " worker slots; chains of at most " +
-                                std::to_string(settings.admission.depth_max) +
-                                " calls run ahead; " +
-                                (settings.concurrency > 1
-                                     ? std::to_string(settings.concurrency) + " sessions side by side"
-                                     : "sessions one after another")},
-                {"Time",
-                 "virtual: nothing was run. Recorded times count as they are, missing ones "
-                 "are drawn"},
-                {"Seed", std::to_string(settings.seed) +
-                             ": it draws missing times and the order of what teaches. Equal files, "
-                             "flags and seed give an equal page"}});
+         terms(
+             {{"Replayed", escaped(simulation.heading)},
+              {"Counted", counted},
+              {"Waste budget", html_percent(simulation.report.budget) +
+                                   " of the worker time of calls that were asked for: so much "
+                                   "may go to calls that were not"},
+              {"Policy", policy},
+              {"Machine", std::to_string(settings.slots) + " worker slots; chains of at most " +
+                              std::to_string(settings.admission.depth_max) + " calls run ahead; " +
+                              (settings.concurrency > 1
+                                   ? std::to_string(settings.concurrency) + " sessions side by side"
+                                   : "sessions one after another")},
+              {"Time",
+               "virtual: nothing was run. Recorded times count as they are, missing ones "
+               "are drawn"},
+              {"Seed", std::to_string(settings.seed) +
+                           ": it draws missing times and the order of what teaches. Equal files, "
+                           "flags and seed give an equal page"}});
 }
 
 std::string what_words_mean(const BacktestReport& report) {

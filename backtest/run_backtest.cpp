@@ -239,16 +239,16 @@ private:
 
   /// Who is sent away, because too many wait, comes back when it is told to.
   void ask(Client& client, ConfirmCalls body) {
-    cluster_.ask(tenant_of(session_of(client)), body,
-                 [this, &client, body](const ResponseBody& answer) {
-                   if (const auto* failed = std::get_if<RequestFailed>(&answer)) {
-                     FORERUN_ASSERT(failed->retry_after > Duration::zero());
-                     pass_.sent_away += counts_ ? 1 : 0;
-                     cluster_.after(failed->retry_after, [this, &client, body] { ask(client, body); });
-                     return;
-                   }
-                   answered(client, std::get<StepAnswers>(answer));
-                 });
+    cluster_.ask(
+        tenant_of(session_of(client)), body, [this, &client, body](const ResponseBody& answer) {
+          if (const auto* failed = std::get_if<RequestFailed>(&answer)) {
+            FORERUN_ASSERT(failed->retry_after > Duration::zero());
+            pass_.sent_away += counts_ ? 1 : 0;
+            cluster_.after(failed->retry_after, [this, &client, body] { ask(client, body); });
+            return;
+          }
+          answered(client, std::get<StepAnswers>(answer));
+        });
   }
 
   void answered(Client& client, const StepAnswers& answers) {

@@ -24,7 +24,7 @@ struct BacktestSettings {
   UsefulnessSettings usefulness{.control_share = 0};
   std::uint32_t slots = 16;
   std::uint32_t concurrency = 1;  ///< Sessions side by side. @pre > 0
-  std::size_t warm_up = 0;  ///< The first sessions teach; only the rest is counted.
+  std::size_t warm_up = 0;        ///< The first sessions teach; only the rest is counted.
   /// Sessions whose group falls under this share are learned from first, without time; the rest is
   /// measured without learning.
   std::optional<double> train_share;
@@ -55,7 +55,8 @@ struct BacktestPass {
   /// Answers run ahead that are not what was recorded: a marker (a hazard was missed), or a task
   /// that was taken as one that only reads and is none.
   std::uint64_t wrong_answers = 0;
-  std::uint64_t sent_away = 0;  ///< Confirmed calls refused, because too many waited; each came back.
+  std::uint64_t sent_away =
+      0;  ///< Confirmed calls refused, because too many waited; each came back.
   Duration useful{}, wasted{};
   /// Tenants and tasks that running ahead was turned off for, in the end.
   std::vector<std::pair<std::string, std::string>> turned_off;
@@ -77,10 +78,10 @@ struct BacktestReport {
 
 inline constexpr const char* model_task = "forerun.model";
 
-/// Replays recorded sessions, so many side by side, through the coordinator's brain in virtual time.
-/// Deterministic: equal settings and sessions give an equal report on every machine. Missing times
-/// are modelled from the seed. Errors: invalid (nothing to measure or to scale; a session or step
-/// too long; a task that no catalog can have).
+/// Replays recorded sessions, so many side by side, through the coordinator's brain in virtual
+/// time. Deterministic: equal settings and sessions give an equal report on every machine. Missing
+/// times are modelled from the seed. Errors: invalid (nothing to measure or to scale; a session or
+/// step too long; a task that no catalog can have).
 Result<BacktestReport> run_backtest(std::vector<TraceSession> sessions,
                                     const BacktestSettings& settings);
 

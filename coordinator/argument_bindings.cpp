@@ -490,8 +490,13 @@ std::optional<Candidate> Parameter::settled(const Surroundings& around, const Ki
   claims.origin = {Origin::Kind::rule, rule.from, at, rule.as};
   claims.seen = at;
   claims.count = 1;
-  return Candidate{hash, claims.best * claims.familiar,         claims.value, claims.origin, at,
-                   true, allowed_by(rule, around.memory, at, waits_for_text(around.memory)),
+  return Candidate{hash,
+                   claims.best * claims.familiar,
+                   claims.value,
+                   claims.origin,
+                   at,
+                   true,
+                   allowed_by(rule, around.memory, at, waits_for_text(around.memory)),
                    Describer(*this, around)(hash, claims)};
 }
 

@@ -264,7 +264,7 @@ private:
   Key step_ = 0;      ///< step_of_name() it.
   std::string text_;  ///< The name itself.
   double total_ = 0;
-  double constants_seen_ = 0;  ///< Different ones, less those forgotten.
+  double constants_seen_ = 0;     ///< Different ones, less those forgotten.
   std::array<float, 3> texts_{};  ///< Its calls behind none, one, or more texts in a row.
   struct After {
     double total = 0, seen = 0;

@@ -146,9 +146,9 @@ Filling Records::filled_from(std::size_t object) const {
   Filling filling;
   filling.input_hash = hash_object_start();
   for (std::size_t i = 0; i < holders_.size(); ++i) {
-    const auto in =
-        std::find_if(holders_[i].begin(), holders_[i].end(),
-                     [object](Objects holders) { return ((holders >> object) & 1U) != 0; });
+    const auto in = std::find_if(holders_[i].begin(), holders_[i].end(), [object](Objects holders) {
+      return ((holders >> object) & 1U) != 0;
+    });
     const std::size_t chosen =
         in == holders_[i].end() ? 0 : static_cast<std::size_t>(in - holders_[i].begin());
     filling.chosen[i] = static_cast<std::uint8_t>(chosen);

@@ -23,7 +23,7 @@ struct Together {
 class Records {
 public:
   static constexpr std::size_t occurrences_max = 6;  ///< Of a value, the latest.
-  static constexpr std::size_t objects_max = 64;  ///< That candidates of a form stand in.
+  static constexpr std::size_t objects_max = 64;     ///< That candidates of a form stand in.
   static constexpr std::size_t fillings_max = 4;
   static constexpr std::size_t steps_back_max = 16;  ///< To the task's last call.
 

@@ -123,9 +123,7 @@ public:
            values_[index].document == latest_text();
   }
   /// So many texts came since the last step.
-  std::size_t fresh_texts() const {
-    return has_fresh_words_ ? latest_text() - fresh_from_ + 1 : 0;
-  }
+  std::size_t fresh_texts() const { return has_fresh_words_ ? latest_text() - fresh_from_ + 1 : 0; }
   const SeenValue& value(std::uint32_t index) const { return values_[index]; }
 
   /// The last value at a place in the latest document that has the place; 0: none.

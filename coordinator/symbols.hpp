@@ -12,6 +12,6 @@ inline constexpr Key large_symbol = 0x44;   ///< An output too large to be predi
 inline constexpr Key model_symbol = 0x45;   ///< The model is asked with all that was said.
 inline constexpr Key other_symbol = 0x46;   ///< The model is asked when more has been said.
 
-inline constexpr Key same_symbol = 0x47;    ///< The last call is made again; else other_symbol.
+inline constexpr Key same_symbol = 0x47;  ///< The last call is made again; else other_symbol.
 
 }  // namespace forerun::prediction

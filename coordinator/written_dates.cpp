@@ -57,9 +57,8 @@ std::vector<Piece> pieces_of(std::string_view text) {
 }
 
 bool is_word(std::string_view text, std::string_view lower) {
-  return text.size() == lower.size() &&
-         std::equal(text.begin(), text.end(), lower.begin(),
-                    [](char a, char b) { return to_lower(a) == b; });
+  return text.size() == lower.size() && std::equal(text.begin(), text.end(), lower.begin(),
+                                                   [](char a, char b) { return to_lower(a) == b; });
 }
 
 /// 1 to 12, of a name or of its first three letters; 0: it names none.
@@ -133,8 +132,9 @@ private:
     };
     const bool goes_on = is_joined(end) && is_joined(end + 1) && number(end + 1, 1, SIZE_MAX) &&
                          (is_sign(end, '.') || is_sign(end, '/'));
-    return !(from > 0 && is_joined(from) && (holds(from - 1) || is_sign(from - 1, '.') ||
-                                             is_sign(from - 1, '/') || is_sign(from - 1, '-'))) &&
+    return !(from > 0 && is_joined(from) &&
+             (holds(from - 1) || is_sign(from - 1, '.') || is_sign(from - 1, '/') ||
+              is_sign(from - 1, '-'))) &&
            !(is_joined(end) && holds(end)) && !goes_on;
   }
 
@@ -194,8 +194,7 @@ private:
     const auto day = number(at_ + 4, 2, 2);
     return year && month && day && is_sign(at_ + 1, '-') && is_sign(at_ + 3, '-') &&
            is_joined(at_ + 1) && is_joined(at_ + 2) && is_joined(at_ + 3) && is_joined(at_ + 4) &&
-           *year >= year_min && *year <= year_max &&
-           add(*year, *month, *day, at_, at_ + 5, true);
+           *year >= year_min && *year <= year_max && add(*year, *month, *day, at_, at_ + 5, true);
   }
 
   /// 12/24/2024 with the month first, 24/12/2024 where that can be none, 24.12.2024.
@@ -360,8 +359,7 @@ WrittenMoments moments_in(std::string_view text) {
 
 std::string iso_day(int year, const WrittenDay& day) {
   char text[16];
-  std::snprintf(text, sizeof text, "%04d-%02d-%02d", year % 10'000, day.month % 100,
-                day.day % 100);
+  std::snprintf(text, sizeof text, "%04d-%02d-%02d", year % 10'000, day.month % 100, day.day % 100);
   return text;
 }
 
@@ -409,8 +407,8 @@ void UsualYear::learn(const json::Object& input) {
 }
 
 int UsualYear::usual() const {
-  const auto most = std::max_element(years_.begin(), years_.end(),
-                                     [](const Seen& a, const Seen& b) { return a.count < b.count; });
+  const auto most = std::max_element(
+      years_.begin(), years_.end(), [](const Seen& a, const Seen& b) { return a.count < b.count; });
   return most == years_.end() ? 0 : most->year;
 }
 

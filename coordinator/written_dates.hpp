@@ -23,9 +23,9 @@ struct WrittenDay {
   int year = 0;  ///< 0: not said, nor by a day near it.
   int month = 0, day = 0;
   std::size_t at = 0;
-  std::string_view before;           ///< The word before it; may be empty.
-  bool is_iso = false;               ///< It stands in its text as iso_day() writes it.
-  std::optional<WrittenTime> time;   ///< The nearest one of the text.
+  std::string_view before;          ///< The word before it; may be empty.
+  bool is_iso = false;              ///< It stands in its text as iso_day() writes it.
+  std::optional<WrittenTime> time;  ///< The nearest one of the text.
 };
 
 /// Of one text: bytes that are read, days and times that are told.

@@ -88,8 +88,7 @@ Together said_of(const Records& records, const Form& form, const Values& values,
 
 }  // namespace
 
-TEST_CASE("arguments that stand in one object are seen together, and in which place",
-          "[records]") {
+TEST_CASE("arguments that stand in one object are seen together, and in which place", "[records]") {
   const Form form = form_of("send", bern);
   std::vector<json::Value> kept;
   const Values values = values_with(
@@ -151,9 +150,8 @@ TEST_CASE("what stands together is tried where shares alone would not", "[record
   for (const auto& candidates : values.of) {
     share *= candidates[4].share;
   }
-  const auto found = std::find_if(more.begin(), more.end(), [&](const Filling& each) {
-    return each.input_hash == wanted;
-  });
+  const auto found = std::find_if(more.begin(), more.end(),
+                                  [&](const Filling& each) { return each.input_hash == wanted; });
   CHECK(found->share == Approx(share));
 }
 
@@ -181,8 +179,7 @@ TEST_CASE("a list is worked through element by element, forwards or backwards", 
       }
       json::Object output;
       output.set("items", std::move(list));
-      graph.observe(id, "t", Call::make("order", {}),
-                    Output::make(json::Value(std::move(output))));
+      graph.observe(id, "t", Call::make("order", {}), Output::make(json::Value(std::move(output))));
       for (const json::Value& element : order) {
         const Call call = Call::make("reserve", *element.object());
         const std::vector<Prediction> made = graph.predict(id, {});

@@ -1,9 +1,9 @@
 #include "coordinator/telling_fields.hpp"
 
 #include <catch2/catch.hpp>
-#include <tuple>
 #include <functional>
 #include <string>
+#include <tuple>
 
 #include "base/prng.hpp"
 

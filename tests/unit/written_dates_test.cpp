@@ -65,9 +65,9 @@ TEST_CASE("a range of days shares its month and its year", "[written_dates]") {
 }
 
 TEST_CASE("what only looks like a day is none", "[written_dates]") {
-  for (const char* text : {"you may 2x", "flight HAT052", "version 1.2.2024.1", "13/13/2024",
-                           "May 32", "February 30", "march on", "room 24", "May2024", "1/2/24",
-                           "Mayor 24", "A12 May", "0 May", "12:75"}) {
+  for (const char* text :
+       {"you may 2x", "flight HAT052", "version 1.2.2024.1", "13/13/2024", "May 32", "February 30",
+        "march on", "room 24", "May2024", "1/2/24", "Mayor 24", "A12 May", "0 May", "12:75"}) {
     INFO(text);
     CHECK(days(text).empty());
     CHECK(times(text).empty());
@@ -85,8 +85,8 @@ TEST_CASE("times are of 24 hours, and belong to the day nearest to them", "[writ
 
 TEST_CASE("any bytes are read, and no more moments than the limit", "[written_dates]") {
   Prng prng(3);
-  const std::string pieces[] = {"May",  " ", "24",   "th", "/",  "2024", "-", ":", "pm", ".", ",",
-                                "\xe2", "\x80\x93", "of", "Dec", "1", "\n"};
+  const std::string pieces[] = {"May", " ", "24",   "th",       "/",  "2024", "-", ":", "pm",
+                                ".",   ",", "\xe2", "\x80\x93", "of", "Dec",  "1", "\n"};
   for (int i = 0; i < 2'000; ++i) {
     std::string text;
     for (std::uint64_t n = prng.below(30); n > 0; --n) {
@@ -130,15 +130,14 @@ TEST_CASE("the usual year is the most frequent one of late", "[written_dates]") 
   CHECK(years.usual() == 2025);
 }
 
-TEST_CASE("a session knows the days and times of its texts as calls have them",
-          "[written_dates]") {
+TEST_CASE("a session knows the days and times of its texts as calls have them", "[written_dates]") {
   SessionMemory memory{MemoryLimits{}};
   memory.add_text("a table on May 24th at 7:30 pm");
   CHECK_FALSE(holds(memory, "2024-05-24"));  // Of no year yet.
   CHECK(holds(memory, "19:30"));
   memory.add_text("a table on May 25th at 7:30 pm", 2024);
-  for (const char* text : {"2024-05-25", "2024-05-25 19:30:00", "2024-05-25T19:30:00",
-                           "2024-05-25T19:30:00Z"}) {
+  for (const char* text :
+       {"2024-05-25", "2024-05-25 19:30:00", "2024-05-25T19:30:00", "2024-05-25T19:30:00Z"}) {
     INFO(text);
     CHECK(holds(memory, text));
   }
@@ -175,7 +174,8 @@ TEST_CASE("a day in words is an argument, in the year that calls mean", "[writte
     static const int numbers[] = {3, 4, 6, 7};
     char iso[16];
     std::snprintf(iso, sizeof iso, "2024-%02d-%02d", numbers[month], day);
-    right += session(std::string(months[month]) + " " + std::to_string(day), iso) && i >= 20 ? 1 : 0;
+    right +=
+        session(std::string(months[month]) + " " + std::to_string(day), iso) && i >= 20 ? 1 : 0;
   }
   CHECK(right >= 38);
 }
