@@ -13,6 +13,8 @@ constexpr double doubted_from = 0.86;
 constexpr double doubted_whole = 0.9;
 constexpr double lower_bound_errors = 1.282;
 constexpr double sure_min = 0.95;
+constexpr double sure_errors =
+    1.25;  ///< Standard errors: what teaches is seldom like what is asked.
 constexpr double sure_memory = 1'000;
 constexpr double just_below_sure = 0.899;
 
@@ -55,7 +57,8 @@ void SureRecord::learn(double probability, bool has_come) {
 bool SureRecord::holds(double probability) const {
   const Bin& bin = bins_[bin_of(probability)];
   return bin.tries > 0 &&
-         bin.came >= sure_min * bin.tries + std::sqrt(sure_min * (1 - sure_min) * bin.tries);
+         bin.came >=
+             sure_min * bin.tries + sure_errors * std::sqrt(sure_min * (1 - sure_min) * bin.tries);
 }
 
 double doubted(double probability, double calls) {

@@ -113,7 +113,7 @@ TEST_CASE("what always follows is predicted exactly, surer the more often it was
           "[prediction_graph]") {
   History history;
   double before = 0;
-  for (const int more : {2, 6, 20}) {
+  for (const int more : {2, 6, 80}) {
     for (int i = 0; i < more; ++i) {
       history.teach({taken("a"), taken("b", R"({"mode":"fast"})")});
     }
