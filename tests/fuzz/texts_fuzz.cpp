@@ -1,6 +1,7 @@
-// Texts of outputs, as a session's memory takes them apart.
+// Texts of outputs and of users, as a session's memory takes them apart.
 #include "coordinator/parts_of_texts.hpp"
 #include "coordinator/session_memory.hpp"
+#include "coordinator/written_dates.hpp"
 #include "tests/fuzz/fuzz.hpp"
 
 using namespace forerun;
@@ -21,7 +22,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (const auto number = number_of_text(text)) {
     fuzz::require(text_of_number(*number) == std::string(text), "a number comes back as its text");
   }
+  for (const WrittenDay& day : moments_in(text).days) {
+    fuzz::require(day.at < text.size(), "a day stands in its text");
+    fuzz::require(year_of_iso(iso_day(2024, day)) == 2024, "a day is told as ISO 8601 has it");
+  }
   SessionMemory memory(MemoryLimits{});
+  memory.add_text(text, 2024);
   memory.add_call(SeenStep{Call::make("make", {}), std::nullopt, 1, 0, 0, 0});
   const auto count = [&memory] {
     const SessionMemory::Mark now = memory.mark();
