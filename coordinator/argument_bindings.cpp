@@ -597,5 +597,4 @@ std::size_t Parameter::recognised(const Surroundings& around,
   return count;
 }
 
-/// Where what holds after this task is kept; what another task left there is cleared.
 }  // namespace forerun::prediction

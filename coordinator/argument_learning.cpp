@@ -65,6 +65,7 @@ void Parameter::learn_look(const json::Value& value) {
   looks_.push_back({shape, 1});
 }
 
+/// Where what holds after this task is kept; what another task left there is cleared.
 std::size_t Parameter::place_after(Key previous) {
   const Followed::Taken taken = followed_.take(previous);
   if (taken.is_new) {

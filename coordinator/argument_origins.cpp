@@ -6,6 +6,7 @@ namespace forerun::prediction {
 
 namespace {
 
+/// Where an output holds a value, as `: reservations[*]`. Of a document in one of its texts it is
 /// where that text stands, and then where the value stands in the document.
 std::string path_in_output(const SessionMemory& memory, const SeenValue& value,
                            const Output& output) {

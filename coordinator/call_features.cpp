@@ -50,9 +50,7 @@ Features<call_features> describe(const SessionMemory& memory, bool has_near, con
                                  const Together& together, double repeats) {
   const std::size_t parameters = option.values->size();
   const bool was_called = memory.was_called(option.form->task_key, option.filling.input_hash);
-  const bool is_last_again = was_called && !memory.steps().empty() &&
-                             memory.steps().back().task == option.form->task_key &&
-                             memory.steps().back().input_hash == option.filling.input_hash;
+  const bool is_last_again = memory.is_last_call(option.form->task_key, option.filling.input_hash);
   std::array<std::uint32_t, 3> documents{};  ///< Up to three different ones.
   std::size_t sources = 0;
   double least = 1;

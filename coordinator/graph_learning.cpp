@@ -132,10 +132,8 @@ void Graph::learn_call(Session& session, Tenant& tenant, const SeenStep& step) {
   learn_next(session, tenant, form_key);
   tenant.years.learn(call.input());
   if (!session.memory.steps().empty()) {
-    const SeenStep& last = session.memory.steps().back();
-    const bool is_same = last.task == task && last.input_hash == input_hash;
     contexts_.teach(repeat_contexts(session.memory, session.tenant, false),
-                    is_same ? same_symbol : other_symbol);
+                    session.memory.is_last_call(task, input_hash) ? same_symbol : other_symbol);
   }
   tenant.importance.learn(session.forms.empty() ? start_task : session.forms.back(), form_key);
   session.forms.push_back(form_key);

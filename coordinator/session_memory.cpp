@@ -62,14 +62,18 @@ std::string lowered(std::string_view text) {
   return out;
 }
 
+std::string_view without_edge(std::string_view text, std::string_view edge) {
+  while (!text.empty() && edge.find(text.front()) != std::string_view::npos) {
+    text.remove_prefix(1);
+  }
+  while (!text.empty() && edge.find(text.back()) != std::string_view::npos) {
+    text.remove_suffix(1);
+  }
+  return text;
+}
+
 std::string_view trimmed(std::string_view word) {
-  const std::string_view edge = ".,;:!?()[]{}\"'`*<>";
-  while (!word.empty() && edge.find(word.front()) != std::string_view::npos) {
-    word.remove_prefix(1);
-  }
-  while (!word.empty() && edge.find(word.back()) != std::string_view::npos) {
-    word.remove_suffix(1);
-  }
+  word = without_edge(word, ".,;:!?()[]{}\"'`*<>");
   if (word.size() > 2 && word.substr(word.size() - 2) == "'s") {
     word.remove_suffix(2);
   }
@@ -950,12 +954,7 @@ void SessionMemory::remember_word(std::string_view word, std::string_view before
 
 /// A question often is an argument as it was asked.
 void SessionMemory::remember_whole(std::string_view text) {
-  while (!text.empty() && is_space(text.front())) {
-    text.remove_prefix(1);
-  }
-  while (!text.empty() && is_space(text.back())) {
-    text.remove_suffix(1);
-  }
+  text = without_edge(text, " \n\t\r");
   if (text.size() > whole_text_bytes_max || std::none_of(text.begin(), text.end(), is_space) ||
       text_values_.size() >= limits_.values_of_text) {
     return;

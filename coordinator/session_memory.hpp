@@ -151,6 +151,10 @@ public:
   bool was_called(Key task, Key input_hash) const {
     return index_.get(mix(task, input_hash, 6)) != 0;
   }
+  /// The last step made this call.
+  bool is_last_call(Key task, Key input_hash) const {
+    return !steps_.empty() && steps_.back().task == task && steps_.back().input_hash == input_hash;
+  }
   /// One of steps() called it.
   bool was_called(Key task) const;
   /// Names the tasks that steps() called, whatever their order and number.

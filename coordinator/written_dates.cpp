@@ -370,9 +370,11 @@ std::string iso_time(const WrittenTime& time) {
 }
 
 int year_of_iso(std::string_view text) {
+  if (text.size() < 10 || text[4] != '-' || text[7] != '-') {
+    return 0;  // As nearly all arguments.
+  }
   const WrittenMoments found = moments_in(text.substr(0, 10));
-  const bool is_day = text.size() >= 10 && found.days.size() == 1 && found.days[0].is_iso &&
-                      found.days[0].at == 0 &&
+  const bool is_day = found.days.size() == 1 && found.days[0].is_iso && found.days[0].at == 0 &&
                       (text.size() == 10 || text[10] == 'T' || text[10] == ' ');
   return is_day ? found.days[0].year : 0;
 }

@@ -6,16 +6,13 @@
 #include "coordinator/remembered_predictions.hpp"
 #include "coordinator/task_names.hpp"
 #include "speculation/catalog.hpp"
+#include "tests/support/run_of.hpp"
 
 using namespace forerun;
 
 namespace {
 
-RunId run(std::uint64_t counter) {
-  RunId id;
-  id.counter = counter;
-  return id;
-}
+using test::run;
 
 json::Object object(const std::string& text) {
   return *json::parse(text)->object();

@@ -41,6 +41,15 @@ struct Sessions {
   void begin() { ++id.counter; }
   void step(const Call& call, const Output& output) { graph.observe(id, "t", call, output); }
   void end() { graph.end(id); }
+  /// What is expected in a session of its own while the output of this call is open.
+  std::vector<Prediction> beyond_open(const Call& call) {
+    begin();
+    graph.text(id, "t", "go");
+    const ImaginedStep open[] = {{call, std::nullopt}};
+    Question question;
+    question.beyond = open;
+    return graph.predict(id, question);
+  }
 };
 
 }  // namespace
@@ -56,13 +65,7 @@ TEST_CASE("a value that an open output holds is not guessed to be one of old", "
     }
     sessions.end();
   }
-  sessions.begin();
-  sessions.graph.text(sessions.id, "t", "go");
-  const ImaginedStep open[] = {{call_of("classify"), std::nullopt}};
-  Question question;
-  question.beyond = open;
-  const std::vector<Prediction> made = sessions.graph.predict(sessions.id, question);
-  CHECK(likeliest_of(made, "log") < 0.1);
+  CHECK(likeliest_of(sessions.beyond_open(call_of("classify")), "log") < 0.1);
   // Once it is there, nothing is surer.
   sessions.step(call_of("classify"), returned("key", "fresh"));
   const std::vector<Prediction> after = sessions.graph.predict(sessions.id, {});
@@ -80,12 +83,7 @@ TEST_CASE("a value that many outputs held is guessed while the next one is open"
     sessions.step(call_of("pay", "currency", "EUR"), returned("id", std::to_string(i)));
     sessions.end();
   }
-  sessions.begin();
-  sessions.graph.text(sessions.id, "t", "go");
-  const ImaginedStep open[] = {{call_of("classify"), std::nullopt}};
-  Question question;
-  question.beyond = open;
-  CHECK(likeliest_of(sessions.graph.predict(sessions.id, question), "pay") > 0.8);
+  CHECK(likeliest_of(sessions.beyond_open(call_of("classify")), "pay") > 0.8);
 }
 
 TEST_CASE("a look ahead leaves nothing out that contexts make sure", "[looking_ahead]") {

@@ -2,12 +2,12 @@
 
 #include <catch2/catch.hpp>
 
+#include "tests/support/run_of.hpp"
+
 namespace forerun {
 namespace {
 
-RunId run(std::uint64_t counter) {
-  return {WorkerId{}, counter};
-}
+using test::run;
 
 StoredEntry taken(const RunId& run_id, std::uint32_t step) {
   StoredEntry entry;

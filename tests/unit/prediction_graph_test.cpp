@@ -6,16 +6,13 @@
 #include "base/prng.hpp"
 #include "coordinator/conversation.hpp"
 #include "coordinator/session_memory.hpp"
+#include "tests/support/run_of.hpp"
 
 using namespace forerun;
 
 namespace {
 
-RunId run(std::uint64_t counter) {
-  RunId id;
-  id.counter = counter;
-  return id;
-}
+using test::run;
 
 Call call(const std::string& task, const std::string& input = "{}") {
   return Call::make(task, *json::parse(input)->object());

@@ -8,6 +8,7 @@
 #include "base/prng.hpp"
 #include "coordinator/learned_contexts.hpp"
 #include "coordinator/prediction_graph.hpp"
+#include "tests/support/run_of.hpp"
 
 using namespace forerun;
 using namespace forerun::prediction;
@@ -15,14 +16,10 @@ using Catch::Matchers::Contains;
 
 namespace {
 
+using test::run;
+
 Call call(const std::string& task, const std::string& input = "{}") {
   return Call::make(task, *json::parse(input)->object());
-}
-
-RunId run(std::uint64_t counter) {
-  RunId id;
-  id.counter = counter;
-  return id;
 }
 
 void take(PredictionGraph& graph, const RunId& id, const std::string& task,

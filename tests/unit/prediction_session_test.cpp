@@ -3,16 +3,13 @@
 #include <catch2/catch.hpp>
 
 #include "coordinator/prediction_tenant.hpp"
+#include "tests/support/run_of.hpp"
 
 using namespace forerun;
 
 namespace {
 
-RunId run(std::uint64_t counter) {
-  RunId id;
-  id.counter = counter;
-  return id;
-}
+using test::run;
 
 prediction::Sessions sessions_within(std::size_t sessions, std::size_t bytes) {
   return prediction::Sessions({sessions, bytes, {}});

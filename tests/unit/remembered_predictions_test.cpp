@@ -2,16 +2,13 @@
 #include <memory>
 
 #include "coordinator/remembered_predictions.hpp"
+#include "tests/support/run_of.hpp"
 
 using namespace forerun;
 
 namespace {
 
-RunId run(std::uint64_t counter) {
-  RunId id;
-  id.counter = counter;
-  return id;
-}
+using test::run;
 
 Call call_of(const char* task) {
   return Call::make(task, {});
